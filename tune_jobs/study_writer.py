@@ -1,0 +1,402 @@
+"""How changes of a study reach its Optuna storage: in one transaction where it is relational.
+
+Optuna's own storage classes spend one transaction on every parameter. Here a turn of the tuner
+(new trials with all their parameters, attributes, intermediate values, final values) is one
+`Changes`, written whole or not at all, together with the tuner's own rows. The tables and their
+value encodings are Optuna's (``optuna.storages._rdb.models``), so the study stays a plain Optuna
+study; `RdbWriter` accepts only the schema version it was written for and leaves any other to
+`StorageWriter`, which uses nothing but `BaseStorage`'s methods.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
+from optuna.trial import FrozenTrial, TrialState
+
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+    from sqlalchemy.engine import Engine
+
+KNOWN_SCHEMA = "v3.2.0.a"
+"""The revision of Optuna's tables that `RdbWriter` writes (Optuna 3.2 to 5.x)."""
+
+
+@dataclass(frozen=True)
+class TrialChange:
+    """What changed of a trial that the storage already has."""
+
+    row: int
+    trial: FrozenTrial
+    params: frozenset[str] = frozenset()
+    user_attrs: frozenset[str] = frozenset()
+    system_attrs: frozenset[str] = frozenset()
+    steps: frozenset[int] = frozenset()
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """One turn's changes of one study: written whole or not at all."""
+
+    created: Sequence[FrozenTrial] = ()
+    changed: Sequence[TrialChange] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.created or self.changed)
+
+
+class NumbersTaken(Exception):
+    """Somebody else added trials to the study, so the provisional trial numbers are wrong.
+
+    Without transactions everything but the tuner's own rows is written nevertheless; ``rows`` are
+    the created trials then, under their true numbers.
+    """
+
+    def __init__(self, rows: Sequence[int] = ()) -> None:
+        super().__init__(f"created under other numbers: {list(rows)}")
+        self.rows = rows
+
+
+Also = Callable[["Connection | None"], None]
+"""The tuner's own rows of the same turn; gets the open transaction, None if there is none."""
+
+
+class StudyWriter(Protocol):
+    """Writes changes of one study; the rows of the created trials come back in order."""
+
+    engine: Engine | None
+
+    def write(self, changes: Changes, also: Also) -> list[int]:
+        """Write everything, or nothing.
+
+        Raises:
+            NumbersTaken: a created trial would get another number than it has.
+        """
+        ...
+
+    def rows_after(self, row: int) -> list[int]:
+        """The trials whose id is greater than ``row``, in order of their number."""
+        ...
+
+    def read(self, row: int) -> FrozenTrial:
+        """One trial as it is stored now."""
+        ...
+
+
+def storage_of(study: optuna.Study) -> BaseStorage:
+    """The study's storage, without the cache that Optuna puts around a relational one."""
+    storage = study._storage
+    return storage._backend if isinstance(storage, _CachedStorage) else storage
+
+
+def writer_for(study: optuna.Study) -> StudyWriter:
+    """The writer that fits the storage of ``study``."""
+    storage = storage_of(study)
+    if isinstance(storage, RDBStorage) and storage.get_current_version() == KNOWN_SCHEMA:
+        return RdbWriter(storage, study._study_id)
+    return StorageWriter(storage, study._study_id)
+
+
+class StorageWriter:
+    """Any Optuna storage, by its public methods: one call a created trial, some a finished one."""
+
+    engine: Engine | None = None
+
+    def __init__(self, storage: BaseStorage, study_id: int) -> None:
+        self._storage = storage
+        self._study_id = study_id
+
+    def write(self, changes: Changes, also: Also) -> list[int]:
+        for change in changes.changed:
+            self._apply(change)
+        rows = [self._storage.create_new_trial(self._study_id, t) for t in changes.created]
+        numbers = [self._storage.get_trial_number_from_id(row) for row in rows]
+        if numbers != [trial.number for trial in changes.created]:
+            raise NumbersTaken(rows)
+        also(None)
+        return rows
+
+    def _apply(self, change: TrialChange) -> None:
+        row, trial, storage = change.row, change.trial, self._storage
+        if storage.get_trial(row).state.is_finished():
+            return  # told by somebody else, or by us before a failure in the middle of a turn
+        for name in trial.params:
+            if name in change.params:
+                distribution = trial.distributions[name]
+                value = distribution.to_internal_repr(trial.params[name])
+                storage.set_trial_param(row, name, value, distribution)
+        for key in change.user_attrs:
+            storage.set_trial_user_attr(row, key, trial.user_attrs[key])
+        for key in change.system_attrs:
+            storage.set_trial_system_attr(row, key, trial.system_attrs[key])
+        for step in sorted(change.steps):
+            storage.set_trial_intermediate_value(row, step, trial.intermediate_values[step])
+        if change.finished:
+            storage.set_trial_state_values(row, trial.state, trial.values)
+
+    def rows_after(self, row: int) -> list[int]:
+        trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        return [t._trial_id for t in trials if t._trial_id > row]
+
+    def read(self, row: int) -> FrozenTrial:
+        return self._storage.get_trial(row)
+
+
+class RdbWriter:
+    """Optuna's relational tables, a few statements a turn in one transaction."""
+
+    engine: Engine | None
+
+    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+        self._storage = storage
+        self._study_id = study_id
+        self._engine: Engine = storage.engine
+        self.engine = self._engine
+
+    def write(self, changes: Changes, also: Also) -> list[int]:
+        with self._engine.begin() as connection:
+            rows = self._create(connection, changes.created) if changes.created else []
+            if changes.changed:
+                self._change(connection, changes.changed)
+            also(connection)
+        return rows
+
+    def _create(self, connection: Connection, created: Sequence[FrozenTrial]) -> list[int]:
+        # The first statement takes the write lock (a row lock; SQLite: of the database), so that
+        # nobody adds a trial between the insertion and the count.
+        tables = _tables()
+        if self._engine.dialect.name != "sqlite":
+            connection.execute(_lock_study(), {"study": self._study_id})
+        rows = [
+            int(
+                connection.execute(
+                    tables.trials.insert(),
+                    {
+                        "number": trial.number,
+                        "study_id": self._study_id,
+                        "state": trial.state,
+                        "datetime_start": _utc(trial.datetime_start),
+                        "datetime_complete": _utc(trial.datetime_complete),
+                    },
+                ).inserted_primary_key[0]
+            )
+            for trial in created
+        ]
+        past = connection.execute(_count_before(), {"study": self._study_id, "row": rows[0]})
+        if past.scalar_one() != created[0].number:
+            raise NumbersTaken
+        inserts = [
+            TrialChange(
+                row,
+                trial,
+                params=frozenset(trial.params),
+                user_attrs=frozenset(trial.user_attrs),
+                system_attrs=frozenset(trial.system_attrs),
+                steps=frozenset(trial.intermediate_values),
+            )
+            for row, trial in zip(rows, created, strict=True)
+        ]
+        self._insert_details(connection, inserts)
+        for row, trial in zip(rows, created, strict=True):
+            self._insert_values(connection, row, trial)
+        return rows
+
+    def _change(self, connection: Connection, changed: Sequence[TrialChange]) -> None:
+        # A trial that somebody else has told meanwhile is theirs: Optuna's first tell wins.
+        finished = [c for c in changed if c.finished]
+        lost = {c.row for c in finished if not self._finish(connection, c)}
+        kept = [c for c in changed if c.row not in lost]
+        tables = _tables()
+        _delete_keys(
+            connection, tables.user_attrs, [(c.row, k) for c in kept for k in c.user_attrs]
+        )
+        _delete_keys(
+            connection, tables.system_attrs, [(c.row, k) for c in kept for k in c.system_attrs]
+        )
+        self._insert_details(connection, kept)
+        for change in finished:
+            if change.row not in lost:
+                self._insert_values(connection, change.row, change.trial)
+
+    def _finish(self, connection: Connection, change: TrialChange) -> bool:
+        result = connection.execute(
+            _finish_trial(),
+            {
+                "row": change.row,
+                "new_state": change.trial.state,
+                "completed": _utc(change.trial.datetime_complete),
+            },
+        )
+        return result.rowcount == 1
+
+    def _insert_details(self, connection: Connection, changes: Iterable[TrialChange]) -> None:
+        """Parameters, attributes and intermediate values, an executemany each."""
+        from optuna.storages._rdb.models import TrialIntermediateValueModel as Step
+
+        tables = _tables()
+        params, users, systems, steps = [], [], [], []
+        for change in changes:
+            row, trial = change.row, change.trial
+            for name, value in trial.params.items():  # in order: Optuna sorts them by row
+                if name in change.params:
+                    distribution = trial.distributions[name]
+                    params.append(
+                        {
+                            "trial_id": row,
+                            "param_name": name,
+                            "param_value": distribution.to_internal_repr(value),
+                            "distribution_json": _distribution_text(distribution),
+                        }
+                    )
+            users += _attributes(row, trial.user_attrs, change.user_attrs)
+            systems += _attributes(row, trial.system_attrs, change.system_attrs)
+            for step in change.steps:
+                stored, kind = Step.intermediate_value_to_stored_repr(
+                    trial.intermediate_values[step]
+                )
+                steps.append(
+                    {
+                        "trial_id": row,
+                        "step": step,
+                        "intermediate_value": stored,
+                        "intermediate_value_type": kind,
+                    }
+                )
+        for table, values in (
+            (tables.params, params),
+            (tables.user_attrs, users),
+            (tables.system_attrs, systems),
+            (tables.steps, steps),
+        ):
+            if values:
+                connection.execute(table.insert(), values)
+
+    def _insert_values(self, connection: Connection, row: int, trial: FrozenTrial) -> None:
+        from optuna.storages._rdb.models import TrialValueModel as Value
+
+        values = []
+        for objective, value in enumerate(trial.values or ()):
+            stored, kind = Value.value_to_stored_repr(value)
+            values.append(
+                {"trial_id": row, "objective": objective, "value": stored, "value_type": kind}
+            )
+        if values:
+            connection.execute(_tables().values.insert(), values)
+
+    def rows_after(self, row: int) -> list[int]:
+        with self._engine.connect() as connection:
+            found = connection.execute(_rows_after(), {"study": self._study_id, "row": row})
+            return [int(r[0]) for r in found]
+
+    def read(self, row: int) -> FrozenTrial:
+        return self._storage.get_trial(row)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    trials: Table
+    params: Table
+    values: Table
+    steps: Table
+    user_attrs: Table
+    system_attrs: Table
+
+
+@lru_cache(maxsize=1)
+def _tables() -> _Tables:
+    from optuna.storages._rdb import models
+
+    return _Tables(
+        trials=models.TrialModel.__table__,
+        params=models.TrialParamModel.__table__,
+        values=models.TrialValueModel.__table__,
+        steps=models.TrialIntermediateValueModel.__table__,
+        user_attrs=models.TrialUserAttributeModel.__table__,
+        system_attrs=models.TrialSystemAttributeModel.__table__,
+    )
+
+
+# Statements are built once: SQLAlchemy's cache then finds them by identity.
+
+
+@lru_cache(maxsize=1)
+def _lock_study() -> Any:
+    from optuna.storages._rdb import models
+    from sqlalchemy import bindparam, select
+
+    studies = models.StudyModel.__table__
+    return (
+        select(studies.c.study_id).where(studies.c.study_id == bindparam("study")).with_for_update()
+    )
+
+
+@lru_cache(maxsize=1)
+def _count_before() -> Any:
+    from sqlalchemy import bindparam, func, select
+
+    trials = _tables().trials
+    return select(func.count()).where(
+        trials.c.study_id == bindparam("study"), trials.c.trial_id < bindparam("row")
+    )
+
+
+@lru_cache(maxsize=1)
+def _rows_after() -> Any:
+    from sqlalchemy import bindparam, select
+
+    trials = _tables().trials
+    return (
+        select(trials.c.trial_id)
+        .where(trials.c.study_id == bindparam("study"), trials.c.trial_id > bindparam("row"))
+        .order_by(trials.c.trial_id)
+    )
+
+
+@lru_cache(maxsize=1)
+def _finish_trial() -> Any:
+    from sqlalchemy import bindparam, update
+
+    trials = _tables().trials
+    return (
+        update(trials)
+        .where(trials.c.trial_id == bindparam("row"), trials.c.state == TrialState.RUNNING)
+        .values(state=bindparam("new_state"), datetime_complete=bindparam("completed"))
+    )
+
+
+def _delete_keys(connection: Connection, table: Table, keys: Sequence[tuple[int, str]]) -> None:
+    from sqlalchemy import bindparam, delete
+
+    if keys:
+        statement = delete(table).where(
+            table.c.trial_id == bindparam("row"), table.c.key == bindparam("name")
+        )
+        connection.execute(statement, [{"row": row, "name": name} for row, name in keys])
+
+
+def _attributes(row: int, attrs: Mapping[str, Any], names: frozenset[str]) -> list[dict[str, Any]]:
+    return [
+        {"trial_id": row, "key": key, "value_json": json.dumps(value)}
+        for key, value in attrs.items()
+        if key in names
+    ]
+
+
+@lru_cache(maxsize=4096)
+def _distribution_text(distribution: BaseDistribution) -> str:
+    return distribution_to_json(distribution)
+
+
+def _utc(local: datetime | None) -> datetime | None:
+    """Optuna keeps naive local times in a FrozenTrial and naive UTC in the tables."""
+    return None if local is None else local.astimezone(UTC).replace(tzinfo=None)
