@@ -81,7 +81,6 @@ class StudyMirror(InMemoryStorage):
     """
 
     def __init__(self, stored: optuna.Study) -> None:
-        super().__init__()
         self._stored = stored
         self._writer: StudyWriter = writer_for(stored)
         self._reset()
@@ -100,6 +99,8 @@ class StudyMirror(InMemoryStorage):
         return self._writer
 
     def _reset(self) -> None:
+        # From nothing, so that the study has the same id again: samplers insist on that.
+        super().__init__()
         self._row_of: dict[int, int] = {}  # our trial id -> the stored trial's id
         self._created: list[int] = []
         self._dirty: dict[int, _Dirty] = {}
@@ -210,7 +211,6 @@ class StudyMirror(InMemoryStorage):
         dirty = {self._row_of[t]: d for t, d in self._dirty.items()} if not created else {}
         changed = {row: self.get_trial(t) for t, row in self._row_of.items() if t in self._dirty}
         ours = {self._row_of[t] for t in self._row_of if t not in self._foreign} | {*created}
-        super().delete_study(self._id)
         self._reset()
         id_of = {}
         for trial in self._stored.get_trials(deepcopy=False):
@@ -290,7 +290,7 @@ class StudyMirror(InMemoryStorage):
 
     def _claim(self, trial_id: int) -> bool:
         row = self._row_of[trial_id]
-        taken = self._stored._storage.set_trial_state_values(row, TrialState.RUNNING)
+        taken = self._writer.claim(row)
         if taken:
             super().set_trial_state_values(trial_id, TrialState.RUNNING)
             self.own(trial_id)

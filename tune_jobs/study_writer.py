@@ -84,6 +84,10 @@ class StudyWriter(Protocol):
         """
         ...
 
+    def claim(self, row: int) -> bool:
+        """Make a waiting trial a running one; False if somebody else was faster."""
+        ...
+
     def rows_after(self, row: int) -> list[int]:
         """The trials whose id is greater than ``row``, in order of their number."""
         ...
@@ -143,6 +147,9 @@ class StorageWriter:
             storage.set_trial_intermediate_value(row, step, trial.intermediate_values[step])
         if change.finished:
             storage.set_trial_state_values(row, trial.state, trial.values)
+
+    def claim(self, row: int) -> bool:
+        return self._storage.set_trial_state_values(row, TrialState.RUNNING)
 
     def rows_after(self, row: int) -> list[int]:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -293,6 +300,12 @@ class RdbWriter:
         if values:
             connection.execute(_tables().values.insert(), values)
 
+    def claim(self, row: int) -> bool:
+        # Optuna's own way reads the state and then writes it, so two may take the same trial.
+        with self._engine.begin() as connection:
+            values = {"row": row, "begun": datetime.now(UTC).replace(tzinfo=None)}
+            return int(connection.execute(_claim_trial(), values).rowcount) == 1
+
     def rows_after(self, row: int) -> list[int]:
         with self._engine.connect() as connection:
             found = connection.execute(_rows_after(), {"study": self._study_id, "row": row})
@@ -359,6 +372,18 @@ def _rows_after() -> Any:
         select(trials.c.trial_id)
         .where(trials.c.study_id == bindparam("study"), trials.c.trial_id > bindparam("row"))
         .order_by(trials.c.trial_id)
+    )
+
+
+@lru_cache(maxsize=1)
+def _claim_trial() -> Any:
+    from sqlalchemy import bindparam, update
+
+    trials = _tables().trials
+    return (
+        update(trials)
+        .where(trials.c.trial_id == bindparam("row"), trials.c.state == TrialState.WAITING)
+        .values(state=TrialState.RUNNING, datetime_start=bindparam("begun"))
     )
 
 

@@ -1,0 +1,35 @@
+# The two commands of the README, and what a developer needs. Everything runs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint types check benchmark clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version.split()[0]'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+demo: $(READY)      ## Tune a real model with local job runs, then train the best configuration.
+	$(BIN)/tune-jobs run notebooks/study.yaml
+	$(BIN)/tune-jobs train-best notebooks/study.yaml
+
+test: $(READY)      ## All tests but the slow ones.
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+benchmark: $(READY)
+	$(BIN)/python -m tests.benchmarks.overhead
+
+clean:
+	rm -rf $(VENV) demo

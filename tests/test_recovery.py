@@ -1,0 +1,187 @@
+"""A tuner that was interrupted or killed, and the next one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tests.conftest import MakeTuner
+from tune_jobs.decide import Limits
+from tune_jobs.ledger import AttemptState
+from tune_jobs.loop import Loop
+from tune_jobs.progress import Silent
+from tune_jobs.session import Session
+
+TUNER = """
+import os, sys
+sys.path.insert(0, {root!r})
+import optuna
+from tests.conftest import space
+from tune_jobs.tuner import Tuner
+from tune_jobs.backends.local import LocalBackend
+study = optuna.create_study(study_name="s", storage={storage}, direction="maximize",
+                            load_if_exists=True, sampler=optuna.samplers.RandomSampler(seed=1))
+backend = LocalBackend("train.sh", env={{"here": os.getcwd()}}, grace=1.0)
+Tuner(study, space, backend, metric="value", max_parallel=3, progress=False).optimize(n_trials=6)
+"""
+
+# A run says that it is there, and waits until it is let go on.
+WAITING = ': > "$here/live.$$"; until [ -e "$here/go" ]; do sleep 0.02; done; echo value=$x'
+
+
+class Controller:
+    """A tuner in a process of its own, to be killed."""
+
+    def __init__(self, folder: Path, storage: str = '"sqlite:///s.db"') -> None:
+        self._folder = folder
+        root = str(Path(__file__).parent.parent)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TUNER.format(root=root, storage=storage)],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def wait_for_runs(self, count: int) -> None:
+        """Until ``count`` runs are live."""
+        while len(list(self._folder.glob("live.*"))) < count:
+            assert self.process.poll() is None, self.process.stderr
+            os.sched_yield()
+
+    def end_by(self, number: int) -> None:
+        """Send a signal and wait for the end."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=30)
+
+
+def runs_alive(folder: Path) -> list[int]:
+    """Process ids of runs that are live."""
+    pids = [int(path.suffix[1:]) for path in folder.glob("live.*")]
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+SQLITE = '"sqlite:///s.db"'
+JOURNAL = (
+    'optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("journal.log"))'
+)
+
+
+def journal() -> optuna.storages.JournalStorage:
+    """What `JOURNAL` says, in this process."""
+    backend = optuna.storages.journal.JournalFileBackend("journal.log")
+    return optuna.storages.JournalStorage(backend)
+
+
+@pytest.mark.parametrize("storage", [SQLITE, JOURNAL], ids=["sqlite", "journal"])
+def test_runs_survive_a_killed_tuner_and_are_adopted(
+    storage: str, make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    study = optuna.create_study(
+        study_name="s",
+        storage="sqlite:///s.db" if storage == SQLITE else journal(),
+        direction="maximize",
+    )
+    tuner = make_tuner(WAITING, study=study)
+    controller = Controller(tmp_path, storage)
+    controller.wait_for_runs(3)
+    controller.end_by(signal.SIGKILL)
+    assert len(runs_alive(tmp_path)) == 3
+    before = [t.params for t in tuner.study.trials]
+    (tmp_path / "go").touch()
+    study = tuner.optimize(n_trials=6)
+    assert [t.params for t in study.trials][:3] == before
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 6
+    assert all(t.value == t.params["x"] for t in study.trials)
+    assert [a.attempt for a in tuner.attempts()] == [1] * 6
+    assert len(list(tmp_path.glob("live.*"))) == 6  # no trial was run twice
+
+
+def test_what_ended_meanwhile_is_harvested(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuner = make_tuner(WAITING)
+    controller = Controller(tmp_path)
+    controller.wait_for_runs(3)
+    controller.end_by(signal.SIGKILL)
+    (tmp_path / "go").touch()
+    while runs_alive(tmp_path):
+        os.sched_yield()
+    study = tuner.optimize(n_trials=3)
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+    assert [a.attempt for a in tuner.attempts()] == [1] * 3
+
+
+def test_ctrl_c_stops_the_runs_and_the_next_call_runs_them_again(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(WAITING)
+    controller = Controller(tmp_path)
+    controller.wait_for_runs(3)
+    controller.end_by(signal.SIGINT)
+    assert runs_alive(tmp_path) == []
+    before = [t.params for t in tuner.study.trials]
+    assert [t.state for t in tuner.study.trials] == [TrialState.RUNNING] * 3
+    (tmp_path / "go").touch()
+    study = tuner.optimize(n_trials=4)
+    assert [t.params for t in study.trials][:3] == before
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 4
+    states = [(a.trial, a.attempt, a.state) for a in tuner.attempts()]
+    assert states[:3] == [(n, 1, AttemptState.CANCELED) for n in range(3)]
+    assert sorted(states[3:]) == [(n, 2 if n < 3 else 1, AttemptState.SUCCEEDED) for n in range(4)]
+
+
+def test_runs_of_a_study_in_memory_end_with_its_process(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    make_tuner(WAITING)
+    controller = Controller(tmp_path, "None")
+    controller.wait_for_runs(3)
+    controller.end_by(signal.SIGKILL)
+    while runs_alive(tmp_path):
+        os.sched_yield()
+
+
+def test_a_run_whose_host_is_gone_too_is_run_again(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuner = make_tuner(WAITING)
+    controller = Controller(tmp_path)
+    controller.wait_for_runs(3)
+    pids = runs_alive(tmp_path)
+    host = int(Path(f"/proc/{pids[0]}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(host, signal.SIGKILL)
+    controller.end_by(signal.SIGKILL)
+    (tmp_path / "go").touch()
+    study = tuner.optimize(n_trials=3)
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+    attempts = tuner.attempts()
+    assert {a.state for a in attempts} <= {AttemptState.LOST, AttemptState.SUCCEEDED}
+    assert [a.trial for a in attempts if a.state == AttemptState.SUCCEEDED] == [0, 1, 2]
+
+
+def test_a_run_that_was_intended_but_never_started_is_started(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner()
+    tuner.optimize(n_trials=1)
+    with Session(tuner.definition) as session:
+        session.open_backend()
+        loop = Loop(session, Limits(2, None, 2, None), Silent())
+        loop._ask()  # a turn up to its commit, and not further
+        loop._commit()
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "RUNNING", "RUNNING"]
+    study = tuner.optimize(n_trials=2)
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+    assert [a.attempt for a in tuner.attempts()] == [1, 1, 1]
+
+
+def test_a_study_created_again_under_its_name_starts_afresh(make_tuner: MakeTuner) -> None:
+    make_tuner().optimize(n_trials=3)
+    optuna.delete_study(study_name="s", storage="sqlite:///s.db")
+    tuner = make_tuner()
+    study = tuner.optimize(n_trials=3)
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+    assert len(tuner.attempts()) == 3

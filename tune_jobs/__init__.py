@@ -1,0 +1,69 @@
+"""Hyperparameter tuning with Optuna where every trial is a job run.
+
+The names below are imported when they are first used: ``import tune_jobs`` inside a training
+script, for `report`, costs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tune_jobs.backends.local import LocalBackend as LocalBackend
+    from tune_jobs.command_line import CommandLine as CommandLine
+    from tune_jobs.command_line import ConfigField as ConfigField
+    from tune_jobs.command_line import ConfigFile as ConfigFile
+    from tune_jobs.command_line import Environment as Environment
+    from tune_jobs.command_line import Hydra as Hydra
+    from tune_jobs.command_line import JsonField as JsonField
+    from tune_jobs.command_line import KeyValue as KeyValue
+    from tune_jobs.command_line import Omit as Omit
+    from tune_jobs.command_line import Option as Option
+    from tune_jobs.command_line import Positional as Positional
+    from tune_jobs.command_line import Switch as Switch
+    from tune_jobs.entry_point import EntryPoint as EntryPoint
+    from tune_jobs.errors import TuneJobsError as TuneJobsError
+    from tune_jobs.final import FinalRun as FinalRun
+    from tune_jobs.metrics.objective import Metric as Metric
+    from tune_jobs.metrics.report import checkpoint_dir as checkpoint_dir
+    from tune_jobs.metrics.report import outputs_dir as outputs_dir
+    from tune_jobs.metrics.report import report as report
+    from tune_jobs.tuner import Tuner as Tuner
+
+_HOME = {
+    "CommandLine": "command_line",
+    "ConfigField": "command_line",
+    "ConfigFile": "command_line",
+    "EntryPoint": "entry_point",
+    "Environment": "command_line",
+    "FinalRun": "final",
+    "Hydra": "command_line",
+    "JsonField": "command_line",
+    "KeyValue": "command_line",
+    "LocalBackend": "backends.local",
+    "Metric": "metrics.objective",
+    "Omit": "command_line",
+    "Option": "command_line",
+    "Positional": "command_line",
+    "Switch": "command_line",
+    "TuneJobsError": "errors",
+    "Tuner": "tuner",
+    "checkpoint_dir": "metrics.report",
+    "outputs_dir": "metrics.report",
+    "report": "metrics.report",
+}
+
+__all__ = sorted(_HOME)  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tune_jobs' has no attribute {name!r}")
+    value = getattr(import_module(f"tune_jobs.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Where job runs execute."""

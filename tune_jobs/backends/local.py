@@ -1,0 +1,318 @@
+"""Job runs as local processes: the embedded default.
+
+`LocalBackend` is the tuner's side; the processes belong to the host (`local_host`), which is
+started when it is first needed and outlives the tuner.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.backends.base import RunRequest, RunState, RunUpdate
+from tune_jobs.backends.local_host import Start
+from tune_jobs.command_line import RunPaths
+from tune_jobs.entry_point import EntryPoint
+from tune_jobs.errors import BackendError, ConfigError, SubmitError
+from tune_jobs.metrics import report
+
+_CONNECT_SECONDS = 15.0
+
+
+class LocalBackend:
+    """Every job run is a process on this machine.
+
+    A run has its own process group and its own empty working directory, so runs cannot get into
+    each other's way; ``link`` puts data that the script opens by a relative path there.
+
+    Args:
+        script: The entry point: a Python file, a shell script, an executable, a whole command as
+            a list, or an `EntryPoint` (``EntryPoint.module("package.train")``).
+        python: The interpreter for Python entry points; by default the one that runs the tuner.
+        env: Environment variables for every run, beside the tuner's own environment.
+        link: Files and folders to link into every run's working directory.
+        time_limit: Seconds after which a run is stopped; None: no limit.
+        grace: Seconds between TERM and KILL when a run is stopped.
+
+    Raises:
+        ConfigError: an option cannot be used.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        script: str | os.PathLike[str] | Sequence[str] | EntryPoint,
+        *,
+        python: str | None = None,
+        env: Mapping[str, str] | None = None,
+        link: Sequence[str | os.PathLike[str]] = (),
+        time_limit: float | None = None,
+        grace: float = 10.0,
+    ) -> None:
+        self.entry_point = script if isinstance(script, EntryPoint) else EntryPoint.parse(script)
+        self.python = python or sys.executable
+        self.env = dict(env or {})
+        self.link = [Path(path).absolute() for path in link]
+        self.time_limit = time_limit
+        self.grace = grace
+        if time_limit is not None and time_limit <= 0:
+            raise ConfigError(f"time_limit must be positive (seconds) or None, not {time_limit}")
+        self._command: list[str] = []
+        self._run_env: dict[str, str] = {}
+        self._store = self._study = self._scratch = ""
+        self._local_store = True
+        self._socket: socket.socket | None = None
+        self._incoming = b""
+        self._keep_runs = True
+        self._sending = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"LocalBackend({' '.join(self.entry_point.command(self.python))})"
+
+    def check(self) -> None:
+        """See `Backend.check`."""
+        self.entry_point.check(self.python)
+        for path in self.link:
+            if not path.exists():
+                raise ConfigError(f"link: {path} does not exist")
+
+    def open(self, store: str, study: str, *, keep_runs: bool) -> None:
+        """See `Backend.open`."""
+        self._store, self._study, self._keep_runs = store.rstrip("/"), study, keep_runs
+        scheme, _, rest = store.rpartition("://")
+        self._local_store = scheme in ("", "file", "local")
+        if scheme == "memory":
+            raise BackendError(
+                f"the metric store {store!r} exists only inside this process; local runs need one "
+                "that other processes can reach, such as a folder"
+            )
+        if self._local_store:
+            self._scratch = os.path.abspath(rest if scheme else store)
+        else:
+            digest = hashlib.sha256(store.encode()).hexdigest()[:16]
+            self._scratch = str(Path.home() / ".cache" / "tune_jobs" / digest)
+        self._command = self.entry_point.command(self.python)
+        self._run_env = {**self._python_path(), **self.env}
+        if self._socket is None:
+            self._connect()
+
+    def _python_path(self) -> dict[str, str]:
+        """What a run needs to import: its module, and ``tune_jobs.report`` in any interpreter."""
+        folders = [*self.entry_point.python_path]
+        if self._command[0] != sys.executable:
+            folder = Path(self._scratch, self._study, "import")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(report.__file__, folder / "tune_jobs.py")
+            folders.append(str(folder))
+        if not folders:
+            return {}
+        inherited = os.environ.get("PYTHONPATH")
+        return {"PYTHONPATH": os.pathsep.join([*folders, *([inherited] if inherited else [])])}
+
+    def paths(self, name: str) -> RunPaths:
+        """See `Backend.paths`."""
+        folder = self._folder(name)
+        return RunPaths(
+            work=f"{folder}/work", outputs=f"{folder}/outputs", checkpoints=f"{folder}/checkpoints"
+        )
+
+    def submit(self, request: RunRequest) -> str:
+        """See `Backend.submit`."""
+        name = request.name
+        remote = f"{self._store}/{self._study}"
+        start = Start(
+            id=self._id(name),
+            folder=self._folder(name),
+            command=[*self._command, *request.argv],
+            env={**self._run_env, **request.env},
+            files=dict(request.files),
+            links=[str(path) for path in self.link],
+            metrics=f"{self._scratch}/{self._study}/metrics/{name}.jsonl",
+            sources=asdict(request.sources),
+            time_limit=self.time_limit,
+            grace=self.grace,
+            publish=None
+            if self._local_store
+            else (f"{remote}/metrics/{name}.jsonl", f"{remote}/runs/{name}"),
+        )
+        try:
+            self._send({"do": "start", **vars(start)})
+        except OSError as error:
+            raise SubmitError(
+                f"run {name} could not be handed to the local host: {error}"
+            ) from error
+        return self._id(name)
+
+    def wait(self, timeout: float | None) -> list[RunUpdate]:
+        """See `Backend.wait`."""
+        return [
+            update
+            for message in self._receive(timeout)
+            if (update := self._update(message)) is not None
+        ]
+
+    def cancel(self, name: str) -> None:
+        """See `Backend.cancel`."""
+        self._send({"do": "cancel", "id": self._id(name)})
+
+    def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
+        """See `Backend.find`."""
+        if not names:
+            return {}
+        self._send({"do": "find", "runs": {self._id(n): self._folder(n) for n in names}})
+        waiting = []
+        while True:
+            for message in self._receive(None):
+                if message["event"] != "found":
+                    waiting.append(message)
+                    continue
+                self._incoming = _lines(waiting) + self._incoming
+                found = {i: m for i, m in message["runs"].items() if m is not None}
+                updates = (self._update({**m, "id": i}) for i, m in found.items())
+                return {u.name: u for u in updates if u is not None}
+
+    def describe(self) -> dict[str, object]:
+        """See `Backend.describe`."""
+        return {
+            "backend": self.name,
+            "command": self.entry_point.command(self.python),
+            "code_sha256": self.entry_point.fingerprint(),
+            "working_directory_links": [str(path) for path in self.link],
+        }
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # -- names and messages -------------------------------------------------------------------
+
+    def _id(self, name: str) -> str:
+        return f"{self._study}/{name}"
+
+    def _folder(self, name: str) -> str:
+        return f"{self._scratch}/{self._study}/runs/{name}"
+
+    def _update(self, message: Mapping[str, Any]) -> RunUpdate | None:
+        study, _, name = message["id"].rpartition("/")
+        if study != self._study:
+            return None
+        run_id = message["id"]
+        match message["event"]:
+            case "metrics":
+                return RunUpdate(name, RunState.IN_PROGRESS, run_id)
+            case "live":
+                return RunUpdate(name, RunState.IN_PROGRESS, run_id, started=message["started"])
+            case _:
+                return RunUpdate(
+                    name,
+                    RunState(message["state"]),
+                    run_id,
+                    started=message.get("started"),
+                    finished=message.get("finished"),
+                    exit_code=message.get("exit_code"),
+                    cause=message["cause"],
+                    transient=message["transient"],
+                )
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._socket is None:
+            raise BackendError("the local backend is not open")
+        with self._sending:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def _receive(self, timeout: float | None) -> list[dict[str, Any]]:
+        """Messages that have arrived; waits for the first up to ``timeout`` seconds."""
+        if self._socket is None:
+            raise BackendError("the local backend is not open")
+        if b"\n" not in self._incoming:
+            readable, _, _ = select.select([self._socket], [], [], timeout)
+            if not readable:
+                return []
+            data = self._socket.recv(1 << 20)
+            if not data:
+                raise BackendError("the local host has ended; call optimize() again to go on")
+            self._incoming += data
+        *lines, self._incoming = self._incoming.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """Reach the host of this metric store; start one if there is none."""
+        path = _socket_path(self._scratch)
+        deadline = time.monotonic() + _CONNECT_SECONDS
+        while time.monotonic() < deadline:
+            if self._greet(path):
+                self._send({"do": "hello", "env": dict(os.environ), "keep": self._keep_runs})
+                return
+            _start_host(path)
+        raise BackendError(f"the local host does not answer at {path} for {_CONNECT_SECONDS:g} s")
+
+    def _greet(self, path: str) -> bool:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(path)
+            connection.settimeout(_CONNECT_SECONDS)
+            hello = connection.recv(4096)  # a host that was about to leave closes instead
+        except OSError:
+            hello = b""
+        if not hello:
+            connection.close()
+            return False
+        connection.settimeout(None)
+        self._socket, self._incoming = connection, b""
+        return True
+
+
+def _lines(messages: Sequence[Mapping[str, Any]]) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+def _socket_path(scratch: str) -> str:
+    """A short path (the kernel allows about 100 characters) in a folder of this user's only."""
+    folder = os.path.join(tempfile.gettempdir(), f"tune-jobs-{os.getuid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    status = os.stat(folder)
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise BackendError(
+            f"{folder} must belong to you and be closed to others (chmod 700): the processes that "
+            "run your job runs are reached through it"
+        )
+    return os.path.join(folder, hashlib.sha256(scratch.encode()).hexdigest()[:16])
+
+
+def _start_host(path: str) -> None:
+    """Start the host and wait until it serves (or finds that another one does)."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tune_jobs.backends.local_host", path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        if not process.stdout.readline() and process.wait() != 0:
+            raise BackendError(
+                f"the local host could not be started: {process.stderr.read().decode()[-2000:]}"
+            )
+    threading.Thread(target=process.wait, daemon=True).start()  # no zombie when it leaves

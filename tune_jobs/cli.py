@@ -1,0 +1,284 @@
+"""The command ``tune-jobs``: a study that is described in a YAML file.
+
+    tune-jobs check study.yaml              one smoke trial: what would go wrong
+    tune-jobs preview study.yaml            the exact command lines of sampled configurations
+    tune-jobs run study.yaml                tune until the study has its n_trials
+    tune-jobs status study.yaml             how far it is
+    tune-jobs show study.yaml 12            one trial and its job runs
+    tune-jobs logs study.yaml 12 -f         what a trial's job run prints
+    tune-jobs train-best study.yaml         the final run
+
+Paths in the file are relative to the file. Exit codes: 0 done; 1 the tuning stopped, the final run
+failed, or the check found something; 2 the command or the file is wrong; 3 the study, the store or
+the backend cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from tune_jobs.config import StudyConfig, load_study
+from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
+from tune_jobs.ledger import Attempt
+from tune_jobs.loop import REFUSED_ATTRIBUTE
+from tune_jobs.progress import duration
+from tune_jobs.session import Session
+from tune_jobs.study_file import open_study, tuner_of
+from tune_jobs.tuner import Tuner
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        config = load_study(options.file)
+        return int(options.command(options, config))
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except TuneJobsError as error:
+        print(f"tune-jobs: {error}", file=sys.stderr)
+        return 1 if isinstance(error, TuningStopped) else 2 if isinstance(error, ConfigError) else 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tune-jobs",
+        description="Hyperparameter tuning where every trial is a job run.",
+        epilog="Exit codes: 0 done; 1 tuning stopped, final run failed or check found something; "
+        "2 wrong command or file; 3 study, store or backend cannot be used; 130 interrupted.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, function: Callable[[argparse.Namespace, StudyConfig], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("file", type=Path, help="study.yaml")
+        added.add_argument("--json", action="store_true", help="print JSON")
+        added.set_defaults(command=function)
+        return added
+
+    run = command("run", _run, "tune until the study has its n_trials")
+    run.add_argument("--n-trials", type=int, help="trials in the study, instead of the file's")
+    run.add_argument("--timeout", type=float, help="seconds, instead of the file's")
+    check = command("check", _check, "run one smoke trial and say what would go wrong")
+    _add_set(check)
+    preview = command("preview", _preview, "print the command lines of sampled configurations")
+    preview.add_argument("-n", type=int, default=3, help="how many (3)")
+    command("status", _status, "say how far the study is")
+    command("show", _show, "show a trial and its job runs").add_argument("trial", type=int)
+    logs = command("logs", _logs, "print what the job run of a trial printed")
+    logs.add_argument("trial", help="trial number, or the name of a final run (final-1-1)")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on while it runs")
+    train = command("train-best", _train_best, "train the best configuration")
+    train.add_argument("--trial", type=int, help="instead of the best one")
+    train.add_argument("--pick", help="for several metrics: the metric to be best in, or 'knee'")
+    train.add_argument("--again", action="store_true", help="although it was trained already")
+    _add_set(train)
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument to add or replace, such as epochs=50 (repeatable)",
+    )
+
+
+def _run(options: argparse.Namespace, config: StudyConfig) -> int:
+    n_trials = options.n_trials or config.n_trials
+    timeout = options.timeout or config.timeout
+    if n_trials is None and timeout is None:
+        raise ConfigError(f"{options.file}: say how much to spend: add n_trials: or timeout:")
+    tuner = tuner_of(config, options.file)
+    left = None if n_trials is None else n_trials - _told(tuner.study)
+    if left is None or left > 0:
+        tuner.optimize(n_trials=left, timeout=timeout)
+    return _print_status(options, tuner)
+
+
+def _told(study: optuna.Study) -> int:
+    """Finished trials, without configurations that were only refused."""
+    return sum(
+        t.state.is_finished() and REFUSED_ATTRIBUTE not in t.user_attrs
+        for t in study.get_trials(deepcopy=False)
+    )
+
+
+def _check(options: argparse.Namespace, config: StudyConfig) -> int:
+    report = tuner_of(config, options.file).check(_settings(options.set))
+    findings = [dataclasses.asdict(finding) for finding in report.findings]
+    _print(options, {"ok": bool(report), "findings": findings}, str(report))
+    return 0 if report else 1
+
+
+def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
+    previews = tuner_of(config, options.file, study=optuna.create_study(
+        directions=config.directions
+    )).preview(options.n)
+    _print(
+        options,
+        [
+            {"params": p.params, **dataclasses.asdict(p.invocation), "text": p.text}
+            for p in previews
+        ],
+        "\n".join(p.text for p in previews),
+    )
+    return 0
+
+
+def _status(options: argparse.Namespace, config: StudyConfig) -> int:
+    return _print_status(options, tuner_of(config, options.file, study=open_study(config, options.file)))
+
+
+def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:
+    study = tuner.study
+    trials = study.get_trials(deepcopy=False)
+    states: dict[str, int] = {}
+    for trial in trials:
+        state = "REFUSED" if REFUSED_ATTRIBUTE in trial.user_attrs else trial.state.name
+        states[state] = states.get(state, 0) + 1
+    best = study.best_trials if "COMPLETE" in states else []
+    finals = [a for a in tuner.attempts() if a.is_final]
+    facts = {
+        "study": study.study_name,
+        "directions": [d.name.lower() for d in study.directions],
+        "trials": states,
+        "best": [{"trial": t.number, "values": t.values, "params": t.params} for t in best],
+        "final_runs": [{"name": a.name, "trial": a.trial, "state": a.state} for a in finals],
+    }
+    lines = [f"{study.study_name}: " + (_counts(states) or "no trials yet")]
+    for t in best[:5]:
+        lines.append(f"best: trial {t.number}, {_numbers(t.values)}  {_pairs(t.params)}")
+    lines += [f"{a.name}: trial {a.trial}, {a.state.lower()}" for a in finals]
+    _print(options, facts, "\n".join(lines))
+    return 0
+
+
+def _show(options: argparse.Namespace, config: StudyConfig) -> int:
+    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    found = [t for t in tuner.study.get_trials(deepcopy=False) if t.number == options.trial]
+    if not found:
+        raise StudyError(f"study {config.study!r} has no trial {options.trial}")
+    trial = found[0]
+    attempts = [a for a in tuner.attempts(options.trial) if not a.is_final]
+    facts = {
+        "trial": trial.number,
+        "state": trial.state.name,
+        "values": trial.values,
+        "params": trial.params,
+        "intermediate_values": trial.intermediate_values,
+        "user_attrs": trial.user_attrs,
+        "attempts": [dataclasses.asdict(a) for a in attempts],
+    }
+    lines = [f"trial {trial.number}: {trial.state.name} {_numbers(trial.values or [])}".rstrip()]
+    lines += [f"  {name} = {value}" for name, value in trial.params.items()]
+    for attempt in attempts:
+        lines += _attempt_lines(attempt)
+    _print(options, facts, "\n".join(lines))
+    return 0
+
+
+def _attempt_lines(attempt: Attempt) -> list[str]:
+    took = ""
+    if attempt.started is not None and attempt.finished is not None:
+        took = f", {duration(attempt.finished - attempt.started)}"
+    lines = [f"{attempt.name}: {attempt.state}{took}"]
+    lines.append(f"  {shlex.join(attempt.invocation['argv'])}")
+    lines += [f"  {line}" for line in (attempt.cause or "").splitlines()]
+    return lines
+
+
+def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
+    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    with Session(tuner.definition) as session:
+        name = _run_name(session, options.trial)
+        offset = 0
+        while True:
+            # The ledger first: what a run printed before its end was recorded is all there then.
+            ended = any(a.name == name and a.told is not None for a in session.ledger.attempts())
+            data = session.store.log_from(name, offset)
+            offset += len(data)
+            sys.stdout.write(data.decode("utf-8", "replace"))
+            sys.stdout.flush()
+            if ended or not options.follow:
+                return 0
+            time.sleep(0.5)
+
+
+def _run_name(session: Session, wanted: str) -> str:
+    attempts = session.ledger.attempts()
+    names = [
+        a.name
+        for a in attempts
+        if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
+    ]
+    if not names:
+        raise StudyError(f"there is no job run of {wanted!r} in this study")
+    return names[-1]
+
+
+def _train_best(options: argparse.Namespace, config: StudyConfig) -> int:
+    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    defaults = dict(config.final.arguments) if config.final else {}
+    final = tuner.train_best(
+        {**defaults, **_settings(options.set)},
+        trial=options.trial,
+        pick=options.pick,
+        again=options.again,
+    )
+    _print(options, dataclasses.asdict(final), str(final))
+    return 0
+
+
+def _settings(items: Sequence[str]) -> dict[str, Any]:
+    """``epochs=50`` as YAML would read the value."""
+    import yaml
+
+    settings = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item}: write NAME=VALUE")
+        settings[name] = yaml.safe_load(value)
+    return settings
+
+
+def _print(options: argparse.Namespace, facts: object, text: str) -> None:
+    print(json.dumps(facts, indent=2, default=str) if options.json else text)
+
+
+def _counts(states: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {state.lower()}" for state, count in sorted(states.items()))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(format(value, ".6g") for value in values)
+
+
+def _pairs(params: Mapping[str, Any]) -> str:
+    return " ".join(
+        f"{name}={format(value, '.4g') if isinstance(value, float) else value}"
+        for name, value in params.items()
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,454 @@
+"""study.yaml: everything that `tune-jobs run study.yaml` needs to know, checked before it starts.
+
+    study: digits
+    script: train.py
+    metric: accuracy
+    direction: maximize
+    parameters:
+      lr: {type: float, low: 1e-5, high: 1e-1, log: true}
+      batch_size: [32, 64, 128]
+    n_trials: 100
+    max_parallel: 8
+
+`load_study` only reads; `make_sampler`, `make_pruner` and `make_command_line` build. What may be
+written under a key stands with the attributes of `StudyConfig`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from tune_jobs.errors import ConfigError, SpaceError
+from tune_jobs.expressions import did_you_mean
+from tune_jobs.metrics.objective import Bound, Metric
+from tune_jobs.samplers import JobSampler
+from tune_jobs.space import Parameter, Space, declared_space
+from tune_jobs.yaml_source import Located, load
+
+if TYPE_CHECKING:
+    from tune_jobs.command_line import CommandLine
+
+Direction = Literal["minimize", "maximize"]
+
+
+_SAMPLERS: Mapping[str, type[BaseSampler]] = {
+    "job": JobSampler,
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "gp": optuna.samplers.GPSampler,
+    "cmaes": optuna.samplers.CmaEsSampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "grid": optuna.samplers.GridSampler,
+    "nsgaii": optuna.samplers.NSGAIISampler,
+    "nsgaiii": optuna.samplers.NSGAIIISampler,
+}
+_PRUNERS: Mapping[str, type[BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "percentile": optuna.pruners.PercentilePruner,
+    "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+    "patient": optuna.pruners.PatientPruner,
+    "threshold": optuna.pruners.ThresholdPruner,
+    "wilcoxon": optuna.pruners.WilcoxonPruner,
+}
+# Optuna imports these when the first trials are paid for already.
+_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "gp": ("torch", "scipy"),
+    "cmaes": ("cmaes",),
+    "qmc": ("scipy",),
+    "wilcoxon": ("scipy",),
+}
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "None": (type(None),),
+}
+_MAX_GRID = 100_000
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A sampler or a pruner by its name, with the arguments of its class."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class FinalConfig:
+    """The final run: arguments that replace or extend the best trial's."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """What a study.yaml says; None where it says nothing.
+
+    Attributes:
+        study: `study`, the name.
+        space: `parameters` and `constraints`.
+        metrics: `metric` or `metrics`: a name, or a mapping of `name`, `goal`, `counts`, `pattern`.
+        directions: `direction`, or the `goal` of each metric.
+        storage: `storage`; a SQLite file named after the study in the working directory if absent.
+        script: `script`; one of `script`, `module` and `command` is set.
+        module: `module`.
+        command: `command`, a list of texts.
+        python: `python`, the interpreter of script and module.
+        metric_constraints: `metric_constraints`: a metric to `<= NUMBER` or `>= NUMBER`.
+        step: `step`, the name under which the script prints its steps.
+        metrics_file: `metrics_file`, a file that the script writes.
+        command_line: `command_line`; see `make_command_line`.
+        n_trials: `n_trials`.
+        timeout: `timeout`, in seconds; written as 90s, 30m, 2h, 1d or seconds.
+        max_parallel: `max_parallel`.
+        max_failures: `max_failures`.
+        sampler: `sampler`: a name, or a mapping of `name` and arguments; see `make_sampler`.
+        pruner: `pruner`, likewise; see `make_pruner`.
+        store: `store`, the URI of the metric store.
+        backend: `backend`, a mapping that has a `type` (`local` if it is absent) and is not
+            checked further.
+        final: `final`: `arguments`.
+        places: Where each key is written, for messages: `study.yaml:12`.
+    """
+
+    study: str
+    space: Space
+    metrics: tuple[Metric, ...]
+    directions: tuple[Direction, ...]
+    storage: str = field(repr=False)  # may hold a password
+    script: str | None = None
+    module: str | None = None
+    command: tuple[str, ...] | None = None
+    python: str | None = None
+    metric_constraints: Mapping[str, str] = field(default_factory=dict)
+    step: str | None = None
+    metrics_file: str | None = None
+    command_line: Mapping[str, Any] | None = None
+    n_trials: int | None = None
+    timeout: float | None = None
+    max_parallel: int | None = None
+    max_failures: int | None = None
+    sampler: Choice | None = None
+    pruner: Choice | None = None
+    store: str | None = None
+    backend: Mapping[str, Any] = field(default_factory=lambda: {"type": "local"}, repr=False)
+    final: FinalConfig | None = None
+    places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+_KEYS = (
+    *("study", "storage", "direction", "script", "module", "command", "python"),
+    *("metric", "metrics", "metric_constraints", "step", "metrics_file"),
+    *("parameters", "constraints", "command_line"),
+    *("n_trials", "timeout", "max_parallel", "max_failures"),
+    *("sampler", "pruner", "store", "backend", "final"),
+)
+
+
+def load_study(path: str | os.PathLike[str]) -> StudyConfig:
+    """Read a study.yaml.
+
+    Raises:
+        ConfigError: it cannot be read or something in it is wrong; the message has the line, the
+            key, the value and what to write instead.
+    """
+    document = load(path)
+    fields = document.fields(*_KEYS)
+    for key in ("study", "parameters"):
+        if key not in fields:
+            raise document.error(f"has no {key!r}: add `{key}: ...`")
+    name = fields["study"].text()
+    metrics, directions = _metrics(document, fields)
+    if "pruner" in fields and len(metrics) > 1:
+        raise fields["pruner"].error("Optuna prunes on a single metric only: remove it")
+    return StudyConfig(
+        study=name,
+        space=_space(fields),
+        metrics=metrics,
+        directions=directions,
+        storage=_text(fields, "storage") or _default_storage(name),
+        **_entry(document, fields),
+        python=_text(fields, "python"),
+        metric_constraints=_metric_constraints(fields),
+        step=_text(fields, "step"),
+        metrics_file=_text(fields, "metrics_file"),
+        command_line=_plain_mapping(fields, "command_line"),
+        n_trials=_integer(fields, "n_trials", at_least=1),
+        timeout=_seconds(fields["timeout"]) if "timeout" in fields else None,
+        max_parallel=_integer(fields, "max_parallel", at_least=1),
+        max_failures=_integer(fields, "max_failures", at_least=0),
+        sampler=_choice(fields["sampler"], _SAMPLERS) if "sampler" in fields else None,
+        pruner=_choice(fields["pruner"], _PRUNERS) if "pruner" in fields else None,
+        store=_text(fields, "store"),
+        backend=_backend(fields),
+        final=_final(fields),
+        places={key: item.place for key, item in fields.items()},
+    )
+
+
+def make_sampler(config: StudyConfig) -> BaseSampler:
+    """The sampler that the study asks for, or a `JobSampler`.
+
+    Raises:
+        ConfigError: it needs a package that is not installed, or a grid of something endless.
+    """
+    choice = config.sampler or Choice("job")
+    arguments = dict(choice.arguments)
+    if choice.name == "grid":
+        arguments["search_space"] = _grid(config.space, choice.place)
+    sampler: BaseSampler = _build(_SAMPLERS[choice.name], choice, arguments)
+    return sampler
+
+
+def make_pruner(config: StudyConfig) -> BasePruner | None:
+    """The pruner that the study asks for; None leaves it to Optuna.
+
+    Raises:
+        ConfigError: it needs a package that is not installed, or refuses its arguments.
+    """
+    return _pruner(config.pruner) if config.pruner else None
+
+
+def make_command_line(config: StudyConfig) -> CommandLine:
+    """The command line that the study describes, or the usual one.
+
+    Raises:
+        ConfigError: the description is wrong.
+    """
+    from tune_jobs.command_line import CommandLine
+
+    with _at(config.places.get("command_line", "")):
+        return CommandLine.from_dict(config.command_line or {})
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Put the place before the message of an error, and keep its class."""
+    try:
+        yield
+    except ConfigError as error:
+        raise type(error)(f"{place}: {error}" if place else str(error)) from error
+
+
+def _text(fields: Mapping[str, Located], key: str) -> str | None:
+    return fields[key].text() if key in fields else None
+
+
+def _integer(fields: Mapping[str, Located], key: str, at_least: int) -> int | None:
+    return fields[key].integer(at_least) if key in fields else None
+
+
+def _plain_mapping(fields: Mapping[str, Located], key: str) -> dict[str, Any] | None:
+    if key not in fields:
+        return None
+    fields[key].mapping()
+    return cast(dict[str, Any], fields[key].plain())
+
+
+def _default_storage(study: str) -> str:
+    return "sqlite:///" + re.sub(r"[^\w.-]", "_", study) + ".db"
+
+
+def _seconds(duration: Located) -> float:
+    if isinstance(duration.value, str):
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", duration.value.strip(), re.ASCII)
+        if found is None:
+            raise duration.error(f"{duration.value!r} is no duration: write 90s, 30m, 2h or 1d")
+        seconds = float(found[1]) * _SECONDS[found[2]]
+    else:
+        seconds = duration.number()
+    if not 0 < seconds < float("inf"):
+        raise duration.error(f"{duration.value!r} is no duration: write one above 0, as 30m")
+    return seconds
+
+
+def _space(fields: Mapping[str, Located]) -> Space:
+    constraints = fields["constraints"].items() if "constraints" in fields else []
+    return declared_space(fields["parameters"], constraints)
+
+
+def _entry(document: Located, fields: Mapping[str, Located]) -> dict[str, Any]:
+    given = [key for key in ("script", "module", "command") if key in fields]
+    if not given:
+        raise document.error("has nothing to run: add `script: train.py`, or `module`, `command`")
+    if len(given) > 1:
+        raise fields[given[1]].error(f"{given[0]!r} is given as well: keep one of them")
+    if given == ["command"]:
+        if "python" in fields:
+            raise fields["python"].error("has no use beside 'command': remove it")
+        words = tuple(word.text() for word in fields["command"].items())
+        if not words:
+            raise fields["command"].error("is empty: write a list such as [./train]")
+        return {"command": words}
+    return {given[0]: fields[given[0]].text()}
+
+
+def _metrics(
+    document: Located, fields: Mapping[str, Located]
+) -> tuple[tuple[Metric, ...], tuple[Direction, ...]]:
+    if "metric" in fields and "metrics" in fields:
+        raise fields["metrics"].error("'metric' is given as well: keep one of them")
+    if "metric" in fields:
+        metric, goal = _metric(fields["metric"], fields.get("direction"))
+        return (metric,), (goal,)
+    if "metrics" not in fields:
+        raise document.error("has no metric: add `metric: NAME`, as the script prints it")
+    if "direction" in fields:
+        raise fields["direction"].error("has no use beside 'metrics': give each metric its `goal`")
+    pairs = [_metric(item, None) for item in fields["metrics"].items()]
+    if not pairs:
+        raise fields["metrics"].error("is empty: write a list of metrics")
+    names = [metric.name for metric, _ in pairs]
+    for number, item in enumerate(fields["metrics"].items()):
+        if names[number] in names[:number]:
+            raise item.error(f"metric {names[number]!r} is listed twice: remove one")
+    return tuple(metric for metric, _ in pairs), tuple(goal for _, goal in pairs)
+
+
+def _metric(written: Located, direction: Located | None) -> tuple[Metric, Direction]:
+    if isinstance(written.value, dict):
+        fields = written.fields("name", "goal", "counts", "pattern")
+        if "name" not in fields:
+            raise written.error("has no name: add `name: ...`, as the script prints it")
+    else:
+        fields = {"name": written}
+    goal = fields.get("goal", direction)
+    if goal is None:
+        raise written.error(
+            "does not say what is better: add `direction: maximize` or `direction: minimize`, "
+            "or write {name: ..., goal: maximize}"
+        )
+    better = cast(Direction, goal.one_of("minimize", "maximize"))
+    if direction and direction.value != better:
+        raise goal.error(f"{better!r} contradicts direction {direction.value!r}: keep one")
+    texts = {key: fields[key].text() for key in ("name", "counts", "pattern") if key in fields}
+    with _at(written.place):
+        return Metric(**cast(dict[str, Any], texts)), better
+
+
+def _metric_constraints(fields: Mapping[str, Located]) -> dict[str, str]:
+    if "metric_constraints" not in fields:
+        return {}
+    written = fields["metric_constraints"].mapping()
+    bounds = {name: bound.text() for name, bound in written.items()}
+    for name, bound in bounds.items():
+        with _at(written[name].place):
+            Bound.parse(name, bound)
+    return bounds
+
+
+def _backend(fields: Mapping[str, Located]) -> dict[str, Any]:
+    backend = _plain_mapping(fields, "backend") or {}
+    if "type" in backend:
+        fields["backend"].mapping()["type"].text()
+    return {"type": "local", **backend}
+
+
+def _final(fields: Mapping[str, Located]) -> FinalConfig | None:
+    if "final" not in fields:
+        return None
+    return FinalConfig(_plain_mapping(fields["final"].fields("arguments"), "arguments") or {})
+
+
+def _choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:
+    fields = written.value if isinstance(written.value, dict) else {"name": written}
+    if "name" not in fields:
+        raise written.error(f"has no name: add `name: ...` {did_you_mean('', classes)}")
+    name = fields["name"].one_of(*classes)
+    types = _argument_types(classes[name])
+    replace(written, value=fields).fields("name", *types)
+    for argument, parameter in inspect.signature(classes[name]).parameters.items():
+        if parameter.default is parameter.empty and argument in types.keys() - fields.keys():
+            raise written.error(f"{name!r} has no {argument!r}: add `{argument}: ...`")
+    arguments = {key: _argument(item, types[key]) for key, item in fields.items() if key != "name"}
+    return Choice(name, arguments, written.place)
+
+
+def _argument_types(cls: type[Any]) -> dict[str, tuple[type, ...]]:
+    """The arguments of a class that can be written in YAML, with the types that they take."""
+    types: dict[str, tuple[type, ...]] = {}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        annotation = parameter.annotation
+        words = str(getattr(annotation, "__name__", annotation)).split(" | ")
+        if all(word in _TYPES for word in words):
+            types[name] = tuple(kind for word in words for kind in _TYPES[word])
+        elif name == "wrapped_pruner":
+            types[name] = (BasePruner,)
+    return types
+
+
+def _argument(written: Located, types: tuple[type, ...]) -> Any:
+    if types == (BasePruner,):
+        return _choice(written, _PRUNERS)
+    if type(written.value) not in types:
+        names = " or ".join(kind.__name__ for kind in types)
+        raise written.error(f"{written.plain()!r} is not of type {names}")
+    return written.value
+
+
+def _pruner(choice: Choice) -> BasePruner:
+    arguments = {
+        name: _pruner(value) if isinstance(value, Choice) else value
+        for name, value in choice.arguments.items()
+    }
+    pruner: BasePruner = _build(_PRUNERS[choice.name], choice, arguments)
+    return pruner
+
+
+def _build(cls: type[Any], choice: Choice, arguments: Mapping[str, Any]) -> Any:
+    with _at(choice.place):
+        for package in _PACKAGES.get(choice.name, ()):
+            if find_spec(package) is None:
+                raise ConfigError(f"{choice.name!r} needs {package!r}: pip install {package}")
+        try:
+            return cls(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{choice.name!r} refuses its arguments: {error}") from error
+
+
+def _grid(space: Space, place: str) -> dict[str, list[Any]]:
+    with _at(place):
+        values = {p.name: _grid_values(p) for p in space.parameters if p.distribution}
+        size = math.prod(map(len, values.values()))
+        if size > _MAX_GRID:
+            raise SpaceError(f"a grid of {size} configurations is too large: use another sampler")
+        return {name: list(items) for name, items in values.items()}
+
+
+def _grid_values(parameter: Parameter) -> Sequence[Any]:
+    if parameter.when:
+        raise SpaceError(
+            f"a grid tries all combinations, but {parameter.name!r} has a `when`: "
+            "remove it, or use another sampler"
+        )
+    match parameter.distribution:
+        case CategoricalDistribution(choices=choices):
+            return choices
+        case IntDistribution(low=low, high=high, step=step):
+            return range(low, high + 1, step)
+        case FloatDistribution(low=low, high=high, step=float(width)):
+            steps = min(round((high - low) / width), _MAX_GRID)
+            return [min(low + i * width, high) for i in range(steps + 1)]
+    raise SpaceError(
+        f"a grid needs choices or a step, and {parameter.name!r} is {parameter.distribution}: "
+        "give it choices, or use another sampler"
+    )

@@ -1,0 +1,375 @@
+"""What is started for a run: a Python file, a module, a shell script, or any other program.
+
+EntryPoint.parse("train.py")                   # python /here/train.py
+EntryPoint.module("package.train")             # python -m package.train
+EntryPoint.parse("train.sh")                   # the shell that its first line names, or sh
+EntryPoint.parse("./train")                    # an executable file
+EntryPoint.parse(["Rscript", "fit.R"])         # any program, with its first arguments
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Literal
+
+from tune_jobs.errors import ConfigError
+
+# A word of a command with one of these endings is a script, and must exist.
+_SCRIPTS = frozenset({".py", ".sh", ".r", ".jl", ".pl", ".rb", ".js", ".lua"})
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """What is started for a run; the parameters follow it on the command line.
+
+    Attributes:
+        kind: a "program" (a script is one, too) or a "module".
+        words: the program and its first arguments, or the module's name. A program with a slash
+            is an absolute path, one without is looked up on PATH.
+        root: the folder from which relative paths and modules are looked up.
+        python: the interpreter for Python files and modules; None leaves it to the backend.
+    """
+
+    kind: Literal["program", "module"]
+    words: tuple[str, ...]
+    root: str
+    python: str | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        spec: EntryPoint | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        python: str | None = None,
+        root: str | os.PathLike[str] | None = None,
+    ) -> EntryPoint:
+        """The entry point that a user writes.
+
+        A text is a file's path, blanks and all, or ``"-m package.module"``. A list is a program
+        and its first arguments. The program is looked up on PATH unless it has a slash; among the
+        arguments, names of existing files become absolute, since a run may work elsewhere.
+
+        Args:
+            spec: the text, path or list; an EntryPoint is returned as it is.
+            python: the interpreter for a Python file or module.
+            root: what relative paths are relative to; the current folder if not given.
+
+        Raises:
+            ConfigError: ``spec`` is empty, or none of these.
+        """
+        if isinstance(spec, EntryPoint):
+            return spec
+        folder = os.path.abspath(root or os.curdir)
+        if isinstance(spec, str) and spec.startswith("-m "):
+            return cls.module(spec.removeprefix("-m ").strip(), python, folder)
+        if isinstance(spec, str | os.PathLike) and os.fspath(spec):
+            return cls("program", (_inside(folder, os.fspath(spec)),), folder, python)
+        words = _words(spec)
+        if not words or not words[0]:
+            raise ConfigError(f"entry point {spec!r}: it must be a path, or a list of words")
+        program = _inside(folder, words[0]) if "/" in words[0] else words[0]
+        arguments = [_absolute_if_file(folder, word) for word in words[1:]]
+        return cls("program", (program, *arguments), folder, python)
+
+    @classmethod
+    def module(
+        cls, name: str, python: str | None = None, root: str | os.PathLike[str] | None = None
+    ) -> EntryPoint:
+        """A module that is run with ``python -m``.
+
+        Raises:
+            ConfigError: ``name`` is not a module's name; a file's path, for example.
+        """
+        if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(
+                f"entry point -m {name!r}: it must be a module's name such as 'package.train'; "
+                "a file is given by its path alone"
+            )
+        return cls("module", (name,), os.path.abspath(root or os.curdir), python)
+
+    @property
+    def python_path(self) -> tuple[str, ...]:
+        """Folders that a run's PYTHONPATH must start with, for a module to be found."""
+        return (self.root,) if self.kind == "module" else ()
+
+    def command(self, python: str = sys.executable) -> list[str]:
+        """The first words of a run's argv; programs and files by their absolute paths.
+
+        Args:
+            python: the interpreter, unless this entry point has one of its own.
+        """
+        first, *others = self.words
+        if self.kind == "module":
+            return [_program(self.python or python), "-m", first]
+        if "/" not in first:
+            return [_program(first), *others]
+        if first.endswith(".py"):
+            return [_program(self.python or python), first, *others]
+        return [*_interpreter(Path(first)), first, *others]
+
+    def check(self, python: str = sys.executable) -> None:
+        """Find what would make every run fail at its start. Nothing is run or imported.
+
+        The syntax of Python sources is checked, and modules outside ``root`` are looked for, only
+        when they run in this interpreter: another one may know more.
+
+        Args:
+            python: as for ``command``.
+
+        Raises:
+            ConfigError: something is missing, cannot be executed or does not compile; the message
+                says what to do.
+        """
+        python = self.python or python
+        if shutil.which(python) is None:
+            raise ConfigError(f"python {python!r}: there is no such interpreter; correct the path")
+        here = shutil.which(python) == sys.executable
+        source: Path | None = Path(self.words[0])
+        if self.kind == "module":
+            source = _module_source(self.words[0], self.root, here)
+        else:
+            self._check_program()
+        if here and source and source.is_absolute() and source.suffix == ".py":
+            _check_syntax(source)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the source, in hexadecimal: for a script the same as ``sha256sum`` gives.
+
+        For a program with arguments it covers the words, and the contents of the files among
+        them; not a program that is found on PATH.
+
+        Raises:
+            ConfigError: the source cannot be read.
+        """
+        if self.kind == "module":
+            source = _module_source(self.words[0], self.root, self.python in (None, sys.executable))
+            return _digest(_content(source) if source else self.words[0].encode())
+        if len(self.words) == 1 and "/" in self.words[0]:
+            return _digest(_content(Path(self.words[0])))
+        parts = [
+            _digest(_content(Path(word))) if os.path.isabs(word) and os.path.isfile(word) else word
+            for word in self.words
+        ]
+        return _digest(json.dumps(parts).encode())
+
+    def _check_program(self) -> None:
+        program, *arguments = self.words
+        if "/" in program:
+            _check_file(Path(program))
+            _check_can_start(Path(program))
+        elif shutil.which(program) is None:
+            raise ConfigError(
+                f"program {program!r} is not on PATH: install it, or write './{program}' "
+                f"for a file in {self.root}"
+            )
+        for word in arguments:
+            is_script = Path(word).suffix.lower() in _SCRIPTS and "://" not in word
+            if is_script and not word.startswith("-"):
+                _check_file(Path(_inside(self.root, word)))
+
+
+# --- Reading a definition -----------------------------------------------------------------------
+
+
+def _words(spec: object) -> list[str]:
+    """The words of a list; none if it is no list, or if something in it is no word."""
+    if not isinstance(spec, list | tuple):
+        return []
+    words = [os.fspath(word) for word in spec if isinstance(word, str | os.PathLike)]
+    return words if len(words) == len(spec) else []
+
+
+def _inside(folder: str, path: str) -> str:
+    return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
+
+
+def _program(name: str) -> str:
+    """The absolute path of a program, if there is one of this name."""
+    found = shutil.which(name)
+    return os.path.abspath(found) if found else name
+
+
+def _absolute_if_file(folder: str, word: str) -> str:
+    # A bare word is rather a sub-command, even if there is a file of that name.
+    is_path = "." in word or "/" in word
+    return _inside(folder, word) if is_path and os.path.isfile(_inside(folder, word)) else word
+
+
+# --- Files --------------------------------------------------------------------------------------
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"entry point {path} is a folder: name the script in it")
+    if path.is_file():
+        return
+    if not path.parent.is_dir():
+        raise ConfigError(f"entry point {path}: there is no folder {path.parent}; correct the path")
+    hint = _nearest(path.name, (each.name for each in path.parent.iterdir()))
+    if not hint and shutil.which(path.name):
+        hint = f"; for the program of this name on PATH, write [{path.name!r}]"
+    raise ConfigError(f"entry point {path}: there is no such file{hint}")
+
+
+def _check_can_start(path: Path) -> None:
+    """Check what the kernel, or the script's interpreter, needs of a file that exists."""
+    if path.suffix == ".py":
+        return
+    first_line = _first_line(path)
+    if _shebang(first_line):
+        _check_shebang(path, first_line)
+    elif path.suffix == ".sh":
+        return
+    elif not os.access(path, os.X_OK):
+        raise ConfigError(
+            f"entry point {path} is not executable: chmod +x {shlex.quote(str(path))}, or name "
+            f"its interpreter in a list, as in ['Rscript', {path.name!r}]"
+        )
+    elif b"\0" not in first_line:
+        # A binary has a NUL within its first bytes; this is a text.
+        raise ConfigError(
+            f"entry point {path} does not say what runs it: make '#!/usr/bin/env bash', or its "
+            "own interpreter, the first line"
+        )
+
+
+def _check_shebang(path: Path, first_line: bytes) -> None:
+    if first_line.endswith(b"\r\n"):
+        raise ConfigError(
+            f"entry point {path} has Windows line ends, and no interpreter's name ends in a "
+            "carriage return: convert it with dos2unix"
+        )
+    program, *arguments = _shebang(first_line)
+    if os.path.basename(program) == "env":
+        # env -S NAME=VALUE program: the program is the first word that is neither.
+        words = [word for text in arguments for word in text.split()]
+        program = next((w for w in words if not w.startswith("-") and "=" not in w), program)
+    elif not os.path.isabs(program):
+        raise ConfigError(
+            f"entry point {path}: its first line names {program!r}, and only whole paths are "
+            f"found: write '#!/usr/bin/env {program}'"
+        )
+    if shutil.which(program) is None:
+        raise ConfigError(
+            f"entry point {path}: its first line names {program!r}, and there is no such program: "
+            "install it, or correct the line"
+        )
+
+
+def _interpreter(path: Path) -> list[str]:
+    """The words that start a file: none if the kernel can do it alone."""
+    is_shell = path.suffix == ".sh"
+    if not path.is_file() or (os.access(path, os.X_OK) and not is_shell):
+        return []
+    # Not executable, as after a copy through an object store: what its first line says is done.
+    words = _shebang(_first_line(path))
+    return words or ([_program("sh")] if is_shell else [])
+
+
+def _first_line(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.readline(1024)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _shebang(first_line: bytes) -> list[str]:
+    """The interpreter and at most one argument, blanks and all, as the kernel reads the line."""
+    if not first_line.startswith(b"#!"):
+        return []
+    return os.fsdecode(first_line[2:]).strip().split(maxsplit=1)
+
+
+def _check_syntax(path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the script's own affair
+            compile(_content(path), str(path), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:  # ValueError: Python 3.11 on NUL characters
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ConfigError(f"entry point {path}{line}: {text}; correct it before tuning") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"entry point {path} cannot be read: {error.strerror}")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+# --- Modules ------------------------------------------------------------------------------------
+
+
+def _module_source(name: str, root: str, anywhere: bool) -> Path | None:
+    """The file that ``python -m name`` runs, found without importing its packages.
+
+    None if there is nothing to read, or if only another interpreter can tell (``anywhere`` is
+    False, and the module is not below ``root``).
+
+    Raises:
+        ConfigError: there is no such module, or it is a package that cannot be run.
+    """
+    importlib.invalidate_caches()
+    spec: ModuleSpec | None = None
+    places = [root]
+    parts = name.split(".")
+    for depth, part in enumerate(parts):
+        so_far = ".".join(parts[: depth + 1])
+        # By its last name alone: a dotted one would need its parents to be imported.
+        spec = PathFinder.find_spec(part, places)
+        if spec is None and depth == 0:
+            if not anywhere:
+                return None
+            spec = _installed(part)
+        if spec is None:
+            where = ", ".join(places) or f"{'.'.join(parts[:depth])!r}, which is no package"
+            hint = _nearest(part, _modules_in(places))
+            raise ConfigError(f"module {name!r}: there is no {so_far!r} in {where}{hint}")
+        places = list(spec.submodule_search_locations or [])
+    if places:
+        spec = PathFinder.find_spec("__main__", places)
+    if spec is None:
+        raise ConfigError(
+            f"module {name!r} is a package without __main__.py: name a module in it "
+            f"({', '.join(_modules_in(places)) or 'it has none'})"
+        )
+    return Path(spec.origin) if spec.has_location and spec.origin else None
+
+
+def _modules_in(places: Iterable[str]) -> list[str]:
+    found = [each for place in places for each in Path(place).glob("[!_.]*")]
+    return sorted({each.stem for each in found if each.suffix == ".py" or each.is_dir()})
+
+
+def _installed(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except ValueError:  # loaded by hand, as __main__ is: not from a file of that name
+        return None

@@ -1,0 +1,366 @@
+"""The ledger: every attempt of every trial, in the database of its study.
+
+An attempt is one job run of one trial (or of the final run). Its row is written before the run is
+started and after it ended:
+
+    INTENDED ──▶ SUBMITTED ──▶ (PRUNING) ──▶ SUCCEEDED | FAILED | CANCELED | LOST, and told
+     (before the     (with the     (before the      (what the run did, in the transaction
+      effect)        next turn)     cancel)          that tells Optuna)
+
+An attempt whose ``told`` is empty is open: the next tuner asks the backend what became of it.
+Where the study's storage is relational the rows are written in the same transaction as Optuna's;
+beside a journal file they live in an SQLite file of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage, RDBStorage
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    create_engine,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.pool import StaticPool
+
+from tune_jobs.errors import StudyError
+from tune_jobs.study_writer import storage_of
+
+SCHEMA_VERSION = 1
+
+UID_ATTRIBUTE = "tune_jobs:uid"
+"""The study's user attribute that ties it to its ledger rows and to its folder in the store."""
+
+_metadata = MetaData()
+_LONG = Text(2**24 - 1)  # MySQL's TEXT ends at 64 kB
+
+_schema = Table("tune_jobs_schema", _metadata, Column("version", Integer, nullable=False))
+
+_studies = Table(
+    "tune_jobs_studies",
+    _metadata,
+    Column("uid", String(16), primary_key=True),
+    Column("study_name", String(512), nullable=False),
+    Column("store", String(1024), nullable=False),
+    Column("definition", _LONG, nullable=False),
+)
+
+_attempts = Table(
+    "tune_jobs_attempts",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", String(16), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("trial", Integer),
+    Column("attempt", Integer, nullable=False),
+    Column("backend", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", String(255)),
+    Column("invocation", _LONG, nullable=False),
+    Column("intended", Float(53), nullable=False),
+    Column("started", Float(53)),
+    Column("finished", Float(53)),
+    Column("told", Float(53)),
+    Column("cause", Text),
+    Column("exit_code", Integer),
+    UniqueConstraint("study", "name"),
+)
+
+
+class AttemptState(StrEnum):
+    """Where an attempt is; the life cycle is drawn at the top of this module."""
+
+    INTENDED = "INTENDED"
+    SUBMITTED = "SUBMITTED"
+    PRUNING = "PRUNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    LOST = "LOST"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One job run of one trial, as the ledger has it.
+
+    Args:
+        name: ``trial-000012-1`` or ``final-1-1``: with the study's uid, the run's identity.
+        trial: Trial number; of a final run, the trial whose configuration it trains.
+        invocation: What is run (``argv``, ``env``, ``files``), so that it can be submitted again.
+        intended, started, finished, told: Seconds since the epoch.
+        cause: Why it ended, in a sentence; empty for a success.
+    """
+
+    name: str
+    trial: int | None
+    attempt: int
+    backend: str
+    state: AttemptState
+    invocation: Mapping[str, Any]
+    intended: float
+    run_id: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    told: float | None = None
+    cause: str | None = None
+    exit_code: int | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this is a final run and not a trial's."""
+        return self.name.startswith("final-")
+
+
+def trial_attempt_name(trial: int, attempt: int) -> str:
+    """The name of an attempt of a trial; sorts by trial number."""
+    return f"trial-{trial:06d}-{attempt}"
+
+
+def final_attempt_name(final: int, attempt: int) -> str:
+    """The name of an attempt of the ``final``-th final run of a study."""
+    return f"final-{final}-{attempt}"
+
+
+class Ledger:
+    """The rows of one study.
+
+    Methods that take a ``connection`` write within the turn's transaction; with None (the study's
+    storage has none) they write in one of their own.
+    """
+
+    def __init__(self, study: optuna.Study, store: str) -> None:
+        """Open the ledger of ``study``; creates the tables and the study's row.
+
+        Raises:
+            StudyError: a later version of tune_jobs wrote this ledger.
+        """
+        self._shared, self.engine = _engine_of(study)
+        _metadata.create_all(self.engine)
+        with self.engine.begin() as connection:
+            _check_version(connection)
+            self.uid, self.store = _register(connection, study, store)
+        if study.user_attrs.get(UID_ATTRIBUTE) != self.uid:
+            study.set_user_attr(UID_ATTRIBUTE, self.uid)
+
+    @property
+    def durable(self) -> bool:
+        """Whether the ledger outlives this process."""
+        return self.engine.url.database not in (None, "", ":memory:")
+
+    def intend(self, connection: Connection | None, attempts: Sequence[Attempt]) -> None:
+        """Record attempts before they are submitted."""
+        rows = [
+            {
+                "study": self.uid,
+                "name": a.name,
+                "trial": a.trial,
+                "attempt": a.attempt,
+                "backend": a.backend,
+                "state": a.state.value,
+                "invocation": json.dumps(a.invocation),
+                "intended": a.intended,
+            }
+            for a in attempts
+        ]
+        self._execute(connection, insert(_attempts), rows)
+
+    def submitted(
+        self, connection: Connection | None, run_ids: Iterable[tuple[str, str]], at: float
+    ) -> None:
+        """Record that the backend took these runs: ``(attempt name, run id)``."""
+        rows = [
+            {"of_study": self.uid, "of_name": name, "run": run, "at": at} for name, run in run_ids
+        ]
+        self._execute(connection, _submitted(), rows)
+
+    def pruning(self, connection: Connection | None, attempts: Sequence[Attempt]) -> None:
+        """Record that these runs are to be stopped because they will not pay off."""
+        rows = [{"of_study": self.uid, "of_name": a.name, "why": a.cause} for a in attempts]
+        self._execute(connection, _pruning(), rows)
+
+    def ended(
+        self, connection: Connection | None, attempts: Sequence[Attempt], told: float
+    ) -> None:
+        """Record how attempts ended, with the telling of their trials."""
+        rows = [
+            {
+                "of_study": self.uid,
+                "of_name": a.name,
+                "new_state": a.state.value,
+                "run": a.run_id,
+                "start": a.started,
+                "finish": a.finished,
+                "at": told,
+                "why": a.cause,
+                "code": a.exit_code,
+            }
+            for a in attempts
+        ]
+        self._execute(connection, _ended(), rows)
+
+    def attempts(self, trial: int | None = None) -> list[Attempt]:
+        """All attempts (of one trial), oldest first."""
+        query = select(_attempts).where(_attempts.c.study == self.uid).order_by(_attempts.c.id)
+        if trial is not None:
+            query = query.where(_attempts.c.trial == trial)
+        return self._read(query)
+
+    def open_attempts(self) -> list[Attempt]:
+        """Attempts that Optuna was not told of."""
+        return self._read(
+            select(_attempts)
+            .where(_attempts.c.study == self.uid, _attempts.c.told.is_(None))
+            .order_by(_attempts.c.id)
+        )
+
+    def define(self, definition: Mapping[str, Any]) -> None:
+        """Keep what the study was tuned with (space, script, command line) with the study."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(_studies)
+                .where(_studies.c.uid == self.uid)
+                .values(definition=json.dumps(definition))
+            )
+
+    def definition(self) -> dict[str, Any]:
+        """What `define` kept last; empty before."""
+        query = select(_studies.c.definition).where(_studies.c.uid == self.uid)
+        with self.engine.connect() as connection:
+            return dict(json.loads(connection.execute(query).scalar_one()))
+
+    def _read(self, query: Any) -> list[Attempt]:
+        with self.engine.connect() as connection:
+            return [_attempt(row._mapping) for row in connection.execute(query)]
+
+    def _execute(
+        self, connection: Connection | None, statement: Any, rows: list[dict[str, Any]]
+    ) -> None:
+        if not rows:
+            return
+        if connection is not None and self._shared:
+            connection.execute(statement, rows)
+            return
+        with self.engine.begin() as own:
+            own.execute(statement, rows)
+
+
+# Statements are built once: SQLAlchemy's cache then finds them by identity.
+
+
+@lru_cache(maxsize=1)
+def _submitted() -> Any:
+    return (
+        update(_attempts)
+        .where(_attempts.c.study == bindparam("of_study"), _attempts.c.name == bindparam("of_name"))
+        .where(_attempts.c.state == AttemptState.INTENDED.value)
+        .values(
+            state=AttemptState.SUBMITTED.value, run_id=bindparam("run"), started=bindparam("at")
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _pruning() -> Any:
+    return (
+        update(_attempts)
+        .where(_attempts.c.study == bindparam("of_study"), _attempts.c.name == bindparam("of_name"))
+        .values(state=AttemptState.PRUNING.value, cause=bindparam("why"))
+    )
+
+
+@lru_cache(maxsize=1)
+def _ended() -> Any:
+    return (
+        update(_attempts)
+        .where(_attempts.c.study == bindparam("of_study"), _attempts.c.name == bindparam("of_name"))
+        .values(
+            state=bindparam("new_state"),
+            run_id=bindparam("run"),
+            started=bindparam("start"),
+            finished=bindparam("finish"),
+            told=bindparam("at"),
+            cause=bindparam("why"),
+            exit_code=bindparam("code"),
+        )
+    )
+
+
+def _attempt(row: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        name=row["name"],
+        trial=row["trial"],
+        attempt=row["attempt"],
+        backend=row["backend"],
+        state=AttemptState(row["state"]),
+        invocation=json.loads(row["invocation"]),
+        intended=row["intended"],
+        run_id=row["run_id"],
+        started=row["started"],
+        finished=row["finished"],
+        told=row["told"],
+        cause=row["cause"],
+        exit_code=row["exit_code"],
+    )
+
+
+def _engine_of(study: optuna.Study) -> tuple[bool, Engine]:
+    """Whether the study's own database holds the ledger, and the engine of the ledger."""
+    storage = storage_of(study)
+    if isinstance(storage, RDBStorage):
+        return True, storage.engine
+    if isinstance(storage, InMemoryStorage):
+        memory = create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        return False, memory
+    # Beside an Optuna journal file, whose storage keeps its backend, and that its path.
+    path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
+    return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
+
+
+def _check_version(connection: Connection) -> None:
+    found = connection.execute(select(_schema.c.version)).scalar()
+    if found is None:
+        connection.execute(insert(_schema), {"version": SCHEMA_VERSION})
+    elif found > SCHEMA_VERSION:
+        raise StudyError(
+            f"the ledger in this database has schema version {found}, this tune_jobs knows "
+            f"{SCHEMA_VERSION}: install the newer tune_jobs that wrote it."
+        )
+
+
+def _register(connection: Connection, study: optuna.Study, store: str) -> tuple[str, str]:
+    """The study's uid and store: those of its first tuner.
+
+    The uid is kept as an attribute of the study, so a study that was deleted and created again
+    under its old name starts afresh and never meets the runs of its predecessor.
+    """
+    uid = study.user_attrs.get(UID_ATTRIBUTE)
+    query = select(_studies.c.store).where(_studies.c.uid == uid)
+    known = None if uid is None else connection.execute(query).scalar()
+    if uid is not None and known is not None:
+        return str(uid), str(known)
+    uid = uid or secrets.token_hex(4)
+    row = {"uid": uid, "study_name": study.study_name, "store": store, "definition": "{}"}
+    connection.execute(insert(_studies), row)
+    return uid, store

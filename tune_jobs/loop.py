@@ -1,0 +1,400 @@
+"""The loop: wait, take what happened, ask, commit, act. One thread drives Optuna.
+
+A turn reads like this:
+
+    wait      what happened to the live runs (nothing is polled run by run)
+    take      metrics go to Optuna; an ended run is judged: told, or tried again
+    ask       every free slot gets a new trial, at once and never in batches
+    commit    one transaction: what Optuna is told, the new trials, and the intention to run them
+    act       only now: job runs are started, those that will not pay off are stopped
+
+Whatever kills the tuner between two of these, the next one finds in the ledger what was intended
+and asks the backend what became of it (`_recover`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from sqlalchemy import Connection
+
+from tune_jobs.backends.base import RunUpdate
+from tune_jobs.decide import (
+    Action,
+    Limits,
+    Tally,
+    Verdict,
+    free_slots,
+    gave_up,
+    judge,
+    recover,
+)
+from tune_jobs.errors import SpaceError, TuningStopped
+from tune_jobs.ledger import Attempt, AttemptState
+from tune_jobs.metrics.objective import Reading
+from tune_jobs.progress import Progress, Snapshot
+from tune_jobs.runs import Observation
+from tune_jobs.session import Session
+from tune_jobs.study_mirror import Renumbered, StudyMirror
+
+TICK = 0.5
+"""Seconds after which the loop looks around although nothing happened."""
+
+SYNC_SECONDS = 5.0
+"""Seconds between two looks at what others did to the study."""
+
+MAX_REFUSALS = 1000
+"""Configurations in a row that the constraints may refuse."""
+
+RUN_ATTRIBUTE = "tune_jobs:run"
+CAUSE_ATTRIBUTE = "tune_jobs:cause"
+REFUSED_ATTRIBUTE = "tune_jobs:refused"
+METRICS_ATTRIBUTE = "tune_jobs:metrics"
+
+
+@dataclass
+class _Turn:
+    """What one turn decided and has not yet done."""
+
+    new: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    intended: list[Attempt] = field(default_factory=list)
+    ended: list[Attempt] = field(default_factory=list)
+    pruning: list[Attempt] = field(default_factory=list)
+
+
+class Loop:
+    """One call of ``optimize``.
+
+    Args:
+        session: The open study.
+        limits: What may be spent.
+        progress: Where a person looks.
+    """
+
+    def __init__(self, session: Session, limits: Limits, progress: Progress) -> None:
+        self._session = session
+        self._definition = session.definition
+        self._runs = session.runs
+        self._limits = limits
+        self._progress = progress
+        self._clock = session.clock
+        self._mirror = StudyMirror(self._definition.study)
+        states = [t.state for t in self._mirror.study.get_trials(deepcopy=False)]
+        self._tally = Tally(ever_complete=TrialState.COMPLETE in states)
+        self._trials: dict[int, optuna.Trial] = {}
+        self._turn = _Turn()
+        self._submitted: list[tuple[str, str]] = []
+        self._last_failure = ""
+        self._began = self._next_sync = self._clock()
+        self._interrupted = False
+
+    def run(self) -> None:
+        """Until the budget is used and every run has ended.
+
+        Raises:
+            TuningStopped: a limit on failures fired; live runs were stopped.
+            KeyboardInterrupt: interrupted; live runs were stopped, the next call goes on.
+        """
+        with self._interruptible():
+            try:
+                self._recover()
+                while self._one_turn():
+                    pass
+            except BaseException:
+                self._stop_runs()
+                raise
+        self._progress.update(self._snapshot, last=True)
+
+    def _one_turn(self) -> bool:
+        """One turn; whether there is more to do."""
+        for observation in self._runs.wait(self._patience()):
+            self._take(observation)
+        self._ask()
+        self._commit()
+        self._act()
+        self._progress.update(self._snapshot)
+        if self._interrupted:
+            raise KeyboardInterrupt
+        if reason := gave_up(self._limits, self._tally):
+            raise TuningStopped(f"{reason}. The last one: {self._last_failure}")
+        return bool(self._runs.live) or self._free() > 0
+
+    def _patience(self) -> float:
+        return 0.0 if self._free() > 0 else TICK
+
+    def _free(self) -> int:
+        if self._mirror.exhausted:
+            return 0
+        tally = replace(self._tally, live=len(self._runs.live) + len(self._turn.intended))
+        return free_slots(self._limits, tally, self._clock())
+
+    # -- take -----------------------------------------------------------------------------------
+
+    def _take(self, observation: Observation) -> None:
+        reading = self._definition.objectives.read(observation.records)
+        if not observation.ended:
+            self._follow(observation.attempt, reading)
+            return
+        verdict = judge(observation.attempt, observation.update, reading)
+        if verdict.action is Action.TRY_AGAIN:
+            self._try_again(observation.attempt, observation.update, verdict)
+        else:
+            self._tell(observation, reading, verdict)
+
+    def _follow(self, attempt: Attempt, reading: Reading) -> None:
+        """New metrics of a live run: to Optuna, and to its pruner."""
+        if attempt.trial is None or len(self._definition.objectives.metrics) > 1:
+            return
+        trial = self._trial(attempt.trial)
+        for step in self._report(trial, reading):
+            if attempt.state != AttemptState.PRUNING and trial.should_prune():
+                decided = replace(
+                    attempt, state=AttemptState.PRUNING, cause=f"pruned at step {step}"
+                )
+                self._runs.watch(decided)
+                self._turn.pruning.append(decided)
+                return
+
+    def _report(self, trial: optuna.Trial, reading: Reading) -> Iterator[int]:
+        """Report the steps that Optuna does not know yet, in order."""
+        known = self._mirror.trial(trial._trial_id).intermediate_values
+        for step in sorted(reading.steps.keys() - known.keys()):
+            trial.report(reading.steps[step], step)
+            yield step
+
+    def _tell(self, observation: Observation, reading: Reading, verdict: Verdict) -> None:
+        attempt, update = observation.attempt, observation.update
+        assert attempt.trial is not None
+        trial, study = self._trial(attempt.trial), self._mirror.study
+        cause = verdict.cause
+        if verdict.trial_state == TrialState.FAIL:
+            cause = self._runs.explain(observation, cause, self._definition.objectives.names)
+            self._last_failure = f"trial {attempt.trial}: {cause}"
+        if len(self._definition.objectives.metrics) == 1:
+            for _ in self._report(trial, reading):
+                pass
+        for name, violation in reading.violations.items():
+            trial.set_constraint(name, violation)
+        if cause:
+            trial.set_user_attr(CAUSE_ATTRIBUTE, cause)
+        if len(reading.last) > len(self._definition.objectives.metrics):
+            trial.set_user_attr(METRICS_ATTRIBUTE, dict(reading.last))
+        complete = verdict.trial_state == TrialState.COMPLETE
+        assert reading.values is not None or not complete
+        study.tell(
+            trial,
+            list(reading.values) if complete and reading.values else None,
+            state=verdict.trial_state,
+        )
+        self._trials.pop(attempt.trial, None)
+        self._turn.ended.append(closed(attempt, update, verdict.ledger_state, cause))
+        self._count(verdict.trial_state)
+
+    def _try_again(self, attempt: Attempt, update: RunUpdate, verdict: Verdict) -> None:
+        """The same configuration as a new attempt; the old one is closed."""
+        assert attempt.trial is not None
+        self._turn.ended.append(closed(attempt, update, verdict.ledger_state, verdict.cause))
+        self._turn.intended.append(self._next_attempt(attempt))
+
+    def _next_attempt(self, attempt: Attempt) -> Attempt:
+        assert attempt.trial is not None
+        number = attempt.attempt + 1
+        params = self._definition.space.sample(self._trial(attempt.trial))
+        return self._session.trial_attempt(attempt.trial, params, number)
+
+    def _count(self, state: TrialState) -> None:
+        tally = self._tally
+        match state:
+            case TrialState.COMPLETE:
+                self._tally = replace(tally, complete=tally.complete + 1, ever_complete=True)
+            case TrialState.PRUNED:
+                self._tally = replace(tally, pruned=tally.pruned + 1)
+            case _:
+                self._tally = replace(tally, failed=tally.failed + 1)
+
+    def _trial(self, number: int) -> optuna.Trial:
+        if number not in self._trials:
+            self._trials[number] = self._mirror.open_trial(number)
+        return self._trials[number]
+
+    # -- ask ------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        if self._interrupted or gave_up(self._limits, self._tally):
+            return
+        for _ in range(self._free()):
+            self._turn.new.append(self._ask_one())
+        self._tally = replace(self._tally, started=self._tally.started + len(self._turn.new))
+
+    def _ask_one(self) -> tuple[int, dict[str, Any]]:
+        """A trial whose configuration the constraints accept, and what goes on its command line.
+
+        A refused configuration becomes a pruned trial without a value: the sampler learns to stay
+        away, and no run is started.
+        """
+        refusal = None
+        for _ in range(MAX_REFUSALS):
+            trial = self._mirror.study.ask()
+            params = self._definition.space.sample(trial)
+            refusal = self._definition.space.refusal(params)
+            if refusal is None:
+                return trial._trial_id, params
+            trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
+            self._mirror.study.tell(trial, state=TrialState.PRUNED)
+        raise SpaceError(
+            f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
+            "leave (almost) nothing of the search space"
+        )
+
+    # -- commit ---------------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        if not self._turn.new:
+            self._mirror.commit(lambda connection: self._write(connection, self._turn.intended))
+            self._submitted.clear()
+            return
+        while True:
+            intended = [*self._turn.intended, *map(self._intend, self._turn.new)]
+            try:
+                self._mirror.commit(lambda connection, rows=intended: self._write(connection, rows))
+            except Renumbered as renumbered:
+                self._turn.new = [(renumbered.ids[t], params) for t, params in self._turn.new]
+                self._trials.clear()
+                continue
+            self._turn.intended = intended
+            self._submitted.clear()
+            return
+
+    def _intend(self, asked: tuple[int, Mapping[str, Any]]) -> Attempt:
+        trial_id, params = asked
+        attempt = self._session.trial_attempt(self._mirror.trial(trial_id).number, params)
+        self._mirror.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt.name)
+        return attempt
+
+    def _write(self, connection: Connection | None, intended: Sequence[Attempt]) -> None:
+        """The ledger's part of the turn's transaction."""
+        ledger, now = self._session.ledger, self._clock()
+        ledger.submitted(connection, self._submitted, now)
+        ledger.pruning(connection, self._turn.pruning)
+        ledger.ended(connection, self._turn.ended, now)
+        ledger.intend(connection, intended)
+
+    # -- act ------------------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        turn, self._turn = self._turn, _Turn()
+        for attempt in turn.intended:
+            run_id = self._runs.submit(attempt)
+            if run_id is not None:
+                self._submitted.append((attempt.name, run_id))
+        for attempt in turn.pruning:
+            self._runs.cancel(attempt.name)
+        now = self._clock()
+        if now >= self._next_sync:
+            self._next_sync = now + SYNC_SECONDS
+            self._mirror.sync()
+
+    # -- recover --------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Take over what an earlier tuner of this study left open."""
+        ledger = self._session.ledger
+        left = [a for a in ledger.open_attempts() if not a.is_final]
+        if not left:
+            return
+        trials = self._mirror.study.get_trials(deepcopy=False)
+        finished = frozenset(t.number for t in trials if t.state.is_finished())
+        found = self._session.backend.find([a.name for a in left])
+        plan = recover(left, found, finished)
+        for attempt in left:
+            if attempt not in plan.close and attempt.trial is not None:
+                self._mirror.own(self._trial(attempt.trial)._trial_id)
+        self._turn.ended = [replace(a, state=AttemptState.LOST) for a in plan.close]
+        self._turn.intended = [self._next_attempt(a) for a in plan.lost]
+        self._turn.ended += [replace(a, state=AttemptState.LOST) for a in plan.lost]
+        for attempt in plan.watch:
+            self._runs.watch(attempt)
+            if attempt.state == AttemptState.PRUNING:
+                self._turn.pruning.append(attempt)
+        for attempt, update in plan.harvest:
+            self._runs.watch(attempt, update)
+        self._tally = replace(self._tally, started=len(left) - len(plan.close))
+        self._commit()
+        self._turn.intended += plan.submit
+        self._act()
+        if str(plan):
+            self._progress.say(f"recovered: {plan}")
+
+    # -- interruption ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C asks the loop to end after its turn; a second one ends it where it stands."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _stop_runs(self) -> None:
+        """Stop what is live; its attempts stay open, so the next call runs them again."""
+        count = len(self._runs.live)
+        if not count:
+            return
+        self._progress.say(
+            f"stopping {count} live job runs; optimize() goes on with their configurations"
+        )
+        for name in list(self._runs.live):
+            self._runs.cancel(name)
+        give_up_at = self._clock() + 15.0
+        while self._runs.live and self._clock() < give_up_at:
+            self._runs.wait(TICK)
+
+    # -- progress -------------------------------------------------------------------------------
+
+    def _snapshot(self) -> Snapshot:
+        study, tally = self._mirror.study, self._tally
+        best = study.best_trials if tally.ever_complete else []
+        return Snapshot(
+            study=study.study_name,
+            n_trials=self._limits.n_trials,
+            complete=tally.complete,
+            pruned=tally.pruned,
+            failed=tally.failed,
+            live=len(self._runs.live),
+            max_parallel=self._limits.max_parallel,
+            metric=", ".join(m.name for m in self._definition.objectives.metrics),
+            best=tuple((t.number, tuple(t.values)) for t in best[:3]),
+            best_params=dict(best[0].params) if best else {},
+            elapsed=self._clock() - self._began,
+        )
+
+
+def closed(attempt: Attempt, update: RunUpdate, state: AttemptState, cause: str) -> Attempt:
+    """The attempt as the ledger keeps it after its run has ended."""
+    return replace(
+        attempt,
+        state=state,
+        run_id=update.run_id or attempt.run_id,
+        started=update.started,
+        finished=update.finished,
+        exit_code=update.exit_code,
+        cause=cause or None,
+    )

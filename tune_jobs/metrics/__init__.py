@@ -1,0 +1,1 @@
+"""Metrics: how a run reports them (stdlib only, Python 3.8 on) and how the tuner collects them."""

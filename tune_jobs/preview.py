@@ -1,0 +1,61 @@
+"""The exact command lines that a definition leads to, before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from tune_jobs.command_line import Invocation, RunPaths, preview_text
+from tune_jobs.ledger import trial_attempt_name
+from tune_jobs.session import Definition
+
+MAX_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One sampled configuration and what would be run for it."""
+
+    params: Mapping[str, Any]
+    invocation: Invocation
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def sample_configurations(definition: Definition, n: int, seed: int = 0) -> list[dict[str, Any]]:
+    """``n`` configurations that the constraints accept, drawn outside of the study."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        scratch = optuna.create_study(
+            directions=definition.study.directions,
+            sampler=optuna.samplers.RandomSampler(seed=seed),
+        )
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    accepted = []
+    for _ in range(MAX_DRAWS):
+        params = definition.space.sample(scratch.ask())
+        if definition.space.refusal(params) is None:
+            accepted.append(params)
+        if len(accepted) == n:
+            break
+    return accepted
+
+
+def preview(definition: Definition, n: int) -> list[Preview]:
+    """Sample and render; no backend is opened."""
+    previews = []
+    command = definition.backend.describe()["command"]
+    assert isinstance(command, list)
+    for number, params in enumerate(sample_configurations(definition, n)):
+        folder = f"RUNS/{trial_attempt_name(number, 1)}"
+        paths = RunPaths(f"{folder}/work", f"{folder}/outputs", f"{folder}/checkpoints")
+        invocation = definition.command_line.render(params, paths)
+        previews.append(Preview(params, invocation, preview_text(command, invocation)))
+    return previews

@@ -1,0 +1,140 @@
+"""What is open while a study is worked on: its ledger, its store, its backend.
+
+`Definition` is what the user said; a `Session` is that, opened. The tuner's loop, a final run, a
+smoke check and ``tuner.objective`` all work through one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import optuna
+
+from tune_jobs.backends.base import Backend, MetricSources
+from tune_jobs.command_line import CommandLine, Invocation
+from tune_jobs.errors import StudyError
+from tune_jobs.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
+from tune_jobs.metrics.objective import Objectives
+from tune_jobs.metrics.store import MetricStore, absolute, study_folder
+from tune_jobs.runs import Runs
+from tune_jobs.space import Space, check_space
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Everything that defines how a trial of a study is run and read."""
+
+    study: optuna.Study
+    space: Space
+    backend: Backend
+    objectives: Objectives
+    sources: MetricSources
+    command_line: CommandLine
+    store: str | None
+    clock: Callable[[], float] = time.time
+
+    def check(self) -> None:
+        """Look for whatever would make every trial fail, before anything is spent.
+
+        Raises:
+            ConfigError: its message says what to mend.
+        """
+        check_space(self.space, self.study)
+        self.backend.check()
+        self.command_line.check(self.space.names)
+
+    def describe(self) -> dict[str, Any]:
+        """What is kept with the study, to compare and to repeat."""
+        return {
+            "space": self.space.describe(),
+            "run": dict(self.backend.describe()),
+            "metrics": [
+                {"name": m.name, "counts": m.counts, "pattern": m.pattern}
+                for m in self.objectives.metrics
+            ],
+            "directions": [d.name.lower() for d in self.study.directions],
+        }
+
+
+DEFAULT_STORE = "runs"
+
+
+class Session:
+    """An open study: ledger, store, and, once `open_backend` was called, its job runs.
+
+    Raises:
+        StudyError: the study's runs are in another store than the one asked for.
+        StoreError: the store cannot be opened.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        wanted = absolute(definition.store or DEFAULT_STORE)
+        self.ledger = Ledger(definition.study, wanted)
+        if definition.store is not None and self.ledger.store != wanted:
+            raise StudyError(
+                f"the runs of study {definition.study.study_name!r} are in {self.ledger.store}, "
+                f"not in {wanted}: pass that store, or none."
+            )
+        self.folder = study_folder(definition.study.study_name, self.ledger.uid)
+        self.store = MetricStore(self.ledger.store, self.folder)
+        self.backend = definition.backend
+        self.clock = definition.clock
+        self.runs = Runs(self.backend, self.store, definition.sources, self.clock)
+
+    def open_backend(self) -> None:
+        """Get ready to run job runs.
+
+        Raises:
+            StoreError: the store is not writable.
+            BackendError: no run can be started.
+        """
+        self.store.check_writable()
+        self.backend.open(self.ledger.store, self.folder, keep_runs=self.ledger.durable)
+
+    def trial_attempt(self, trial: int, params: Mapping[str, Any], attempt: int = 1) -> Attempt:
+        """The intention to run a trial's configuration."""
+        name = trial_attempt_name(trial, attempt)
+        return self.attempt(name, trial, self.render(name, params), attempt)
+
+    def attempt(
+        self, name: str, trial: int | None, invocation: Mapping[str, Any], attempt: int = 1
+    ) -> Attempt:
+        """The intention to run an invocation under a name."""
+        return Attempt(
+            name=name,
+            trial=trial,
+            attempt=attempt,
+            backend=self.backend.name,
+            state=AttemptState.INTENDED,
+            invocation=invocation,
+            intended=self.clock(),
+        )
+
+    def render(
+        self, name: str, params: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The command line of a configuration, with the run's own folders in it."""
+        rendered: Invocation = self.definition.command_line.render(
+            params, self.backend.paths(name), overrides=overrides or {}
+        )
+        return {
+            "argv": list(rendered.argv),
+            "env": dict(rendered.env),
+            "files": dict(rendered.files),
+        }
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.backend.close()

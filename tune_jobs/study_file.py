@@ -1,0 +1,128 @@
+"""From a study.yaml to a tuner: what the file names is opened, relative to the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from tune_jobs.backends.base import Backend
+from tune_jobs.backends.local import LocalBackend
+from tune_jobs.config import StudyConfig, make_command_line, make_pruner, make_sampler
+from tune_jobs.entry_point import EntryPoint
+from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.expressions import did_you_mean
+from tune_jobs.tuner import Tuner
+
+_SQLITE = "sqlite:///"
+
+
+def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None) -> Tuner:
+    """The tuner that a study.yaml describes; creates the study unless one is given.
+
+    Raises:
+        ConfigError: something that the file names cannot be used.
+        StudyError: the study exists with other directions, or its storage cannot be opened.
+    """
+    folder = file.absolute().parent
+    options = {
+        "max_parallel": config.max_parallel,
+        "store": _store(config, folder),
+    }
+    return Tuner(
+        study or _create_study(config, file),
+        config.space,
+        _backend(config, folder),
+        metric=config.metrics,
+        command_line=make_command_line(config),
+        bounds=config.metric_constraints,
+        step=config.step,
+        metrics_file=config.metrics_file,
+        max_failures=config.max_failures,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+
+
+def open_study(config: StudyConfig, file: Path) -> optuna.Study:
+    """The study of a study.yaml, which must exist.
+
+    Raises:
+        StudyError: it does not.
+    """
+    storage = _storage(config, file)
+    path = storage.removeprefix(_SQLITE)
+    try:
+        if storage.startswith(_SQLITE) and not Path(path).exists():
+            raise KeyError(path)  # do not leave an empty database behind
+        return optuna.load_study(
+            study_name=config.study,
+            storage=storage,
+            sampler=make_sampler(config),
+            pruner=make_pruner(config),
+        )
+    except KeyError:
+        raise StudyError(
+            f"there is no study {config.study!r} yet: `tune-jobs run {file}` starts it"
+        ) from None
+
+
+def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
+    study = optuna.create_study(
+        study_name=config.study,
+        storage=_storage(config, file),
+        directions=list(config.directions),
+        sampler=make_sampler(config),
+        pruner=make_pruner(config),
+        load_if_exists=True,
+    )
+    have = [d.name.lower() for d in study.directions]
+    if have != list(config.directions):
+        raise StudyError(
+            f"{config.places.get('direction', file)}: study {config.study!r} exists and is to "
+            f"{', '.join(have)}, not to {', '.join(config.directions)}: use another study name"
+        )
+    return study
+
+
+def _storage(config: StudyConfig, file: Path) -> str:
+    """A relative SQLite file lies beside the study.yaml."""
+    if not config.storage.startswith(_SQLITE) or config.storage == _SQLITE:
+        return config.storage
+    path = file.absolute().parent / config.storage.removeprefix(_SQLITE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"{_SQLITE}{path}"
+
+
+def _store(config: StudyConfig, folder: Path) -> str:
+    store = config.store or "runs"
+    return store if "://" in store else os.path.normpath(folder / store)
+
+
+_LOCAL_OPTIONS = ("type", "env", "link", "time_limit", "grace")
+
+
+def _backend(config: StudyConfig, folder: Path) -> Backend:
+    options: Mapping[str, Any] = config.backend
+    place = config.places.get("backend", "backend")
+    if options["type"] != "local":
+        raise ConfigError(f"{place}: unknown backend type {options['type']!r}: 'local' is known")
+    for name in options:
+        if name not in _LOCAL_OPTIONS:
+            raise ConfigError(f"{place}: unknown key {name!r} {did_you_mean(name, _LOCAL_OPTIONS)}")
+    return LocalBackend(
+        _entry_point(config, folder),
+        python=config.python,
+        env={name: str(value) for name, value in (options.get("env") or {}).items()},
+        link=[folder / path for path in options.get("link") or ()],
+        time_limit=options.get("time_limit"),
+        grace=options.get("grace", 10.0),
+    )
+
+
+def _entry_point(config: StudyConfig, folder: Path) -> EntryPoint:
+    if config.module is not None:
+        return EntryPoint.module(config.module, root=folder)
+    return EntryPoint.parse(config.script or list(config.command or ()), root=folder)

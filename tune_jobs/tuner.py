@@ -1,0 +1,250 @@
+"""The tuner: an Optuna study, a search space and a backend, put to work."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from tune_jobs.backends.base import Backend, MetricSources
+from tune_jobs.check import CheckReport, smoke_check
+from tune_jobs.command_line import CommandLine
+from tune_jobs.decide import Limits
+from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.final import FinalRun, train_best
+from tune_jobs.ledger import Attempt
+from tune_jobs.loop import Loop
+from tune_jobs.metrics.objective import Bound, Metric, Objectives, as_metrics
+from tune_jobs.objective_runs import ObjectiveRuns
+from tune_jobs.preview import Preview, preview
+from tune_jobs.progress import Progress, progress_for
+from tune_jobs.session import Definition, Session
+from tune_jobs.space import Space, SpaceFunction, as_space, load_space
+
+
+class Tuner:
+    """Runs every trial of a study as a job run of its own.
+
+    Args:
+        study: An Optuna study, or the name of one: it is opened, or created, in
+            ``sqlite:///<name>.db``.
+        space: A function ``space(trial) -> dict`` whose result goes on the command line, a dict of
+            Optuna distributions, or the path of a YAML file.
+        backend: Where job runs execute.
+        metric: What the script reports and the study optimizes: a name, a `Metric`, or one for
+            each direction of the study.
+        max_parallel: Job runs that may be live at once.
+        store: The metric store: a folder, or any URI that fsspec knows. By default ``runs``.
+        command_line: How parameters are written on the command line; by default
+            ``--batch-size=64`` for ``batch_size``.
+        direction: ``maximize`` or ``minimize``, for a study given by name.
+        valid: Says of a configuration True, or False or the reason why the script would refuse it;
+            a refused configuration is never sent.
+        bounds: Constraints on other metrics, ``{"memory_mb": "<= 2000"}``, for samplers that heed
+            them and for the choice of the best trial.
+        step: The name under which the script prints its step (``epoch``), if it does.
+        metrics_file: A file with metrics that the script writes into its working directory.
+        max_failures: Failed trials after which ``optimize`` gives up.
+        progress: Whether to show progress; or a `Progress` of your own.
+
+    Raises:
+        ConfigError: a definition is wrong; its subclasses say which.
+        StudyError: the study exists with another direction.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study | str,
+        space: Space | SpaceFunction | Mapping[str, Any] | str | os.PathLike[str],
+        backend: Backend,
+        *,
+        metric: str | Metric | Sequence[str | Metric],
+        max_parallel: int = 4,
+        store: str | os.PathLike[str] | None = None,
+        command_line: CommandLine | None = None,
+        direction: str | None = None,
+        valid: Callable[[dict[str, Any]], bool | str | None] | None = None,
+        bounds: Mapping[str, str] | None = None,
+        step: str | None = None,
+        metrics_file: str | None = None,
+        max_failures: int | None = None,
+        progress: bool | Progress = True,
+    ) -> None:
+        if max_parallel < 1:
+            raise ConfigError(f"max_parallel must be at least 1, not {max_parallel}")
+        self.study = _open_study(study, direction)
+        self.max_parallel = max_parallel
+        self.max_failures = max_failures
+        self.progress = progress
+        objectives = Objectives(
+            metrics=as_metrics(metric),
+            maximize=tuple(d.name == "MAXIMIZE" for d in self.study.directions),
+            bounds=tuple(Bound.parse(name, text) for name, text in (bounds or {}).items()),
+        )
+        if isinstance(space, str | os.PathLike):
+            space = load_space(Path(space), valid=valid)
+        else:
+            space = as_space(space, valid=valid)
+        self.definition = Definition(
+            study=self.study,
+            space=space,
+            backend=backend,
+            objectives=objectives,
+            sources=MetricSources(objectives.names, objectives.patterns, step, metrics_file),
+            command_line=command_line or CommandLine(),
+            store=None if store is None else os.fspath(store),
+        )
+        self._objective_runs: ObjectiveRuns | None = None
+        self._objective_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(m.name for m in self.definition.objectives.metrics)
+        return (
+            f"Tuner(study={self.study.study_name!r}, backend={self.definition.backend!r}, "
+            f"metric={metrics!r}, max_parallel={self.max_parallel})"
+        )
+
+    def optimize(self, n_trials: int | None = None, timeout: float | None = None) -> optuna.Study:
+        """Run trials until ``n_trials`` are finished or ``timeout`` seconds have passed.
+
+        A call on a study that an earlier one left unfinished first goes on with the trials that
+        were under way; they count. After ``timeout`` nothing new is started and the live runs are
+        let finish. Ctrl-C stops the live runs; the next call runs their configurations again.
+
+        Returns:
+            The study: plain Optuna from here on.
+
+        Raises:
+            ConfigError: something would make every run fail; found before anything is started.
+            StoreError, BackendError: nothing can be run.
+            TuningStopped: too many trials failed.
+        """
+        if n_trials is None and timeout is None:
+            raise ConfigError("say how much to spend: optimize(n_trials=...) or timeout=... seconds")
+        self.definition.check()
+        progress = progress_for(self.progress)
+        with self._session() as session:
+            session.ledger.define(self.definition.describe())
+            clock = session.clock
+            limits = Limits(
+                n_trials=n_trials,
+                deadline=None if timeout is None else clock() + timeout,
+                max_parallel=self.max_parallel,
+                max_failures=self.max_failures,
+            )
+            try:
+                Loop(session, limits, progress).run()
+            finally:
+                progress.close()
+        return self.study
+
+    def objective(self, trial: optuna.Trial) -> float | Sequence[float]:
+        """Run one trial as a job run and wait: ``study.optimize(tuner.objective, n_jobs=8)``.
+
+        Raises:
+            optuna.TrialPruned: the study's pruner stopped it.
+            JobRunFailed: it has no value; Optuna records a failed trial if ``catch`` says so.
+        """
+        with self._objective_lock:  # Optuna calls from n_jobs threads at once
+            if self._objective_runs is None:
+                self.definition.check()
+                self._objective_runs = ObjectiveRuns(self.definition)
+            runs = self._objective_runs
+        return runs.run(trial)
+
+    def train_best(
+        self,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        trial: int | None = None,
+        pick: str | None = None,
+        data: Sequence[str | os.PathLike[str]] = (),
+        again: bool = False,
+    ) -> FinalRun:
+        """Train the best configuration for real: one job run, through the same backend.
+
+        The same call a second time returns the recorded final run and trains nothing.
+
+        Args:
+            arguments: Arguments to add or to replace (``{"epochs": 50}``).
+            trial: Take this trial instead of the best one.
+            pick: For several objectives, which trial of the Pareto front: the name of the metric
+                it is best in, or ``"knee"`` for the one nearest to the best of each.
+            data: Files whose fingerprints go into the provenance.
+            again: Train although the same final run exists.
+
+        Raises:
+            StudyError: there is no trial with a value, or the choice is not one.
+            TuningStopped: the final run failed.
+        """
+        self.definition.check()
+        with self._session() as session:
+            return train_best(
+                session,
+                progress_for(self.progress),
+                arguments=dict(arguments or {}),
+                trial=trial,
+                pick=pick,
+                data=[Path(path) for path in data],
+                again=again,
+            )
+
+    def preview(self, n: int = 3) -> list[Preview]:
+        """The exact command lines of ``n`` sampled configurations; nothing is started."""
+        return preview(self.definition, n)
+
+    def check(
+        self, arguments: Mapping[str, Any] | None = None, *, time_limit: float = 120.0
+    ) -> CheckReport:
+        """Run one smoke trial outside of the study and say what would go wrong.
+
+        Args:
+            arguments: What makes the script cheap (``{"epochs": 1}``).
+            time_limit: Seconds after which the smoke run is stopped.
+        """
+        self._objective_runs = None
+        return smoke_check(self.definition, dict(arguments or {}), time_limit)
+
+    def attempts(self, trial: int | None = None) -> list[Attempt]:
+        """Every job run of the study (of one trial), as the ledger has it."""
+        with Session(self.definition) as session:
+            return session.ledger.attempts(trial)
+
+    def logs(self, trial: int) -> str:
+        """What the last job run of a trial printed.
+
+        Raises:
+            StudyError: the trial has no job run.
+        """
+        with Session(self.definition) as session:
+            attempts = session.ledger.attempts(trial)
+            if not attempts:
+                raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
+            return session.store.log(attempts[-1].name)
+
+    def _session(self) -> Session:
+        self._objective_runs = None  # the backend serves one session at a time
+        session = Session(self.definition)
+        session.open_backend()
+        return session
+
+
+def _open_study(study: optuna.Study | str, direction: str | None) -> optuna.Study:
+    if isinstance(study, str):
+        study = optuna.create_study(
+            study_name=study,
+            storage=f"sqlite:///{study}.db",
+            direction=direction,
+            load_if_exists=True,
+        )
+    if direction is not None and [d.name.lower() for d in study.directions] != [direction]:
+        have = ", ".join(d.name.lower() for d in study.directions)
+        raise StudyError(
+            f"study {study.study_name!r} exists and is to {have}, not to {direction}: "
+            "use another study name, or drop direction="
+        )
+    return study
