@@ -16,6 +16,7 @@ from tune_jobs.config import Choice, FinalConfig, load_study, make_pruner, make_
 from tune_jobs.errors import ConfigError, MetricError, SpaceError
 from tune_jobs.metrics.objective import Metric
 from tune_jobs.samplers import JobSampler
+from tune_jobs.study_mirror import StudyMirror
 from tune_jobs.yaml_source import load, loads, located
 
 MINIMAL = """\
@@ -373,9 +374,10 @@ def test_a_grid_is_tried_to_its_end(tmp_path: Path) -> None:
         + "\nsampler: {name: grid, seed: 1}",
     )
     loaded = load_study(path)
-    study = optuna.create_study(sampler=make_sampler(loaded))
+    mirror = StudyMirror(optuna.create_study(sampler=make_sampler(loaded)))
+    study = mirror.study
     tried = set()
-    for _ in range(2 * 3 * 4):
+    while not mirror.exhausted:
         trial = study.ask()
         params = loaded.space.sample(trial)
         tried.add((str(params["a"]), params["b"], params["c"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
@@ -75,8 +76,7 @@ JOURNAL = (
 
 def journal() -> optuna.storages.JournalStorage:
     """What `JOURNAL` says, in this process."""
-    backend = optuna.storages.journal.JournalFileBackend("journal.log")
-    return optuna.storages.JournalStorage(backend)
+    return optuna.storages.JournalStorage(JournalFileBackend("journal.log"))
 
 
 @pytest.mark.parametrize("storage", [SQLITE, JOURNAL], ids=["sqlite", "journal"])

@@ -362,6 +362,7 @@ def test_a_draw_sees_the_studys_attributes_and_directions() -> None:
 
 def test_checking_is_quiet() -> None:
     study = new_study()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
     seen: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: seen.append(record.getMessage())  # type: ignore[method-assign]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -20,14 +20,14 @@ def nothing(connection: object) -> None:
 
 
 @pytest.fixture(params=["sqlite", "journal", "memory"])
-def study(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[optuna.Study]:
-    storages = {
-        "sqlite": lambda: f"sqlite:///{tmp_path}/s.db",
-        "journal": lambda: optuna.storages.JournalStorage(JournalFileBackend(f"{tmp_path}/s.log")),
-        "memory": lambda: None,
-    }
-    yield optuna.create_study(
-        study_name="s", storage=storages[request.param](), sampler=optuna.samplers.RandomSampler(1)
+def study(request: pytest.FixtureRequest, tmp_path: Path) -> optuna.Study:
+    storage: str | optuna.storages.BaseStorage | None = None
+    if request.param == "sqlite":
+        storage = f"sqlite:///{tmp_path}/s.db"
+    if request.param == "journal":
+        storage = optuna.storages.JournalStorage(JournalFileBackend(f"{tmp_path}/s.log"))
+    return optuna.create_study(
+        study_name="s", storage=storage, sampler=optuna.samplers.RandomSampler(1)
     )
 
 
@@ -161,7 +161,7 @@ def test_a_trial_added_meanwhile_keeps_its_number(study: optuna.Study) -> None:
     mine = mirror.study.ask()
     suggest(mine)
     other = study.ask()
-    written = []
+    written: list[object] = []
     with pytest.raises(Renumbered) as renumbered:
         mirror.commit(written.append)
     assert written == []

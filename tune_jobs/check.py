@@ -68,9 +68,7 @@ def _definition(definition: Definition) -> str:
     return f"{', '.join(sorted(definition.space.names))} for {definition.backend!r}"
 
 
-def _smoke_run(
-    session: Session, arguments: Mapping[str, Any], time_limit: float
-) -> list[Finding]:
+def _smoke_run(session: Session, arguments: Mapping[str, Any], time_limit: float) -> list[Finding]:
     definition = session.definition
     params = sample_configurations(definition, 1)[0]
     name = f"check-{secrets.token_hex(3)}-1"
@@ -107,8 +105,9 @@ def _script(observation: Observation, log: str, attempt: Attempt) -> Finding:
     rejected = _REJECTED.search(log)
     if rejected:
         detail = (
-            f"it rejects {rejected[1].strip()}. It was given: {' '.join(attempt.invocation['argv'])}"
-            ". Describe how it wants its parameters with CommandLine(naming=..., parameters=...)"
+            f"it rejects {rejected[1].strip()}. "
+            f"It was given: {' '.join(attempt.invocation['argv'])}. "
+            "Describe how it wants its parameters with CommandLine(naming=..., parameters=...)"
         )
         return Finding(False, "script", detail)
     tail = "\n        ".join([line for line in log.splitlines() if line.strip()][-8:])

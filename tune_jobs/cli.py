@@ -130,9 +130,9 @@ def _check(options: argparse.Namespace, config: StudyConfig) -> int:
 
 
 def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
-    previews = tuner_of(config, options.file, study=optuna.create_study(
-        directions=config.directions
-    )).preview(options.n)
+    previews = tuner_of(
+        config, options.file, study=optuna.create_study(directions=config.directions)
+    ).preview(options.n)
     _print(
         options,
         [
@@ -145,7 +145,9 @@ def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
 
 
 def _status(options: argparse.Namespace, config: StudyConfig) -> int:
-    return _print_status(options, tuner_of(config, options.file, study=open_study(config, options.file)))
+    return _print_status(
+        options, tuner_of(config, options.file, study=open_study(config, options.file))
+    )
 
 
 def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:
@@ -226,9 +228,7 @@ def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
 def _run_name(session: Session, wanted: str) -> str:
     attempts = session.ledger.attempts()
     names = [
-        a.name
-        for a in attempts
-        if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
+        a.name for a in attempts if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
     ]
     if not names:
         raise StudyError(f"there is no job run of {wanted!r} in this study")

@@ -223,7 +223,9 @@ def _finish(
         cause = session.runs.explain(observation, update.cause, session.definition.objectives.names)
         failed = closed(attempt, update, state, cause)
         session.ledger.ended(None, [failed], session.clock())
-        raise TuningStopped(f"the final run {attempt.name} of trial {attempt.trial} failed: {cause}")
+        raise TuningStopped(
+            f"the final run {attempt.name} of trial {attempt.trial} failed: {cause}"
+        )
     reading = session.definition.objectives.read(observation.records)
     record = _provenance(session, chosen, asked, observation, data, dict(reading.last))
     session.store.write(_provenance_path(attempt), json.dumps(record, indent=2, default=repr))

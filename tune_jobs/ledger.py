@@ -31,6 +31,7 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
+    Row,
     String,
     Table,
     Text,
@@ -250,7 +251,7 @@ class Ledger:
 
     def _read(self, query: Any) -> list[Attempt]:
         with self.engine.connect() as connection:
-            return [_attempt(row._mapping) for row in connection.execute(query)]
+            return [_attempt(row) for row in connection.execute(query)]
 
     def _execute(
         self, connection: Connection | None, statement: Any, rows: list[dict[str, Any]]
@@ -305,21 +306,21 @@ def _ended() -> Any:
     )
 
 
-def _attempt(row: Mapping[str, Any]) -> Attempt:
+def _attempt(row: Row[Any]) -> Attempt:
     return Attempt(
-        name=row["name"],
-        trial=row["trial"],
-        attempt=row["attempt"],
-        backend=row["backend"],
-        state=AttemptState(row["state"]),
-        invocation=json.loads(row["invocation"]),
-        intended=row["intended"],
-        run_id=row["run_id"],
-        started=row["started"],
-        finished=row["finished"],
-        told=row["told"],
-        cause=row["cause"],
-        exit_code=row["exit_code"],
+        name=row.name,
+        trial=row.trial,
+        attempt=row.attempt,
+        backend=row.backend,
+        state=AttemptState(row.state),
+        invocation=json.loads(row.invocation),
+        intended=row.intended,
+        run_id=row.run_id,
+        started=row.started,
+        finished=row.finished,
+        told=row.told,
+        cause=row.cause,
+        exit_code=row.exit_code,
     )
 
 

@@ -19,6 +19,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -258,13 +259,13 @@ class Loop:
 
     def _commit(self) -> None:
         if not self._turn.new:
-            self._mirror.commit(lambda connection: self._write(connection, self._turn.intended))
+            self._mirror.commit(partial(self._write, self._turn.intended))
             self._submitted.clear()
             return
         while True:
             intended = [*self._turn.intended, *map(self._intend, self._turn.new)]
             try:
-                self._mirror.commit(lambda connection, rows=intended: self._write(connection, rows))
+                self._mirror.commit(partial(self._write, intended))
             except Renumbered as renumbered:
                 self._turn.new = [(renumbered.ids[t], params) for t, params in self._turn.new]
                 self._trials.clear()
@@ -279,7 +280,7 @@ class Loop:
         self._mirror.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt.name)
         return attempt
 
-    def _write(self, connection: Connection | None, intended: Sequence[Attempt]) -> None:
+    def _write(self, intended: Sequence[Attempt], connection: Connection | None) -> None:
         """The ledger's part of the turn's transaction."""
         ledger, now = self._session.ledger, self._clock()
         ledger.submitted(connection, self._submitted, now)

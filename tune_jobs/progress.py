@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -179,12 +180,11 @@ class Notebook:
     """A table in the cell's output, replaced in place."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        from IPython.display import HTML, display
-
-        self._html = HTML
+        display: Any = import_module("IPython.display")  # IPython is not typed
+        self._html = display.HTML
         self._clock = clock
         self._due = 0.0
-        self._handle = display(HTML(""), display_id=True)
+        self._handle = display.display(self._html(""), display_id=True)
 
     def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
         if not last and self._clock() < self._due:

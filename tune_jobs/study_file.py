@@ -15,7 +15,7 @@ from tune_jobs.config import StudyConfig, make_command_line, make_pruner, make_s
 from tune_jobs.entry_point import EntryPoint
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.expressions import did_you_mean
-from tune_jobs.tuner import Tuner
+from tune_jobs.tuner import DEFAULT_PARALLEL, Tuner
 
 _SQLITE = "sqlite:///"
 
@@ -28,10 +28,6 @@ def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None)
         StudyError: the study exists with other directions, or its storage cannot be opened.
     """
     folder = file.absolute().parent
-    options = {
-        "max_parallel": config.max_parallel,
-        "store": _store(config, folder),
-    }
     return Tuner(
         study or _create_study(config, file),
         config.space,
@@ -42,7 +38,8 @@ def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None)
         step=config.step,
         metrics_file=config.metrics_file,
         max_failures=config.max_failures,
-        **{name: value for name, value in options.items() if value is not None},
+        max_parallel=config.max_parallel or DEFAULT_PARALLEL,
+        store=_store(config, folder),
     )
 
 

@@ -22,7 +22,6 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
-
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.engine import Engine
@@ -195,7 +194,7 @@ class RdbWriter:
                         "datetime_start": _utc(trial.datetime_start),
                         "datetime_complete": _utc(trial.datetime_complete),
                     },
-                ).inserted_primary_key[0]
+                ).inserted_primary_key[0]  # type: ignore[index]
             )
             for trial in created
         ]

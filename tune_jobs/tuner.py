@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 
@@ -24,6 +24,8 @@ from tune_jobs.preview import Preview, preview
 from tune_jobs.progress import Progress, progress_for
 from tune_jobs.session import Definition, Session
 from tune_jobs.space import Space, SpaceFunction, as_space, load_space
+
+DEFAULT_PARALLEL = 4
 
 
 class Tuner:
@@ -63,7 +65,7 @@ class Tuner:
         backend: Backend,
         *,
         metric: str | Metric | Sequence[str | Metric],
-        max_parallel: int = 4,
+        max_parallel: int = DEFAULT_PARALLEL,
         store: str | os.PathLike[str] | None = None,
         command_line: CommandLine | None = None,
         direction: str | None = None,
@@ -124,7 +126,9 @@ class Tuner:
             TuningStopped: too many trials failed.
         """
         if n_trials is None and timeout is None:
-            raise ConfigError("say how much to spend: optimize(n_trials=...) or timeout=... seconds")
+            raise ConfigError(
+                "say how much to spend: optimize(n_trials=...) or timeout=... seconds"
+            )
         self.definition.check()
         progress = progress_for(self.progress)
         with self._session() as session:
@@ -238,7 +242,7 @@ def _open_study(study: optuna.Study | str, direction: str | None) -> optuna.Stud
         study = optuna.create_study(
             study_name=study,
             storage=f"sqlite:///{study}.db",
-            direction=direction,
+            direction=cast(Any, direction),
             load_if_exists=True,
         )
     if direction is not None and [d.name.lower() for d in study.directions] != [direction]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import heapq
 import json
 import os
@@ -371,10 +372,10 @@ class Host:
             if new and run.start.publish is None:
                 self._send_metrics(run)
             elif new:
-                self._publish(run, lambda _, run=run: self._send_metrics(run), whole=False)
+                self._publish(run, functools.partial(self._send_metrics, run), whole=False)
         self._later(FOLLOW_INTERVAL, self._follow_all)
 
-    def _send_metrics(self, run: _Run) -> None:
+    def _send_metrics(self, run: _Run, problem: str = "") -> None:
         self._send(run.owner, {"event": "metrics", "id": run.start.id})
 
     def _find(self, connection: _Connection, run_id: str, folder: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ one place, JSON lines of `records.Record`, so that whoever collects needs to kno
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .extract import Extractor
 from .files import read_metrics_file
@@ -39,8 +39,8 @@ class Follower:
         self._pending = b""
         file = sources.get("file")
         self._file = os.path.join(work, file) if file else None
-        self._file_seen = None  # type: Optional[Tuple[int, int]]
-        self._file_records = []  # type: List[Record]
+        self._file_seen: Optional[Tuple[int, int]] = None
+        self._file_records: List[Record] = []
         self._metrics = metrics
         self.problem = ""
 
@@ -61,7 +61,7 @@ class Follower:
             self._reported.close()
 
     def _new(self, now: float) -> List[Record]:
-        found = []  # type: List[Record]
+        found: List[Record] = []
         for data in self._log.chunks():
             found += self._extractor.feed(data, now)
         for data in self._reported.chunks():
@@ -109,13 +109,13 @@ class _Tail:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = None  # type: Optional[BinaryIO]
+        self._file: Optional[IO[bytes]] = None
 
     def chunks(self) -> Iterator[bytes]:
         """What is new, a bounded piece at a time."""
         if self._file is None:
             try:
-                self._file = open(self._path, "rb")
+                self._file = open(self._path, "rb")  # noqa: SIM115
             except OSError:
                 return
         while True:

@@ -147,7 +147,9 @@ class Objectives:
 
     def _value(self, index: int, records: Sequence[Record]) -> float | None:
         metric = self.metrics[index]
-        series = [(i, r.values[metric.name]) for i, r in enumerate(records) if metric.name in r.values]
+        series = [
+            (i, r.values[metric.name]) for i, r in enumerate(records) if metric.name in r.values
+        ]
         if not series:
             return None
         if metric.counts == "last":
@@ -160,7 +162,7 @@ class Objectives:
         self, name: str, records: Sequence[Record], series: Sequence[tuple[int, float]]
     ) -> float | None:
         first = self.metrics[0].name
-        leading = [(i, r.values[first]) for i, r in enumerate(records) if first in r.values]
+        leading = _series(first, records)
         if not leading:
             return None
         position = leading[_best([v for _, v in leading], self.maximize[0])][0]
@@ -181,6 +183,11 @@ class Objectives:
             if not math.isfinite(last[bound.name]):
                 return f"metric {bound.name!r}, which is constrained, was {last[bound.name]}"
         return ""
+
+
+def _series(name: str, records: Sequence[Record]) -> list[tuple[int, float]]:
+    """A metric's values with the positions of their records."""
+    return [(i, r.values[name]) for i, r in enumerate(records) if name in r.values]
 
 
 def _best(values: Sequence[float], maximize: bool) -> int:
@@ -212,7 +219,9 @@ def _check_pattern(name: str, pattern: str) -> None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise MetricError(f"metric {name!r}: the pattern {pattern!r} is not valid: {error}") from error
+        raise MetricError(
+            f"metric {name!r}: the pattern {pattern!r} is not valid: {error}"
+        ) from error
     if groups == 0:
         raise MetricError(
             f"metric {name!r}: the pattern {pattern!r} needs a group around the number, "
