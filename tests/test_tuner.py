@@ -245,7 +245,7 @@ def test_a_script_that_fails_makes_failed_trials_with_its_last_words(
     study = tuner.optimize(n_trials=10)
     failed = [t for t in study.trials if t.state == TrialState.FAIL]
     assert {t.params["n"] < 5 for t in failed} == {True}
-    assert failed[0].user_attrs[CAUSE_ATTRIBUTE] == "exit code 7\nno file: data.csv"
+    assert failed[0].user_attrs[CAUSE_ATTRIBUTE] == "exit code 7\nno such file: data.csv"
     assert {t.state for t in study.trials} == {TrialState.FAIL, TrialState.COMPLETE}
 
 

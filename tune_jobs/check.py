@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,10 @@ def _smoke_run(session: Session, arguments: Mapping[str, Any], time_limit: float
     session.runs.submit(attempt)
     observation = _wait(session, attempt, time_limit)
     log = session.store.log(name, 64 * 1024)
-    return [
-        _script(observation, log, attempt),
-        *_metrics(session, observation),
-        _cost(observation),
-    ]
+    script = _script(observation, log, attempt)
+    if not script.ok:
+        return [script]
+    return [script, _metric(session, observation), _time(observation)]
 
 
 def _wait(session: Session, attempt: Attempt, time_limit: float) -> Observation:
@@ -114,20 +113,20 @@ def _script(observation: Observation, log: str, attempt: Attempt) -> Finding:
     return Finding(False, "script", f"{update.cause}\n        {tail}")
 
 
-def _metrics(session: Session, observation: Observation) -> Sequence[Finding]:
+def _metric(session: Session, observation: Observation) -> Finding:
     objectives = session.definition.objectives
     reading = objectives.read(observation.records)
     if reading.values is None:
         detail = session.runs.explain(observation, reading.problem, objectives.names)
-        return [Finding(False, "metric", detail)]
+        return Finding(False, "metric", detail)
     found = ", ".join(
         f"{metric.name} = {value:g}"
         for metric, value in zip(objectives.metrics, reading.values, strict=True)
     )
-    return [Finding(True, "metric", f"{found}; intermediate values at {len(reading.steps)} steps")]
+    return Finding(True, "metric", f"{found}; intermediate values at {len(reading.steps)} steps")
 
 
-def _cost(observation: Observation) -> Finding:
+def _time(observation: Observation) -> Finding:
     update = observation.update
     seconds = (update.finished or 0.0) - (update.started or 0.0)
     return Finding(True, "time", f"{seconds:.1f} s for this run")

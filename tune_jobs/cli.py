@@ -123,24 +123,28 @@ def _told(study: optuna.Study) -> int:
 
 
 def _check(options: argparse.Namespace, config: StudyConfig) -> int:
-    report = tuner_of(config, options.file).check(_settings(options.set))
+    tuner = tuner_of(config, options.file, study=_study_or_scratch(config, options.file))
+    report = tuner.check(_settings(options.set))
     findings = [dataclasses.asdict(finding) for finding in report.findings]
     _print(options, {"ok": bool(report), "findings": findings}, str(report))
     return 0 if report else 1
 
 
+def _study_or_scratch(config: StudyConfig, file: Path) -> optuna.Study:
+    """The study if there is one; looking must not create it."""
+    try:
+        return open_study(config, file)
+    except StudyError:
+        return optuna.create_study(study_name=config.study, directions=config.directions)
+
+
 def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
-    previews = tuner_of(
-        config, options.file, study=optuna.create_study(directions=config.directions)
-    ).preview(options.n)
-    _print(
-        options,
-        [
-            {"params": p.params, **dataclasses.asdict(p.invocation), "text": p.text}
-            for p in previews
-        ],
-        "\n".join(p.text for p in previews),
-    )
+    scratch = optuna.create_study(directions=config.directions)
+    previews = tuner_of(config, options.file, study=scratch).preview(options.n)
+    facts = [
+        {"params": p.params, **dataclasses.asdict(p.invocation), "text": p.text} for p in previews
+    ]
+    _print(options, facts, "\n".join(p.text for p in previews))
     return 0
 
 

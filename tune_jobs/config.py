@@ -116,6 +116,7 @@ class StudyConfig:
         metric_constraints: `metric_constraints`: a metric to `<= NUMBER` or `>= NUMBER`.
         step: `step`, the name under which the script prints its steps.
         metrics_file: `metrics_file`, a file that the script writes.
+        extra_metrics: `extra_metrics`, a list of further metrics to record.
         command_line: `command_line`; see `make_command_line`.
         n_trials: `n_trials`.
         timeout: `timeout`, in seconds; written as 90s, 30m, 2h, 1d or seconds.
@@ -142,6 +143,7 @@ class StudyConfig:
     metric_constraints: Mapping[str, str] = field(default_factory=dict)
     step: str | None = None
     metrics_file: str | None = None
+    extra_metrics: tuple[str, ...] = ()
     command_line: Mapping[str, Any] | None = None
     n_trials: int | None = None
     timeout: float | None = None
@@ -157,7 +159,7 @@ class StudyConfig:
 
 _KEYS = (
     *("study", "storage", "direction", "script", "module", "command", "python"),
-    *("metric", "metrics", "metric_constraints", "step", "metrics_file"),
+    *("metric", "metrics", "metric_constraints", "step", "metrics_file", "extra_metrics"),
     *("parameters", "constraints", "command_line"),
     *("n_trials", "timeout", "max_parallel", "max_failures"),
     *("sampler", "pruner", "store", "backend", "final"),
@@ -191,6 +193,7 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         metric_constraints=_metric_constraints(fields),
         step=_text(fields, "step"),
         metrics_file=_text(fields, "metrics_file"),
+        extra_metrics=_texts(fields, "extra_metrics"),
         command_line=_plain_mapping(fields, "command_line"),
         n_trials=_integer(fields, "n_trials", at_least=1),
         timeout=_seconds(fields["timeout"]) if "timeout" in fields else None,
@@ -251,6 +254,10 @@ def _at(place: str) -> Iterator[None]:
 
 def _text(fields: Mapping[str, Located], key: str) -> str | None:
     return fields[key].text() if key in fields else None
+
+
+def _texts(fields: Mapping[str, Located], key: str) -> tuple[str, ...]:
+    return tuple(item.text() for item in fields[key].items()) if key in fields else ()
 
 
 def _integer(fields: Mapping[str, Located], key: str, at_least: int) -> int | None:

@@ -37,6 +37,7 @@ def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None)
         bounds=config.metric_constraints,
         step=config.step,
         metrics_file=config.metrics_file,
+        extra_metrics=config.extra_metrics,
         max_failures=config.max_failures,
         max_parallel=config.max_parallel or DEFAULT_PARALLEL,
         store=_store(config, folder),

@@ -50,6 +50,7 @@ class Tuner:
             them and for the choice of the best trial.
         step: The name under which the script prints its step (``epoch``), if it does.
         metrics_file: A file with metrics that the script writes into its working directory.
+        extra_metrics: Further metrics to record, beside those that are optimized or bounded.
         max_failures: Failed trials after which ``optimize`` gives up.
         progress: Whether to show progress; or a `Progress` of your own.
 
@@ -73,6 +74,7 @@ class Tuner:
         bounds: Mapping[str, str] | None = None,
         step: str | None = None,
         metrics_file: str | None = None,
+        extra_metrics: Sequence[str] = (),
         max_failures: int | None = None,
         progress: bool | Progress = True,
     ) -> None:
@@ -96,7 +98,12 @@ class Tuner:
             space=space,
             backend=backend,
             objectives=objectives,
-            sources=MetricSources(objectives.names, objectives.patterns, step, metrics_file),
+            sources=MetricSources(
+                names=tuple(dict.fromkeys([*objectives.names, *extra_metrics])),
+                patterns=objectives.patterns,
+                step=step,
+                file=metrics_file,
+            ),
             command_line=command_line or CommandLine(),
             store=None if store is None else os.fspath(store),
         )

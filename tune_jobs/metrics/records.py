@@ -29,7 +29,6 @@ MAX_NAME = 256
 MAX_STEP = 2**53
 """The largest step; JSON readers that have only floats still read it exactly."""
 
-_MAX_DEPTH = 16
 _NUMBER = re.compile(
     r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[-+]?[0-9]+)?|nan|inf(?:inity)?)", re.IGNORECASE
 )
@@ -85,7 +84,9 @@ def encode(record: Record) -> str:
     }
     line = _encode_json(fields)
     if len(line.encode("utf-8")) > MAX_LINE:
-        raise ValueError(f"the record takes more than {MAX_LINE} bytes: report fewer metrics at once")
+        raise ValueError(
+            f"the record takes more than {MAX_LINE} bytes: report fewer metrics at once"
+        )
     return line + "\n"
 
 
@@ -144,21 +145,23 @@ def check_name(name: object) -> str:
 def leaves(tree: Mapping[object, object]) -> Iterator[tuple[str, object]]:
     """What nested mappings hold, by dotted name: ``{"val": {"loss": 1}}`` has ``val.loss``.
 
-    A mapping that is reached twice (a YAML alias) is entered once, one nested too deep not at all.
+    A mapping that is reached twice (a YAML alias) is entered once; what would have a name of more
+    than `MAX_NAME` characters is left out.
     """
     seen: set[int] = set()
 
-    def enter(mapping: Mapping[object, object], path: tuple[str, ...]) -> Iterator[tuple[str, object]]:
-        if id(mapping) in seen or len(path) > _MAX_DEPTH:
-            return
+    def enter(mapping: Mapping[object, object], prefix: str) -> Iterator[tuple[str, object]]:
         seen.add(id(mapping))
         for key, value in mapping.items():
-            if isinstance(value, Mapping):
-                yield from enter(value, (*path, str(key)))
-            else:
-                yield ".".join((*path, str(key))), value
+            name = str(key)
+            if len(prefix) + len(name) > MAX_NAME:
+                continue
+            if not isinstance(value, Mapping):
+                yield prefix + name, value
+            elif id(value) not in seen:
+                yield from enter(value, f"{prefix}{name}.")
 
-    return enter(tree, ())
+    return enter(tree, "")
 
 
 def _decode_line(line: bytes) -> Record:

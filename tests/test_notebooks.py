@@ -1,0 +1,38 @@
+"""The notebooks run from top to bottom, and are kept without outputs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
+def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
+def test_quick_start_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    shutil.copy(NOTEBOOKS / "train_digits.py", tmp_path)
+    notebook = nbformat.read(NOTEBOOKS / "quick_start.ipynb", as_version=4)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("n_trials=40", "n_trials=3")
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=120, resources=resources).execute()
+    printed = [
+        str(output.get("text") or output.get("data"))
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    ]
+    assert any("3 of 3 done" in text for text in printed)
+    assert any("model.joblib" in text for text in printed)
+    assert any("the script&#x27;s" in text or "the script's defaults" in text for text in printed)
+    assert not any("Traceback" in text for text in printed)
