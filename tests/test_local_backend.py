@@ -77,9 +77,7 @@ def test_a_run_and_what_it_leaves(bench: OpenBench, tmp_path: Path) -> None:
     folder = tmp_path / "runs/study/runs/r-1"
     assert b.store.log("r-1").split() == [f"{folder}/work", "value=0.5", "in", "{}", "red"]
     assert [r.values for r in b.store.records("r-1")] == [{"value": 0.5}]
-    assert {p.name for p in folder.iterdir()} == {
-        *("work", "outputs", "checkpoints", "log.txt", "run.jsonl")
-    }
+    assert {p.name for p in folder.iterdir()} == {*("work", "log.txt", "run.jsonl")}
     assert update.started is not None
     assert update.finished is not None
     assert update.started <= update.finished

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
 from nbclient import NotebookClient
 
+nbformat: Any = import_module("nbformat")  # it is not typed
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def read(path: Path) -> Any:
+    """A notebook."""
+    return nbformat.read(path, as_version=4)
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
 def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in read(path).cells:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
 
@@ -22,7 +29,7 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
 def test_quick_start_runs_from_top_to_bottom(tmp_path: Path) -> None:
     shutil.copy(NOTEBOOKS / "train_digits.py", tmp_path)
-    notebook = nbformat.read(NOTEBOOKS / "quick_start.ipynb", as_version=4)
+    notebook = read(NOTEBOOKS / "quick_start.ipynb")
     for cell in notebook.cells:
         cell.source = cell.source.replace("n_trials=40", "n_trials=3")
     resources = {"metadata": {"path": str(tmp_path)}}

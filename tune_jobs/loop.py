@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
 from tune_jobs.backends.base import RunUpdate
@@ -44,10 +44,14 @@ from tune_jobs.metrics.objective import Reading
 from tune_jobs.progress import Progress, Snapshot
 from tune_jobs.runs import Observation
 from tune_jobs.session import Session
+from tune_jobs.space import check_fixed
 from tune_jobs.study_mirror import Renumbered, StudyMirror
 
 TICK = 0.5
 """Seconds after which the loop looks around although nothing happened."""
+
+BURST = 8
+"""Trials that one turn may ask for: the first of many runs start while the rest are asked for."""
 
 SYNC_SECONDS = 5.0
 """Seconds between two looks at what others did to the study."""
@@ -231,7 +235,7 @@ class Loop:
     def _ask(self) -> None:
         if self._interrupted or gave_up(self._limits, self._tally):
             return
-        for _ in range(self._free()):
+        for _ in range(min(BURST, self._free())):
             self._turn.new.append(self._ask_one())
         self._tally = replace(self._tally, started=self._tally.started + len(self._turn.new))
 
@@ -245,7 +249,9 @@ class Loop:
         for _ in range(MAX_REFUSALS):
             trial = self._mirror.study.ask()
             params = self._definition.space.sample(trial)
-            refusal = self._definition.space.refusal(params)
+            refusal = _out_of_range(
+                self._mirror.trial(trial._trial_id)
+            ) or self._definition.space.refusal(params)
             if refusal is None:
                 return trial._trial_id, params
             trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
@@ -386,6 +392,17 @@ class Loop:
             best_params=dict(best[0].params) if best else {},
             elapsed=self._clock() - self._began,
         )
+
+
+def _out_of_range(trial: FrozenTrial) -> str | None:
+    """Why an enqueued configuration does not fit the space; Optuna warns and uses it."""
+    if "fixed_params" not in trial.system_attrs:
+        return None
+    try:
+        check_fixed(trial.params, trial.distributions)
+    except SpaceError as error:
+        return str(error)
+    return None
 
 
 def closed(attempt: Attempt, update: RunUpdate, state: AttemptState, cause: str) -> Attempt:

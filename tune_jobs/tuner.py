@@ -136,9 +136,9 @@ class Tuner:
             raise ConfigError(
                 "say how much to spend: optimize(n_trials=...) or timeout=... seconds"
             )
-        self.definition.check()
         progress = progress_for(self.progress)
         with self._session() as session:
+            self.definition.check()
             session.ledger.define(self.definition.describe())
             clock = session.clock
             limits = Limits(

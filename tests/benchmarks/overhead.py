@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,46 +57,62 @@ class Cost:
     rss_mb: float
 
 
+@dataclass(frozen=True)
+class Helper:
+    """What a second process of a tuner had used when it was last looked at."""
+
+    cpu_seconds: float = 0.0
+    rss_mb: float = 0.0
+
+
+Runner = Callable[[Workload, optuna.Study], Helper | None]
+
+
 # -- inside the process of one contender ------------------------------------------------------
 
 
 def measure(contender: str, workload: Workload, sampler: str, seed: int) -> Cost:
     """Run one contender in this process."""
     tuner, _, storage = contender.partition(", ")
-    study = None if contender == BARE else open_study(storage, sampler, seed)
-    helper = (0.0, 0.0)
+    study = open_study(storage, sampler, seed)
+    run = runner_of(tuner, seed)
     cpu, begin = _cpu_seconds(), time.perf_counter()
-    if study is None:
-        run_bare_pool(workload, seed)
-    elif tuner == "tune_jobs":
-        helper = run_tune_jobs(workload, study)
-    elif tuner == "ask/tell":
-        run_ask_tell(workload, study)
-    else:
-        run_optimize(workload, study)
+    helper = run(workload, study) or Helper()
     seconds, cpu = time.perf_counter() - begin, _cpu_seconds() - cpu
-    if study is not None:
+    if tuner != BARE:
         _check(workload, study)
-    return Cost(seconds, cpu + helper[0], _peak_rss_mb("self") + helper[1])
+    return Cost(seconds, cpu + helper.cpu_seconds, _peak_rss_mb("self") + helper.rss_mb)
 
 
-def run_tune_jobs(workload: Workload, study: optuna.Study) -> tuple[float, float]:
-    """Our contender; CPU seconds and peak MB of the local host, its second process."""
+def runner_of(tuner: str, seed: int) -> Runner:
+    """How to run one; its imports are done when this returns, as Optuna is for the others."""
+    if tuner == BARE:
+        return lambda workload, _: run_bare_pool(workload, seed)
+    if tuner == "tune_jobs":
+        return tune_jobs_runner()
+    return run_ask_tell if tuner == "ask/tell" else run_optimize
+
+
+def tune_jobs_runner() -> Runner:
+    """Our contender; it has a second process, the local host."""
     from tune_jobs import LocalBackend, Tuner
 
     class Measured(LocalBackend):
-        host = (0.0, 0.0)
+        host = Helper()
 
         def close(self) -> None:
             # The host leaves when nobody is connected: this is the last moment to look at it.
             for pid in _children("tune_jobs.backends.local_host"):
-                self.host = (_cpu_seconds_of(pid), _peak_rss_mb(pid))
+                self.host = Helper(_cpu_seconds_of(pid), _peak_rss_mb(pid))
             super().close()
 
-    backend = Measured(workload.command)
-    tuner = Tuner(study, space, backend, metric="value", max_parallel=workload.slots)
-    tuner.optimize(n_trials=workload.trials)
-    return backend.host
+    def run(workload: Workload, study: optuna.Study) -> Helper:
+        backend = Measured(workload.command)
+        tuner = Tuner(study, space, backend, metric="value", max_parallel=workload.slots)
+        tuner.optimize(n_trials=workload.trials)
+        return backend.host
+
+    return run
 
 
 def _check(workload: Workload, study: optuna.Study) -> None:

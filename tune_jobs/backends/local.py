@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.backends.base import RunRequest, RunState, RunUpdate
-from tune_jobs.backends.local_host import Start
+from tune_jobs.backends.local_run import Start
 from tune_jobs.command_line import RunPaths
 from tune_jobs.entry_point import EntryPoint
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
@@ -75,6 +75,8 @@ class LocalBackend:
         self._run_env: dict[str, str] = {}
         self._store = self._study = self._scratch = ""
         self._local_store = True
+        self._host_path = ""
+        self._starting: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._incoming = b""
         self._keep_runs = True
@@ -107,8 +109,10 @@ class LocalBackend:
             self._scratch = str(Path.home() / ".cache" / "tune_jobs" / digest)
         self._command = self.entry_point.command(self.python)
         self._run_env = {**self._python_path(), **self.env}
-        if self._socket is None:
-            self._connect()
+        self._host_path = _socket_path(self._scratch)
+        # The host gets ready while the caller does; whatever is sent first waits for it.
+        if not self._greet():
+            self._starting = _start_host(self._host_path)
 
     def _python_path(self) -> dict[str, str]:
         """What a run needs to import: its module, and ``tune_jobs.report`` in any interpreter."""
@@ -196,6 +200,8 @@ class LocalBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
+        if self._starting is not None:
+            self._connected()  # so that it sees that nobody is there any more
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -231,20 +237,17 @@ class LocalBackend:
                 )
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        if self._socket is None:
-            raise BackendError("the local backend is not open")
         with self._sending:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            self._connected().sendall(json.dumps(message).encode() + b"\n")
 
     def _receive(self, timeout: float | None) -> list[dict[str, Any]]:
         """Messages that have arrived; waits for the first up to ``timeout`` seconds."""
-        if self._socket is None:
-            raise BackendError("the local backend is not open")
         if b"\n" not in self._incoming:
-            readable, _, _ = select.select([self._socket], [], [], timeout)
+            connection = self._connected()
+            readable, _, _ = select.select([connection], [], [], timeout)
             if not readable:
                 return []
-            data = self._socket.recv(1 << 20)
+            data = connection.recv(1 << 20)
             if not data:
                 raise BackendError("the local host has ended; call optimize() again to go on")
             self._incoming += data
@@ -253,23 +256,34 @@ class LocalBackend:
 
     # -- connecting ---------------------------------------------------------------------------
 
-    def _connect(self) -> None:
-        """Reach the host of this metric store; start one if there is none."""
-        path = _socket_path(self._scratch)
+    def _connected(self) -> socket.socket:
+        """The connection to the host of this metric store, once it is ready."""
+        if self._socket is not None:
+            return self._socket
+        if not self._host_path:
+            raise BackendError("the local backend is not open")
         deadline = time.monotonic() + _CONNECT_SECONDS
         while time.monotonic() < deadline:
-            if self._greet(path):
-                self._send({"do": "hello", "env": dict(os.environ), "keep": self._keep_runs})
-                return
-            _start_host(path)
-        raise BackendError(f"the local host does not answer at {path} for {_CONNECT_SECONDS:g} s")
+            _wait_until_ready(self._starting or _start_host(self._host_path))
+            self._starting = None
+            if self._greet():
+                assert self._socket is not None
+                return self._socket
+        raise BackendError(
+            f"the local host does not answer at {self._host_path} for {_CONNECT_SECONDS:g} s"
+        )
 
-    def _greet(self, path: str) -> bool:
+    def _greet(self) -> bool:
+        """Connect to a host that is there; False if there is none, or one that is leaving."""
+        if self._socket is not None:
+            return True
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.connect(path)
+            connection.connect(self._host_path)
             connection.settimeout(_CONNECT_SECONDS)
             hello = connection.recv(4096)  # a host that was about to leave closes instead
+            greeting = {"do": "hello", "env": dict(os.environ), "keep": self._keep_runs}
+            connection.sendall(json.dumps(greeting).encode() + b"\n")
         except OSError:
             hello = b""
         if not hello:
@@ -297,9 +311,9 @@ def _socket_path(scratch: str) -> str:
     return os.path.join(folder, hashlib.sha256(scratch.encode()).hexdigest()[:16])
 
 
-def _start_host(path: str) -> None:
-    """Start the host and wait until it serves (or finds that another one does)."""
-    process = subprocess.Popen(
+def _start_host(path: str) -> subprocess.Popen[bytes]:
+    """Start a host that outlives this process; see `_wait_until_ready`."""
+    return subprocess.Popen(
         [sys.executable, "-m", "tune_jobs.backends.local_host", path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -308,11 +322,19 @@ def _start_host(path: str) -> None:
         cwd="/",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process.stdout, process.stderr:
-        if not process.stdout.readline() and process.wait() != 0:
+
+
+def _wait_until_ready(host: subprocess.Popen[bytes]) -> None:
+    """Until a host serves, or finds that another one does.
+
+    Raises:
+        BackendError: it ended with an error.
+    """
+    assert host.stdout is not None
+    assert host.stderr is not None
+    with host.stdout, host.stderr:
+        if not host.stdout.readline() and host.wait() != 0:
             raise BackendError(
-                f"the local host could not be started: {process.stderr.read().decode()[-2000:]}"
+                f"the local host could not be started: {host.stderr.read().decode()[-2000:]}"
             )
-    threading.Thread(target=process.wait, daemon=True).start()  # no zombie when it leaves
+    threading.Thread(target=host.wait, daemon=True).start()  # no zombie when it leaves

@@ -20,76 +20,34 @@ From the host: ``hello`` when a connection is accepted, ``found`` as the answer 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import heapq
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from tune_jobs.metrics.follow import Follower
+from tune_jobs.backends.local_run import (
+    LocalRun,
+    Start,
+    launch,
+    next_ended,
+    publish,
+    refused,
+    what_became_of,
+)
 
 FOLLOW_INTERVAL = 1.0
 """Seconds between two looks at what a live run printed."""
-
-_TRANSIENT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
-
-
-@dataclass(frozen=True)
-class Start:
-    """One run to start.
-
-    Args:
-        id: ``study folder/run name``; unique on this machine's metric store.
-        folder: The run's folder; ``run.jsonl`` in it is the run's history.
-        command: The whole command.
-        env: Variables beside those of the connection's ``hello``.
-        files: Files to write into the working directory first.
-        links: Paths to link into the working directory.
-        metrics: Where the run's metrics go.
-        sources: What `Follower` looks for.
-        time_limit: Seconds, or None.
-        grace: Seconds between TERM and KILL.
-        publish: For a metric store that is not a local folder: its URI of this run's metrics
-            and its URI of this run's folder.
-    """
-
-    id: str
-    folder: str
-    command: list[str]
-    env: dict[str, str]
-    files: dict[str, str]
-    links: list[str]
-    metrics: str
-    sources: dict[str, Any]
-    time_limit: float | None
-    grace: float
-    publish: tuple[str, str] | None
-
-
-@dataclass
-class _Run:
-    start: Start
-    owner: _Connection | None
-    process: subprocess.Popen[bytes]
-    follower: Follower
-    started: float
-    stop_cause: str = ""
-    canceled: bool = False
-    problem: str = ""
 
 
 @dataclass(eq=False)
@@ -111,8 +69,9 @@ class Host:
         self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._connections: set[_Connection] = set()
-        self._runs: dict[str, _Run] = {}
-        self._by_pid: dict[int, _Run] = {}
+        self._runs: dict[str, LocalRun] = {}
+        self._by_pid: dict[int, LocalRun] = {}
+        self._owners: dict[str, _Connection] = {}
         self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._seen_anyone = False
@@ -194,11 +153,10 @@ class Host:
         self._connections.discard(connection)
         self._selector.unregister(connection.socket)
         connection.socket.close()
-        for run in list(self._runs.values()):
-            if run.owner is connection:
-                run.owner = None
-                if not connection.keep:
-                    self._stop(run, "the tuner is gone", canceled=True)
+        for run_id in [i for i, owner in self._owners.items() if owner is connection]:
+            del self._owners[run_id]
+            if not connection.keep:
+                self._stop(self._runs[run_id], "the tuner is gone", canceled=True)
 
     def _send(self, connection: _Connection | None, message: Mapping[str, Any]) -> None:
         if connection is not None and connection in self._connections:
@@ -237,126 +195,50 @@ class Host:
                 self._send(connection, {**known, "id": start.id})
             return
         try:
-            self._launch(connection, start)
+            run = launch(start, connection.env)
         except OSError as error:
-            ended = {
-                "event": "ended",
-                "state": "FAILED",
-                "cause": f"could not be started: {error}",
-                "transient": error.errno in _TRANSIENT,
-                "started": time.time(),
-                "finished": time.time(),
-            }
-            with contextlib.suppress(OSError):
-                _write_history(start.folder, ended)
-            self._send(connection, {**ended, "id": start.id})
-
-    def _launch(self, connection: _Connection, start: Start) -> None:
-        folder = start.folder
-        work = os.path.join(folder, "work")
-        for name in ("work", "outputs", "checkpoints"):
-            os.makedirs(os.path.join(folder, name), exist_ok=True)
-        os.makedirs(os.path.dirname(start.metrics), exist_ok=True)
-        for link in start.links:
-            with contextlib.suppress(FileExistsError):
-                os.symlink(link, os.path.join(work, os.path.basename(link)))
-        for name, text in start.files.items():
-            path = Path(work, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        log, reported = os.path.join(folder, "log.txt"), os.path.join(folder, "reported.jsonl")
-        env = {
-            **connection.env,
-            **start.env,
-            "TUNE_JOBS_RUN": start.id,
-            "TUNE_JOBS_METRICS_FILE": reported,
-            "TUNE_JOBS_OUTPUTS_DIR": os.path.join(folder, "outputs"),
-            "TUNE_JOBS_CHECKPOINT_DIR": os.path.join(folder, "checkpoints"),
-        }
-        follower = Follower(start.sources, log, reported, work, start.metrics)
-        started = time.time()
-        # The history begins before the process does: a run with a history was perhaps started, a
-        # run without one certainly was not.
-        _write_history(folder, {"event": "accepted", "time": started, "command": start.command})
-        with open(log, "ab") as output:
-            process = subprocess.Popen(
-                start.command,
-                cwd=work,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        run = _Run(start, connection, process, follower, started)
-        self._runs[start.id] = self._by_pid[process.pid] = run
-        _write_history(
-            folder, {"event": "started", "pid": process.pid, "birth": _birth(process.pid)}
-        )
+            self._send(connection, {**refused(start, error), "id": start.id})
+            return
+        self._runs[start.id] = self._by_pid[run.process.pid] = run
+        self._owners[start.id] = connection
         if start.time_limit is not None:
             cause = f"time limit of {start.time_limit:g} s reached"
-            self._later(start.time_limit, lambda: self._stop(run, cause))
+            self._later(start.time_limit, lambda: self._stop(run, cause, canceled=False))
 
-    def _stop(self, run: _Run, cause: str, *, canceled: bool = False) -> None:
-        """TERM to the whole group now, KILL after the grace period."""
-        if self._runs.get(run.start.id) is not run or run.stop_cause:
-            return
-        run.stop_cause, run.canceled = cause, canceled
-        _signal_group(run.process.pid, signal.SIGTERM)
-        self._later(run.start.grace, lambda: self._kill(run))
+    def _stop(self, run: LocalRun, cause: str, *, canceled: bool) -> None:
+        if self._runs.get(run.start.id) is run and not run.stop_cause:
+            run.stop(cause, canceled=canceled)
+            self._later(run.start.grace, lambda: self._kill(run))
 
-    def _kill(self, run: _Run) -> None:
+    def _kill(self, run: LocalRun) -> None:
         if self._runs.get(run.start.id) is run:
-            _signal_group(run.process.pid, signal.SIGKILL)
+            run.kill()
 
     def _reap(self) -> None:
         """Every child that has ended; what is left of its group is ended too."""
-        while ended := _next_ended():
+        while ended := next_ended():
             pid, status, usage = ended
             run = self._by_pid.pop(pid, None)
             if run is not None:
-                code = os.waitstatus_to_exitcode(status)
-                run.process.returncode = code
-                self._end(run, code, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+                self._end(run, run.finish(status, usage))
 
-    def _end(self, run: _Run, code: int, cpu: float, max_rss: int) -> None:
-        finished = time.time()
-        try:
-            run.follower.finish(finished)
-        except OSError as error:
-            run.problem = f"its metrics could not be written: {error}"
-        state, cause = _judge(run, code)
-        ended = {
-            "event": "ended",
-            "state": state,
-            "exit_code": code if code >= 0 else None,
-            "cause": cause,
-            "transient": bool(run.problem),
-            "started": run.started,
-            "finished": finished,
-            "cpu_seconds": round(cpu, 3),
-            "max_rss_kb": max_rss,
-        }
-        try:
-            _write_history(run.start.folder, ended)
-        except OSError as error:
-            ended = {**ended, "state": "FAILED", "cause": f"its end could not be kept: {error}"}
+    def _end(self, run: LocalRun, ended: dict[str, Any]) -> None:
         if run.start.publish is None:
             self._announce(run, ended)
         else:
             self._publish(run, lambda problem: self._announce(run, ended, problem), whole=True)
 
-    def _announce(self, run: _Run, ended: dict[str, Any], problem: str = "") -> None:
+    def _announce(self, run: LocalRun, ended: dict[str, Any], problem: str = "") -> None:
         if problem:
             ended = {**ended, "state": "FAILED", "cause": problem, "transient": True}
         del self._runs[run.start.id]
-        self._send(run.owner, {**ended, "id": run.start.id})
+        self._send(self._owners.pop(run.start.id, None), {**ended, "id": run.start.id})
 
-    def _publish(self, run: _Run, then: Callable[[str], None], *, whole: bool) -> None:
+    def _publish(self, run: LocalRun, then: Callable[[str], None], *, whole: bool) -> None:
         """Copy to the metric store in a thread; ``then(problem)`` runs in the host's loop."""
 
         def work() -> None:
-            problem = _publish(run.start, whole=whole)
+            problem = publish(run.start, whole=whole)
             self._published.append(lambda: then(problem))
             os.write(self._wake, b"p")
 
@@ -364,128 +246,23 @@ class Host:
 
     def _follow_all(self) -> None:
         for run in list(self._runs.values()):
-            try:
-                new = run.follower.poll(time.time())
-            except OSError as error:
-                run.problem = f"its metrics could not be written: {error}"
-                continue
+            new = run.follow()
             if new and run.start.publish is None:
                 self._send_metrics(run)
             elif new:
                 self._publish(run, functools.partial(self._send_metrics, run), whole=False)
         self._later(FOLLOW_INTERVAL, self._follow_all)
 
-    def _send_metrics(self, run: _Run, problem: str = "") -> None:
-        self._send(run.owner, {"event": "metrics", "id": run.start.id})
+    def _send_metrics(self, run: LocalRun, problem: str = "") -> None:
+        self._send(self._owners.get(run.start.id), {"event": "metrics", "id": run.start.id})
 
     def _find(self, connection: _Connection, run_id: str, folder: str) -> dict[str, Any] | None:
         """What became of a run; whoever asks is its owner from now on."""
         run = self._runs.get(run_id)
-        if run is not None:
-            run.owner = connection
-            return {"event": "live", "started": run.started}
-        history = read_history(folder)
-        if not history or history[-1]["event"] == "ended":
-            return history[-1] if history else None
-        # A host before this one started it and is gone: its exit code is lost with that host.
-        started = history[-1]
-        if started.get("birth") and _birth(started["pid"]) == started["birth"]:
-            _signal_group(started["pid"], signal.SIGKILL)
-        lost = {
-            "event": "ended",
-            "state": "LOST",
-            "cause": "the process that ran it ended before it did (a restart of the machine?)",
-            "transient": True,
-            "started": history[0].get("time"),
-            "finished": time.time(),
-        }
-        _write_history(folder, lost)
-        return lost
-
-
-def _judge(run: _Run, code: int) -> tuple[str, str]:
-    """State and cause of a run that has ended."""
-    if run.canceled and code != 0:
-        return "CANCELED", run.stop_cause
-    if run.stop_cause and not run.canceled:
-        return "FAILED", run.stop_cause
-    if run.problem:
-        return "FAILED", run.problem
-    if code == 0:
-        return "SUCCEEDED", ""
-    if code < 0:
-        name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
-        hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return "FAILED", f"killed by signal {name}{hint}"
-    return "FAILED", f"exit code {code}"
-
-
-def read_history(folder: str) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; empty if it was never started."""
-    try:
-        text = Path(folder, "run.jsonl").read_text(encoding="utf-8")
-    except OSError:
-        return []
-    events = []
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError):  # a line cut short by a crash
-            events.append(json.loads(line))
-    return events
-
-
-def _write_history(folder: str, event: Mapping[str, Any]) -> None:
-    with open(os.path.join(folder, "run.jsonl"), "a", encoding="utf-8") as file:
-        file.write(json.dumps(event) + "\n")
-
-
-def _publish(start: Start, *, whole: bool) -> str:
-    """Copy a run's metrics, at its end all that it left, to a store that is not a local folder.
-
-    Returns what went wrong, or an empty text.
-    """
-    import fsspec
-
-    assert start.publish is not None
-    metrics, folder = start.publish
-    try:
-        if os.path.exists(start.metrics):
-            fs, path = fsspec.core.url_to_fs(metrics)
-            fs.put_file(start.metrics, path)
-        for local in sorted(Path(start.folder).rglob("*")) if whole else ():
-            relative = local.relative_to(start.folder).as_posix()
-            if local.is_file() and not relative.startswith("work/"):
-                fs, path = fsspec.core.url_to_fs(f"{folder}/{relative}")
-                fs.put_file(str(local), path)
-    except Exception as error:  # every file system behind fsspec has errors of its own
-        return f"its data could not be copied to {folder}: {error}"
-    return ""
-
-
-def _next_ended() -> tuple[int, int, resource.struct_rusage] | None:
-    """Reap one child that has ended and end what is left of its group."""
-    try:
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            return None
-        # The leader is not reaped yet: its group's number cannot belong to anybody else.
-        _signal_group(ended.si_pid, signal.SIGKILL)
-        return os.wait4(ended.si_pid, 0)
-    except ChildProcessError:
-        return None
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _birth(pid: int) -> str:
-    """When a process was started, as the kernel tells it: a pid given again has another birth."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rsplit(")", 1)[1].split()[19]
+        if run is None:
+            return what_became_of(folder)
+        self._owners[run_id] = connection
+        return {"event": "live", "started": run.started}
 
 
 def main(path: str) -> None:

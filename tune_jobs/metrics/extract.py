@@ -16,8 +16,9 @@ What counts as found:
   ``Test accuracy``; a name with a blank, ``val accuracy``, goes before one that it ends with.
 - A number is taken as it is written, ``91.5%`` as 91.5 and ``1,234.5`` as 1234.5, and whole:
   ``1.2.3``, ``2024-01-02``, ``12:30``, ``9905/10000``, ``0,91``, ``1,2`` and ``35ms`` are none.
-- The last one in a line counts where a line has a name twice. A progress bar that is redrawn
-  (carriage returns) is one line; with a step in it, one line for each step.
+- The last one in a line counts where a line has a name twice, but not a ``best accuracy`` after
+  another. A progress bar that is redrawn (carriage returns) is one line; with a step in it, one
+  line for each step.
 - The step is the one in the same line, the first if there are two, or the last one printed before.
   It may be capitalised: ``epoch`` is in ``Epoch 3/10``, ``[EPOCH 3]`` and ``Epoch: [3][10/500]``.
   Of a fractional epoch the whole ones before it count: 1.5 is step 1.
@@ -54,6 +55,7 @@ _STEP_VALUE = (
     r"""["']?(?:\s*(?:[:=|│┃]|[-=]>)\s*|\s+|(?=[\[(#]))["']?[\[(#]*\s*"""
     rf"{_WRAPPER}(?P<number>{_NUMBER})(?!\w|\.\w)"
 )
+_BEST = re.compile(r"\bbest\s+\Z", re.IGNORECASE)
 _CAPTURED = re.compile(rf"\s*({_NUMBER})\s*%?\s*")
 
 _STRING = r""""[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\Z)"""
@@ -179,7 +181,9 @@ class Extractor:
         if self._pattern is not None:
             for match in self._pattern.finditer(text):
                 name = self._names[" ".join(match["name"].split())]
-                values[name] = _as_float(match["number"])
+                before = text[max(0, match.start() - 8) : match.start()]
+                if name not in values or not _BEST.search(before):
+                    values[name] = _as_float(match["number"])
         return values, _first(step, self._find_step(text, numbers))
 
     def _match_patterns(self, text: str) -> tuple[dict[str, float], int | None]:
@@ -253,7 +257,7 @@ def _unlikeness(name: str, wanted: str) -> tuple[float, ...]:
     alike = difflib.SequenceMatcher(None, wanted, lower).ratio() if wanted else 0.0
     contained = len(min(lower, wanted, key=len)) > 2 and (wanted in lower or lower in wanted)
     noise, metric = bool(_NOT_METRIC.fullmatch(lower)), bool(_METRIC.search(lower))
-    return -contained, -round(alike, 1), noise, -metric, -alike
+    return -(contained or alike > 0.6), noise, -metric, -alike
 
 
 _ANY_NAME = re.compile(rf"{_BEFORE}(?P<name>[^\W\d][\w@/.%-]*){_SEPARATOR}{_VALUE}")
@@ -261,8 +265,9 @@ _METRIC = re.compile(
     "acc|auc|f1|prec|recall|loss|err|score|mse|mae|mape|r2|map|iou|dice|bleu|rouge|ppl|reward|val|test"
 )
 _NOT_METRIC = re.compile(
-    "epochs?|(?:global_)?steps?|iter(?:ation)?s?|batch(?:_?size)?|eta|(?:.*_)?time|elapsed|seconds?|s|"
-    "(?:.*_)?samples|line|pid|port|seed|version|lr|learning_rate|rate|took|at|in|of|to|size|count|total"
+    r"(?:.*_)?(?:epochs?|steps?|iter(?:ation)?s?|batch(?:_?size)?|time|runtime|samples|version)|eta|s|"
+    r"elapsed|seconds?|line|pid|port|seed|lr|learning_rate|took|at|in|of|to|by|is|now|using|"
+    r".*\.(?:py|cc|cpp|h)|.*_per_second"
 )
 
 

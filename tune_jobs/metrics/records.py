@@ -142,26 +142,20 @@ def check_name(name: object) -> str:
     return name
 
 
-def leaves(tree: Mapping[object, object]) -> Iterator[tuple[str, object]]:
+def leaves(tree: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """What nested mappings hold, by dotted name: ``{"val": {"loss": 1}}`` has ``val.loss``.
 
-    A mapping that is reached twice (a YAML alias) is entered once; what would have a name of more
-    than `MAX_NAME` characters is left out.
+    What would have a name of more than `MAX_NAME` characters, and so what is nested deeper than
+    any name can say, is left out.
     """
-    seen: set[int] = set()
-
-    def enter(mapping: Mapping[object, object], prefix: str) -> Iterator[tuple[str, object]]:
-        seen.add(id(mapping))
-        for key, value in mapping.items():
-            name = str(key)
-            if len(prefix) + len(name) > MAX_NAME:
-                continue
-            if not isinstance(value, Mapping):
-                yield prefix + name, value
-            elif id(value) not in seen:
-                yield from enter(value, f"{prefix}{name}.")
-
-    return enter(tree, "")
+    for key, value in tree.items():
+        name = prefix + str(key)
+        if len(name) > MAX_NAME:
+            continue
+        if isinstance(value, Mapping):
+            yield from leaves(value, name + ".")
+        else:
+            yield name, value
 
 
 def _decode_line(line: bytes) -> Record:

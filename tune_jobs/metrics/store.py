@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import fsspec
+
 from tune_jobs.errors import StoreError
 from tune_jobs.metrics.records import Record, decode
 
@@ -50,8 +52,6 @@ class MetricStore:
     """
 
     def __init__(self, uri: str, folder: str) -> None:
-        import fsspec
-
         self.uri = f"{uri.rstrip('/')}/{folder}"
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.uri)
