@@ -13,7 +13,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from tests.conftest import MakeTuner
+from tests.conftest import MakeTuner, space
 from tune_jobs.decide import Limits
 from tune_jobs.ledger import AttemptState
 from tune_jobs.loop import Loop
@@ -176,6 +176,27 @@ def test_a_run_that_was_intended_but_never_started_is_started(
     study = tuner.optimize(n_trials=2)
     assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
     assert [a.attempt for a in tuner.attempts()] == [1, 1, 1]
+
+
+def test_a_trial_that_was_created_but_not_yet_recorded_is_run(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    # Where ledger and study are not written in one transaction a tuner can die between the two.
+    study = optuna.create_study(study_name="s", storage=journal(), direction="maximize")
+    trial = study.ask()
+    space(trial)
+    trial.set_user_attr("tune_jobs:run", "trial-000000-1")
+    tuner = make_tuner(study=study)
+    tuner.optimize(n_trials=1)
+    assert [t.value for t in study.trials] == [trial.params["x"]]
+    assert [a.name for a in tuner.attempts()] == ["trial-000000-1"]
+
+
+def test_a_running_trial_of_somebody_else_is_left_alone(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    tuner.study.ask()
+    study = tuner.optimize(n_trials=2)
+    assert [t.state.name for t in study.trials] == ["RUNNING", "COMPLETE", "COMPLETE"]
 
 
 def test_a_study_created_again_under_its_name_starts_afresh(make_tuner: MakeTuner) -> None:

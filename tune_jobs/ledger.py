@@ -234,6 +234,12 @@ class Ledger:
             .order_by(_attempts.c.id)
         )
 
+    def trials(self) -> set[int]:
+        """Numbers of the trials that have an attempt."""
+        query = select(_attempts.c.trial).where(_attempts.c.study == self.uid).distinct()
+        with self.engine.connect() as connection:
+            return {int(number) for number in connection.execute(query).scalars()}
+
     def define(self, definition: Mapping[str, Any]) -> None:
         """Keep what the study was tuned with (space, script, command line) with the study."""
         with self.engine.begin() as connection:

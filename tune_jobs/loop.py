@@ -315,8 +315,6 @@ class Loop:
         """Take over what an earlier tuner of this study left open."""
         ledger = self._session.ledger
         left = [a for a in ledger.open_attempts() if not a.is_final]
-        if not left:
-            return
         trials = self._mirror.study.get_trials(deepcopy=False)
         finished = frozenset(t.number for t in trials if t.state.is_finished())
         found = self._session.backend.find([a.name for a in left])
@@ -324,21 +322,38 @@ class Loop:
         for attempt in left:
             if attempt not in plan.close and attempt.trial is not None:
                 self._mirror.own(self._trial(attempt.trial)._trial_id)
-        self._turn.ended = [replace(a, state=AttemptState.LOST) for a in plan.close]
-        self._turn.intended = [self._next_attempt(a) for a in plan.lost]
-        self._turn.ended += [replace(a, state=AttemptState.LOST) for a in plan.lost]
+        unrecorded = self._unrecorded(trials)
+        self._turn.ended = [replace(a, state=AttemptState.LOST) for a in [*plan.close, *plan.lost]]
+        self._turn.intended = [*map(self._next_attempt, plan.lost), *unrecorded]
         for attempt in plan.watch:
             self._runs.watch(attempt)
             if attempt.state == AttemptState.PRUNING:
                 self._turn.pruning.append(attempt)
         for attempt, update in plan.harvest:
             self._runs.watch(attempt, update)
-        self._tally = replace(self._tally, started=len(left) - len(plan.close))
+        self._tally = replace(self._tally, started=len(left) - len(plan.close) + len(unrecorded))
         self._commit()
         self._turn.intended += plan.submit
         self._act()
         if str(plan):
             self._progress.say(f"recovered: {plan}")
+
+    def _unrecorded(self, trials: Sequence[FrozenTrial]) -> list[Attempt]:
+        """First attempts of trials that were created, but whose tuner was killed right then.
+
+        Only where Optuna's storage and the ledger are not written in one transaction.
+        """
+        ours = [
+            t for t in trials if t.state == TrialState.RUNNING and RUN_ATTRIBUTE in t.user_attrs
+        ]
+        recorded = self._session.ledger.trials() if ours else set()
+        attempts = []
+        for trial in ours:
+            if trial.number not in recorded:
+                params = self._definition.space.sample(self._trial(trial.number))
+                self._mirror.own(self._trial(trial.number)._trial_id)
+                attempts.append(self._session.trial_attempt(trial.number, params))
+        return attempts
 
     # -- interruption ---------------------------------------------------------------------------
 

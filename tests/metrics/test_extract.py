@@ -6,6 +6,7 @@ import math
 import time
 import tracemalloc
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -564,7 +565,7 @@ def test_it_does_not_matter_how_the_bytes_arrive(
     expected = whole.feed(data, 1.0) + whole.finish(1.0)
     found: list[Record] = []
     edges = [0, *sorted(cuts), max([len(data), *cuts])]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         found += parts.feed(data[start:end], 1.0)
     assert found + parts.finish(1.0) == expected
     for record in expected:

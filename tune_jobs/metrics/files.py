@@ -219,7 +219,7 @@ def _cells(text: str) -> Iterator[list[str]]:
     text = text.lstrip("# \r\n")
     first_line = text.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     for header in rows:
         yield [name.strip() for name in header]
         break

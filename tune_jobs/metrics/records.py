@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MAX_LINE = 64 * 1024
 """Bytes in a line, without its newline."""
@@ -142,7 +143,7 @@ def check_name(name: object) -> str:
     return name
 
 
-def leaves(tree: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def leaves(tree: Mapping[Any, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """What nested mappings hold, by dotted name: ``{"val": {"loss": 1}}`` has ``val.loss``.
 
     What would have a name of more than `MAX_NAME` characters, and so what is nested deeper than

@@ -1,0 +1,55 @@
+"""What an import costs, and that every public name can be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import tune_jobs
+
+HEAVY = (
+    "oci",
+    "ads",
+    "pandas",
+    "plotly",
+    "sqlalchemy",
+    "optuna",
+    "fsspec",
+    "rich",
+    "numpy",
+    "yaml",
+)
+
+
+def loaded_after(code: str) -> set[str]:
+    """Names of the heavy modules that are loaded after ``code``."""
+    program = f"{code}\nimport sys\nprint(*[m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_package_is_light() -> None:
+    assert loaded_after("import tune_jobs") == set()
+
+
+def test_reporting_is_light() -> None:
+    assert loaded_after("from tune_jobs import report, outputs_dir, checkpoint_dir") == set()
+
+
+def test_the_host_of_local_runs_is_light() -> None:
+    assert loaded_after("import tune_jobs.backends.local_host") == set()
+
+
+def test_the_tuner_does_not_load_what_it_may_never_need() -> None:
+    assert loaded_after("from tune_jobs import Tuner, LocalBackend") <= {
+        *("optuna", "sqlalchemy", "fsspec", "numpy", "yaml")
+    }
+
+
+def test_every_public_name_is_there() -> None:
+    for name in tune_jobs.__all__:
+        assert getattr(tune_jobs, name).__name__ == name
+    assert set(dir(tune_jobs)) == set(tune_jobs.__all__)
+    assert not hasattr(tune_jobs, "Tunner")
