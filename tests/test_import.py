@@ -7,18 +7,7 @@ import sys
 
 import tune_jobs
 
-HEAVY = (
-    "oci",
-    "ads",
-    "pandas",
-    "plotly",
-    "sqlalchemy",
-    "optuna",
-    "fsspec",
-    "rich",
-    "numpy",
-    "yaml",
-)
+HEAVY = ("oci", "ads", "pandas", "plotly", "sqlalchemy", "optuna", "fsspec", "rich", "numpy")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -44,7 +33,7 @@ def test_the_host_of_local_runs_is_light() -> None:
 
 def test_the_tuner_does_not_load_what_it_may_never_need() -> None:
     assert loaded_after("from tune_jobs import Tuner, LocalBackend") <= {
-        *("optuna", "sqlalchemy", "fsspec", "numpy", "yaml")
+        *("optuna", "sqlalchemy", "fsspec", "numpy")
     }
 
 

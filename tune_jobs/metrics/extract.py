@@ -40,7 +40,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from .records import MAX_LINE, MAX_NAME, MAX_STEP, Record, check_name, encode
 
 _BEFORE = r"(?<![\w\-/.@\\$])"
-_SEPARATOR = r"""["']?(?P<separator>\s*(?:[:=|│┃]|[-=]>)\s*|\s+)"""
+_SIGN = r"\s*(?:[:=|│┃]|[-=]>)\s*"
+_SEPARATOR = rf"""["']?(?P<separator>{_SIGN}|\s+)"""
 _WRAPPER = r"(?:(?:\w+\.)?(?:u?int[0-9]+|float[0-9]+|[tT]ensor|[aA]rray|Decimal)\(\s*)?"
 _NUMBER = (
     r"[-+]?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?"
@@ -52,7 +53,7 @@ _NUMBER = (
 _WHOLE = r"(?!\w|[.:/\\@-]+\w|,[-+.]*[0-9]|\s*/\s*[0-9]|\s*[:=]\s*[-+]?\.?[0-9])"
 _VALUE = rf"""{_WRAPPER}(?P<quote>["']?)(?P<number>{_NUMBER}){_WHOLE}(?:\s*%)?(?P=quote)"""
 _STEP_VALUE = (
-    r"""["']?(?:\s*(?:[:=|│┃]|[-=]>)\s*|\s+|(?=[\[(#]))["']?[\[(#]*\s*"""
+    rf"""["']?(?:{_SIGN}|\s+|(?=[\[(#]))["']?[\[(#]*\s*"""
     rf"{_WRAPPER}(?P<number>{_NUMBER})(?!\w|\.\w)"
 )
 _BEST = re.compile(r"\bbest\s+\Z", re.IGNORECASE)
@@ -65,6 +66,7 @@ _IN_FIELD = re.compile(rf"{_STRING}|[\[({{\])}},]", re.DOTALL)
 _CLOSED = re.compile(r"(?:\s*,)?\s*\}")
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _MAX_BROKEN_OBJECTS = 8
+_LONGEST = -1.2345678901234567e-300  # no float is written with more characters
 
 _LINE_END = re.compile(rb"[\r\n]")
 _TERMINAL_CODES = re.compile(
@@ -97,12 +99,10 @@ class Extractor:
     ) -> None:
         self._patterns = {n: _compiled(n, pattern) for n, pattern in (patterns or {}).items()}
         by_name = [check_name(name) for name in dict.fromkeys(names) if name not in self._patterns]
-        every = dict.fromkeys([*by_name, *self._patterns], -1.2345678901234567e-300)
+        every = dict.fromkeys([*by_name, *self._patterns], _LONGEST)
         if not every:
             raise ValueError("name at least one metric to find in what the script prints")
-        encode(
-            Record(-1.2345678901234567e-300, -MAX_STEP, every)
-        )  # raises if a record cannot hold them
+        encode(Record(_LONGEST, -MAX_STEP, every))  # raises if a record could not hold them all
         self._names = {" ".join(name.split()): name for name in by_name}
         self._pattern = _named(by_name, _SEPARATOR + _VALUE)
         self._needles = _needles(by_name)
@@ -260,7 +260,7 @@ def _unlikeness(name: str, wanted: str) -> tuple[float, ...]:
     return -(contained or alike > 0.6), noise, -metric, -alike
 
 
-_ANY_NAME = re.compile(rf"{_BEFORE}(?P<name>[^\W\d][\w@/.%-]*){_SEPARATOR}{_VALUE}")
+_ANY_NAME = re.compile(rf"{_BEFORE}(?P<name>[^\W\d][\w@/.-]*){_SEPARATOR}{_VALUE}")
 _METRIC = re.compile(
     "acc|auc|f1|prec|recall|loss|err|score|mse|mae|mape|r2|map|iou|dice|bleu|rouge|ppl|reward|val|test"
 )
@@ -304,9 +304,11 @@ def _needles(names: Sequence[str]) -> list[bytes]:
 
 
 def _step_hint(names: Sequence[str]) -> re.Pattern[bytes] | None:
-    """Finds what looks like a step in many lines at once."""
-    needles = b"|".join(map(re.escape, _needles(names)))
-    return re.compile(rb"(?:" + needles + rb")[^\w\r\n]+(?:\w[\w.]*\(\s*)?[0-9]") if names else None
+    """Finds what looks like a step in many lines at once: the end of the name, then a number."""
+    if not names:
+        return None
+    ends = b"|".join(map(re.escape, _needles([re.split(r"[.\s]+", n)[-1] or n for n in names])))
+    return re.compile(rb"(?:" + ends + rb")[^\w\r\n]+(?:\w[\w.]*\(\s*)?[0-9]")
 
 
 def _compiled(name: str, pattern: str) -> re.Pattern[str]:

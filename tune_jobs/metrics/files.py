@@ -39,7 +39,7 @@ _MAX_YAML_DEPTH = 64
 _MAX_NAMES = 20
 _MAX_PROBLEM = 1000
 _FLAT_YAML = re.compile(
-    r"""\s*(?:-\s+)?(?P<name>"[^"]*"|'[^']*'|[^\s"'\-#:][^:]*?)\s*:(?:\s+(?P<value>.*))?"""
+    r"""\s*(?:-\s+)?(?P<name>"[^"]*"|'[^']*'|[^\s"'\-#:][^:]*):(?:\s+(?P<value>.*))?"""
 )
 
 
@@ -98,7 +98,7 @@ class _Reading:
         values: dict[str, float] = {}
         for name in self.names:
             value = row.get(name)
-            if value is None or value == "" or value == name:  # a header that is written again
+            if value in (None, "", name):  # no value, or a header that is written again
                 continue
             try:
                 values[name] = number(value)
@@ -116,7 +116,7 @@ class _Reading:
         closest = "".join(self.names[:1])
         others.sort(key=lambda n: -difflib.SequenceMatcher(None, closest, n[:100]).ratio())
         found = ", ".join(name[:100] for name in others[:_MAX_NAMES])
-        return f"{wanted} is not in it; " + (f"it has: {found}" if found else "it has no metrics")
+        return f"it has no {wanted}, " + (f"but: {found}" if found else "nor other metrics")
 
     def _step(self, row: Mapping[str, object]) -> int | None:
         value = row.get(self.step) if self.step is not None else None
@@ -166,24 +166,26 @@ def _json(text: str, lines: str, reading: _Reading) -> Iterator[Mapping[str, obj
     try:
         return _tree(json.loads(text), reading)
     except ValueError as error:
-        if _is_object(text.lstrip().partition("\n")[0]):
+        if _object(text.lstrip().partition("\n")[0]) is not None:
             return _json_lines(lines, reading)
         raise ValueError(f"it is not valid JSON (half written?): {error}") from None
 
 
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
 def _json_lines(text: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
     for count, line in enumerate(text.split("\n"), 1):
-        if _is_object(line):
-            yield dict(leaves(json.loads(line)))
+        row = _object(line)
+        if row is not None:
+            yield row
         elif line.strip():
             reading.complain(f"line {count} is not a JSON object: {line[:80]!r}")
+
+
+def _object(line: str) -> Mapping[str, object] | None:
+    try:
+        tree = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return dict(leaves(tree)) if isinstance(tree, dict) else None
 
 
 def _tree(tree: object, reading: _Reading) -> Iterator[Mapping[str, object]]:
@@ -279,7 +281,7 @@ def _flat_yaml(text: str) -> Iterator[Mapping[str, object]]:
             yield row
             row = {}
         column = match.start("name")
-        row[match["name"].strip("\"'")] = (match["value"] or "").strip("\"'")
+        row[match["name"].strip(" \"'")] = (match["value"] or "").strip("\"'")
     yield row
 
 
