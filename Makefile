@@ -13,8 +13,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)      ## Tune a real model with local job runs, then train the best configuration.
-	$(BIN)/tune-jobs run notebooks/study.yaml
-	$(BIN)/tune-jobs train-best notebooks/study.yaml
+	$(BIN)/python notebooks/demo.py
 
 test: $(READY)      ## All tests but the slow ones.
 	$(BIN)/python -m pytest

@@ -269,9 +269,20 @@ def test_a_step_far_back_is_remembered() -> None:
     assert find(text, "loss", chunk=300) == [(7, {"loss": 1.0}), (7, {"loss": 2.0})]
 
 
-def test_a_nested_step() -> None:
-    text = '{"at": {"step": 5}}\n{"loss": 1}\n{"at": {"step": 6}, "loss": 2}\n'
-    assert find(text, "loss", step="at.step") == [(5, {"loss": 1.0}), (6, {"loss": 2.0})]
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("at.step", '{"at": {"step": 5}}'),
+        ("at.step", "at.step=5"),
+        ("progress.at", '{"progress": {"at": 5}}'),
+        ("training step", "Training step 5"),
+        ("étape", '{"\\u00e9tape": 5}'),
+        ("étape", "Étape 5 / 9"),
+    ],
+)
+def test_steps_with_other_names(name: str, line: str) -> None:
+    text = f"{line}\nnothing\nloss: 1\n{line} loss: 2\n"
+    assert find(text, "loss", step=name) == [(5, {"loss": 1.0}), (5, {"loss": 2.0})]
 
 
 # -- redraws --------------------------------------------------------------------------------------
@@ -627,6 +638,9 @@ def test_output_without_metrics_costs_little(piece: bytes) -> None:
         b"-",
         b"accuracy{",
         b"[(",
+        b"a%",
+        b"a=",
+        b"a:",
     ],
 )
 def test_no_line_takes_long(piece: bytes) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from tune_jobs.metrics import records
 from tune_jobs.metrics import report as module
+from tune_jobs.metrics.extract import Extractor
 from tune_jobs.metrics.records import Record, decode
 from tune_jobs.metrics.report import checkpoint_dir, outputs_dir, report
 
@@ -198,6 +199,14 @@ def test_by_hand_a_report_is_printed(
     report({"mAP@0.5": np.float32(0.5)})
     assert capsys.readouterr() == ("accuracy=0.91 loss=nan step=3\nmAP@0.5=0.5\n", "")
     assert list(Path().iterdir()) == []
+
+
+def test_what_is_printed_by_hand_can_be_found(capsys: pytest.CaptureFixture[str]) -> None:
+    report({"accuracy": 0.91, "mAP@0.5": -math.inf}, step=3)
+    extractor = Extractor(["accuracy", "mAP@0.5"], step="step")
+    assert extractor.feed(capsys.readouterr().out.encode(), 1.0) == [
+        Record(1.0, 3, {"accuracy": 0.91, "mAP@0.5": -math.inf})
+    ]
 
 
 def test_by_hand_what_is_wrong_is_refused_too() -> None:
