@@ -10,11 +10,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner, space
 from tune_jobs.decide import Limits
+from tune_jobs.errors import BackendError, StudyError
 from tune_jobs.ledger import AttemptState
 from tune_jobs.loop import Loop
 from tune_jobs.progress import Silent
@@ -160,6 +162,38 @@ def test_a_run_whose_host_is_gone_too_is_run_again(make_tuner: MakeTuner, tmp_pa
     attempts = tuner.attempts()
     assert {a.state for a in attempts} <= {AttemptState.LOST, AttemptState.SUCCEEDED}
     assert [a.trial for a in attempts if a.state == AttemptState.SUCCEEDED] == [0, 1, 2]
+
+
+def test_a_killed_host_ends_the_call_and_the_next_one_goes_on(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner('[ -e "$here/shot" ] || { : > "$here/shot"; kill -9 $PPID; }; echo value=$x')
+    with pytest.raises(BackendError, match="was killed; call optimize"):
+        tuner.optimize(n_trials=4)
+    study = tuner.optimize(n_trials=4)
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+
+
+def test_a_full_database_loses_nothing(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    full = [False]
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/s.db")
+
+    @sqlalchemy.event.listens_for(storage.engine, "begin")
+    def limit(connection: sqlalchemy.Connection) -> None:
+        pages = 1 if full[0] else 1_000_000  # SQLite keeps to its present size then
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    study = optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    tuner = make_tuner(study=study)
+    tuner.optimize(n_trials=3)
+    full[0] = True
+    with pytest.raises(StudyError, match=r"cannot be written: database or disk is full"):
+        tuner.optimize(n_trials=500)
+    before = [t.value for t in study.trials if t.state == TrialState.COMPLETE]
+    full[0] = False
+    tuner.optimize(n_trials=5)
+    assert [t.value for t in study.trials][: len(before)] == before
+    assert all(t.value == t.params["x"] for t in study.trials)
 
 
 def test_a_run_that_was_intended_but_never_started_is_started(

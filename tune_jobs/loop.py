@@ -38,7 +38,7 @@ from tune_jobs.decide import (
     judge,
     recover,
 )
-from tune_jobs.errors import SpaceError, TuningStopped
+from tune_jobs.errors import BackendError, SpaceError, TuningStopped
 from tune_jobs.ledger import Attempt, AttemptState
 from tune_jobs.metrics.objective import Reading
 from tune_jobs.progress import Progress, Snapshot
@@ -55,6 +55,9 @@ BURST = 8
 
 SYNC_SECONDS = 5.0
 """Seconds between two looks at what others did to the study."""
+
+STOP_SECONDS = 15.0
+"""Seconds to wait for the end of runs that are stopped because the loop ends early."""
 
 MAX_REFUSALS = 1000
 """Configurations in a row that the constraints may refuse."""
@@ -383,11 +386,12 @@ class Loop:
         self._progress.say(
             f"stopping {count} live job runs; optimize() goes on with their configurations"
         )
-        for name in list(self._runs.live):
-            self._runs.cancel(name)
-        give_up_at = self._clock() + 15.0
-        while self._runs.live and self._clock() < give_up_at:
-            self._runs.wait(TICK)
+        give_up_at = self._clock() + STOP_SECONDS
+        with contextlib.suppress(BackendError):  # the next call asks what became of them
+            for name in list(self._runs.live):
+                self._runs.cancel(name)
+            while self._runs.live and self._clock() < give_up_at:
+                self._runs.wait(TICK)
 
     # -- progress -------------------------------------------------------------------------------
 

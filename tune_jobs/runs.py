@@ -118,6 +118,7 @@ class Runs:
                 if names
                 else "no metric-like output was printed at all"
             )
-            return f"{cause}; {printed}"
+            problem = observation.update.metrics_problem
+            return "; ".join(part for part in (cause, problem, printed) if part)
         lines = [line for line in tail.replace("\r", "\n").splitlines() if line.strip()]
         return "\n".join([cause, *(line[:500] for line in lines[-10:])])

@@ -22,6 +22,8 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.errors import StudyError
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.engine import Engine
@@ -80,6 +82,7 @@ class StudyWriter(Protocol):
 
         Raises:
             NumbersTaken: a created trial would get another number than it has.
+            StudyError: the database cannot be written.
         """
         ...
 
@@ -170,11 +173,20 @@ class RdbWriter:
         self.engine = self._engine
 
     def write(self, changes: Changes, also: Also) -> list[int]:
-        with self._engine.begin() as connection:
-            rows = self._create(connection, changes.created) if changes.created else []
-            if changes.changed:
-                self._change(connection, changes.changed)
-            also(connection)
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            with self._engine.begin() as connection:
+                rows = self._create(connection, changes.created) if changes.created else []
+                if changes.changed:
+                    self._change(connection, changes.changed)
+                also(connection)
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StudyError(
+                f"the study's database ({self._engine.url!r}) cannot be written: {cause}. Nothing "
+                "that was recorded is lost; mend it and call optimize() again to go on."
+            ) from error
         return rows
 
     def _create(self, connection: Connection, created: Sequence[FrozenTrial]) -> list[int]:

@@ -79,6 +79,7 @@ class RunUpdate:
         started, finished: Seconds since the epoch.
         exit_code: Of the script; None when it has none (killed, lost, live).
         cause: Why it did not succeed, in a sentence; empty otherwise.
+        metrics_problem: What could not be read of the metrics that it wrote; empty otherwise.
         transient: The cause lies outside of the script: another attempt may succeed.
         has_metrics: New metrics may be in the store.
     """
@@ -91,6 +92,7 @@ class RunUpdate:
     exit_code: int | None = None
     cause: str = ""
     transient: bool = False
+    metrics_problem: str = ""
     has_metrics: bool = True
 
 
@@ -129,6 +131,7 @@ class Backend(Protocol):
 
         Raises:
             SubmitError: this run cannot be started.
+            BackendError: no run can be started any more.
         """
         ...
 

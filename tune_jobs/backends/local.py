@@ -26,7 +26,7 @@ from tune_jobs.backends.base import RunRequest, RunState, RunUpdate
 from tune_jobs.backends.local_run import Start
 from tune_jobs.command_line import RunPaths
 from tune_jobs.entry_point import EntryPoint
-from tune_jobs.errors import BackendError, ConfigError, SubmitError
+from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.metrics import report
 
 _CONNECT_SECONDS = 15.0
@@ -153,12 +153,7 @@ class LocalBackend:
             if self._local_store
             else (f"{remote}/metrics/{name}.jsonl", f"{remote}/runs/{name}"),
         )
-        try:
-            self._send({"do": "start", **vars(start)})
-        except OSError as error:
-            raise SubmitError(
-                f"run {name} could not be handed to the local host: {error}"
-            ) from error
+        self._send({"do": "start", **vars(start)})
         return self._id(name)
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
@@ -178,16 +173,17 @@ class LocalBackend:
         if not names:
             return {}
         self._send({"do": "find", "runs": {self._id(n): self._folder(n) for n in names}})
-        waiting = []
-        while True:
+        answer: Mapping[str, Any] | None = None
+        others: list[Mapping[str, Any]] = []
+        while answer is None:
             for message in self._receive(None):
-                if message["event"] != "found":
-                    waiting.append(message)
-                    continue
-                self._incoming = _lines(waiting) + self._incoming
-                found = {i: m for i, m in message["runs"].items() if m is not None}
-                updates = (self._update({**m, "id": i}) for i, m in found.items())
-                return {u.name: u for u in updates if u is not None}
+                if message["event"] == "found":
+                    answer = message
+                else:
+                    others.append(message)
+        self._incoming = _lines(others) + self._incoming  # for `wait`
+        found = [{**m, "id": i} for i, m in answer["runs"].items() if m is not None]
+        return {u.name: u for u in map(self._update, found) if u is not None}
 
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
@@ -234,11 +230,16 @@ class LocalBackend:
                     exit_code=message.get("exit_code"),
                     cause=message["cause"],
                     transient=message["transient"],
+                    metrics_problem=message.get("metrics_problem", ""),
                 )
 
     def _send(self, message: Mapping[str, Any]) -> None:
         with self._sending:
-            self._connected().sendall(json.dumps(message).encode() + b"\n")
+            connection = self._connected()
+            try:
+                connection.sendall(json.dumps(message).encode() + b"\n")
+            except OSError as error:
+                raise self._host_gone() from error
 
     def _receive(self, timeout: float | None) -> list[dict[str, Any]]:
         """Messages that have arrived; waits for the first up to ``timeout`` seconds."""
@@ -247,12 +248,21 @@ class LocalBackend:
             readable, _, _ = select.select([connection], [], [], timeout)
             if not readable:
                 return []
-            data = connection.recv(1 << 20)
+            try:
+                data = connection.recv(1 << 20)
+            except ConnectionError:
+                data = b""
             if not data:
-                raise BackendError("the local host has ended; call optimize() again to go on")
+                raise self._host_gone()
             self._incoming += data
         *lines, self._incoming = self._incoming.split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def _host_gone(self) -> BackendError:
+        self.close()
+        return BackendError(
+            "the process that runs the local job runs was killed; call optimize() again to go on"
+        )
 
     # -- connecting ---------------------------------------------------------------------------
 

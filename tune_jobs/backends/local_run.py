@@ -97,6 +97,7 @@ class LocalRun:
         ended = {
             "event": "ended",
             "state": state,
+            "metrics_problem": self.follower.problem,
             "exit_code": code if code >= 0 else None,
             "cause": cause,
             "transient": bool(self.problem),

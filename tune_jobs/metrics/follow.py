@@ -37,6 +37,7 @@ class Follower:
         self._log = _Tail(log)
         self._reported = _Tail(reported)
         self._pending = b""
+        self._step = sources.get("step")
         file = sources.get("file")
         self._file = os.path.join(work, file) if file else None
         self._file_seen: Optional[Tuple[int, int]] = None
@@ -50,17 +51,19 @@ class Follower:
         Raises:
             OSError: the metrics file cannot be written (a full disk).
         """
-        return self._append(self._new(now))
+        return self._append(self._printed(now) + self._from_file(live=True))
 
     def finish(self, now: float) -> int:
         """The last poll, after the script has ended: an unfinished last line counts too."""
         try:
-            return self._append(self._new(now) + self._extractor.finish(now))
+            printed = self._printed(now) + self._extractor.finish(now)
+            return self._append(printed + self._from_file(live=False))
         finally:
             self._log.close()
             self._reported.close()
 
-    def _new(self, now: float) -> List[Record]:
+    def _printed(self, now: float) -> List[Record]:
+        """What was printed and reported since the last look."""
         found: List[Record] = []
         for data in self._log.chunks():
             found += self._extractor.feed(data, now)
@@ -70,11 +73,14 @@ class Follower:
             self._pending = self._pending[decoded.consumed :]
             found += decoded.records
             if decoded.bad:
-                self.problem = decoded.first_bad
-        return found + self._from_file()
+                self.problem = f"a report could not be read: {decoded.first_bad}"
+        return found
 
-    def _from_file(self) -> List[Record]:
-        """New records of the metrics file: rows added since, or its one record if it changed."""
+    def _from_file(self, live: bool) -> List[Record]:
+        """New records of the metrics file: rows added since, or its one record if it changed.
+
+        While the run is live its last row may be half written; at the end it is read once more.
+        """
         if self._file is None:
             return []
         try:
@@ -82,15 +88,17 @@ class Follower:
         except OSError:
             return []
         version = (status.st_mtime_ns, status.st_size)
-        if version == self._file_seen:
+        if live and version == self._file_seen:
             return []
         self._file_seen = version
-        records, problem = read_metrics_file(self._file, self._names)
-        self.problem = problem or self.problem
-        known = len(self._file_records)
-        same_start = [_key(r) for r in records[:known]] == [_key(r) for r in self._file_records]
+        records, problem = read_metrics_file(self._file, self._names, self._step, live=live)
+        self.problem = problem or ""
+        if not records:
+            return []  # perhaps being rewritten just now
+        known = [_key(record) for record in self._file_records]
         self._file_records = records
-        return records[known:] if same_start else records[-1:]
+        same_start = [_key(record) for record in records[: len(known)]] == known
+        return records[len(known) :] if same_start else records[-1:]
 
     def _append(self, records: List[Record]) -> int:
         if records:
