@@ -11,6 +11,7 @@ A name is never used by two attempts, and nothing is ever overwritten by another
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,16 @@ def study_folder(study_name: str, uid: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """A store URI that means the same in another process: local paths made absolute."""
+    """A store URI that means the same in another process: local paths made absolute.
+
+    Raises:
+        StoreError: it holds a password.
+    """
+    if re.search(r"://[^/@]*:[^/@]*@", uri):
+        raise StoreError(
+            "the metric store's URI holds a password, which would be kept with the study: put it "
+            "into fsspec's configuration (such as the environment variable FSSPEC_FTP_PASSWORD)"
+        )
     return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
 
 
@@ -48,14 +58,14 @@ class MetricStore:
         folder: The study's folder in it, see `study_folder`.
 
     Raises:
-        StoreError: the URI's protocol is unknown or its package is not installed.
+        StoreError: the URI's protocol is unknown, its package is not installed, or nobody answers.
     """
 
     def __init__(self, uri: str, folder: str) -> None:
         self.uri = f"{uri.rstrip('/')}/{folder}"
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.uri)
-        except (ValueError, ImportError) as error:
+        except Exception as error:  # every file system behind fsspec has errors of its own
             raise StoreError(f"the metric store {uri!r} cannot be opened: {error}") from error
         self._tails: dict[str, _Tail] = {}
 
