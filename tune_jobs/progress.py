@@ -217,7 +217,6 @@ def _in_notebook() -> bool:
 
 
 def _panel(now: Snapshot) -> RenderableType:
-    from rich.console import Group
     from rich.panel import Panel
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -229,7 +228,10 @@ def _panel(now: Snapshot) -> RenderableType:
     for name, value in now.best_params.items():
         table.add_row(Text(f"  {name}", style="dim"), Text(str(value)))
     bar = ProgressBar(total=now.n_trials or 1, completed=now.done if now.n_trials else 0, width=48)
-    return Panel(Group(bar, table), title=Text(now.study), title_align="left", expand=False)
+    rows = Table.grid()  # a progress bar alone does not end its line
+    rows.add_row(bar)
+    rows.add_row(table)
+    return Panel(rows, title=Text(now.study), title_align="left", expand=False)
 
 
 def _table(now: Snapshot) -> str:
