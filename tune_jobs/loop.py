@@ -77,6 +77,9 @@ class _Turn:
     ended: list[Attempt] = field(default_factory=list)
     pruning: list[Attempt] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        return bool(self.new or self.intended or self.ended or self.pruning)
+
 
 class Loop:
     """One call of ``optimize``.
@@ -267,9 +270,8 @@ class Loop:
     # -- commit ---------------------------------------------------------------------------------
 
     def _commit(self) -> None:
-        if not self._turn.new:
-            self._mirror.commit(partial(self._write, self._turn.intended))
-            self._submitted.clear()
+        """Write the turn, if there is anything to write."""
+        if not (self._turn or self._submitted or self._mirror.has_changes):
             return
         while True:
             intended = [*self._turn.intended, *map(self._intend, self._turn.new)]

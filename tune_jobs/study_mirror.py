@@ -94,6 +94,11 @@ class StudyMirror(InMemoryStorage):
         return self.study.exhausted
 
     @property
+    def has_changes(self) -> bool:
+        """Whether anything waits for a commit."""
+        return bool(self._created or self._dirty)
+
+    @property
     def writer(self) -> StudyWriter:
         """The way to the stored study."""
         return self._writer
