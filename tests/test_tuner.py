@@ -78,8 +78,12 @@ def test_any_storage(storage: str, make_tuner: MakeTuner, tmp_path: Path) -> Non
     if storage == "journal":
         where = optuna.storages.JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
     study = optuna.create_study(study_name="o", storage=where, direction="maximize")
-    assert make_tuner(study=study).optimize(n_trials=5).best_value > 0
+    tuner = make_tuner(study=study)
+    assert tuner.optimize(n_trials=5).best_value > 0
     assert len(study.trials) == 5
+    assert len(tuner.attempts()) == 5
+    assert tuner.logs(3) == f"value={study.trials[3].value!r}\n"
+    assert tuner.train_best() == tuner.train_best()
 
 
 def test_a_study_by_name_gets_a_database(script: Script) -> None:

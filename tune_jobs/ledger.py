@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
@@ -86,6 +87,10 @@ _attempts = Table(
     Column("exit_code", Integer),
     UniqueConstraint("study", "name"),
 )
+
+
+_of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
+"""The ledgers of studies in memory: as long-lived as those."""
 
 
 class AttemptState(StrEnum):
@@ -336,10 +341,11 @@ def _engine_of(study: optuna.Study) -> tuple[bool, Engine]:
     if isinstance(storage, RDBStorage):
         return True, storage.engine
     if isinstance(storage, InMemoryStorage):
-        memory = create_engine(
-            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-        )
-        return False, memory
+        if storage not in _of_memory:
+            _of_memory[storage] = create_engine(
+                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+            )
+        return False, _of_memory[storage]
     # Beside an Optuna journal file, whose storage keeps its backend, and that its path.
     path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
     return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
