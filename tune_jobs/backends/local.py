@@ -323,14 +323,16 @@ def _socket_path(scratch: str) -> str:
 
 def _start_host(path: str) -> subprocess.Popen[bytes]:
     """Start a host that outlives this process; see `_wait_until_ready`."""
+    package = str(Path(report.__file__).parents[2])
     return subprocess.Popen(
-        [sys.executable, "-m", "tune_jobs.backends.local_host", path],
+        # Without the site module it is there in half the time; all paths are given instead.
+        [sys.executable, "-S", "-m", "tune_jobs.backends.local_host", path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
         cwd="/",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([package, *filter(None, sys.path)])},
     )
 
 

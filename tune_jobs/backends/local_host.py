@@ -32,9 +32,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_jobs.backends.local_run import (
     LocalRun,
@@ -45,6 +44,9 @@ from tune_jobs.backends.local_run import (
     refused,
     what_became_of,
 )
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 FOLLOW_INTERVAL = 1.0
 """Seconds between two looks at what a live run printed."""
@@ -75,7 +77,6 @@ class Host:
         self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._seen_anyone = False
-        self._publishing = ThreadPoolExecutor(max_workers=8)  # starts threads when first used
         self._published: deque[Callable[[], None]] = deque()
         self._wake = -1
 
@@ -233,6 +234,12 @@ class Host:
             ended = {**ended, "state": "FAILED", "cause": problem, "transient": True}
         del self._runs[run.start.id]
         self._send(self._owners.pop(run.start.id, None), {**ended, "id": run.start.id})
+
+    @functools.cached_property
+    def _publishing(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor  # most hosts never need it
+
+        return ThreadPoolExecutor(max_workers=8)
 
     def _publish(self, run: LocalRun, then: Callable[[str], None], *, whole: bool) -> None:
         """Copy to the metric store in a thread; ``then(problem)`` runs in the host's loop."""
