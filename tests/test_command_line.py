@@ -12,22 +12,24 @@ import numpy as np
 import pytest
 import yaml
 
-from tune_jobs.command_line import (
-    PARAMETERS,
-    CommandLine,
+from tune_jobs.argument_styles import (
     ConfigField,
     ConfigFile,
     Environment,
     Hydra,
-    Invocation,
     JsonField,
     KeyValue,
     Omit,
     Option,
     Positional,
-    RunPaths,
     Style,
     Switch,
+)
+from tune_jobs.command_line import (
+    PARAMETERS,
+    CommandLine,
+    Invocation,
+    RunPaths,
     preview_text,
 )
 from tune_jobs.errors import CommandLineError, ConfigError

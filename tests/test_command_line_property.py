@@ -17,9 +17,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.command_line import (
-    PARAMETERS,
-    CommandLine,
+from tune_jobs.argument_styles import (
     ConfigField,
     ConfigFile,
     Environment,
@@ -27,11 +25,10 @@ from tune_jobs.command_line import (
     KeyValue,
     Option,
     Positional,
-    RunPaths,
     Style,
     Switch,
-    preview_text,
 )
+from tune_jobs.command_line import PARAMETERS, CommandLine, RunPaths, preview_text
 
 ECHO = [sys.executable, "-I", "-S", str(Path(__file__).parent / "data" / "echo_argv.py")]
 PATHS = RunPaths("/run/work", "/run/outputs", "/run/checkpoints")

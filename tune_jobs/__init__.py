@@ -10,18 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tune_jobs.argument_styles import ConfigField as ConfigField
+    from tune_jobs.argument_styles import ConfigFile as ConfigFile
+    from tune_jobs.argument_styles import Environment as Environment
+    from tune_jobs.argument_styles import Hydra as Hydra
+    from tune_jobs.argument_styles import JsonField as JsonField
+    from tune_jobs.argument_styles import KeyValue as KeyValue
+    from tune_jobs.argument_styles import Omit as Omit
+    from tune_jobs.argument_styles import Option as Option
+    from tune_jobs.argument_styles import Positional as Positional
+    from tune_jobs.argument_styles import Switch as Switch
     from tune_jobs.backends.local import LocalBackend as LocalBackend
     from tune_jobs.command_line import CommandLine as CommandLine
-    from tune_jobs.command_line import ConfigField as ConfigField
-    from tune_jobs.command_line import ConfigFile as ConfigFile
-    from tune_jobs.command_line import Environment as Environment
-    from tune_jobs.command_line import Hydra as Hydra
-    from tune_jobs.command_line import JsonField as JsonField
-    from tune_jobs.command_line import KeyValue as KeyValue
-    from tune_jobs.command_line import Omit as Omit
-    from tune_jobs.command_line import Option as Option
-    from tune_jobs.command_line import Positional as Positional
-    from tune_jobs.command_line import Switch as Switch
     from tune_jobs.entry_point import EntryPoint as EntryPoint
     from tune_jobs.errors import TuneJobsError as TuneJobsError
     from tune_jobs.final import FinalRun as FinalRun
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CommandLine": "command_line",
-    "ConfigField": "command_line",
-    "ConfigFile": "command_line",
+    "ConfigField": "argument_styles",
+    "ConfigFile": "argument_styles",
     "EntryPoint": "entry_point",
-    "Environment": "command_line",
+    "Environment": "argument_styles",
     "FinalRun": "final",
-    "Hydra": "command_line",
-    "JsonField": "command_line",
-    "KeyValue": "command_line",
+    "Hydra": "argument_styles",
+    "JsonField": "argument_styles",
+    "KeyValue": "argument_styles",
     "LocalBackend": "backends.local",
     "Metric": "metrics.objective",
-    "Omit": "command_line",
-    "Option": "command_line",
-    "Positional": "command_line",
-    "Switch": "command_line",
+    "Omit": "argument_styles",
+    "Option": "argument_styles",
+    "Positional": "argument_styles",
+    "Switch": "argument_styles",
     "TuneJobsError": "errors",
     "Tuner": "tuner",
     "checkpoint_dir": "metrics.report",
