@@ -15,7 +15,7 @@ from tune_jobs.session import Definition
 MAX_DRAWS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Preview:
     """One sampled configuration and what would be run for it."""
 
@@ -23,7 +23,7 @@ class Preview:
     invocation: Invocation
     text: str
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.text
 
 
