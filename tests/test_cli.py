@@ -202,6 +202,13 @@ def test_a_check_of_a_metric_that_is_not_printed(run: Run, tmp_path: Path) -> No
     assert "metric 'value' was not reported; numbers were printed for: val_value" in out
 
 
+def test_a_check_of_a_space_of_which_nothing_is_left(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY + "constraints: [x > 2]\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert "configurations in a row were refused" in out
+
+
 def test_a_check_of_a_script_that_hangs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY + "backend: {time_limit: 1, grace: 1}\n")
     (tmp_path / "train.sh").write_text("sleep 60\n")

@@ -34,7 +34,7 @@ from tune_jobs.command_line import (
 )
 from tune_jobs.errors import CommandLineError, ConfigError
 
-PATHS = RunPaths("/run/work", "/run/outputs", "/run/checkpoints")
+PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints")
 
 
 def argv(style: Style, value: Any, name: str = "x") -> list[str]:
@@ -337,7 +337,7 @@ def test_a_yaml_configuration_file() -> None:
         config_file=ConfigFile("conf/run.yaml", {"opt": {"kind": "adam"}, "dir": "{checkpoints}"}),
     )
     invocation = line.render({"lr": 1e-05, "name": "yes", "seed": 3}, PATHS)
-    assert invocation.argv == ("--config=/run/work/conf/run.yaml", "--seed=3")
+    assert invocation.argv == ("--config=/run/w/conf/run.yaml", "--seed=3")
     assert invocation.files == {
         "conf/run.yaml": textwrap.dedent(
             """\
@@ -382,7 +382,7 @@ def test_fixed_arguments_before_between_and_after() -> None:
     assert line.render(params, PATHS).argv == (
         *("--verbose", "-d", "cpu", "train"),
         *("--bb=2", "--a=1"),
-        *("--out=/run/outputs", "x", "--save", "/run/checkpoints/{step}.pt", "--work=/run/work"),
+        *("--out=/run/outputs", "x", "--save", "/run/checkpoints/{step}.pt", "--work=/run/w"),
     )
     # A conditional parameter may be absent.
     assert line.render({"a": 1}, PATHS).argv[:3] == ("--verbose", "train", "--a=1")
@@ -750,7 +750,7 @@ def test_the_preview_is_a_line_for_a_shell_with_the_files_below() -> None:
     }
     assert preview_text(["python", "my train.py"], line.render(params, PATHS)) == (
         "SEED=3 NOTE='a b' api_token='***' "
-        "python 'my train.py' --config=/run/work/run.yaml '--name=it'\"'\"'s'\n"
+        "python 'my train.py' --config=/run/w/run.yaml '--name=it'\"'\"'s'\n"
         "# run.yaml:\n"
         "#   a: 1\n"
         "#   lr: 0.1"

@@ -31,7 +31,7 @@ from tune_jobs.argument_styles import (
 from tune_jobs.command_line import PARAMETERS, CommandLine, RunPaths, preview_text
 
 ECHO = [sys.executable, "-I", "-S", str(Path(__file__).parent / "data" / "echo_argv.py")]
-PATHS = RunPaths("/run/work", "/run/outputs", "/run/checkpoints")
+PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints")
 
 # Every example is a process, so the examples are few and each holds many parameters.
 processes = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -196,7 +196,7 @@ def test_a_configuration_file_says_what_the_parameters_are(params: dict[str, Any
     for name, load in (("config.yaml", yaml.safe_load), ("config.json", json.loads)):
         line = CommandLine(["{config}"], default=ConfigField(), config_file=ConfigFile(name))
         invocation = line.render(params, PATHS)
-        assert invocation.argv == (f"/run/work/{name}",)
+        assert invocation.argv == (f"/run/w/{name}",)
         assert same(load(invocation.files[name]), params)
 
 

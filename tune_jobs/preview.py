@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
-
 from tune_jobs.command_line import Invocation, RunPaths, preview_text
+from tune_jobs.errors import SpaceError
 from tune_jobs.ledger import trial_attempt_name
+from tune_jobs.scratch import scratch_study
 from tune_jobs.session import Definition
 
 MAX_DRAWS = 1000
@@ -27,24 +27,27 @@ class Preview:
         return self.text
 
 
-def sample_configurations(definition: Definition, n: int, seed: int = 0) -> list[dict[str, Any]]:
-    """``n`` configurations that the constraints accept, drawn outside of the study."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        scratch = optuna.create_study(
-            directions=definition.study.directions,
-            sampler=optuna.samplers.RandomSampler(seed=seed),
-        )
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    accepted = []
+def sample_configurations(definition: Definition, n: int) -> list[dict[str, Any]]:
+    """Up to ``n`` configurations that the constraints accept, drawn outside of the study.
+
+    Raises:
+        SpaceError: the constraints accept none.
+    """
+    scratch = scratch_study(definition.study)
+    accepted: list[dict[str, Any]] = []
+    refusal = None
     for _ in range(MAX_DRAWS):
         params = definition.space.sample(scratch.ask())
-        if definition.space.refusal(params) is None:
+        refusal = definition.space.refusal(params)
+        if refusal is None:
             accepted.append(params)
         if len(accepted) == n:
             break
+    if not accepted:
+        raise SpaceError(
+            f"{MAX_DRAWS} configurations in a row were refused ({refusal}): the constraints leave "
+            "(almost) nothing of the search space"
+        )
     return accepted
 
 

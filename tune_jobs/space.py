@@ -18,11 +18,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import logging
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +34,7 @@ from optuna.distributions import (
 
 from tune_jobs.errors import ConfigError, SpaceError
 from tune_jobs.expressions import Expression, did_you_mean
+from tune_jobs.scratch import scratch_study
 from tune_jobs.yaml_source import Located, load, located
 
 SpaceFunction = Callable[[optuna.Trial], Mapping[str, Any]]
@@ -453,7 +452,7 @@ def check_space(space: Space, study: optuna.Study) -> dict[str, BaseDistribution
 
 def _draw(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
     """Sample until every name in the constraints was met; returns the distributions."""
-    scratch = _scratch_study(study)
+    scratch = scratch_study(study)
     wanted = {name for constraint in space.constraints for name in constraint.names}
     met = {p.name: p.distribution for p in space.parameters if p.distribution}
     for count in range(_MAX_DRAWS):
@@ -463,27 +462,6 @@ def _draw(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
         space.refusal(space.sample(trial))
         met.update(trial.distributions)
     return met
-
-
-def _scratch_study(study: optuna.Study) -> optuna.Study:
-    with _quiet("optuna.storages._in_memory"):
-        scratch = optuna.create_study(
-            directions=study.directions, sampler=optuna.samplers.RandomSampler(seed=0)
-        )
-    for key, value in study.user_attrs.items():
-        scratch.set_user_attr(key, value)  # a function may read them
-    return scratch
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check_compatible(name: str, old: BaseDistribution, new: BaseDistribution, study: str) -> None:

@@ -12,9 +12,7 @@ was faster, `commit()` takes their trials over first and renumbers ours.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +21,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.scratch import unannounced
 from tune_jobs.study_writer import (
     Also,
     Changes,
@@ -50,18 +49,6 @@ class Renumbered(Exception):
     def __init__(self, ids: dict[int, int]) -> None:
         super().__init__(f"{len(ids)} trials were renumbered")
         self.ids = ids
-
-
-@contextmanager
-def _quiet_creation() -> Iterator[None]:
-    """Optuna says of every study that is created in memory that it was; this one is a copy."""
-    logger = logging.getLogger("optuna.storages._in_memory")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 class _MirroredStudy(optuna.Study):
@@ -111,7 +98,7 @@ class StudyMirror(InMemoryStorage):
         self._dirty: dict[int, _Dirty] = {}
         self._foreign: set[int] = set()  # unfinished trials that others may change
         self._last_row = -1
-        with _quiet_creation():
+        with unannounced():
             self._id = super().create_new_study(self._stored.directions, self._stored.study_name)
         for key, value in self._stored.user_attrs.items():
             super().set_study_user_attr(self._id, key, value)
