@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)      ## Tune a real model with local job runs, then train the best configuration.
 	$(BIN)/python notebooks/demo.py
 
-test: $(READY)      ## All tests but the slow ones.
+test: $(READY)      ## All tests.
 	$(BIN)/python -m pytest
 
 lint: $(READY)

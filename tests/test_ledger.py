@@ -1,0 +1,96 @@
+"""Every attempt, in the database of its study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+
+from tests.conftest import MakeTuner
+from tune_jobs.errors import StudyError
+from tune_jobs.ledger import (
+    SCHEMA_VERSION,
+    Attempt,
+    AttemptState,
+    Ledger,
+    final_attempt_name,
+    trial_attempt_name,
+)
+
+INVOCATION = {"argv": ["--x=0.5"], "env": {"A": "ü"}, "files": {}}
+
+
+def attempt(trial: int, number: int = 1) -> Attempt:
+    """One that is intended."""
+    name = trial_attempt_name(trial, number)
+    return Attempt(name, trial, number, "local", AttemptState.INTENDED, INVOCATION, 100.0)
+
+
+def open_study(path: Path, name: str = "s") -> optuna.Study:
+    return optuna.create_study(
+        study_name=name, storage=f"sqlite:///{path}/s.db", load_if_exists=True
+    )
+
+
+def test_the_life_of_an_attempt(tmp_path: Path) -> None:
+    ledger = Ledger(open_study(tmp_path), "/runs")
+    ledger.intend(None, [attempt(0), attempt(1)])
+    ledger.submitted(None, [("trial-000000-1", "run-7")], at=101.0)
+    assert [(a.state, a.run_id) for a in ledger.open_attempts()] == [
+        (AttemptState.SUBMITTED, "run-7"),
+        (AttemptState.INTENDED, None),
+    ]
+    ledger.pruning(None, [replace(attempt(1), cause="pruned at step 3")])
+    assert ledger.attempts(1)[0].state == AttemptState.PRUNING
+    ended = replace(
+        attempt(0), state=AttemptState.FAILED, run_id="run-7", started=101.5, finished=103.0
+    )
+    ledger.ended(None, [replace(ended, cause="exit code 3", exit_code=3)], told=104.0)
+    assert ledger.attempts(0) == [replace(ended, cause="exit code 3", exit_code=3, told=104.0)]
+    assert [a.trial for a in ledger.open_attempts()] == [1]
+    assert ledger.trials() == {0, 1}
+
+
+def test_a_name_is_used_once(tmp_path: Path) -> None:
+    ledger = Ledger(open_study(tmp_path), "/runs")
+    ledger.intend(None, [attempt(0)])
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        ledger.intend(None, [attempt(0)])
+
+
+def test_it_is_found_again_with_its_first_store(tmp_path: Path) -> None:
+    first = Ledger(open_study(tmp_path), "/runs")
+    first.intend(None, [attempt(0)])
+    first.define({"space": 1})
+    again = Ledger(open_study(tmp_path), "/elsewhere")
+    assert (again.uid, again.store) == (first.uid, "/runs")
+    assert again.attempts() == first.attempts()
+    assert again.definition() == {"space": 1}
+
+
+def test_two_studies_in_one_database(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuners = [make_tuner(study=open_study(tmp_path, name)) for name in ("a", "b")]
+    for tuner in tuners:
+        tuner.optimize(n_trials=3)
+    assert [[a.trial for a in t.attempts()] for t in tuners] == [[0, 1, 2], [0, 1, 2]]
+    for tuner in tuners:
+        assert [t.value for t in tuner.study.trials] == [t.params["x"] for t in tuner.study.trials]
+
+
+def test_a_ledger_of_a_later_version_is_left_alone(make_tuner: MakeTuner) -> None:
+    make_tuner().optimize(n_trials=1)
+    engine = sqlalchemy.create_engine("sqlite:///s.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE tune_jobs_schema SET version = {SCHEMA_VERSION + 1}")
+    engine.dispose()
+    with pytest.raises(StudyError, match="install the newer tune_jobs that wrote it"):
+        make_tuner().optimize(n_trials=1)
+
+
+def test_names() -> None:
+    assert trial_attempt_name(12, 1) == "trial-000012-1"
+    assert final_attempt_name(2, 1) == "final-2-1"
+    assert not attempt(3).is_final
