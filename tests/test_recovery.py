@@ -118,6 +118,19 @@ def test_what_ended_meanwhile_is_harvested(make_tuner: MakeTuner, tmp_path: Path
     assert [a.attempt for a in tuner.attempts()] == [1] * 3
 
 
+def test_two_tuners_cannot_work_on_one_study(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuner = make_tuner(WAITING)
+    controller = Controller(tmp_path)
+    controller.wait_for_runs(3)
+    with pytest.raises(BackendError, match="another tuner is working on this study"):
+        tuner.optimize(n_trials=1)
+    (tmp_path / "go").touch()
+    assert controller.process.wait(30) == 0
+    controller.process.communicate()
+    assert [t.value for t in tuner.study.trials] == [t.params["x"] for t in tuner.study.trials]
+    assert len(tuner.optimize(n_trials=1).trials) == 7
+
+
 def test_ctrl_c_stops_the_runs_and_the_next_call_runs_them_again(
     make_tuner: MakeTuner, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ started when it is first needed and outlives the tuner.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -76,6 +77,7 @@ class LocalBackend:
         self._store = self._study = self._scratch = ""
         self._local_store = True
         self._host_path = ""
+        self._lock: int | None = None
         self._starting: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._incoming = b""
@@ -107,12 +109,30 @@ class LocalBackend:
         else:
             digest = hashlib.sha256(store.encode()).hexdigest()[:16]
             self._scratch = str(Path.home() / ".cache" / "tune_jobs" / digest)
+        self._take_lock()
         self._command = self.entry_point.command(self.python)
         self._run_env = {**self._python_path(), **self.env}
         self._host_path = _socket_path(self._scratch)
         # The host gets ready while the caller does; whatever is sent first waits for it.
         if not self._greet():
             self._starting = _start_host(self._host_path)
+
+    def _take_lock(self) -> None:
+        """Keep other tuners from this study's runs; the kernel lets go if this process dies."""
+        if self._lock is not None:
+            return
+        folder = os.path.join(self._scratch, self._study)
+        os.makedirs(folder, exist_ok=True)
+        lock = os.open(os.path.join(folder, ".tuner.lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise BackendError(
+                f"another tuner is working on this study (it holds {folder}/.tuner.lock): "
+                "wait until it has ended, or stop it"
+            ) from None
+        self._lock = lock
 
     def _python_path(self) -> dict[str, str]:
         """What a run needs to import: its module, and ``tune_jobs.report`` in any interpreter."""
@@ -201,6 +221,9 @@ class LocalBackend:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     # -- names and messages -------------------------------------------------------------------
 
