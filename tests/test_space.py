@@ -22,7 +22,8 @@ from optuna.distributions import (
 )
 
 from tune_jobs.errors import ConfigError, SpaceError
-from tune_jobs.space import Space, as_space, check_fixed, check_space, load_space
+from tune_jobs.space import Space, as_space, load_space
+from tune_jobs.space_check import check_fixed, check_space
 
 WRITTEN: dict[str, Any] = {
     "parameters": {

@@ -226,7 +226,7 @@ def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
             sys.stdout.flush()
             if ended or not options.follow:
                 return 0
-            time.sleep(0.5)
+            time.sleep(0.5)  # another process writes, perhaps on another machine
 
 
 def _run_name(session: Session, wanted: str) -> str:

@@ -44,7 +44,7 @@ from tune_jobs.metrics.objective import Reading
 from tune_jobs.progress import Progress, Snapshot
 from tune_jobs.runs import Observation
 from tune_jobs.session import Session
-from tune_jobs.space import check_fixed
+from tune_jobs.space_check import check_fixed
 from tune_jobs.study_mirror import Renumbered, StudyMirror
 
 TICK = 0.5

@@ -21,7 +21,8 @@ from tune_jobs.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
 from tune_jobs.metrics.objective import Objectives
 from tune_jobs.metrics.store import MetricStore, absolute, study_folder
 from tune_jobs.runs import Runs
-from tune_jobs.space import Space, check_space
+from tune_jobs.space import Space
+from tune_jobs.space_check import check_space
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,16 +32,13 @@ from optuna.distributions import (
 )
 
 from tune_jobs.errors import ConfigError, SpaceError
-from tune_jobs.expressions import Expression, did_you_mean
-from tune_jobs.scratch import scratch_study
+from tune_jobs.expressions import Expression
 from tune_jobs.yaml_source import Located, load, located
 
 SpaceFunction = Callable[[optuna.Trial], Mapping[str, Any]]
 Valid = Callable[[dict[str, Any]], "bool | str | None"]
 
 _MAX_NAME = 512  # Optuna's column
-_DRAWS = 32
-_MAX_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -112,9 +108,9 @@ class Space:
             raise  # the database failed, not the function
         except Exception as error:
             raise SpaceError(
-                f"{self._label} raised {type(error).__name__} after {_so_far(trial)}: {error}"
+                f"{self.label} raised {type(error).__name__} after {_so_far(trial)}: {error}"
             ) from error
-        params = _checked(returned, self._label)
+        params = _checked(returned, self.label)
         self.names.update(params)
         return params
 
@@ -145,7 +141,8 @@ class Space:
         return described
 
     @property
-    def _label(self) -> str:
+    def label(self) -> str:
+        """What messages call it."""
         return f"search space {_name(self.function)}()" if self.function else "search space"
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
@@ -364,12 +361,13 @@ def _categorical(
 
 def _encoded(choice: Located) -> str:
     try:
-        return _json_text(choice.plain())
+        return json_text(choice.plain())
     except (TypeError, ValueError) as error:
         raise choice.error(f"{choice.plain()!r} is no choice: {error}") from None
 
 
-def _json_text(value: object) -> str:
+def json_text(value: object) -> str:
+    """A choice that Optuna cannot store, as it is stored instead."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -406,7 +404,7 @@ def _checked(returned: object, label: str) -> dict[str, Any]:
         if problem := _bad_name(name):
             raise SpaceError(f"{label} returned the parameter name {name!r}, which {problem}")
         try:
-            _json_text(value)
+            json_text(value)
         except (TypeError, ValueError):
             raise SpaceError(
                 f"{label} returned {name}={value!r}, a {type(value).__name__}: convert it with "
@@ -418,92 +416,6 @@ def _checked(returned: object, label: str) -> dict[str, Any]:
 def _so_far(trial: optuna.Trial) -> str:
     names = ", ".join(trial.params)
     return f"choosing {names}" if names else "choosing nothing"
-
-
-def check_space(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
-    """Draw a few configurations and compare them with the study, before anything is spent.
-
-    Nothing is written to the study.
-
-    Returns:
-        The distributions that were met, by parameter; see `check_fixed`.
-
-    Raises:
-        SpaceError: the space cannot be sampled, nothing in it is tuned, a constraint is about a
-            parameter that never occurs, or a parameter does not fit the trials of the study.
-    """
-    met = _draw(space, study)
-    if not met:
-        raise SpaceError(f"{space._label} lets Optuna choose nothing: call trial.suggest_...()")
-    for constraint in space.constraints:
-        for name in sorted(constraint.names - space.names):
-            raise SpaceError(
-                f"constraint {constraint.text!r}: no configuration of {_MAX_DRAWS} has a parameter "
-                f"{name!r} {did_you_mean(name, space.names)}"
-            )
-    existing: dict[str, BaseDistribution] = {}
-    for trial in study.get_trials(deepcopy=False):
-        for name, distribution in trial.distributions.items():
-            existing.setdefault(name, distribution)  # Optuna keeps them compatible in a study
-    for name in met.keys() & existing.keys():
-        _check_compatible(name, existing[name], met[name], study.study_name)
-    return met
-
-
-def _draw(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
-    """Sample until every name in the constraints was met; returns the distributions."""
-    scratch = scratch_study(study)
-    wanted = {name for constraint in space.constraints for name in constraint.names}
-    met = {p.name: p.distribution for p in space.parameters if p.distribution}
-    for count in range(_MAX_DRAWS):
-        if count >= _DRAWS and wanted <= space.names:
-            break
-        trial = scratch.ask()
-        space.refusal(space.sample(trial))
-        met.update(trial.distributions)
-    return met
-
-
-def _check_compatible(name: str, old: BaseDistribution, new: BaseDistribution, study: str) -> None:
-    try:
-        optuna.distributions.check_distribution_compatibility(old, new)
-    except ValueError as error:
-        raise SpaceError(
-            f"parameter {name!r} is {old} in study {study!r} and {new} in this search space: "
-            "use a new study name, or the same kind, log and choices as before (ranges may change)"
-        ) from error
-
-
-def check_fixed(
-    params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
-) -> dict[str, Any]:
-    """Check parameters that are to be enqueued; Optuna would only warn, and use them.
-
-    Returns:
-        The parameters as Optuna stores them: a list among the choices as its JSON text.
-
-    Raises:
-        SpaceError: a parameter is unknown, or its value is not in its distribution.
-    """
-    return {name: _fixed(name, value, distributions) for name, value in params.items()}
-
-
-def _fixed(name: str, value: Any, distributions: Mapping[str, BaseDistribution]) -> Any:
-    if name not in distributions:
-        raise SpaceError(f"parameter {name!r} is not tuned {did_you_mean(name, distributions)}")
-    distribution = distributions[name]
-    if isinstance(value, list | tuple | dict):
-        value = _json_text(value)
-    if not _fits(value, distribution):
-        raise SpaceError(f"parameter {name}={value!r} is outside {distribution}: choose one inside")
-    return value
-
-
-def _fits(value: Any, distribution: BaseDistribution) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and distribution._contains(value)
 
 
 def _describe_distribution(distribution: BaseDistribution) -> dict[str, Any]:
