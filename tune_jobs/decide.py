@@ -15,6 +15,12 @@ from tune_jobs.metrics.objective import Reading
 MAX_ATTEMPTS = 3
 """Job runs that one trial may have when it fails for reasons outside of the script."""
 
+MAX_PATIENT_ATTEMPTS = 8
+"""Job runs that it may have when what it lacked (capacity) may be there later."""
+
+MAX_DELAY = 900.0
+"""Seconds between two attempts, at most."""
+
 HOPELESS_AFTER = 5
 """Failed trials after which a study in which nothing ever worked is given up."""
 
@@ -88,12 +94,13 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on an attempt that has ended."""
+    """The decision on an attempt that has ended; ``delay`` in seconds before the next one."""
 
     action: Action
     ledger_state: AttemptState
     trial_state: TrialState = TrialState.FAIL
     cause: str = ""
+    delay: float = 0.0
 
 
 def judge(attempt: Attempt, update: RunUpdate, reading: Reading) -> Verdict:
@@ -105,11 +112,16 @@ def judge(attempt: Attempt, update: RunUpdate, reading: Reading) -> Verdict:
         if reading.values is not None:
             return Verdict(Action.TELL, ended_as, TrialState.COMPLETE)
         return Verdict(Action.TELL, ended_as, TrialState.FAIL, reading.problem)
-    if update.state == RunState.CANCELED:
-        return Verdict(Action.TRY_AGAIN, ended_as, cause=update.cause)
-    if (update.transient or update.state == RunState.LOST) and attempt.attempt < MAX_ATTEMPTS:
-        return Verdict(Action.TRY_AGAIN, ended_as, cause=update.cause)
+    if update.state == RunState.CANCELED or update.hopeless or _may_succeed(attempt, update):
+        delay = min(MAX_DELAY, update.retry_after * 2 ** (attempt.attempt - 1))
+        return Verdict(Action.TRY_AGAIN, ended_as, cause=update.cause, delay=delay)
     return Verdict(Action.TELL, ended_as, TrialState.FAIL, update.cause)
+
+
+def _may_succeed(attempt: Attempt, update: RunUpdate) -> bool:
+    """Whether another attempt is worth it: what went wrong is not the script's doing."""
+    limit = MAX_PATIENT_ATTEMPTS if update.retry_after else MAX_ATTEMPTS
+    return (update.transient or update.state == RunState.LOST) and attempt.attempt < limit
 
 
 def _ledger_state(state: RunState) -> AttemptState:

@@ -97,12 +97,17 @@ class Loop:
         self._limits = limits
         self._progress = progress
         self._clock = session.clock
+        session.backend.notice = progress.say
         self._mirror = StudyMirror(self._definition.study)
         states = [t.state for t in self._mirror.study.get_trials(deepcopy=False)]
         self._tally = Tally(ever_complete=TrialState.COMPLETE in states)
         self._trials: dict[int, optuna.Trial] = {}
         self._turn = _Turn()
+        self._waiting: list[Attempt] = []
+        self._not_before: dict[str, float] = {}
+        self._unacknowledged: set[str] = set()
         self._submitted: list[tuple[str, str]] = []
+        self._hopeless = ""
         self._last_failure = ""
         self._began = self._next_sync = self._clock()
         self._interrupted = False
@@ -130,13 +135,15 @@ class Loop:
             self._take(observation)
         self._ask()
         self._commit()
+        if self._hopeless:
+            raise BackendError(self._hopeless)
         self._act()
         self._progress.update(self._snapshot)
         if self._interrupted:
             raise KeyboardInterrupt
         if reason := gave_up(self._limits, self._tally):
             raise TuningStopped(f"{reason}. The last one: {self._last_failure}")
-        return bool(self._runs.live) or self._free() > 0
+        return bool(self._runs.live or self._waiting) or self._free() > 0
 
     def _patience(self) -> float:
         return 0.0 if self._free() > 0 else TICK
@@ -144,12 +151,16 @@ class Loop:
     def _free(self) -> int:
         if self._mirror.exhausted:
             return 0
-        tally = replace(self._tally, live=len(self._runs.live) + len(self._turn.intended))
-        return free_slots(self._limits, tally, self._clock())
+        live = len(self._runs.live) + len(self._turn.intended) + len(self._waiting)
+        return free_slots(self._limits, replace(self._tally, live=live), self._clock())
 
     # -- take -----------------------------------------------------------------------------------
 
     def _take(self, observation: Observation) -> None:
+        name, run_id = observation.attempt.name, observation.update.run_id
+        if run_id is not None and name in self._unacknowledged:
+            self._unacknowledged.remove(name)
+            self._submitted.append((name, run_id))
         reading = self._definition.objectives.read(observation.records)
         if not observation.ended:
             self._follow(observation.attempt, reading)
@@ -213,7 +224,14 @@ class Loop:
         """The same configuration as a new attempt; the old one is closed."""
         assert attempt.trial is not None
         self._turn.ended.append(closed(attempt, update, verdict.ledger_state, verdict.cause))
-        self._turn.intended.append(self._next_attempt(attempt))
+        again = self._next_attempt(attempt)
+        self._turn.intended.append(again)
+        if verdict.delay:
+            self._not_before[again.name] = self._clock() + verdict.delay
+        if update.hopeless:
+            self._hopeless = f"{attempt.name}: {verdict.cause}"
+        elif update.transient:
+            self._progress.say(f"{attempt.name}: {verdict.cause}; trying again as {again.name}")
 
     def _next_attempt(self, attempt: Attempt) -> Attempt:
         assert attempt.trial is not None
@@ -303,16 +321,26 @@ class Loop:
 
     def _act(self) -> None:
         turn, self._turn = self._turn, _Turn()
-        for attempt in turn.intended:
-            run_id = self._runs.submit(attempt)
-            if run_id is not None:
-                self._submitted.append((attempt.name, run_id))
+        now = self._clock()
+        candidates, self._waiting = [*self._waiting, *turn.intended], []
+        for attempt in candidates:
+            if self._not_before.get(attempt.name, now) > now:
+                self._waiting.append(attempt)
+            else:
+                self._submit(attempt)
         for attempt in turn.pruning:
             self._runs.cancel(attempt.name)
-        now = self._clock()
         if now >= self._next_sync:
             self._next_sync = now + SYNC_SECONDS
             self._mirror.sync()
+
+    def _submit(self, attempt: Attempt) -> None:
+        self._not_before.pop(attempt.name, None)
+        run_id = self._runs.submit(attempt)
+        if run_id is None:
+            self._unacknowledged.add(attempt.name)
+        else:
+            self._submitted.append((attempt.name, run_id))
 
     # -- recover --------------------------------------------------------------------------------
 

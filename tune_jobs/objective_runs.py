@@ -7,6 +7,7 @@ one session; whichever of them waits first watches the backend for all.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ import optuna
 from optuna.trial import TrialState
 
 from tune_jobs.decide import Action, judge
-from tune_jobs.errors import TuneJobsError
+from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.ledger import Attempt, AttemptState
 from tune_jobs.loop import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE, TICK, closed
 from tune_jobs.runs import Observation
@@ -61,6 +62,9 @@ class ObjectiveRuns:
                 session.ledger.ended(None, [ended], session.clock())
             if verdict.action is Action.TELL:
                 break
+            if observation.update.hopeless:
+                raise BackendError(f"{attempt.name}: {cause}")
+            time.sleep(verdict.delay)  # this thread has nothing else to do
             attempt = session.trial_attempt(trial.number, params, attempt.attempt + 1)
         for name, violation in reading.violations.items():
             trial.set_constraint(name, violation)

@@ -82,7 +82,9 @@ class Session:
                 f"not in {wanted}: pass that store, or none."
             )
         self.folder = study_folder(definition.study.study_name, self.ledger.uid)
-        self.store = MetricStore(self.ledger.store, self.folder)
+        self.store = MetricStore(
+            self.ledger.store, self.folder, definition.backend.store_options
+        )
         self.backend = definition.backend
         self.clock = definition.clock
         self.runs = Runs(self.backend, self.store, definition.sources, self.clock)

@@ -10,7 +10,7 @@ for any name, also one whose submission was never acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -61,6 +61,7 @@ class RunRequest:
         env: Environment variables beside the backend's own.
         files: Files to write into the working directory first: relative path to text.
         sources: Where metrics are found.
+        labels: What people may look for it by (trial, attempt); for tags.
     """
 
     name: str
@@ -68,6 +69,7 @@ class RunRequest:
     env: Mapping[str, str]
     files: Mapping[str, str]
     sources: MetricSources
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ class RunUpdate:
         started, finished: Seconds since the epoch.
         exit_code: Of the script; None when it has none (killed, lost, live).
         cause: Why it did not succeed, in a sentence; empty otherwise.
-        metrics_problem: What could not be read of the metrics that it wrote; empty otherwise.
         transient: The cause lies outside of the script: another attempt may succeed.
-        has_metrics: New metrics may be in the store.
+        retry_after: Seconds to let pass before that attempt (out of capacity); doubled each time.
+        hopeless: The cause will hit every run until somebody mends it (a missing policy).
+        has_metrics: New metrics may be in the store; None: the store has to be asked.
     """
 
     name: str
@@ -92,14 +95,31 @@ class RunUpdate:
     exit_code: int | None = None
     cause: str = ""
     transient: bool = False
-    metrics_problem: str = ""
-    has_metrics: bool = True
+    retry_after: float = 0.0
+    hopeless: bool = False
+    has_metrics: bool | None = True
+
+
+class LogTail(Protocol):
+    """Reads on in what a run prints."""
+
+    def read(self) -> bytes:
+        """What is new since the last call."""
+        ...
 
 
 class Backend(Protocol):
-    """Where job runs execute. Methods may be called from several threads, `wait` from one."""
+    """Where job runs execute. Methods may be called from several threads, `wait` from one.
+
+    Attributes:
+        name: As the ledger keeps it.
+        store_options: How the tuner reaches the metric store; see `open_folder`.
+        notice: Called with what a person should know: a service that does not answer.
+    """
 
     name: str
+    store_options: Mapping[str, object]
+    notice: Callable[[str], None]
 
     def check(self) -> None:
         """Look for what would make every run fail, before anything is spent.
@@ -126,8 +146,11 @@ class Backend(Protocol):
         """The folders of a run, in the file system that the run sees."""
         ...
 
-    def submit(self, request: RunRequest) -> str:
-        """Start a run; returns its run id. Idempotent by ``request.name``.
+    def submit(self, request: RunRequest) -> str | None:
+        """Start a run. Idempotent by ``request.name``.
+
+        Returns:
+            Its run id; None if an update will tell it, once the run was taken.
 
         Raises:
             SubmitError: this run cannot be started.
@@ -145,6 +168,10 @@ class Backend(Protocol):
 
     def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
         """What became of these runs; a name that was never started is absent."""
+        ...
+
+    def log(self, name: str, run_id: str | None) -> LogTail | None:
+        """What a run prints, where it is somewhere else than in the metric store."""
         ...
 
     def describe(self) -> dict[str, object]:

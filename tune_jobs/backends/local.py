@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ class LocalBackend:
         self.grace = grace
         if time_limit is not None and time_limit <= 0:
             raise ConfigError(f"time_limit must be positive (seconds) or None, not {time_limit}")
+        self.store_options: Mapping[str, object] = {}
+        self.notice: Callable[[str], None] = print
         self._command: list[str] = []
         self._run_env: dict[str, str] = {}
         self._store = self._study = self._scratch = ""
@@ -205,6 +207,9 @@ class LocalBackend:
         found = [{**m, "id": i} for i, m in answer["runs"].items() if m is not None]
         return {u.name: u for u in map(self._update, found) if u is not None}
 
+    def log(self, name: str, run_id: str | None) -> None:
+        """See `Backend.log`: what a local run prints is in its folder."""
+
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
         return {
@@ -253,7 +258,6 @@ class LocalBackend:
                     exit_code=message.get("exit_code"),
                     cause=message["cause"],
                     transient=message["transient"],
-                    metrics_problem=message.get("metrics_problem", ""),
                 )
 
     def _send(self, message: Mapping[str, Any]) -> None:

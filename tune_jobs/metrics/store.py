@@ -1,4 +1,4 @@
-"""The metric store, as the tuner sees it: any folder that fsspec can reach.
+"""The metric store, as the tuner sees it: OCI Object Storage, or any folder that fsspec can reach.
 
     STORE/STUDY-UID/metrics/trial-000012-1.jsonl      the metrics of an attempt, a record a line
     STORE/STUDY-UID/runs/trial-000012-1/log.txt       what it printed
@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import fsspec
-
-from tune_jobs.errors import StoreError
+from tune_jobs.errors import ConfigError, StoreError
+from tune_jobs.metrics.folder import open_folder
 from tune_jobs.metrics.records import Record, decode
 
 
@@ -44,9 +45,10 @@ def absolute(uri: str) -> str:
 
 @dataclass
 class _Tail:
-    """How far a metrics file was read."""
+    """How far a metrics file was read, and which version of it."""
 
     offset: int = 0
+    version: str = ""
     records: list[Record] = field(default_factory=list)
 
 
@@ -54,17 +56,20 @@ class MetricStore:
     """Reads what the runs of one study wrote.
 
     Args:
-        uri: Any URI that fsspec knows (a plain path, ``s3://...``).
+        uri: A plain path, ``oci://bucket@namespace/prefix``, or any URI that fsspec knows.
         folder: The study's folder in it, see `study_folder`.
+        options: How it is reached, see `open_folder`.
 
     Raises:
         StoreError: the URI's protocol is unknown, its package is not installed, or nobody answers.
     """
 
-    def __init__(self, uri: str, folder: str) -> None:
+    def __init__(self, uri: str, folder: str, options: Mapping[str, Any] | None = None) -> None:
         self.uri = f"{uri.rstrip('/')}/{folder}"
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self.uri)
+            self._folder = open_folder(self.uri, options or {})
+        except (StoreError, ConfigError):
+            raise
         except Exception as error:  # every file system behind fsspec has errors of its own
             raise StoreError(f"the metric store {uri!r} cannot be opened: {error}") from error
         self._tails: dict[str, _Tail] = {}
@@ -75,19 +80,42 @@ class MetricStore:
         Raises:
             StoreError: it did not work; the message says what to do.
         """
-        path = f"{self._root}/.check-{secrets.token_hex(4)}"
+        path = f".check-{secrets.token_hex(4)}"
         try:
-            self._fs.makedirs(self._root, exist_ok=True)
-            self._fs.pipe_file(path, b"tune_jobs")
-            back = self._fs.cat_file(path)
-            self._fs.rm_file(path)
+            self._folder.write(path, b"tune_jobs")
+            back = self._folder.read(path)
+            self._folder.remove(path)
         except Exception as error:  # every file system behind fsspec has errors of its own
             raise StoreError(
-                f"the metric store {self.uri} is not writable: {error}. Choose another place "
-                "with Tuner(store=...), or mend its permissions."
+                f"the metric store {self.uri} is not writable: {_reason(error)}. Choose another "
+                "place with Tuner(store=...), or mend its permissions."
             ) from error
         if back != b"tune_jobs":
             raise StoreError(f"the metric store {self.uri} gave back other bytes than were written")
+
+    def changed(self, names: Collection[str]) -> set[str]:
+        """Which of these attempts have new metrics: one listing for all of them.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if not names:
+            return set()
+        try:
+            versions = self._folder.versions(
+                "metrics", f"{min(names)}.jsonl", f"{max(names)}.jsonl"
+            )
+        except Exception as error:
+            raise StoreError(f"{self.uri}/metrics cannot be listed: {_reason(error)}") from error
+        changed = set()
+        for name in names:
+            tail = self._tails.setdefault(name, _Tail())
+            version = versions.get(f"{name}.jsonl", "")
+            if version != tail.version:
+                # Noted before it is read: what is written in between is read again.
+                tail.version = version
+                changed.add(name)
+        return changed
 
     def records(self, name: str) -> list[Record]:
         """All records of an attempt so far; reads only what is new since the last call.
@@ -96,11 +124,32 @@ class MetricStore:
             StoreError: the store cannot be read.
         """
         tail = self._tails.setdefault(name, _Tail())
-        data = self._read(f"metrics/{name}.jsonl", tail.offset)
-        decoded = decode(data)
+        try:
+            decoded = decode(self._read(f"metrics/{name}.jsonl", tail.offset))
+        except StoreError:
+            tail.version = ""  # so that it is asked for again
+            raise
         tail.offset += decoded.consumed
         tail.records += decoded.records
         return tail.records
+
+    def fetch(self, names: Collection[str]) -> None:
+        """Read what is new of these attempts, several at once where that is worth it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        readers = min(len(names), self._folder.readers)
+        if readers < 2:
+            for name in names:
+                self.records(name)
+            return
+        with ThreadPoolExecutor(readers) as pool:
+            list(pool.map(self.records, names))
+
+    def known(self, name: str) -> list[Record]:
+        """The records of an attempt that were read already."""
+        return self._tails.setdefault(name, _Tail()).records
 
     def forget(self, name: str) -> None:
         """Drop what is remembered of an attempt that has ended."""
@@ -126,11 +175,11 @@ class MetricStore:
             StoreError: the store cannot be written.
         """
         try:
-            path = f"{self._root}/{relative}"
-            self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            self._fs.pipe_file(path, text.encode())
+            self._folder.write(relative, text.encode())
         except Exception as error:
-            raise StoreError(f"{self.uri}/{relative} cannot be written: {error}") from error
+            raise StoreError(
+                f"{self.uri}/{relative} cannot be written: {_reason(error)}"
+            ) from error
         return f"{self.uri}/{relative}"
 
     def read_text(self, relative: str) -> str:
@@ -143,12 +192,7 @@ class MetricStore:
 
     def outputs(self, name: str) -> list[str]:
         """What an attempt left in its outputs folder, relative to it."""
-        root = f"{self._root}/runs/{name}/outputs"
-        try:
-            found: list[str] = self._fs.find(root)
-        except FileNotFoundError:
-            return []
-        return sorted(path.split(f"/runs/{name}/outputs/", 1)[1] for path in found)
+        return self._folder.find(f"runs/{name}/outputs")
 
     def outputs_uri(self, name: str) -> str:
         """Where an attempt's outputs are."""
@@ -156,13 +200,15 @@ class MetricStore:
 
     def _read(self, relative: str, start: int) -> bytes:
         """A file from ``start`` on (negative: from the end); empty if it does not exist."""
-        path = f"{self._root}/{relative}"
         try:
-            if start < 0:
-                start = max(0, int(self._fs.size(path)) + start)
-            data: Any = self._fs.cat_file(path, start=start) if start else self._fs.cat_file(path)
+            return self._folder.read(relative, start)
         except FileNotFoundError:
             return b""
         except Exception as error:
-            raise StoreError(f"{self.uri}/{relative} cannot be read: {error}") from error
-        return bytes(data)
+            raise StoreError(f"{self.uri}/{relative} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; of an answer of OCI the part that people can use."""
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    return f"{code}: {message}" if code and message else str(error)

@@ -1,0 +1,1 @@
+"""Job runs of OCI Data Science: `DataScienceBackend`."""

@@ -1,0 +1,151 @@
+"""Job runs as the service knows them: create, list, cancel. One request each, and nothing hidden.
+
+Driven with the ``oci`` client and not with ADS: only here can a retry token be given, without which
+a request whose answer is lost starts a second run; and ADS asks for runs one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tune_jobs.backends.data_science.failures import is_transient, refusal
+from tune_jobs.oci_connection import Connection
+
+PAGE = 100
+"""Runs on a page of a listing; the service's limit."""
+
+STRAGGLERS = 5
+"""Runs that are asked for one by one rather than by further pages."""
+
+USE = "allow group <tuners> to manage data-science-job-runs in compartment <compartment>"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job run, as a listing shows it.
+
+    Args:
+        state: The service's ``lifecycleState``, known to the SDK or not.
+        details: ``lifecycleDetails``, free text.
+        started, finished: Seconds since the epoch.
+    """
+
+    id: str
+    name: str
+    state: str
+    details: str
+    tags: Mapping[str, str]
+    accepted: float | None
+    started: float | None
+    finished: float | None
+
+
+class JobRuns:
+    """The job runs of one compartment."""
+
+    def __init__(self, connection: Connection, compartment: str) -> None:
+        import oci
+
+        self._client = connection.client(oci.data_science.DataScienceClient)
+        self._error = oci.exceptions.ServiceError
+        self._compartment = compartment
+
+    def create(self, details: Mapping[str, Any], token: str) -> str:
+        """Ask for a job run; returns its OCID. The same token never starts a second one.
+
+        Args:
+            details: Fields of ``CreateJobRunDetails``, as the REST API spells them.
+            token: At most 64 characters; the service remembers it for 24 hours.
+
+        Raises:
+            Exception: what the SDK raises; see `failures`.
+        """
+        answer = self._client.create_job_run(dict(details), opc_retry_token=token)
+        return str(answer.data.id)
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop. One that has ended, or is gone, is left alone."""
+        try:
+            self._client.cancel_job_run(run_id)
+        except self._error as error:
+            if error.status not in (404, 409):
+                raise
+
+    def seen(self, job: str, run_ids: Collection[str]) -> dict[str, Run]:
+        """These runs of a job, by OCID: the newest pages of one listing until all were seen.
+
+        A few old runs that are still live would otherwise cost a page for every hundred that were
+        started after them: they are asked for by name. A run that does not exist is absent.
+        """
+        found: dict[str, Run] = {}
+        wanted = set(run_ids)
+        pages = 0
+        for page in self._pages(jobId=job):
+            found.update((run.id, run) for run in page if run.id in wanted)
+            missing, pages = wanted - found.keys(), pages + 1
+            if not missing:
+                break
+            if pages > math.ceil(len(wanted) / PAGE) and len(missing) <= STRAGGLERS:
+                found.update((run.id, run) for run in map(self._get, missing) if run is not None)
+                break
+        return found
+
+    def named(self, job: str, names: Collection[str], tags: Mapping[str, str]) -> dict[str, Run]:
+        """The runs of a job with these display names and tags, by name; the first of a name."""
+        found: dict[str, Run] = {}
+        wanted = set(names)
+        for page in self._pages(jobId=job):
+            for run in page:
+                if run.name in wanted and tags.items() <= run.tags.items():
+                    found[run.name] = run  # newest first: the oldest stays
+        return found
+
+    def _get(self, run_id: str) -> Run | None:
+        try:
+            return _run(self._client.get_job_run(run_id).data)
+        except self._error as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _pages(self, jobId: str) -> Iterator[list[Run]]:  # noqa: N803
+        wanted: dict[str, Any] = {}
+        while True:
+            answer = self._client.list_job_runs(
+                self._compartment,
+                job_id=jobId,
+                limit=PAGE,
+                sort_by="timeCreated",
+                sort_order="DESC",
+                **wanted,
+            )
+            yield [_run(summary) for summary in answer.data]
+            wanted["page"] = answer.headers.get("opc-next-page")
+            if not wanted["page"]:
+                return
+
+
+def _run(model: Any) -> Run:
+    return Run(
+        id=model.id,
+        name=model.display_name or "",
+        state=model.lifecycle_state,
+        details=model.lifecycle_details or "",
+        tags=model.freeform_tags or {},
+        accepted=_seconds(model.time_accepted),
+        started=_seconds(model.time_started),
+        finished=_seconds(model.time_finished),
+    )
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else time.timestamp()
+
+
+def listing_refused(error: BaseException, job: str) -> Exception | None:
+    """What to raise for a listing that failed; None if asking again may help."""
+    return None if is_transient(error) else refusal(error, f"listing the runs of {job}", USE)
