@@ -226,7 +226,7 @@ def changed(changes: dict[str, str | None]) -> str:
             {"pruner": "{name: patient, patience: 3}"},
             ":1: pruner: 'patient' has no 'wrapped_pruner'",
         ),
-        ({"backend": "local"}, ":1: backend: 'local' is not a mapping"),
+        ({"backend": "[local]"}, ":1: backend: ['local'] is not a mapping"),
         ({"backend": "{type: 3}"}, ":1: backend.type: 3 is not a text"),
         ({"final": "{argument: {}}"}, ":1: final: unknown key 'argument'"),
         ({"final": "{arguments: [1]}"}, ":1: final.arguments: [1] is not a mapping"),

@@ -23,14 +23,16 @@ SOURCES = MetricSources(names=("value",))
 class Bench:
     """A backend that is open, and the store it writes to."""
 
-    def __init__(self, backend: LocalBackend, store: str = "runs") -> None:
+    def __init__(
+        self, backend: LocalBackend, store: str = "runs", sources: MetricSources = SOURCES
+    ) -> None:
         self.backend = backend
         self.store = MetricStore(absolute(store), "study")
-        backend.open(absolute(store), "study", keep_runs=True)
+        backend.open(absolute(store), "study", sources, keep_runs=True)
 
     def start(self, name: str, *argv: str, **request: object) -> None:
         """Submit a run."""
-        settings = {"env": {}, "files": {}, "sources": SOURCES, **request}
+        settings = {"env": {}, "files": {}, **request}
         self.backend.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
 
     def end_of(self, name: str) -> RunUpdate:
@@ -62,9 +64,11 @@ OpenBench = Callable[..., Bench]
 def bench(script: Script, opened: list[Bench]) -> OpenBench:
     """Open a backend over a shell script."""
 
-    def open_bench(body: str, store: str = "runs", **options: object) -> Bench:
+    def open_bench(
+        body: str, store: str = "runs", sources: MetricSources = SOURCES, **options: object
+    ) -> Bench:
         backend = LocalBackend(script(body), **options)  # type: ignore[arg-type]
-        opened.append(Bench(backend, store))
+        opened.append(Bench(backend, store, sources))
         return opened[-1]
 
     return open_bench
@@ -205,14 +209,15 @@ def test_a_module(opened: list[Bench], tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
 def test_a_metrics_file(name: str, bench: OpenBench) -> None:
     texts = {"metrics.json": '{"value": 0.5}', "metrics.csv": "epoch,value\\n1,0.25\\n2,0.5\\n"}
-    b = bench(f"printf '{texts[name]}' > {name}")
-    b.run("r-1", sources=MetricSources(("value",), step="epoch", file=name))
+    sources = MetricSources(("value",), step="epoch", file=name)
+    b = bench(f"printf '{texts[name]}' > {name}", sources=sources)
+    b.run("r-1")
     assert b.store.records("r-1")[-1].values["value"] == 0.5
 
 
 def test_a_store_in_memory_is_refused(script: Script) -> None:
     with pytest.raises(BackendError, match="exists only inside this process"):
-        LocalBackend(script("")).open("memory://runs", "study", keep_runs=True)
+        LocalBackend(script("")).open("memory://runs", "study", SOURCES, keep_runs=True)
 
 
 def test_a_time_limit_must_be_positive() -> None:

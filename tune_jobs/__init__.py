@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tune_jobs.argument_styles import Option as Option
     from tune_jobs.argument_styles import Positional as Positional
     from tune_jobs.argument_styles import Switch as Switch
+    from tune_jobs.backends.data_science.backend import DataScienceBackend as DataScienceBackend
+    from tune_jobs.backends.data_science.definition import Infrastructure as Infrastructure
     from tune_jobs.backends.local import LocalBackend as LocalBackend
     from tune_jobs.command_line import CommandLine as CommandLine
     from tune_jobs.entry_point import EntryPoint as EntryPoint
@@ -29,16 +31,20 @@ if TYPE_CHECKING:
     from tune_jobs.metrics.report import checkpoint_dir as checkpoint_dir
     from tune_jobs.metrics.report import outputs_dir as outputs_dir
     from tune_jobs.metrics.report import report as report
+    from tune_jobs.oci_connection import Connection as Connection
     from tune_jobs.tuner import Tuner as Tuner
 
 _HOME = {
     "CommandLine": "command_line",
     "ConfigField": "argument_styles",
     "ConfigFile": "argument_styles",
+    "Connection": "oci_connection",
+    "DataScienceBackend": "backends.data_science.backend",
     "EntryPoint": "entry_point",
     "Environment": "argument_styles",
     "FinalRun": "final",
     "Hydra": "argument_styles",
+    "Infrastructure": "backends.data_science.definition",
     "JsonField": "argument_styles",
     "KeyValue": "argument_styles",
     "LocalBackend": "backends.local",

@@ -31,6 +31,7 @@ import optuna
 from tune_jobs.config import StudyConfig, load_study
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.ledger import Attempt
+from tune_jobs.logs import log_of
 from tune_jobs.loop import REFUSED_ATTRIBUTE
 from tune_jobs.progress import duration
 from tune_jobs.session import Session
@@ -215,28 +216,29 @@ def _attempt_lines(attempt: Attempt) -> list[str]:
 def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
     tuner = tuner_of(config, options.file, study=open_study(config, options.file))
     with Session(tuner.definition) as session:
-        name = _run_name(session, options.trial)
-        offset = 0
+        attempt = _attempt(session, options.trial)
+        log = log_of(session, attempt)
         while True:
             # The ledger first: what a run printed before its end was recorded is all there then.
-            ended = any(a.name == name and a.told is not None for a in session.ledger.attempts())
-            data = session.store.log_from(name, offset)
-            offset += len(data)
-            sys.stdout.write(data.decode("utf-8", "replace"))
+            ended = any(
+                a.name == attempt.name and a.told is not None for a in session.ledger.attempts()
+            )
+            sys.stdout.write(log.read().decode("utf-8", "replace"))
             sys.stdout.flush()
             if ended or not options.follow:
                 return 0
             time.sleep(0.5)  # another process writes, perhaps on another machine
 
 
-def _run_name(session: Session, wanted: str) -> str:
-    attempts = session.ledger.attempts()
-    names = [
-        a.name for a in attempts if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
+def _attempt(session: Session, wanted: str) -> Attempt:
+    found = [
+        a
+        for a in session.ledger.attempts()
+        if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
     ]
-    if not names:
+    if not found:
         raise StudyError(f"there is no job run of {wanted!r} in this study")
-    return names[-1]
+    return found[-1]
 
 
 def _train_best(options: argparse.Namespace, config: StudyConfig) -> int:

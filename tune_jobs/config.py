@@ -125,8 +125,8 @@ class StudyConfig:
         sampler: `sampler`: a name, or a mapping of `name` and arguments; see `make_sampler`.
         pruner: `pruner`, likewise; see `make_pruner`.
         store: `store`, the URI of the metric store.
-        backend: `backend`, a mapping that has a `type` (`local` if it is absent) and is not
-            checked further.
+        backend: `backend`, a type, or a mapping that has one (`local` if it is absent); see
+            `make_backend`.
         final: `final`: `arguments`.
         places: Where each key is written, for messages: `study.yaml:12`.
     """
@@ -364,6 +364,8 @@ def _metric_constraints(fields: Mapping[str, Located]) -> dict[str, str]:
 
 
 def _backend(fields: Mapping[str, Located]) -> dict[str, Any]:
+    if "backend" in fields and isinstance(fields["backend"].value, str):
+        return {"type": fields["backend"].text()}
     backend = _plain_mapping(fields, "backend") or {}
     if "type" in backend:
         fields["backend"].mapping()["type"].text()

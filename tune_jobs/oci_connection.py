@@ -1,8 +1,8 @@
 """How OCI is reached: who asks, in which region, at which address.
 
 The ways to authenticate are those of ADS, and so are the variables that choose one where nothing
-is said: ``OCI_IAM_TYPE``, ``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``. Inside a notebook session
-or a job run the resource principal is used if ``OCI_RESOURCE_PRINCIPAL_VERSION`` is set.
+is said: ``OCI_IAM_TYPE``, ``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``. Inside a notebook
+session or a job run, where ``OCI_RESOURCE_PRINCIPAL_VERSION`` is set, it is the resource principal.
 
 Every client that tune_jobs makes is made here, because two defaults of the SDK are wrong for a
 tuner: its circuit breaker is one for the whole process, so a storm of 429 on one service closes

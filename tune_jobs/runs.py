@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tune_jobs.backends.base import Backend, MetricSources, RunRequest, RunState, RunUpdate
+from tune_jobs.backends.base import Backend, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import StoreError, SubmitError
 from tune_jobs.ledger import Attempt
 from tune_jobs.metrics.extract import metric_like_names
@@ -40,7 +40,6 @@ class Runs:
     Args:
         backend: Where they execute; open.
         store: Where they write.
-        sources: What the run side looks for.
         clock: Seconds since the epoch.
     """
 
@@ -48,12 +47,10 @@ class Runs:
         self,
         backend: Backend,
         store: MetricStore,
-        sources: MetricSources,
         clock: Callable[[], float],
     ) -> None:
         self._backend = backend
         self._store = store
-        self._sources = sources
         self._clock = clock
         self._live: dict[str, Attempt] = {}
         self._states: dict[str, tuple[RunState, str | None]] = {}
@@ -76,7 +73,6 @@ class Runs:
             argv=tuple(attempt.invocation["argv"]),
             env=attempt.invocation["env"],
             files=attempt.invocation["files"],
-            sources=self._sources,
             labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
         )
         try:

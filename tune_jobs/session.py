@@ -82,12 +82,10 @@ class Session:
                 f"not in {wanted}: pass that store, or none."
             )
         self.folder = study_folder(definition.study.study_name, self.ledger.uid)
-        self.store = MetricStore(
-            self.ledger.store, self.folder, definition.backend.store_options
-        )
+        self.store = MetricStore(self.ledger.store, self.folder, definition.backend.store_options)
         self.backend = definition.backend
         self.clock = definition.clock
-        self.runs = Runs(self.backend, self.store, definition.sources, self.clock)
+        self.runs = Runs(self.backend, self.store, self.clock)
 
     def open_backend(self) -> None:
         """Get ready to run job runs.
@@ -97,7 +95,12 @@ class Session:
             BackendError: no run can be started.
         """
         self.store.check_writable()
-        self.backend.open(self.ledger.store, self.folder, keep_runs=self.ledger.durable)
+        self.backend.open(
+            self.ledger.store,
+            self.folder,
+            self.definition.sources,
+            keep_runs=self.ledger.durable,
+        )
 
     def trial_attempt(self, trial: int, params: Mapping[str, Any], attempt: int = 1) -> Attempt:
         """The intention to run a trial's configuration."""

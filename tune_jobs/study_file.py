@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import optuna
 
-from tune_jobs.backends.base import Backend
-from tune_jobs.backends.local import LocalBackend
+from tune_jobs.backend_config import make_backend
 from tune_jobs.config import StudyConfig, make_command_line, make_pruner, make_sampler
-from tune_jobs.entry_point import EntryPoint
-from tune_jobs.errors import ConfigError, StudyError
-from tune_jobs.expressions import did_you_mean
+from tune_jobs.errors import StudyError
 from tune_jobs.tuner import DEFAULT_PARALLEL, Tuner
 
 _SQLITE = "sqlite:///"
@@ -31,7 +26,7 @@ def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None)
     return Tuner(
         study or _create_study(config, file),
         config.space,
-        _backend(config, folder),
+        make_backend(config, folder),
         metric=config.metrics,
         command_line=make_command_line(config),
         bounds=config.metric_constraints,
@@ -97,30 +92,3 @@ def _storage(config: StudyConfig, file: Path) -> str:
 def _store(config: StudyConfig, folder: Path) -> str:
     store = config.store or "runs"
     return store if "://" in store else os.path.normpath(folder / store)
-
-
-_LOCAL_OPTIONS = ("type", "env", "link", "time_limit", "grace")
-
-
-def _backend(config: StudyConfig, folder: Path) -> Backend:
-    options: Mapping[str, Any] = config.backend
-    place = config.places.get("backend", "backend")
-    if options["type"] != "local":
-        raise ConfigError(f"{place}: unknown backend type {options['type']!r}: 'local' is known")
-    for name in options:
-        if name not in _LOCAL_OPTIONS:
-            raise ConfigError(f"{place}: unknown key {name!r} {did_you_mean(name, _LOCAL_OPTIONS)}")
-    return LocalBackend(
-        _entry_point(config, folder),
-        python=config.python,
-        env={name: str(value) for name, value in (options.get("env") or {}).items()},
-        link=[folder / path for path in options.get("link") or ()],
-        time_limit=options.get("time_limit"),
-        grace=options.get("grace", 10.0),
-    )
-
-
-def _entry_point(config: StudyConfig, folder: Path) -> EntryPoint:
-    if config.module is not None:
-        return EntryPoint.module(config.module, root=folder)
-    return EntryPoint.parse(config.script or list(config.command or ()), root=folder)

@@ -17,6 +17,7 @@ from tune_jobs.decide import Limits
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.final import FinalRun, train_best
 from tune_jobs.ledger import Attempt
+from tune_jobs.logs import log_of
 from tune_jobs.loop import Loop
 from tune_jobs.metrics.objective import Bound, Metric, Objectives, as_metrics
 from tune_jobs.objective_runs import ObjectiveRuns
@@ -232,10 +233,10 @@ class Tuner:
             StudyError: the trial has no job run.
         """
         with Session(self.definition) as session:
-            attempts = session.ledger.attempts(trial)
+            attempts = [a for a in session.ledger.attempts(trial) if not a.is_final]
             if not attempts:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
-            return session.store.log(attempts[-1].name)
+            return log_of(session, attempts[-1]).read().decode("utf-8", "replace")
 
     def _session(self) -> Session:
         self._objective_runs = None  # the backend serves one session at a time

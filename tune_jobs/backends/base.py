@@ -60,7 +60,6 @@ class RunRequest:
         argv: Arguments after the entry point.
         env: Environment variables beside the backend's own.
         files: Files to write into the working directory first: relative path to text.
-        sources: Where metrics are found.
         labels: What people may look for it by (trial, attempt); for tags.
     """
 
@@ -68,7 +67,6 @@ class RunRequest:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     files: Mapping[str, str]
-    sources: MetricSources
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,12 +127,13 @@ class Backend(Protocol):
         """
         ...
 
-    def open(self, store: str, study: str, *, keep_runs: bool) -> None:
+    def open(self, store: str, study: str, sources: MetricSources, *, keep_runs: bool) -> None:
         """Get ready to run job runs of ``study`` whose data go to the metric store.
 
         Args:
             store: URI of the metric store.
             study: The study's folder in it.
+            sources: Where the metrics of its runs are found.
             keep_runs: Whether live runs go on when this process dies.
 
         Raises:

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.base import RunRequest, RunState, RunUpdate
+from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
 from tune_jobs.backends.local_run import Start
 from tune_jobs.command_line import RunPaths
 from tune_jobs.entry_point import EntryPoint
@@ -76,6 +76,7 @@ class LocalBackend:
         self.notice: Callable[[str], None] = print
         self._command: list[str] = []
         self._run_env: dict[str, str] = {}
+        self._sources: dict[str, Any] = {}
         self._store = self._study = self._scratch = ""
         self._local_store = True
         self._host_path = ""
@@ -96,8 +97,9 @@ class LocalBackend:
             if not path.exists():
                 raise ConfigError(f"link: {path} does not exist")
 
-    def open(self, store: str, study: str, *, keep_runs: bool) -> None:
+    def open(self, store: str, study: str, sources: MetricSources, *, keep_runs: bool) -> None:
         """See `Backend.open`."""
+        self._sources = asdict(sources)
         self._store, self._study, self._keep_runs = store.rstrip("/"), study, keep_runs
         scheme, _, rest = store.rpartition("://")
         self._local_store = scheme in ("", "file", "local")
@@ -168,7 +170,7 @@ class LocalBackend:
             files=dict(request.files),
             links=[str(path) for path in self.link],
             metrics=f"{self._scratch}/{self._study}/metrics/{name}.jsonl",
-            sources=asdict(request.sources),
+            sources=self._sources,
             time_limit=self.time_limit,
             grace=self.grace,
             publish=None

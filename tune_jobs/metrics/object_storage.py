@@ -54,9 +54,7 @@ class ObjectStorageFolder:
             service_error_retry_config={429: []},
         ).get_retry_strategy()
         self._error = oci.exceptions.ServiceError
-        self._client = (connection or Connection()).client(
-            oci.object_storage.ObjectStorageClient
-        )
+        self._client = (connection or Connection()).client(oci.object_storage.ObjectStorageClient)
         self._bucket = parts["bucket"]
         self._namespace = parts["namespace"] or self._call(self._client.get_namespace).data
         self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""

@@ -90,14 +90,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, oci.exceptions.ServiceError):
         conflict = error.status == 409 and error.code in ("LockConflict", "IncorrectState")
         return error.status == 429 or error.status >= 500 or conflict
-    import requests
-
-    unanswered = (
-        oci.exceptions.RequestException,
-        oci.exceptions.ConnectTimeout,
-        requests.exceptions.RequestException,
-        OSError,
-    )
+    unanswered = (oci.exceptions.RequestException, oci.exceptions.ConnectTimeout, OSError)
     return isinstance(error, unanswered)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tune_jobs.backends.data_science.failures import is_transient, refusal
 from tune_jobs.oci_connection import Connection
 
 PAGE = 100
@@ -84,7 +83,7 @@ class JobRuns:
         found: dict[str, Run] = {}
         wanted = set(run_ids)
         pages = 0
-        for page in self._pages(jobId=job):
+        for page in self._pages(job):
             found.update((run.id, run) for run in page if run.id in wanted)
             missing, pages = wanted - found.keys(), pages + 1
             if not missing:
@@ -98,7 +97,7 @@ class JobRuns:
         """The runs of a job with these display names and tags, by name; the first of a name."""
         found: dict[str, Run] = {}
         wanted = set(names)
-        for page in self._pages(jobId=job):
+        for page in self._pages(job):
             for run in page:
                 if run.name in wanted and tags.items() <= run.tags.items():
                     found[run.name] = run  # newest first: the oldest stays
@@ -112,12 +111,12 @@ class JobRuns:
                 return None
             raise
 
-    def _pages(self, jobId: str) -> Iterator[list[Run]]:  # noqa: N803
+    def _pages(self, job: str) -> Iterator[list[Run]]:
         wanted: dict[str, Any] = {}
         while True:
             answer = self._client.list_job_runs(
                 self._compartment,
-                job_id=jobId,
+                job_id=job,
                 limit=PAGE,
                 sort_by="timeCreated",
                 sort_order="DESC",
@@ -144,8 +143,3 @@ def _run(model: Any) -> Run:
 
 def _seconds(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()
-
-
-def listing_refused(error: BaseException, job: str) -> Exception | None:
-    """What to raise for a listing that failed; None if asking again may help."""
-    return None if is_transient(error) else refusal(error, f"listing the runs of {job}", USE)

@@ -22,6 +22,9 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """Seconds between two requests for the same run, at most."""
 
+THREADS = 4
+"""Requests at a time, at most."""
+
 LIMIT_PAUSE = 30.0
 """Seconds before the service is asked again when it has no room for another run."""
 
@@ -60,7 +63,6 @@ class Starter:
         notice: Called with what a person should know.
         clock: Seconds; monotonic.
         rate: Requests a second, at most.
-        threads: Requests at a time, at most.
     """
 
     def __init__(
@@ -69,11 +71,10 @@ class Starter:
         notice: Callable[[str], None],
         clock: Callable[[], float],
         rate: float,
-        threads: int,
     ) -> None:
         self._create, self._notice, self._clock = create, notice, clock
         self._interval = 1.0 / rate
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tune_jobs-start")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tune_jobs-start")
         self._pending: list[_Pending] = []
         self._answers: list[Started | Refused] = []
         self._in_flight: set[str] = set()

@@ -1,0 +1,112 @@
+"""An emulator of OCI, and backends that reach it through the real SDKs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tests.oci_emulator import Emulator
+from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
+from tune_jobs.backends.base import MetricSources, RunRequest, RunUpdate
+
+SOURCES = MetricSources(("value",), step="step")
+
+MakeBackend = Callable[..., DataScienceBackend]
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    """The services, with an empty bucket ``tune-jobs``."""
+    with Emulator(tmp_path / "oci") as running:
+        yield running
+
+
+@pytest.fixture
+def connection(emulator: Emulator) -> Connection:
+    """How the emulator is reached: an API key, and one address for all services."""
+    return Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
+
+
+@pytest.fixture
+def store(emulator: Emulator) -> str:
+    """A metric store in Object Storage."""
+    return f"oci://tune-jobs@{emulator.namespace}/runs"
+
+
+@pytest.fixture
+def infrastructure(emulator: Emulator) -> Infrastructure:
+    """What jobs run on."""
+    return Infrastructure(
+        compartment=emulator.compartment,
+        project=emulator.project,
+        shape="VM.Standard.E4.Flex",
+        ocpus=1,
+        memory_gb=16,
+        block_storage_gb=50,
+    )
+
+
+@pytest.fixture
+def backend_of(
+    tmp_path: Path, connection: Connection, infrastructure: Infrastructure
+) -> MakeBackend:
+    """Make a backend for the text of a Python script."""
+
+    def make(script: str, name: str = "train.py", **options: Any) -> DataScienceBackend:
+        path = tmp_path / name
+        path.write_text(script)
+        settings = {"connection": connection, "poll_seconds": 0.1, "start_rate": 1000.0}
+        return DataScienceBackend.from_script(path, infrastructure, **{**settings, **options})
+
+    return make
+
+
+@pytest.fixture
+def tuner_of(store: str, tmp_path: Path) -> Callable[..., Tuner]:
+    """Make a tuner of ``x`` in a durable study."""
+
+    def make(backend: DataScienceBackend, **options: Any) -> Tuner:
+        study = optuna.create_study(
+            study_name="s",
+            storage=f"sqlite:///{tmp_path}/s.db",
+            direction="maximize",
+            sampler=optuna.samplers.RandomSampler(seed=1),
+            load_if_exists=True,
+        )
+        space = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}
+        settings = {"metric": "value", "store": store, "max_parallel": 4, "progress": False}
+        return Tuner(study, space, backend, **{**settings, **options})
+
+    return make
+
+
+def run(name: str, *argv: str, **more: Any) -> RunRequest:
+    """A request for a run."""
+    settings: dict[str, Any] = {"env": {}, "files": {}, "labels": {"trial": "0", "attempt": "1"}}
+    return RunRequest(name, argv, **{**settings, **more})
+
+
+def end_of(backend: DataScienceBackend, name: str, seconds: float = 60.0) -> RunUpdate:
+    """Wait for a run's end."""
+    ends = [update for update in until_ended(backend, {name}, seconds) if update.name == name]
+    return ends[0]
+
+
+def until_ended(
+    backend: DataScienceBackend, names: set[str], seconds: float = 60.0
+) -> list[RunUpdate]:
+    """Wait until all of these runs have ended; returns how."""
+    import time
+
+    left, ends, give_up = set(names), [], time.monotonic() + seconds
+    while left:
+        assert time.monotonic() < give_up, f"{left} did not end in {seconds} s"
+        for update in backend.wait(1.0):
+            if update.state.is_terminal and update.name in left:
+                left.remove(update.name)
+                ends.append(update)
+    return ends

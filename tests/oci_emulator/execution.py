@@ -1,0 +1,191 @@
+"""A job run, executed as the service would: the artifact is unpacked and its entry point started.
+
+Assumed: an archive is unpacked into ``decompressed_artifact`` in the home folder, which is the
+working directory; ``.sh`` is started with bash; what is printed goes to the log line by line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_HOOK = '''\
+"""Only in the emulator: the SDK's clients find its address, as on the service the region's own."""
+import importlib.abc
+import importlib.util
+import os
+import sys
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name != "oci.base_client":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            made = module.BaseClient.__init__
+
+            def init(client, *args, **kwargs):
+                kwargs["service_endpoint"] = os.environ["OCI_EMULATOR"]
+                made(client, *args, **kwargs)
+
+            module.BaseClient.__init__ = init
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Finder())
+'''
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a run executes.
+
+    Args:
+        artifact: The job's file, and its name; None for a container.
+        command: Of a container: entry point and command.
+        arguments: The one string of arguments.
+        env: The job's and the run's variables.
+        minutes: The longest it may take.
+    """
+
+    artifact: tuple[bytes, str] | None
+    command: tuple[str, ...]
+    arguments: str
+    env: Mapping[str, str]
+    minutes: float | None
+
+
+class Execution:
+    """One process group.
+
+    Args:
+        folder: The run's home folder; made here.
+        program: What to execute.
+        service_env: The service's variables.
+        endpoint: The emulator's address.
+        line: Called with each line that is printed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        program: Program,
+        service_env: Mapping[str, str],
+        endpoint: str,
+        line: Callable[[str], None],
+    ) -> None:
+        self._folder, self._program, self._line = folder, program, line
+        self._service_env, self._endpoint = service_env, endpoint
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = threading.Event()
+        self.timed_out = False
+
+    def run(self, seconds_per_minute: float, grace: float) -> int:
+        """Execute to the end; returns the exit code."""
+        command, work = self._prepare()
+        self._process = subprocess.Popen(
+            command,
+            cwd=work,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if self._stopped.is_set():
+            self.stop(grace)
+        limit = self._program.minutes and self._program.minutes * seconds_per_minute
+        timer = threading.Timer(limit, self._time_out, (grace,)) if limit else None
+        if timer:
+            timer.start()
+        assert self._process.stdout is not None
+        with self._process.stdout:
+            for line in self._process.stdout:
+                self._line(line.decode("utf-8", "replace").rstrip("\n"))
+        code = self._process.wait()
+        if timer:
+            timer.cancel()
+        _signal(self._process.pid, signal.SIGKILL)  # what it left behind
+        return code
+
+    def stop(self, grace: float) -> None:
+        """TERM, and KILL after a while."""
+        self._stopped.set()
+        process = self._process
+        if process is None:
+            return
+        _signal(process.pid, signal.SIGTERM)
+        timer = threading.Timer(grace, _signal, (process.pid, signal.SIGKILL))
+        timer.daemon = True
+        timer.start()
+
+    def _time_out(self, grace: float) -> None:
+        self.timed_out = True
+        self.stop(grace)
+
+    def _prepare(self) -> tuple[list[str], Path]:
+        arguments = shlex.split(self._program.arguments)
+        work = self._folder / "decompressed_artifact"
+        work.mkdir(parents=True)
+        hook = self._folder / "hook"
+        hook.mkdir()
+        (hook / "sitecustomize.py").write_text(_HOOK)
+        if self._program.artifact is None:
+            return [*self._program.command, *arguments], work
+        data, name = self._program.artifact
+        file = self._folder / name
+        file.write_bytes(data)
+        entry = self._program.env.get("JOB_RUN_ENTRYPOINT")
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                archive.extractall(work)
+        elif tarfile.is_tarfile(file):
+            with tarfile.open(file) as tar:
+                tar.extractall(work, filter="data")
+        else:
+            file.rename(work / name)
+            entry = name
+        path = str(work / (entry or ""))
+        return [*_interpreter(path), *arguments], work
+
+    def _environment(self) -> dict[str, str]:
+        env = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self._folder),
+            "LANG": "C.UTF-8",
+            **self._program.env,
+            **self._service_env,
+            "OCI_EMULATOR": self._endpoint,
+        }
+        inherited = self._program.env.get("PYTHONPATH")
+        hook = str(self._folder / "hook")
+        env["PYTHONPATH"] = os.pathsep.join([hook, *([inherited] if inherited else [])])
+        return env
+
+
+def _interpreter(path: str) -> list[str]:
+    if path.endswith(".py"):
+        return [sys.executable, path]
+    return ["bash", path] if path.endswith(".sh") else [path]
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,160 @@
+"""Logging: what job runs printed, and a search of it with the part of the query language in use.
+
+search "compartment/group/log" | where source = '*ocid1...' or ... | sort by datetime asc
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from werkzeug import Request, Response
+
+from tests.oci_emulator.errors import ServiceError, invalid
+from tests.oci_emulator.object_storage import rfc3339
+from tests.oci_emulator.world import World
+
+MAX_RESULTS = 1000
+LONGEST = timedelta(days=14)
+
+_QUERY = re.compile(
+    r'\s*search\s+(?P<streams>"[^"]+"(?:\s*,\s*"[^"]+")*)'
+    r"(?:\s*\|\s*where\s+(?P<where>.*?))?"
+    r"(?:\s*\|\s*sort\s+by\s+(?P<by>\w+)(?:\s+(?P<order>asc|desc))?)?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_TERM = re.compile(r"\(?\s*(?P<field>[\w.]+)\s*=\s*'(?P<value>[^']*)'\s*\)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of one run; ``seen`` is when it can be found."""
+
+    time: float
+    seen: float
+    log_group: str
+    log: str
+    run: str
+    message: str
+    id: str
+
+
+class LogSearch:
+    """The service's search, and the list of log groups that ADS asks for."""
+
+    prefixes = ("/20190909", "/20200531")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._entries: list[Entry] = []
+
+    def add(self, log_group: str, log: str, run: str, message: str) -> None:
+        """A run has printed a line."""
+        now = self._world.clock()
+        entry = Entry(
+            now, now + self._world.delays.log, log_group, log, run, message, secrets.token_hex(8)
+        )
+        with self._world.lock:
+            self._entries.append(entry)
+
+    def operation(self, request: Request) -> str:
+        """See `Service.operation`."""
+        return "search_logs" if request.path == "/20190909/search" else "none"
+
+    def handle(self, request: Request, body: bytes) -> Response:
+        """See `Service.handle`."""
+        if request.path != "/20190909/search" or request.method != "POST":
+            raise ServiceError(404, "NotFound", f"there is no {request.method} {request.path}")
+        details = json.loads(body)
+        unknown = details.keys() - {"timeStart", "timeEnd", "searchQuery", "isReturnFieldInfo"}
+        if unknown:
+            raise invalid(f"unknown field {sorted(unknown)[0]!r}")
+        limit = int(request.args.get("limit", 100))
+        if not 1 <= limit <= MAX_RESULTS:
+            raise invalid(f"limit {limit} is not in 1..{MAX_RESULTS}")
+        start, end = _time(details["timeStart"]), _time(details["timeEnd"])
+        if not start < end or end - start > LONGEST:
+            raise invalid("timeStart must be before timeEnd, by at most 14 days")
+        found = self._find(details["searchQuery"], start.timestamp(), end.timestamp())[:limit]
+        answer = {
+            "results": [{"data": _data(entry)} for entry in found],
+            "summary": {"resultCount": len(found), "fieldCount": 0},
+        }
+        return Response(json.dumps(answer), content_type="application/json")
+
+    def _find(self, query: str, start: float, end: float) -> list[Entry]:
+        parsed = _QUERY.fullmatch(query)
+        if parsed is None:
+            raise invalid(f"the query cannot be read: {query}")
+        streams = [s.strip().strip('"').split("/") for s in parsed["streams"].split(",")]
+        alternatives = _terms(parsed["where"])
+        now = self._world.clock()
+        with self._world.lock:
+            # Lines come in the order of their time.
+            first = bisect_left(self._entries, start, key=lambda e: e.time)
+            last = bisect_left(self._entries, end, key=lambda e: e.time)
+            entries = self._entries[first:last]
+        found = [
+            e
+            for e in entries
+            if e.seen <= now
+            and any(self._is_in(e, stream) for stream in streams)
+            and (not alternatives or any(_holds(e, terms) for terms in alternatives))
+        ]
+        return found[::-1] if (parsed["order"] or "desc").lower() == "desc" else found
+
+    def _is_in(self, entry: Entry, stream: list[str]) -> bool:
+        place = [self._world.compartment, entry.log_group, entry.log]
+        return place[: len(stream)] == stream
+
+
+def _terms(where: str | None) -> list[list[tuple[str, str]]]:
+    """Alternatives of terms that must all hold."""
+    if not where:
+        return []
+    alternatives = []
+    for part in re.split(r"\s+or\s+", where, flags=re.IGNORECASE):
+        matches = [_TERM.fullmatch(t.strip()) for t in re.split(r"\s+and\s+", part, flags=re.I)]
+        if None in matches:
+            raise invalid(f"the condition cannot be read: {part}")
+        alternatives.append([(m["field"], m["value"]) for m in matches if m])
+    return alternatives
+
+
+def _holds(entry: Entry, terms: list[tuple[str, str]]) -> bool:
+    values = {"source": entry.run, "subject": "", "data.message": entry.message}
+    return all(
+        values.get(field, "").endswith(value[1:])
+        if value.startswith("*")
+        # An OCID is not found without the asterisk: so does the service.
+        else not value.startswith("ocid1.") and values.get(field) == value
+        for field, value in terms
+    )
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid(f"{text!r} is no time") from None
+
+
+def _data(entry: Entry) -> dict[str, Any]:
+    return {
+        "datetime": int(entry.time * 1000),
+        "logContent": {
+            "id": entry.id,
+            "source": entry.run,
+            "subject": "",
+            "time": rfc3339(entry.time),
+            "type": "com.oraclecloud.datascience.jobrun.stdout",
+            "specversion": "1.0",
+            "oracle": {"logid": entry.log, "loggroupid": entry.log_group},
+            "data": {"message": entry.message},
+        },
+    }

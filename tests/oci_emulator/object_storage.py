@@ -1,0 +1,394 @@
+"""Object Storage: buckets, objects, listings, ranges, conditions, uploads in parts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import unquote
+
+from werkzeug import Request, Response
+
+from tests.oci_emulator.errors import ServiceError
+from tests.oci_emulator.world import BUCKET, World
+
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object; never changed, only replaced."""
+
+    data: bytes
+    etag: str
+    modified: float
+    content_type: str
+    metadata: dict[str, str]
+
+    @property
+    def md5(self) -> str:
+        """As the service tells it."""
+        return base64.b64encode(hashlib.md5(self.data, usedforsecurity=False).digest()).decode()
+
+
+@dataclass
+class Upload:
+    """An upload in parts that is not committed yet."""
+
+    name: str
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Bucket:
+    """Objects by name."""
+
+    name: str
+    created: float
+    objects: dict[str, Object] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+
+
+class ObjectStorage:
+    """The service below ``/n``."""
+
+    prefixes = ("/n",)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.buckets = {BUCKET: Bucket(BUCKET, world.clock())}
+
+    def operation(self, request: Request) -> str:
+        """See `Service.operation`."""
+        return self._route(request)[0]
+
+    def handle(self, request: Request, body: bytes) -> Response:
+        """See `Service.handle`."""
+        name, answer = self._route(request)
+        if answer is None:
+            raise ServiceError(404, "NotFound", f"there is no {request.method} {request.path}")
+        with self._world.lock:
+            return answer(request, body)
+
+    def _route(self, request: Request) -> tuple[str, Any]:
+        """The operation's name, and who does it."""
+        # Unquoted part by part: an object's name may have slashes, as %2F or as they are.
+        raw = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+        parts = [unquote(part) for part in raw.split("/")[1:]]
+        method = request.method
+        match parts:
+            case ["n"] | ["n", ""]:
+                return "get_namespace", lambda *_: _json(self._world.namespace)
+            case ["n", namespace, *_] if namespace != self._world.namespace:
+                return "wrong_namespace", self._no_namespace
+            case ["n", _, "b"]:
+                return self._bucket_list(method)
+            case ["n", _, "b", bucket]:
+                return self._bucket_route(method, bucket)
+            case ["n", _, "b", bucket, "o"]:
+                return "list_objects", lambda r, b: self._list(self._bucket(bucket), r)
+            case ["n", _, "b", bucket, "actions", "renameObject"]:
+                return "rename_object", lambda r, b: self._rename(self._bucket(bucket), b)
+            case ["n", _, "b", bucket, "o", *name]:
+                return self._object_route(method, bucket, "/".join(name))
+            case ["n", _, "b", bucket, "u", *name]:
+                return self._upload_route(method, bucket, "/".join(name), request)
+        return "none", None
+
+    # -- buckets --------------------------------------------------------------------------------
+
+    def _no_namespace(self, request: Request, body: bytes) -> Response:
+        raise ServiceError(404, "NamespaceNotFound", f"no namespace {request.path.split('/')[2]!r}")
+
+    def _bucket(self, name: str) -> Bucket:
+        if name not in self.buckets:
+            raise ServiceError(
+                404,
+                "BucketNotFound",
+                f"Either the bucket named '{name}' does not exist in the namespace "
+                f"'{self._world.namespace}' or you are not authorized to access it",
+            )
+        return self.buckets[name]
+
+    def _bucket_list(self, method: str) -> tuple[str, Any]:
+        if method == "POST":
+            return "create_bucket", lambda r, b: self._create_bucket(json.loads(b))
+        return "list_buckets", lambda *_: _json([self._facts(b) for b in self.buckets.values()])
+
+    def _create_bucket(self, details: dict[str, Any]) -> Response:
+        name = details["name"]
+        if name in self.buckets:
+            raise ServiceError(409, "BucketAlreadyExists", f"bucket {name!r} exists")
+        self.buckets[name] = Bucket(name, self._world.clock())
+        return _json(self._facts(self.buckets[name]))
+
+    def _bucket_route(self, method: str, name: str) -> tuple[str, Any]:
+        if method == "DELETE":
+            return "delete_bucket", lambda *_: self._delete_bucket(self._bucket(name))
+        operation = "head_bucket" if method == "HEAD" else "get_bucket"
+        return operation, lambda *_: _json(self._facts(self._bucket(name)))
+
+    def _delete_bucket(self, bucket: Bucket) -> Response:
+        if bucket.objects:
+            raise ServiceError(409, "BucketNotEmpty", f"bucket {bucket.name!r} is not empty")
+        del self.buckets[bucket.name]
+        return Response(status=204)
+
+    def _facts(self, bucket: Bucket) -> dict[str, Any]:
+        return {
+            "namespace": self._world.namespace,
+            "name": bucket.name,
+            "compartmentId": self._world.compartment,
+            "createdBy": self._world.user,
+            "timeCreated": rfc3339(bucket.created),
+            "etag": bucket.name,
+        }
+
+    # -- objects --------------------------------------------------------------------------------
+
+    def _object_route(self, method: str, bucket: str, name: str) -> tuple[str, Any]:
+        operations: dict[str, tuple[str, Callable[[Bucket, str, Request, bytes], Response]]] = {
+            "PUT": ("put_object", self._put),
+            "GET": ("get_object", self._get),
+            "HEAD": ("head_object", self._get),
+            "DELETE": ("delete_object", self._delete),
+        }
+        if method not in operations:
+            return "none", None
+        operation, answer = operations[method]
+        return operation, lambda r, b: answer(self._bucket(bucket), name, r, b)
+
+    def _find(self, bucket: Bucket, name: str) -> Object:
+        if name not in bucket.objects:
+            raise ServiceError(
+                404,
+                "ObjectNotFound",
+                f"The object '{name}' was not found in the bucket '{bucket.name}'",
+            )
+        return bucket.objects[name]
+
+    def _put(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        _check_conditions(request, bucket.objects.get(name))
+        md5 = request.headers.get("content-md5")
+        stored = self._store(bucket, name, body, request)
+        if md5 and md5 != stored.md5:
+            del bucket.objects[name]
+            raise ServiceError(400, "UnmatchedContentMD5", "the body's MD5 is another one")
+        return Response(status=200, headers=_told(stored))
+
+    def _store(self, bucket: Bucket, name: str, data: bytes, request: Request) -> Object:
+        metadata = {k.lower(): v for k, v in request.headers if k.lower().startswith("opc-meta-")}
+        stored = Object(
+            data,
+            secrets.token_hex(16),
+            self._world.clock(),
+            request.headers.get("content-type", "application/octet-stream"),
+            metadata,
+        )
+        bucket.objects[name] = stored
+        return stored
+
+    def _get(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        found = self._find(bucket, name)
+        if request.headers.get("if-none-match") == found.etag:
+            return Response(status=304, headers={"etag": found.etag})
+        _check_conditions(request, found)
+        headers = {
+            **_told(found),
+            **found.metadata,
+            "accept-ranges": "bytes",
+            "storage-tier": "Standard",
+            "content-type": found.content_type,
+        }
+        data, status = found.data, 200
+        if "range" in request.headers:
+            start, end = _range(request.headers["range"], len(data))
+            headers["content-range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            data, status = data[start:end], 206
+        response = Response(data, status, headers)
+        if request.method == "HEAD":
+            response.headers["content-length"] = str(len(data))
+        return response
+
+    def _delete(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        _check_conditions(request, self._find(bucket, name))
+        del bucket.objects[name]
+        return Response(status=204)
+
+    def _rename(self, bucket: Bucket, body: bytes) -> Response:
+        details = json.loads(body)
+        found = self._find(bucket, details["sourceName"])
+        del bucket.objects[details["sourceName"]]
+        bucket.objects[details["newName"]] = found
+        return Response(status=200, headers=_told(found))
+
+    def _list(self, bucket: Bucket, request: Request) -> Response:
+        wanted = request.args
+        prefix, delimiter = wanted.get("prefix", ""), wanted.get("delimiter", "")
+        limit = int(wanted.get("limit", MAX_PAGE))
+        if not 1 <= limit <= MAX_PAGE:
+            raise ServiceError(400, "InvalidParameter", f"limit {limit} is not in 1..{MAX_PAGE}")
+        if delimiter not in ("", "/"):
+            raise ServiceError(400, "InvalidParameter", "the only delimiter is /")
+        names = [
+            name
+            for name in sorted(bucket.objects, key=str.encode)
+            if name.startswith(prefix)
+            and name >= wanted.get("start", "")
+            and (name < wanted["end"] if "end" in wanted else True)
+        ]
+        fields = ["name", *filter(None, wanted.get("fields", "").split(","))]
+        found: list[dict[str, Any]] = []
+        prefixes: list[str] = []
+        for position, name in enumerate(names):
+            below = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
+            group = prefix + below[0] + below[1] if below[1] else None
+            if group is not None and group in prefixes:
+                continue
+            if len(found) + len(prefixes) == limit:
+                return _json(_listing(found, prefixes, names[position]))
+            if group is not None:
+                prefixes.append(group)
+            else:
+                found.append(_summary(name, bucket.objects[name], fields))
+        return _json(_listing(found, prefixes, None))
+
+    # -- uploads in parts -----------------------------------------------------------------------
+
+    def _upload_route(
+        self, method: str, bucket: str, name: str, request: Request
+    ) -> tuple[str, Any]:
+        if method == "POST" and not name:
+            return "create_multipart_upload", lambda r, b: self._begin(self._bucket(bucket), b)
+        operations: dict[str, tuple[str, Callable[[Bucket, str, Request, bytes], Response]]] = {
+            "PUT": ("upload_part", self._part),
+            "POST": ("commit_multipart_upload", self._commit),
+            "DELETE": ("abort_multipart_upload", self._abort),
+            "GET": ("list_multipart_upload_parts", self._parts),
+        }
+        operation, answer = operations[method]
+        return operation, lambda r, b: answer(self._bucket(bucket), name, r, b)
+
+    def _begin(self, bucket: Bucket, body: bytes) -> Response:
+        upload_id, name = secrets.token_hex(16), json.loads(body)["object"]
+        bucket.uploads[upload_id] = Upload(name)
+        facts = {
+            "namespace": self._world.namespace,
+            "bucket": bucket.name,
+            "object": name,
+            "uploadId": upload_id,
+            "timeCreated": rfc3339(self._world.clock()),
+        }
+        return _json(facts)
+
+    def _upload(self, bucket: Bucket, name: str, request: Request) -> Upload:
+        upload = bucket.uploads.get(request.args.get("uploadId", ""))
+        if upload is None or upload.name != name:
+            raise ServiceError(404, "NoSuchUpload", f"there is no such upload of {name!r}")
+        return upload
+
+    def _part(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        number = int(request.args["uploadPartNum"])
+        self._upload(bucket, name, request).parts[number] = body
+        digest = hashlib.md5(body, usedforsecurity=False)
+        md5 = base64.b64encode(digest.digest()).decode()
+        return Response(status=200, headers={"etag": digest.hexdigest(), "opc-content-md5": md5})
+
+    def _parts(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        parts = self._upload(bucket, name, request).parts
+        return _json(
+            [
+                {
+                    "partNumber": number,
+                    "etag": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                    "size": len(data),
+                }
+                for number, data in sorted(parts.items())
+            ]
+        )
+
+    def _commit(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        upload = self._upload(bucket, name, request)
+        numbers = sorted(part["partNum"] for part in json.loads(body)["partsToCommit"])
+        missing = [number for number in numbers if number not in upload.parts]
+        if missing or not numbers:
+            raise ServiceError(400, "InvalidUploadPart", f"parts {missing} were not uploaded")
+        data = b"".join(upload.parts[number] for number in numbers)
+        stored = self._store(bucket, name, data, request)
+        del bucket.uploads[request.args["uploadId"]]
+        return Response(status=200, headers=_told(stored))
+
+    def _abort(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
+        self._upload(bucket, name, request)
+        del bucket.uploads[request.args["uploadId"]]
+        return Response(status=204)
+
+
+def rfc3339(seconds: float) -> str:
+    """A time as OCI writes it."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _json(facts: Any) -> Response:
+    return Response(json.dumps(facts), content_type="application/json")
+
+
+def _told(found: Object) -> dict[str, str]:
+    """The headers that every answer about an object has."""
+    return {
+        "etag": found.etag,
+        "opc-content-md5": found.md5,
+        "content-md5": found.md5,
+        "last-modified": format_datetime(
+            datetime.fromtimestamp(int(found.modified), UTC), usegmt=True
+        ),
+        "version-id": found.etag,
+    }
+
+
+def _check_conditions(request: Request, found: Object | None) -> None:
+    match, none = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if none == "*" and found is not None:
+        raise ServiceError(412, "IfNoneMatchFailed", "the object exists")
+    if match and (found is None or match not in ("*", found.etag)):
+        raise ServiceError(412, "IfMatchFailed", "the object is another version")
+
+
+def _range(header: str, size: int) -> tuple[int, int]:
+    """``bytes=5-``, ``bytes=5-9``, ``bytes=-5``: from and up to, without."""
+    first, _, last = header.removeprefix("bytes=").partition("-")
+    start, end = (max(0, size - int(last)), size) if not first else (int(first), size)
+    if first and last:
+        end = min(size, int(last) + 1)
+    if start >= size or start >= end:
+        raise ServiceError(
+            416, "InvalidRange", f"{header} of {size} bytes", {"content-range": f"bytes */{size}"}
+        )
+    return start, end
+
+
+def _summary(name: str, found: Object, fields: list[str]) -> dict[str, Any]:
+    facts = {
+        "name": name,
+        "size": len(found.data),
+        "etag": found.etag,
+        "md5": found.md5,
+        "timeCreated": rfc3339(found.modified),
+        "timeModified": rfc3339(found.modified),
+        "storageTier": "Standard",
+    }
+    return {field: facts[field] for field in fields if field in facts}
+
+
+def _listing(
+    found: list[dict[str, Any]], prefixes: list[str], following: str | None
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"objects": found, "prefixes": prefixes}
+    return facts if following is None else {**facts, "nextStartWith": following}

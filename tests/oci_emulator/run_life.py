@@ -1,0 +1,228 @@
+"""The life of a job run: what it is at any time, and who executes it.
+
+ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED
+    └─────────────┴────────▶ CANCELING ──▶ CANCELED
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tests.oci_emulator.errors import ServiceError
+from tests.oci_emulator.execution import Execution, Program
+from tests.oci_emulator.log_search import LogSearch
+from tests.oci_emulator.object_storage import rfc3339
+from tests.oci_emulator.world import World
+
+GRACE = 5.0
+"""Seconds between TERM and KILL when a run is stopped [assumed]."""
+
+_LIVE = ("ACCEPTED", "IN_PROGRESS", "CANCELING", "NEEDS_ATTENTION")
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
+
+
+class Run:
+    """A job run: what it was asked for as, and its states with their times, past and planned."""
+
+    def __init__(self, facts: dict[str, Any], accepted: float) -> None:
+        self.id = str(facts["id"])
+        self.facts, self.accepted = facts, accepted
+        self._events: list[tuple[float, str, str]] = [(accepted, "ACCEPTED", "")]
+        self.execution: Execution | None = None
+
+    def plan(self, at: float, state: str, details: str = "") -> None:
+        """It will be in this state from a time on."""
+        self._events.append((at, state, details))
+
+    def change(self, at: float, state: str, details: str = "") -> None:
+        """It is in this state from now on, whatever was planned."""
+        self._events = [e for e in self._events if e[0] <= at]
+        self._events.append((at, state, details))
+
+    def state(self, at: float) -> str:
+        """Its state at a time."""
+        return self._event(at)[1]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it holds capacity now."""
+        return self.state(time.time()) not in _ENDED
+
+    @property
+    def shape(self) -> str:
+        """Its compute shape."""
+        return str(self.facts["jobInfrastructureConfigurationDetails"].get("shapeName", ""))
+
+    def _event(self, at: float) -> tuple[float, str, str]:
+        return [e for e in self._events if e[0] <= at][-1]
+
+    def shown(self, at: float) -> dict[str, Any]:
+        """As the service shows it at a time."""
+        now, state, details = self._event(at)
+        started = next((t for t, s, _ in self._events if s == "IN_PROGRESS" and t <= at), None)
+        return {
+            **self.facts,
+            "timeAccepted": rfc3339(self.accepted),
+            "timeStarted": None if started is None else rfc3339(started),
+            "timeFinished": rfc3339(now) if state in _ENDED else None,
+            "lifecycleState": state,
+            "lifecycleDetails": details or None,
+        }
+
+
+class RunLife:
+    """Executes runs, or lets time pass for them.
+
+    Attributes:
+        duration: How long a run takes that is not executed, in seconds.
+        next_failures: What coming runs fail of after they were accepted, first come.
+        next_states: States in which coming runs are stuck.
+        seconds_per_minute: Of the maximum runtime.
+    """
+
+    def __init__(
+        self, world: World, log: LogSearch, principal: Callable[[], dict[str, str]]
+    ) -> None:
+        self._world, self._log, self._principal = world, log, principal
+        self._threads: list[threading.Thread] = []
+        self._executions: list[Execution] = []
+        self._closed = threading.Event()
+        self.duration: Callable[[Run], float] = lambda run: 0.0
+        self.next_failures: list[str] = []
+        self.next_states: list[str] = []
+        self.seconds_per_minute = 60.0
+
+    def check_limits(self, runs: Iterable[Run]) -> None:
+        """Refuse one run too many."""
+        most = self._world.limits.max_live_runs
+        if most is not None and sum(run.is_live for run in runs) >= most:
+            raise ServiceError(
+                400, "LimitExceeded", f"The limit of {most} concurrent job runs is exceeded"
+            )
+
+    def ended(self, run: Run) -> Run:
+        """A run of the past."""
+        run.plan(run.accepted, "IN_PROGRESS")
+        run.plan(run.accepted, "SUCCEEDED")
+        return run
+
+    def start(
+        self,
+        run: Run,
+        job: dict[str, Any],
+        artifact: tuple[bytes, str] | None,
+        runs: list[Run],
+    ) -> None:
+        """Let a run that was accepted go its way."""
+        begin = run.accepted + self._world.delays.accepted
+        room = self._world.limits.capacity.get(run.shape)
+        others = sum(r.is_live and r.shape == run.shape for r in runs if r is not run)
+        if self.next_failures:
+            run.plan(begin, "FAILED", self.next_failures.pop(0))
+        elif self.next_states:
+            run.plan(begin, self.next_states.pop(0))
+        elif room is not None and others >= room:
+            run.plan(begin, "FAILED", f"Out of host capacity for shape {run.shape}.")
+        elif not self._world.execute:
+            run.plan(begin, "IN_PROGRESS")
+            run.plan(begin + self.duration(run), "SUCCEEDED")
+        else:
+            thread = threading.Thread(
+                target=self._execute, args=(run, _program(run, job, artifact), begin), daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def cancel(self, run: Run) -> None:
+        """Stop a run."""
+        now = self._world.clock()
+        run.change(now, "CANCELING")
+        if run.execution is None:
+            run.plan(now + self._world.delays.canceling, "CANCELED")
+        else:
+            run.execution.stop(GRACE)
+
+    def close(self) -> None:
+        """End all executions."""
+        self._closed.set()
+        for execution in self._executions:
+            execution.stop(0.5)
+        for thread in self._threads:
+            thread.join(10.0)
+
+    def _execute(self, run: Run, program: Program, begin: float) -> None:
+        execution = run.execution = Execution(
+            self._world.folder / "runs" / run.id[-12:],
+            program,
+            self._service_env(run),
+            self._world.endpoint,
+            lambda text: self._print(run, text),
+        )
+        self._executions.append(execution)
+        if self._closed.wait(max(0.0, begin - self._world.clock())):
+            return
+        with self._world.lock:
+            canceled = run.state(self._world.clock()) == "CANCELING"
+            if not canceled:
+                run.change(self._world.clock(), "IN_PROGRESS")
+        code, problem = -1, ""
+        if not canceled:
+            try:
+                code = execution.run(self.seconds_per_minute, GRACE)
+            except (OSError, ValueError) as error:
+                problem = f"Job run artifact could not be executed: {error}"
+        with self._world.lock:
+            self._end(run, execution, code, problem)
+
+    def _end(self, run: Run, execution: Execution, code: int, problem: str) -> None:
+        now = self._world.clock()
+        if run.state(now) == "CANCELING":
+            run.plan(now + self._world.delays.canceling, "CANCELED")
+        elif execution.timed_out:
+            minutes = run.facts["jobConfigurationOverrideDetails"].get("maximumRuntimeInMinutes")
+            run.change(now, "FAILED", f"Job run exceeded its maximum runtime of {minutes} minutes.")
+        elif code == 0:
+            run.change(now, "SUCCEEDED")
+        else:
+            shown = 128 - code if code < 0 else code
+            failed = f"Job run artifact execution failed with exit code {shown}."
+            run.change(now, "FAILED", problem or failed)
+
+    def _print(self, run: Run, text: str) -> None:
+        log = run.facts.get("logDetails")
+        if log:
+            self._log.add(log["logGroupId"], log["logId"], run.id, text)
+
+    def _service_env(self, run: Run) -> dict[str, str]:
+        return {
+            "TENANCY_OCID": self._world.tenancy,
+            "PROJECT_OCID": self._world.project,
+            "PROJECT_COMPARTMENT_OCID": self._world.compartment,
+            "JOB_OCID": run.facts["jobId"],
+            "JOB_COMPARTMENT_OCID": self._world.compartment,
+            "JOB_RUN_OCID": run.id,
+            "JOB_RUN_COMPARTMENT_OCID": self._world.compartment,
+            **self._principal(),
+        }
+
+
+def _program(run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None) -> Program:
+    own, override = job["jobConfigurationDetails"], run.facts["jobConfigurationOverrideDetails"]
+    container = {
+        **(job.get("jobEnvironmentConfigurationDetails") or {}),
+        **(run.facts.get("jobEnvironmentConfigurationOverrideDetails") or {}),
+    }
+    settings = {**own, **{k: v for k, v in override.items() if v is not None}}
+    return Program(
+        artifact=None if container else artifact,
+        command=(*(container.get("entrypoint") or ()), *(container.get("cmd") or ())),
+        arguments=settings.get("commandLineArguments") or "",
+        env={
+            **(own.get("environmentVariables") or {}),
+            **(override.get("environmentVariables") or {}),  # merged [assumed]
+        },
+        minutes=settings.get("maximumRuntimeInMinutes"),
+    )

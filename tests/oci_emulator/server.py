@@ -1,0 +1,227 @@
+"""The HTTP server: who asks, which service answers, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from werkzeug import Request, Response
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from tests.oci_emulator import signing
+from tests.oci_emulator.data_science import DataScience
+from tests.oci_emulator.errors import ServiceError, not_found
+from tests.oci_emulator.faults import Fault, Faults
+from tests.oci_emulator.log_search import LogSearch
+from tests.oci_emulator.object_storage import ObjectStorage
+from tests.oci_emulator.world import Delays, Limits, World
+
+
+class Service(Protocol):
+    """One of OCI's services."""
+
+    prefixes: tuple[str, ...]
+
+    def operation(self, request: Request) -> str:
+        """What is asked for, by the SDK's name."""
+        ...
+
+    def handle(self, request: Request, body: bytes) -> Response:
+        """Answer.
+
+        Raises:
+            ServiceError: with an error.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request that was made."""
+
+    method: str
+    path: str
+    operation: str
+    status: int
+    time: float
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # connections are kept open
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Say nothing: what was asked for is kept in `Emulator.requests`."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (ConnectionError, ValueError):  # the connection was dropped on purpose
+            self.close_connection = True
+
+
+class Emulator:
+    """OCI Data Science jobs, Object Storage and Logging search on a loopback port.
+
+    Args:
+        folder: Where job runs execute and the configuration file lies.
+        delays: How long things take.
+        execute: Whether job runs execute their artifact, or only pass the time.
+        port: 0 chooses one.
+    """
+
+    def __init__(
+        self, folder: Path, *, delays: Delays | None = None, execute: bool = True, port: int = 0
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.limits, self.delays = Limits(), delays or Delays()
+        self.world = World(folder.resolve(), self.delays, self.limits, execute)
+        self.faults = Faults()
+        self.requests: list[Seen] = []
+        self._verifier = signing.Verifier()
+        self.object_storage = ObjectStorage(self.world)
+        self.log_search = LogSearch(self.world)
+        self.data_science = DataScience(self.world, self.log_search, self.resource_principal)
+        self._services: list[Service] = [self.data_science, self.log_search, self.object_storage]
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", port, self._application, threaded=True, request_handler=_Handler
+        )
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self._server.socket.listen(256)
+        self.world.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self.config_file = self.world.config_file = self._write_config()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+        self._thread.start()
+
+    # What tests ask for most.
+    endpoint = property(lambda self: self.world.endpoint)
+    compartment = property(lambda self: self.world.compartment)
+    project = property(lambda self: self.world.project)
+    namespace = property(lambda self: self.world.namespace)
+    tenancy = property(lambda self: self.world.tenancy)
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End job runs and the server."""
+        self.data_science.close()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def config(self) -> dict[str, str]:
+        """The user's configuration for a client of the SDK."""
+        return {
+            "tenancy": self.world.tenancy,
+            "user": self.world.user,
+            "fingerprint": signing.fingerprint(signing.private_key()),
+            "key_file": str(self.world.folder / "key.pem"),
+            "region": self.world.region,
+        }
+
+    def add_token(self, token: str) -> None:
+        """Accept what the user's key signs under a security token."""
+        self._verifier.add(f"ST${token}", signing.private_key().public_key())
+
+    def resource_principal(self) -> dict[str, str]:
+        """The variables by which a job run's SDK finds its principal."""
+        token = signing.session_token(self.world.tenancy, self.world.compartment)
+        self._verifier.add(f"ST${token}", signing.run_key().public_key())
+        return {
+            "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
+            "OCI_RESOURCE_PRINCIPAL_RPST": token,
+            "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM": signing.pem(signing.run_key()),
+            "OCI_RESOURCE_PRINCIPAL_REGION": self.world.region,
+        }
+
+    def _write_config(self) -> Path:
+        config = self.config()
+        key, file = Path(config["key_file"]), self.world.folder / "config"
+        # The label is what the SDK wants to see after a key.
+        key.write_text(signing.pem(signing.private_key()) + "OCI_API_KEY\n")
+        file.write_text("[DEFAULT]\n" + "".join(f"{k}={v}\n" for k, v in config.items()))
+        for path in (key, file):
+            os.chmod(path, 0o600)
+        key_id = f"{config['tenancy']}/{config['user']}/{config['fingerprint']}"
+        self._verifier.add(key_id, signing.private_key().public_key())
+        return file
+
+    # -- one request ----------------------------------------------------------------------------
+
+    def _application(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        target = str(environ.get("RAW_URI", request.full_path))
+        body = request.get_data(cache=True)
+        service = next((s for s in self._services if request.path.startswith(s.prefixes)), None)
+        operation = service.operation(request) if service else "none"
+        hits = self.faults.hits(operation)
+        response = self._answer(request, target, body, service, hits)
+        self.requests.append(
+            Seen(request.method, request.path, operation, response.status_code, time.time())
+        )
+        if any(fault.kind.startswith("drop") for fault in hits):
+            _drop(environ)
+        return response(environ, start_response)
+
+    def _answer(
+        self,
+        request: Request,
+        target: str,
+        body: bytes,
+        service: Service | None,
+        hits: list[Fault],
+    ) -> Response:
+        try:
+            for fault in hits:
+                _before(fault, request)
+            self._verifier.verify(request, target, body)
+            if service is None:
+                raise not_found(request.path)
+            response = service.handle(request, body)
+        except ServiceError as error:
+            text = json.dumps({"code": error.code, "message": error.message})
+            no_body = request.method == "HEAD"
+            response = Response(
+                "" if no_body else text,
+                error.status,
+                error.headers,
+                content_type="application/json",
+            )
+        response.headers["opc-request-id"] = secrets.token_hex(16).upper()
+        return response
+
+
+def _before(fault: Fault, request: Request) -> None:
+    if fault.kind == "slow":
+        time.sleep(fault.seconds)
+    elif fault.kind == "stale":
+        request.environ["emulator.stale"] = fault.seconds
+    elif fault.kind == "throttle":
+        raise ServiceError(429, "TooManyRequests", "Tenancy request throttled")
+    elif fault.kind == "error":
+        raise ServiceError(fault.status, fault.code, "an error was asked for")
+    elif fault.kind == "drop_before":
+        raise ServiceError(503, "Dropped", "nobody reads this")
+
+
+def _drop(environ: dict[str, Any]) -> None:
+    """Close the connection without an answer."""
+    connection: socket.socket = environ["werkzeug.socket"]
+    connection.shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("dropped on purpose")

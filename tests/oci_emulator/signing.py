@@ -1,0 +1,130 @@
+"""Signatures of requests, verified as OCI does: who signs, what is covered, and when it was made.
+
+``Authorization: Signature version="1",keyId="...",algorithm="rsa-sha256",headers="...",signature="..."``
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import time
+from email.utils import parsedate_to_datetime
+from functools import cache
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from werkzeug import Request
+
+from tests.oci_emulator.errors import not_authenticated
+
+SKEW = 300.0
+"""Seconds by which a request's date may differ from ours."""
+
+_FIELD = re.compile(r'(\w+)="([^"]*)"')
+_BODY_HEADERS = ("content-length", "content-type", "x-content-sha256")
+
+
+@cache
+def private_key() -> rsa.RSAPrivateKey:
+    """The user's key; one for the process, since making one takes long."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def run_key() -> rsa.RSAPrivateKey:
+    """The key of all job runs' resource principals."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem(key: rsa.RSAPrivateKey) -> str:
+    """A private key as the SDK reads it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def fingerprint(key: rsa.RSAPrivateKey) -> str:
+    """MD5 of the public key, as the console shows it."""
+    der = key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    digest = hashlib.md5(der, usedforsecurity=False).hexdigest()
+    return ":".join(digest[i : i + 2] for i in range(0, 32, 2))
+
+
+def session_token(tenancy: str, compartment: str, seconds: float = 3600.0) -> str:
+    """A token of a resource principal, or of a session: a JWT, of which the SDK reads the claims."""
+    now = int(time.time())
+    claims = {
+        "exp": now + int(seconds),
+        "iat": now,
+        "res_tenant": tenancy,
+        "res_compartment": compartment,
+    }
+    parts = [{"alg": "RS256", "typ": "JWT"}, claims]
+    head = [base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts]
+    return f"{head[0]}.{head[1]}.c2lnbmF0dXJl"
+
+
+class Verifier:
+    """Knows whose signatures hold."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, rsa.RSAPublicKey] = {}
+
+    def add(self, key_id: str, key: rsa.RSAPublicKey) -> None:
+        """Accept what is signed under ``key_id``: ``tenancy/user/fingerprint``, or ``ST$token``."""
+        self._keys[key_id] = key
+
+    def verify(self, request: Request, path: str, body: bytes) -> None:
+        """Look at a request's signature.
+
+        Raises:
+            ServiceError: 401.
+        """
+        fields = dict(_FIELD.findall(request.headers.get("authorization", "")))
+        key = self._keys.get(fields.get("keyId", ""))
+        if key is None or fields.get("algorithm") != "rsa-sha256":
+            raise not_authenticated("the required information was not included or is incorrect")
+        covered = fields.get("headers", "").split()
+        self._check_covered(request, covered, body)
+        text = "\n".join(f"{name}: {_value(request, name, path)}" for name in covered)
+        try:
+            signature = base64.b64decode(fields["signature"])
+            key.verify(signature, text.encode(), padding.PKCS1v15(), hashes.SHA256())
+        except (InvalidSignature, ValueError, KeyError):
+            raise not_authenticated("the signature is wrong") from None
+
+    def _check_covered(self, request: Request, covered: list[str], body: bytes) -> None:
+        required = ["(request-target)", "host"]
+        is_object = path_is_object(request.path)
+        if request.method in ("POST", "PUT", "PATCH") and not (
+            request.method == "PUT" and is_object
+        ):
+            required += _BODY_HEADERS
+        missing = [name for name in required if name not in covered]
+        if missing or not {"date", "x-date"} & set(covered):
+            raise not_authenticated(f"the signature does not cover {missing or ['date']}")
+        date = request.headers.get("x-date") or request.headers.get("date", "")
+        if abs(parsedate_to_datetime(date).timestamp() - time.time()) > SKEW:
+            raise not_authenticated("the request's date is too far from now")
+        if "x-content-sha256" in covered:
+            digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+            if request.headers.get("x-content-sha256") != digest:
+                raise not_authenticated("the body is not the one that was signed")
+
+
+def path_is_object(path: str) -> bool:
+    """Whether this is an object or a part of one, whose body need not be signed."""
+    return re.match(r"/n/[^/]+/b/[^/]+/[ou]/", path) is not None
+
+
+def _value(request: Request, name: str, path: str) -> str:
+    if name == "(request-target)":
+        return f"{request.method.lower()} {path}"
+    return request.headers.get(name, "")

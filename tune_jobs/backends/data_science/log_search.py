@@ -1,0 +1,161 @@
+"""What job runs print, as the Logging service has it: searched as ADS does it.
+
+A line comes with a delay of seconds to minutes, and perhaps after a later one; so every search
+looks back over `OVERLAP` seconds and takes what it has not seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tune_jobs.backends.data_science.failures import refusal
+from tune_jobs.errors import BackendError
+from tune_jobs.oci_connection import Connection
+
+LIMIT = 1000
+"""Entries in an answer; the service's limit."""
+
+OVERLAP = 120.0
+"""Seconds for which an entry may be late."""
+
+LONGEST = timedelta(days=14)
+"""How far back one search may go; the service's limit."""
+
+_SHORTEST = timedelta(milliseconds=1)
+
+READ = "allow group <tuners> to read log-content in compartment <compartment>"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that a run printed."""
+
+    id: str
+    run_id: str
+    time: float
+    text: str
+
+
+class RunLogs:
+    """The lines of one or several runs, each once.
+
+    Args:
+        connection: How OCI is reached.
+        stream: ``compartment/log group/log`` to search; a part may be left out from the right.
+        since: Seconds since the epoch of the first line of interest.
+    """
+
+    def __init__(self, connection: Connection, stream: str, since: float) -> None:
+        import oci
+
+        self._client = connection.client(oci.loggingsearch.LogSearchClient)
+        self._retry = oci.retry.DEFAULT_RETRY_STRATEGY
+        self._details = oci.loggingsearch.models.SearchLogsDetails
+        self._stream = stream
+        self._from = since
+        self._seen: dict[str, float] = {}
+
+    def read(self, run_ids: Collection[str], now: float) -> list[Line]:
+        """What these runs printed that was not read yet, oldest first. One search, if paged.
+
+        Raises:
+            Exception: what the SDK raises; see `failures`.
+        """
+        end = datetime.fromtimestamp(now, UTC) + timedelta(seconds=1)
+        start = max(datetime.fromtimestamp(self._from, UTC), end - LONGEST)
+        sources = " or ".join(f"source = '*{run_id}'" for run_id in sorted(run_ids))
+        query = f'search "{self._stream}" | where {sources} | sort by datetime asc'
+        if len(run_ids) > 20:  # a query has a length, too: all of the stream, and a choice here
+            query = f'search "{self._stream}" | sort by datetime asc'
+        lines = []
+        for line in self._search(query, start, end):
+            if line.id not in self._seen and line.run_id in run_ids:
+                self._seen[line.id] = line.time
+                lines.append(line)
+        self._from = max(self._from, now - OVERLAP)
+        self._seen = {i: t for i, t in self._seen.items() if t >= self._from - OVERLAP}
+        return lines
+
+    def look_back(self, since: float) -> None:
+        """Read from an earlier time on, if it is one."""
+        self._from = min(self._from, since)
+
+    def _search(self, query: str, start: datetime, end: datetime) -> Iterator[Line]:
+        """All entries between two times; an answer that is full is asked for in two halves."""
+        details = self._details(
+            time_start=_rfc3339(start), time_end=_rfc3339(end), search_query=query
+        )
+        answer = self._client.search_logs(details, limit=LIMIT, retry_strategy=self._retry).data
+        results = answer.results or []
+        if len(results) >= LIMIT and end - start > _SHORTEST:
+            middle = start + (end - start) / 2
+            yield from self._search(query, start, middle)
+            yield from self._search(query, middle, end)
+            return
+        for result in results:
+            line = _line(result.data)
+            if line is not None:
+                yield line
+
+
+class RunLog:
+    """What one run prints.
+
+    Args:
+        connection: How OCI is reached.
+        run_id: The run.
+    """
+
+    def __init__(self, connection: Connection, run_id: str, stream: str, since: float) -> None:
+        self._run_id = run_id
+        self._logs = RunLogs(connection, stream, since)
+
+    def read(self) -> bytes:
+        """See `LogTail.read`."""
+        try:
+            lines = self._logs.read([self._run_id], time.time())
+        except Exception as error:
+            raise BackendError(str(refusal(error, "searching the log", READ))) from error
+        return "".join(f"{line.text}\n" for line in lines).encode()
+
+
+def log_of_run(connection: Connection, run_id: str) -> RunLog | None:
+    """The log of a run; None if its job has none.
+
+    Raises:
+        BackendError: the run cannot be read.
+    """
+    import oci
+
+    client = connection.client(oci.data_science.DataScienceClient)
+    try:
+        run = client.get_job_run(run_id, retry_strategy=oci.retry.DEFAULT_RETRY_STRATEGY).data
+    except Exception as error:
+        raise BackendError(str(refusal(error, f"reading {run_id}", READ))) from error
+    details = run.log_details
+    if details is None or not details.log_group_id:
+        return None
+    parts = [run.compartment_id, details.log_group_id, details.log_id]
+    return RunLog(connection, run_id, "/".join(filter(None, parts)), run.time_accepted.timestamp())
+
+
+def _line(entry: Any) -> Line | None:
+    """An entry of the service as a line; None if it is not one of a job run."""
+    content = entry.get("logContent") if isinstance(entry, dict) else None
+    if not isinstance(content, dict):
+        return None
+    source, data = str(content.get("source", "")), content.get("data")
+    message = data.get("message") if isinstance(data, dict) else None
+    if message is None:
+        return None
+    seconds = float(entry.get("datetime") or 0.0) / 1000.0
+    identity = str(content.get("id") or f"{source} {seconds} {message}")
+    return Line(identity, source.lstrip("*"), seconds, str(message))
+
+
+def _rfc3339(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

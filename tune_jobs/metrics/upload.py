@@ -1,0 +1,122 @@
+"""Where a run's metrics and outputs go: Object Storage, or a folder that the tuner sees, too.
+
+Inside a job run of OCI the resource principal signs; elsewhere an API key, as the drivers of ADS
+have it (``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``). ``TUNE_JOBS_OCI_ENDPOINT`` is one address
+for Object Storage instead of the region's own.
+
+Run side: standard library only, Python 3.8 on; the ``oci`` package where the place is ``oci://``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import Any
+
+_OCI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
+
+
+def open_place(uri: str) -> Any:
+    """An `ObjectStorage` for ``oci://...``, a `Directory` for a path or ``file://...``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match = _OCI.fullmatch(uri.rstrip("/"))
+    if match:
+        return ObjectStorage(match["bucket"], match["namespace"], match["prefix"] or "")
+    if "://" in uri and not uri.startswith("file://"):
+        raise ValueError(f"{uri}: a run can write to oci://bucket@namespace/prefix or to a folder")
+    return Directory(uri[len("file://") :] if uri.startswith("file://") else uri)
+
+
+class Directory:
+    """A folder in a file system that the tuner sees, too."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file; nobody ever sees half of it."""
+        target = self._target(name)
+        with open(f"{target}.part", "wb") as file:
+            file.write(data)
+        os.replace(f"{target}.part", target)
+
+    def put_file(self, name: str, path: str) -> None:
+        """Copy a file; nobody ever sees half of it."""
+        target = self._target(name)
+        shutil.copyfile(path, f"{target}.part")
+        os.replace(f"{target}.part", target)
+
+    def get(self, name: str) -> bytes:
+        """A file's bytes.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        with open(os.path.join(self._path, name), "rb") as file:
+            return file.read()
+
+    def _target(self, name: str) -> str:
+        target = os.path.join(self._path, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        return target
+
+
+class ObjectStorage:
+    """Objects below a prefix of a bucket."""
+
+    def __init__(self, bucket: str, namespace: str | None, prefix: str) -> None:
+        import oci
+
+        config, signer = _identity(oci)
+        more = {} if signer is None else {"signer": signer}
+        endpoint = os.environ.get("TUNE_JOBS_OCI_ENDPOINT")
+        if endpoint:
+            more["service_endpoint"] = endpoint
+        self._oci = oci
+        self._client = oci.object_storage.ObjectStorageClient(
+            config,
+            retry_strategy=oci.retry.DEFAULT_RETRY_STRATEGY,
+            # The SDK's is one for the whole process, the script's own clients included.
+            circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
+            **more,
+        )
+        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
+        self._namespace = namespace or self._client.get_namespace().data
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write an object."""
+        self._client.put_object(self._namespace, self._bucket, self._prefix + name, data)
+
+    def put_file(self, name: str, path: str) -> None:
+        """Copy a file, a large one in parts."""
+        manager = self._oci.object_storage.UploadManager(self._client)
+        manager.upload_file(self._namespace, self._bucket, self._prefix + name, path)
+
+    def get(self, name: str) -> bytes:
+        """An object's bytes.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        try:
+            answer = self._client.get_object(self._namespace, self._bucket, self._prefix + name)
+        except self._oci.exceptions.ServiceError as error:
+            if error.status == 404:
+                raise FileNotFoundError(name) from error
+            raise
+        return bytes(answer.data.content)
+
+
+def _identity(oci: Any) -> Any:
+    """Configuration and signer, as the drivers of ADS choose them."""
+    principal = "OCI_RESOURCE_PRINCIPAL_VERSION" in os.environ
+    if principal and os.environ.get("OCI_IAM_TYPE") != "api_key":
+        signer = oci.auth.signers.get_resource_principals_signer()
+        return {"region": signer.region}, signer
+    location = os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config")
+    profile = os.environ.get("OCI_CONFIG_PROFILE", "DEFAULT")
+    return oci.config.from_file(os.path.expanduser(location), profile), None
