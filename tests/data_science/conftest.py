@@ -59,8 +59,13 @@ def backend_of(
     def make(script: str, name: str = "train.py", **options: Any) -> DataScienceBackend:
         path = tmp_path / name
         path.write_text(script)
-        settings = {"connection": connection, "poll_seconds": 0.1, "start_rate": 1000.0}
-        return DataScienceBackend.from_script(path, infrastructure, **{**settings, **options})
+        settings = {
+            "infrastructure": infrastructure,
+            "connection": connection,
+            "poll_seconds": 0.1,
+            "start_rate": 1000.0,
+        }
+        return DataScienceBackend.from_script(path, **{**settings, **options})
 
     return make
 

@@ -8,7 +8,6 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from tests.data_science.conftest import SOURCES, MakeBackend, end_of, run, until_ended
 from tests.oci_emulator import Emulator, Fault
+from tests.oci_emulator.faults import Kind
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
 from tune_jobs.backends.base import RunState
 from tune_jobs.errors import BackendError, ConfigError
@@ -65,10 +65,10 @@ def test_a_run_and_what_it_leaves(
     assert end.started is not None
     assert end.finished is not None
     assert end.started <= end.finished
-    assert [(r.step, dict(r.values)) for r in files.records("trial-000000-1")] == [
-        (1, {"value": 0.5}),
-        (2, {"value": 0.75}),
-    ]
+    assert {r.step: dict(r.values) for r in files.records("trial-000000-1")} == {
+        1: {"value": 0.5},
+        2: {"value": 0.75},
+    }
     assert files.outputs("trial-000000-1") == ["by-name.txt", "model.txt"]
     assert "step 2 value: 0.75" in log
     seen = client(connection).get_job_run(end.run_id).data
@@ -80,7 +80,7 @@ def test_a_run_and_what_it_leaves(
 @pytest.mark.parametrize(
     "argv",
     [
-        ("--a=b c", "--q=it's \"quoted\"", "--u=ü€", "--x=-1e-05", "--empty=", "", "*", "$HOME"),
+        ("--a=b c", '--q=it\'s "quoted"', "--u=ü€", "--x=-1e-05", "--empty=", "", "*", "$HOME"),
         ("--lines=one\ntwo",),
         tuple(f"--p{i}={'x' * 40}" for i in range(150)),
     ],
@@ -155,11 +155,9 @@ def test_importing_ads_leaves_the_root_logger_alone(backend_of: MakeBackend, sto
     assert logging.getLogger().handlers == before
 
 
-@pytest.mark.parametrize(
-    "kind", ["drop_after", "drop_before", "throttle", "error"], ids=lambda kind: str(kind)
-)
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "throttle", "error"])
 def test_a_start_without_an_answer_is_one_run(
-    kind: str,
+    kind: Kind,
     backend_of: MakeBackend,
     store: str,
     emulator: Emulator,
@@ -201,12 +199,8 @@ def test_one_listing_a_poll_and_never_a_request_for_one_run(
         emulator.data_science.duration = lambda run: 1e6
         connection = Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
         on = Infrastructure(emulator.compartment, emulator.project, "VM.Standard2.1")
-        backend = backend_of(PRINTS)
-        backend = DataScienceBackend(
-            replace(backend._definition, infrastructure=on),  # type: ignore[arg-type]
-            connection=connection,
-            poll_seconds=0.05,
-            start_rate=1e6,
+        backend = backend_of(
+            PRINTS, infrastructure=on, connection=connection, poll_seconds=0.05, start_rate=1e6
         )
         opened(backend, f"oci://tune-jobs@{emulator.namespace}/runs")
         names = [f"trial-{i:06d}-1" for i in range(250)]
@@ -309,18 +303,15 @@ def test_a_missing_policy_stops_at_once_and_says_which(
     )
     backend.submit(run("trial-000000-1"))
     with pytest.raises(BackendError, match="manage data-science-job-runs"):
-        while True:
-            backend.wait(1.0)
+        end_of(backend, "trial-000000-1")
     backend.close()
 
 
 def test_a_wrong_compartment_is_named(backend_of: MakeBackend, store: str) -> None:
-    nowhere = Infrastructure("ocid1.compartment.oc1..nowhere", "ocid1.datascienceproject.oc1..x")
-    backend = backend_of(PRINTS)
-    wrong = DataScienceBackend(
-        replace(backend._definition, infrastructure=nowhere),  # type: ignore[arg-type]
-        connection=backend.connection,
+    nowhere = Infrastructure(
+        "ocid1.compartment.oc1..nowhere", "ocid1.datascienceproject.oc1..x", "VM.Standard2.1"
     )
+    wrong = backend_of(PRINTS, infrastructure=nowhere)
     with pytest.raises(BackendError, match=r"ocid1\.compartment\.oc1\.\.nowhere"):
         opened(wrong, store)
 

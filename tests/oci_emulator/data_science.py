@@ -51,7 +51,7 @@ _RUN_SUMMARY = (
 class DataScience:
     """The service below ``/20190101``."""
 
-    prefixes = ("/20190101",)
+    prefixes: tuple[str, ...] = ("/20190101",)
 
     def __init__(
         self, world: World, log: LogSearch, principal: Callable[[], dict[str, str]]
@@ -81,6 +81,10 @@ class DataScience:
     def set_seconds_per_minute(self, seconds: float) -> None:
         """Let the maximum runtime pass faster."""
         self._life.seconds_per_minute = seconds
+
+    def artifacts(self) -> list[tuple[bytes, str]]:
+        """What was uploaded: bytes and names of files."""
+        return list(self._artifacts.values())
 
     def vanish(self, run_id: str) -> None:
         """Forget a run."""

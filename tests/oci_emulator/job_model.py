@@ -23,7 +23,7 @@ _REQUIRED = {
     "ManagedEgressStandaloneJobInfrastructureConfigurationDetails": ("shapeName",),
     "OcirContainerJobEnvironmentConfigurationDetails": ("image",),
 }
-_PLAIN = {"str": str, "int": int, "float": (int, float), "bool": bool}
+_PLAIN: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 
 def checked(kind: str, body: Any) -> dict[str, Any]:

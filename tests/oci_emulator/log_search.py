@@ -47,7 +47,7 @@ class Entry:
 class LogSearch:
     """The service's search, and the list of log groups that ADS asks for."""
 
-    prefixes = ("/20190909", "/20200531")
+    prefixes: tuple[str, ...] = ("/20190909", "/20200531")
 
     def __init__(self, world: World) -> None:
         self._world = world

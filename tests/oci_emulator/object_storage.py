@@ -58,7 +58,7 @@ class Bucket:
 class ObjectStorage:
     """The service below ``/n``."""
 
-    prefixes = ("/n",)
+    prefixes: tuple[str, ...] = ("/n",)
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -70,11 +70,12 @@ class ObjectStorage:
 
     def handle(self, request: Request, body: bytes) -> Response:
         """See `Service.handle`."""
-        name, answer = self._route(request)
+        _, answer = self._route(request)
         if answer is None:
             raise ServiceError(404, "NotFound", f"there is no {request.method} {request.path}")
         with self._world.lock:
-            return answer(request, body)
+            response: Response = answer(request, body)
+            return response
 
     def _route(self, request: Request) -> tuple[str, Any]:
         """The operation's name, and who does it."""

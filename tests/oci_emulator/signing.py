@@ -1,6 +1,7 @@
 """Signatures of requests, verified as OCI does: who signs, what is covered, and when it was made.
 
-``Authorization: Signature version="1",keyId="...",algorithm="rsa-sha256",headers="...",signature="..."``
+Authorization: Signature version="1",keyId="...",algorithm="rsa-sha256",headers="...",
+               signature="..."
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ SKEW = 300.0
 """Seconds by which a request's date may differ from ours."""
 
 _FIELD = re.compile(r'(\w+)="([^"]*)"')
+# An object, a part of one, and a job's artifact are streams, which the SDK does not sign.
+_STREAMED = re.compile(r"PUT /n/[^/]+/b/[^/]+/[ou]/|POST /20190101/jobs/[^/]+/artifact$")
 _BODY_HEADERS = ("content-length", "content-type", "x-content-sha256")
 
 
@@ -58,7 +61,7 @@ def fingerprint(key: rsa.RSAPrivateKey) -> str:
 
 
 def session_token(tenancy: str, compartment: str, seconds: float = 3600.0) -> str:
-    """A token of a resource principal, or of a session: a JWT, of which the SDK reads the claims."""
+    """A token of a resource principal or a session: a JWT, of which the SDK reads the claims."""
     now = int(time.time())
     claims = {
         "exp": now + int(seconds),
@@ -102,9 +105,8 @@ class Verifier:
 
     def _check_covered(self, request: Request, covered: list[str], body: bytes) -> None:
         required = ["(request-target)", "host"]
-        is_object = path_is_object(request.path)
-        if request.method in ("POST", "PUT", "PATCH") and not (
-            request.method == "PUT" and is_object
+        if request.method in ("POST", "PUT") and not _STREAMED.match(
+            f"{request.method} {request.path}"
         ):
             required += _BODY_HEADERS
         missing = [name for name in required if name not in covered]
@@ -117,11 +119,6 @@ class Verifier:
             digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
             if request.headers.get("x-content-sha256") != digest:
                 raise not_authenticated("the body is not the one that was signed")
-
-
-def path_is_object(path: str) -> bool:
-    """Whether this is an object or a part of one, whose body need not be signed."""
-    return re.match(r"/n/[^/]+/b/[^/]+/[ou]/", path) is not None
 
 
 def _value(request: Request, name: str, path: str) -> str:

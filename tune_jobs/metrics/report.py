@@ -5,7 +5,8 @@
     report(accuracy=0.91, loss=0.3, step=epoch)
     report({"mAP@0.5": 0.3}, step=epoch)
 
-In a job run every report is one line of JSON in the file that ``TUNE_JOBS_METRICS_FILE`` names.
+In a job run every report is one line of JSON in the file that ``TUNE_JOBS_METRICS_FILE`` names;
+where no runner follows that file (an existing job of OCI, a container) it is uploaded from here.
 By hand, without that variable, it is printed: ``accuracy=0.91 loss=0.3 step=4``.
 
 Of the processes of a distributed run only the first one reports, so all may call it. That is the
@@ -64,7 +65,7 @@ def report(
         return
     values = _checked_values(metrics or {}, named)
     whole_step = None if step is None else _checked_step(step)
-    path = os.environ.get("TUNE_JOBS_METRICS_FILE")
+    path = os.environ.get("TUNE_JOBS_METRICS_FILE") or _file_to_upload()
     if path:
         _append(path, _line(values, whole_step))
     else:
@@ -86,6 +87,15 @@ def checkpoint_dir() -> Path:
     It exists. By hand, outside of a job run, it is ``./checkpoints``.
     """
     return _folder("TUNE_JOBS_CHECKPOINT_DIR", "checkpoints")
+
+
+def _file_to_upload() -> str | None:
+    """Where reports go in a job run in which nobody follows them."""
+    if "TUNE_JOBS_STORE" not in os.environ:
+        return None
+    from .upload import report_file
+
+    return report_file()
 
 
 def _folder(variable: str, otherwise: str) -> Path:

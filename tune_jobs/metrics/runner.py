@@ -31,6 +31,7 @@ Run side: standard library only, Python 3.8 on; the ``oci`` package where the st
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -43,17 +44,13 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .follow import Follower
-from .upload import open_place
+from .upload import GrowingFile, open_place
 
 NOT_UPLOADED = 70
 NOT_STARTED = 127
 POLL_SECONDS = 0.5
 PIPE_SECONDS = 5.0
 """Seconds to wait for what children of the script still print after its end."""
-
-LOG_START = 1 << 20
-LOG_END = 63 << 20
-"""Bytes of a long log that are kept: its start and its end."""
 
 _PATHS = ("TUNE_JOBS_WORK_DIR", "TUNE_JOBS_OUTPUTS_DIR", "TUNE_JOBS_CHECKPOINT_DIR")
 _OURS = ("COMMAND", "HERE", "SOURCES", "REQUEST", "EXPAND", "UPLOAD_SECONDS", "LOG_SECONDS")
@@ -162,26 +159,27 @@ class _Run:
         self, process: subprocess.Popen[bytes], follower: Follower, uploads: _Uploads
     ) -> int:
         """Until the script has ended; returns its exit code."""
-        waiter = threading.Thread(target=lambda: (process.wait(), self._done.set()), daemon=True)
-        waiter.start()
+        threading.Thread(target=self._wait, args=(process,), daemon=True).start()
         while not self._done.wait(POLL_SECONDS):
             if follower.poll(time.time()):
                 uploads.wanted.set()
         return process.returncode
 
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self._done.set()
+
     def _copy(self, pipe: Any) -> None:
         """What the script prints goes into its log, and on to ours, for the service's log."""
-        log, out = open(self._log, "ab", buffering=0), sys.stdout.fileno()
-        with log, pipe:
+        out = sys.stdout.fileno()
+        with open(self._log, "ab", buffering=0) as log, pipe:
             while True:
                 data = os.read(pipe.fileno(), 1 << 16)
                 if not data:
                     return
                 log.write(data)
-                try:
+                with contextlib.suppress(OSError):  # nobody listens; the run goes on
                     os.write(out, data)
-                except OSError:
-                    pass  # nobody listens; the run goes on
 
     def _stop(self, number: int, frame: object) -> None:
         """Pass a signal on, and end what does not heed it."""
@@ -260,12 +258,10 @@ class _Uploads:
     def __init__(
         self, place: Any, name: str, metrics: str, log: str, env: Mapping[str, str]
     ) -> None:
-        self._place, self._metrics, self._log = place, metrics, log
-        self._metrics_name = f"metrics/{name}.jsonl"
-        self._log_name = f"runs/{name}/log.txt"
+        self._metrics = GrowingFile(place, f"metrics/{name}.jsonl", metrics)
+        self._log = GrowingFile(place, f"runs/{name}/log.txt", log)
         self._seconds = float(env.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
         self._log_seconds = float(env.get("TUNE_JOBS_LOG_SECONDS", "30"))
-        self._uploaded = (0, 0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._warned = False
@@ -284,16 +280,16 @@ class _Uploads:
 
     def last(self) -> str:
         """The last upload of both; returns what went wrong."""
-        return _tried(self._upload_metrics) or _tried(self._upload_log)
+        return _tried(self._metrics.upload) or _tried(self._log.upload)
 
     def _work(self) -> None:
         next_log = time.monotonic() + self._log_seconds
         while not self._stopping.is_set():
             if self.wanted.wait(max(0.0, next_log - time.monotonic())):
                 self.wanted.clear()
-                self._warn(_tried(self._upload_metrics))
+                self._warn(_tried(self._metrics.upload))
             if time.monotonic() >= next_log:
-                self._warn(_tried(self._upload_log))
+                self._warn(_tried(self._log.upload))
                 next_log = time.monotonic() + self._log_seconds
             self._stopping.wait(self._seconds)
 
@@ -301,40 +297,6 @@ class _Uploads:
         if failed and not self._warned:
             self._warned = True
             print(f"tune_jobs: {failed}; trying again", file=sys.stderr, flush=True)
-
-    def _upload_metrics(self) -> None:
-        size = _size(self._metrics)
-        if size != self._uploaded[0]:
-            with open(self._metrics, "rb") as file:
-                self._place.put(self._metrics_name, file.read(size))
-            self._uploaded = (size, self._uploaded[1])
-
-    def _upload_log(self) -> None:
-        size = _size(self._log)
-        if size == self._uploaded[1]:
-            return
-        if size <= LOG_START + LOG_END:
-            with open(self._log, "rb") as file:
-                self._place.put(self._log_name, file.read(size))
-        else:
-            shortened = f"{self._log}.short"
-            _shorten(self._log, shortened, size)
-            self._place.put_file(self._log_name, shortened)
-        self._uploaded = (self._uploaded[0], size)
-
-
-def _shorten(path: str, target: str, size: int) -> None:
-    """The start and the end of a long log, with a line between them."""
-    with open(path, "rb") as log, open(target, "wb") as short:
-        short.write(log.read(LOG_START))
-        left_out = size - LOG_START - LOG_END
-        short.write(f"\n... tune_jobs left out {left_out} bytes here ...\n".encode())
-        log.seek(size - LOG_END)
-        while True:
-            data = log.read(1 << 20)
-            if not data:
-                return
-            short.write(data)
 
 
 def _verdict(code: int, stopped: bool) -> Tuple[int, str]:
@@ -369,18 +331,9 @@ def _files_below(root: str) -> Iterator[str]:
                 yield path
 
 
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
-
-
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _replaced(text: str, words: Mapping[str, str]) -> str:

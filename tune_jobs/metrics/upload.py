@@ -9,10 +9,19 @@ Run side: standard library only, Python 3.8 on; the ``oci`` package where the pl
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
+import sys
+import tempfile
+import threading
+import time
 from typing import Any
+
+_LOG_START = 1 << 20
+_LOG_END = 63 << 20
+"""Bytes of a long file that are kept: its start and its end."""
 
 _OCI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 
@@ -109,6 +118,92 @@ class ObjectStorage:
                 raise FileNotFoundError(name) from error
             raise
         return bytes(answer.data.content)
+
+
+class GrowingFile:
+    """A file that is uploaded whole whenever it has grown.
+
+    Args:
+        place: Where it goes.
+        name: Its name there.
+        path: The file; it need not exist yet.
+    """
+
+    def __init__(self, place: Any, name: str, path: str) -> None:
+        self._place, self._name, self._path = place, name, path
+        self._uploaded = 0
+
+    def upload(self) -> None:
+        """Upload it, if there is more of it than before.
+
+        Raises:
+            Exception: what the place raises.
+        """
+        try:
+            size = os.stat(self._path).st_size
+        except OSError:
+            return
+        if size == self._uploaded:
+            return
+        if size <= _LOG_START + _LOG_END:
+            with open(self._path, "rb") as file:
+                self._place.put(self._name, file.read(size))
+        else:
+            shortened = f"{self._path}.short"
+            _shorten(self._path, shortened, size)
+            self._place.put_file(self._name, shortened)
+        self._uploaded = size
+
+
+def report_file() -> str | None:
+    """The file for reports where no runner takes them; None outside of a job run.
+
+    What is in it is uploaded every ``TUNE_JOBS_UPLOAD_SECONDS`` (5), and when Python ends. What is
+    ended by SIGKILL or ``os._exit`` loses at most what was reported since.
+    """
+    global _reports
+    store, run = os.environ.get("TUNE_JOBS_STORE"), os.environ.get("TUNE_JOBS_RUN")
+    if not store or not run:
+        return None
+    with _lock:
+        if _reports is None or _reports[0] != os.getpid():
+            path = os.path.join(tempfile.mkdtemp(prefix="tune_jobs-"), "reported.jsonl")
+            _reports = (os.getpid(), path)
+            upload = GrowingFile(open_place(store), f"metrics/{run}.jsonl", path).upload
+            seconds = float(os.environ.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
+            threading.Thread(target=_upload_often, args=(upload, seconds), daemon=True).start()
+            atexit.register(upload)
+        return _reports[1]
+
+
+_lock = threading.Lock()
+_reports: tuple[int, str] | None = None
+
+
+def _upload_often(upload: Any, seconds: float) -> None:
+    warned = False
+    while True:
+        time.sleep(seconds)
+        try:
+            upload()
+        except Exception as error:  # whatever the store's client raises
+            if not warned:
+                print(f"tune_jobs: an upload failed: {error}; trying again", file=sys.stderr)
+            warned = True
+
+
+def _shorten(path: str, target: str, size: int) -> None:
+    """The start and the end of a long log, with a line between them."""
+    with open(path, "rb") as log, open(target, "wb") as short:
+        short.write(log.read(_LOG_START))
+        left_out = size - _LOG_START - _LOG_END
+        short.write(f"\n... tune_jobs left out {left_out} bytes here ...\n".encode())
+        log.seek(size - _LOG_END)
+        while True:
+            data = log.read(1 << 20)
+            if not data:
+                return
+            short.write(data)
 
 
 def _identity(oci: Any) -> Any:

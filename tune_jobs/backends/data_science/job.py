@@ -13,6 +13,7 @@ import contextlib
 import logging
 import shlex
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,10 @@ class JobShelf:
                 job.create()
                 self._remember(fingerprint, job.id, yaml.safe_load(job.to_yaml()))
             except Exception as error:  # ADS raises many kinds
-                raise _refusal(error, f"creating the job of {definition}") from error
+                place = f"compartment {job.infrastructure.compartment_id}"
+                project = f"project {job.infrastructure.project_id}"
+                doing = f"creating the job of {definition} in {place}, {project}"
+                raise _refusal(error, doing) from error
         self._notice(f"job {self._name(fingerprint)} created: {job.id}")
         return str(job.id)
 
@@ -243,11 +247,16 @@ def _refusal(error: Exception, doing: str) -> Exception:
 
 @contextlib.contextmanager
 def quiet_ads() -> Iterator[None]:
-    """Keep ADS from taking over the root logger: its import sends every record to stdout."""
+    """Keep the import of ADS from taking over the root logger, and its warnings to itself.
+
+    It would send every record of every logger to stdout.
+    """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
