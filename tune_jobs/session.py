@@ -85,6 +85,7 @@ class Session:
         self.store = MetricStore(self.ledger.store, self.folder, definition.backend.store_options)
         self.backend = definition.backend
         self.clock = definition.clock
+        self._opened = False
         self.runs = Runs(self.backend, self.store, self.clock)
 
     def open_backend(self) -> None:
@@ -95,6 +96,7 @@ class Session:
             BackendError: no run can be started.
         """
         self.store.check_writable()
+        self._opened = True
         self.backend.open(
             self.ledger.store,
             self.folder,
@@ -143,4 +145,5 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.backend.close()
+        if self._opened:
+            self.backend.close()

@@ -62,6 +62,11 @@ class LogSearch:
         with self._world.lock:
             self._entries.append(entry)
 
+    def entries(self) -> list[Entry]:
+        """Everything that was printed."""
+        with self._world.lock:
+            return list(self._entries)
+
     def operation(self, request: Request) -> str:
         """See `Service.operation`."""
         return "search_logs" if request.path == "/20190909/search" else "none"

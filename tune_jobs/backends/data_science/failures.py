@@ -129,3 +129,13 @@ def refusal(error: BaseException, doing: str, needs: str) -> TuneJobsError:
     if status == 400:
         return SubmitError(answer)
     return BackendError(answer)
+
+
+def brief(error: Exception) -> str:
+    """What a request ended with, in a line."""
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    if code:
+        return f"{code}: {message}"
+    # The SDK puts the error underneath first, and then where to read about it.
+    reason = error.args[0] if error.args else error
+    return f"no answer ({' '.join(str(reason).split())[:200]})"

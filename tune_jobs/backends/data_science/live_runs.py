@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from tune_jobs.backends.base import RunState, RunUpdate
-from tune_jobs.backends.data_science.failures import failure_of, is_transient, refusal
+from tune_jobs.backends.data_science.failures import brief, failure_of, is_transient, refusal
 from tune_jobs.backends.data_science.job_runs import USE, JobRuns, Run
 from tune_jobs.backends.data_science.shapes import Shapes
-from tune_jobs.backends.data_science.starter import brief
 
 MISSING_PATIENCE = 60.0
 """Seconds for which a listing may not know a run that was started."""

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.backends.data_science.failures import is_limit, is_transient
+from tune_jobs.backends.data_science.failures import brief, is_limit, is_transient
 
 FIRST_PAUSE = 1.0
 """Seconds before a request is made again; doubled each time."""
@@ -80,6 +80,7 @@ class Starter:
         self._in_flight: set[str] = set()
         self._next = 0.0
         self.limited_since: float | None = None
+        self._in_trouble = False
         self._lock = threading.Lock()
         self.answered = threading.Event()
 
@@ -145,14 +146,14 @@ class Starter:
             self._in_flight.discard(pending.name)
             self._answers.append(answer)
             if isinstance(answer, Started):
-                self.limited_since = None
+                self.limited_since, self._in_trouble = None, False
         self.answered.set()
 
     def _again(self, pending: _Pending, error: Exception) -> None:
         limited = is_limit(error)
         now = self._clock()
         with self._lock:
-            told = pending.tries > 0 or (limited and self.limited_since is not None)
+            told, self._in_trouble = self._in_trouble, True
             if limited:
                 self.limited_since = self.limited_since or now
                 self._next = max(self._next, now + LIMIT_PAUSE)  # nobody else gets in, either
@@ -163,9 +164,3 @@ class Starter:
         self.answered.set()  # so that whoever waits learns when it is due
         if not told:
             self._notice(f"{pending.name} is not started yet, trying again: {brief(error)}")
-
-
-def brief(error: Exception) -> str:
-    """An error of the SDK in a line."""
-    code, message = getattr(error, "code", None), getattr(error, "message", None)
-    return f"{code}: {message}" if code else " ".join(str(error).split())[:300]

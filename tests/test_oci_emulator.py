@@ -1,0 +1,643 @@
+"""The emulator, asked by clients that know nothing of it: the SDK, ocifs, ADS's signer, oci-cli."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import oci
+import pytest
+from oci.exceptions import ServiceError
+
+from tests.oci_emulator import Delays, Emulator, Fault
+from tests.oci_emulator.faults import Kind
+
+models = oci.data_science.models
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    with Emulator(tmp_path / "oci") as running:
+        yield running
+
+
+def client_of(kind: Any, emulator: Emulator, **changes: Any) -> Any:
+    return kind(
+        {**emulator.config(), **changes},
+        service_endpoint=emulator.endpoint,
+        retry_strategy=oci.retry.NoneRetryStrategy(),
+        circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
+        timeout=(5, 5),
+    )
+
+
+@pytest.fixture
+def storage(emulator: Emulator) -> Any:
+    return client_of(oci.object_storage.ObjectStorageClient, emulator)
+
+
+@pytest.fixture
+def science(emulator: Emulator) -> Any:
+    return client_of(oci.data_science.DataScienceClient, emulator)
+
+
+def refused(status: int, code: str) -> Any:
+    return pytest.raises(ServiceError, check=lambda e: (e.status, e.code) == (status, code))
+
+
+# -- Object Storage ----------------------------------------------
+
+NAMES = ["plain", "a/b/c.txt", "ü €.txt", "a+b c", "100%", "question?#&=", "//double"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_objects_by_any_name(name: str, storage: Any, emulator: Emulator) -> None:
+    place = (emulator.namespace, "tune-jobs", name)
+    put = storage.put_object(*place, b"0123456789")
+    got = storage.get_object(*place)
+    assert got.data.content == b"0123456789"
+    assert got.headers["etag"] == put.headers["etag"]
+    assert storage.get_object(*place, range="bytes=3-5").data.content == b"345"
+    assert storage.get_object(*place, range="bytes=-2").data.content == b"89"
+    assert storage.head_object(*place).headers["content-length"] == "10"
+    assert [o.name for o in storage.list_objects(*place[:2]).data.objects] == [name]
+    storage.delete_object(*place)
+    with refused(404, "ObjectNotFound"):
+        storage.get_object(*place)
+
+
+def test_what_object_storage_refuses(storage: Any, emulator: Emulator) -> None:
+    here = (emulator.namespace, "tune-jobs")
+    storage.put_object(*here, "x", b"abc")
+    with refused(416, "InvalidRange"):
+        storage.get_object(*here, "x", range="bytes=3-")
+    with refused(412, "IfNoneMatchFailed"):
+        storage.put_object(*here, "x", b"", if_none_match="*")
+    with refused(412, "IfMatchFailed"):
+        storage.put_object(*here, "x", b"", if_match="another")
+    with refused(404, "BucketNotFound"):
+        storage.put_object(emulator.namespace, "no-bucket", "x", b"")
+    with refused(404, "NamespaceNotFound"):
+        storage.list_objects("elsewhere", "tune-jobs")
+    with refused(400, "UnmatchedContentMD5"):
+        storage.put_object(*here, "y", b"abc", content_md5="wrong")
+    details = oci.object_storage.models.CreateBucketDetails(
+        name="tune-jobs", compartment_id=emulator.compartment
+    )
+    with refused(409, "BucketAlreadyExists"):
+        storage.create_bucket(emulator.namespace, details)
+    with pytest.raises(ServiceError, match="404"):
+        storage.head_object(*here, "missing")
+
+
+def test_listings(storage: Any, emulator: Emulator) -> None:
+    here = (emulator.namespace, "tune-jobs")
+    for name in ("a/1", "a/2", "a/b/3", "a/b/4", "c"):
+        storage.put_object(*here, name, b"abc")
+
+    def names(**wanted: Any) -> tuple[list[str], list[str], str | None]:
+        found = storage.list_objects(*here, **wanted).data
+        return [o.name for o in found.objects], found.prefixes or [], found.next_start_with
+
+    assert names(prefix="a/") == (["a/1", "a/2", "a/b/3", "a/b/4"], [], None)
+    assert names(prefix="a/", delimiter="/") == (["a/1", "a/2"], ["a/b/"], None)
+    assert names(start="a/2", end="c") == (["a/2", "a/b/3", "a/b/4"], [], None)
+    assert names(limit=2) == (["a/1", "a/2"], [], "a/b/3")
+    assert names(limit=1, delimiter="/") == ([], ["a/"], "c")
+    told = storage.list_objects(*here, fields="name,size,etag,timeModified").data.objects[0]
+    assert (told.size, bool(told.etag), told.md5) == (3, True, None)
+    assert storage.list_objects(*here).data.objects[0].size is None
+
+
+def test_uploads_in_parts(storage: Any, emulator: Emulator, tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(os.urandom(300_000))
+    here = (emulator.namespace, "tune-jobs", "big")
+    manager = oci.object_storage.UploadManager(storage)
+    manager.upload_file(*here, str(path), part_size=100_000)
+    assert storage.get_object(*here).data.content == path.read_bytes()
+    with refused(404, "NoSuchUpload"):
+        storage.upload_part(*here, "no-upload", 1, b"x")
+
+
+def test_renaming(storage: Any, emulator: Emulator) -> None:
+    here = (emulator.namespace, "tune-jobs")
+    storage.put_object(*here, "old", b"abc")
+    details = oci.object_storage.models.RenameObjectDetails(source_name="old", new_name="new")
+    storage.rename_object(*here, details)
+    assert [o.name for o in storage.list_objects(*here).data.objects] == ["new"]
+
+
+def test_ocifs(emulator: Emulator) -> None:
+    fs = fsspec.filesystem(
+        "oci",
+        config=emulator.config(),
+        config_kwargs={"service_endpoint": emulator.endpoint},
+        skip_instance_cache=True,
+    )
+    root = f"tune-jobs@{emulator.namespace}/data"
+    with fs.open(f"{root}/a.txt", "wb") as file:
+        file.write(b"abc")
+    with fs.open(f"{root}/big", "wb") as file:
+        file.write(b"x" * (6 << 20))
+    assert fs.cat(f"{root}/a.txt") == b"abc"
+    assert fs.info(f"{root}/big")["size"] == 6 << 20
+    assert [p.rsplit("/", 1)[1] for p in sorted(fs.find(root))] == ["a.txt", "big"]
+    assert not fs.exists(f"{root}/missing")
+    fs.rm(f"{root}/a.txt")
+    assert not fs.exists(f"{root}/a.txt")
+
+
+# -- signatures ----------------------------------------------
+
+
+def test_a_wrong_key_is_refused(emulator: Emulator, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from tests.oci_emulator.signing import pem
+
+    other = tmp_path / "other.pem"
+    other.write_text(pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
+    storage = client_of(oci.object_storage.ObjectStorageClient, emulator, key_file=str(other))
+    with refused(401, "NotAuthenticated"):
+        storage.get_namespace()
+
+
+def test_an_unknown_user_is_refused(emulator: Emulator) -> None:
+    user = "ocid1.user.oc1..somebody"
+    storage = client_of(oci.object_storage.ObjectStorageClient, emulator, user=user)
+    with refused(401, "NotAuthenticated"):
+        storage.get_namespace()
+
+
+def test_a_body_that_was_not_signed_is_refused(emulator: Emulator, science: Any) -> None:
+    import requests
+
+    signer = oci.signer.Signer.from_config(emulator.config())
+    url = f"{emulator.endpoint}/20190101/jobs"
+    prepared = requests.Request("POST", url, json={"a": 1}, auth=signer).prepare()
+    prepared.body = b'{"a": 2}'
+    with requests.Session() as session:
+        assert session.send(prepared).status_code == 401
+        assert session.get(url).status_code == 401
+        old = requests.Request("GET", url, auth=signer).prepare()
+        old.headers["date"] = "Thu, 05 Jan 2014 21:31:40 GMT"
+        assert session.send(old).status_code == 401
+
+
+def test_a_resource_principal(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in emulator.resource_principal().items():
+        monkeypatch.setenv(name, value)
+    signer = oci.auth.signers.get_resource_principals_signer()
+    storage = oci.object_storage.ObjectStorageClient(
+        {"region": signer.region}, signer=signer, service_endpoint=emulator.endpoint
+    )
+    assert storage.get_namespace().data == emulator.namespace
+
+
+# -- faults ----------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["throttle", "error", "drop_before", "drop_after"])
+def test_faults(kind: Kind, emulator: Emulator, storage: Any) -> None:
+    emulator.faults.add(Fault(kind, operation="put_object", times=1, after=1))
+    here = (emulator.namespace, "tune-jobs")
+    storage.put_object(*here, "a", b"")
+    with pytest.raises((ServiceError, oci.exceptions.RequestException)) as caught:
+        storage.put_object(*here, "b", b"")
+    status = getattr(caught.value, "status", None)
+    assert status == {"throttle": 429, "error": 503}.get(kind)
+    names = [o.name for o in storage.list_objects(*here).data.objects]
+    assert names == (["a", "b"] if kind == "drop_after" else ["a"])
+    storage.put_object(*here, "c", b"")
+
+
+def test_requests_are_counted(emulator: Emulator, storage: Any) -> None:
+    storage.get_namespace()
+    with pytest.raises(ServiceError):
+        storage.get_bucket(emulator.namespace, "none")
+    assert [(s.operation, s.status) for s in emulator.requests] == [
+        ("get_namespace", 200),
+        ("get_bucket", 404),
+    ]
+
+
+# -- jobs and job runs ----------------------------------------------
+
+
+def job_details(emulator: Emulator, **changes: Any) -> Any:
+    return models.CreateJobDetails(
+        **{
+            "project_id": emulator.project,
+            "compartment_id": emulator.compartment,
+            "display_name": "job",
+            "job_configuration_details": models.DefaultJobConfigurationDetails(
+                command_line_arguments="--own 1",
+                environment_variables={"A": "job", "B": "job"},
+                maximum_runtime_in_minutes=60,
+            ),
+            "job_infrastructure_configuration_details": (
+                models.ManagedEgressStandaloneJobInfrastructureConfigurationDetails(
+                    shape_name="VM.Standard2.1", block_storage_size_in_gbs=50
+                )
+            ),
+            "job_log_configuration_details": models.JobLogConfigurationDetails(
+                enable_logging=True,
+                enable_auto_log_creation=False,
+                log_group_id="ocid1.loggroup.oc1..g",
+                log_id="ocid1.log.oc1..l",
+            ),
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def make_job(science: Any, emulator: Emulator) -> Callable[..., str]:
+    def make(script: str, name: str = "train.py") -> str:
+        job = science.create_job(job_details(emulator)).data.id
+        data = script if isinstance(script, bytes) else script.encode()
+        science.create_job_artifact(job, data, content_disposition=f"attachment; filename={name}")
+        return str(job)
+
+    return make
+
+
+def start(science: Any, emulator: Emulator, job: str, token: str = "", **details: Any) -> Any:
+    more = {"opc_retry_token": token} if token else {}
+    return science.create_job_run(
+        models.CreateJobRunDetails(
+            project_id=emulator.project,
+            compartment_id=emulator.compartment,
+            job_id=job,
+            **details,
+        ),
+        **more,
+    ).data
+
+
+def ended(science: Any, run_id: str) -> Any:
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        run = science.get_job_run(run_id).data
+        if run.lifecycle_state in ("SUCCEEDED", "FAILED", "CANCELED"):
+            return run
+        time.sleep(0.05)  # the service tells nobody
+    raise AssertionError("the run does not end")
+
+
+def printed(emulator: Emulator, run_id: str) -> list[str]:
+    return [e.message for e in emulator.log_search.entries() if e.run == run_id]
+
+
+SHOW = (
+    "import json, os, sys\n"
+    "print(json.dumps([sys.argv[1:], {k: os.environ.get(k) for k in "
+    "('A', 'B', 'JOB_RUN_OCID', 'JOB_OCID', 'HOME')}, os.getcwd()]))\n"
+)
+
+
+def test_a_run_executes_the_artifact(
+    science: Any, emulator: Emulator, make_job: Callable[..., str]
+) -> None:
+    job = make_job(SHOW)
+    override = models.DefaultJobConfigurationDetails(
+        command_line_arguments="--x 'a b' ü", environment_variables={"B": "run"}
+    )
+    run = start(science, emulator, job, job_configuration_override_details=override)
+    assert run.lifecycle_state in ("ACCEPTED", "IN_PROGRESS")
+    done = ended(science, run.id)
+    assert done.lifecycle_state == "SUCCEEDED"
+    assert done.time_accepted <= done.time_started <= done.time_finished
+    argv, env, work = json.loads(printed(emulator, run.id)[0])
+    assert argv == ["--x", "a b", "ü"]
+    assert (env["A"], env["B"], env["JOB_RUN_OCID"], env["JOB_OCID"]) == ("job", "run", run.id, job)
+    assert work == f"{env['HOME']}/decompressed_artifact"
+
+
+def test_an_archive_with_an_entry_point(
+    science: Any, emulator: Emulator, make_job: Callable[..., Any]
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("code/run.sh", 'echo "from bash $1"\nexit 21\n')
+    job = make_job(packed.getvalue(), "packed.zip")
+    settings = models.DefaultJobConfigurationDetails(
+        environment_variables={"JOB_RUN_ENTRYPOINT": "code/run.sh"}
+    )
+    run = start(science, emulator, job, job_configuration_override_details=settings)
+    done = ended(science, run.id)
+    assert done.lifecycle_state == "FAILED"
+    assert done.lifecycle_details == "Job run artifact execution failed with exit code 21."
+    assert printed(emulator, run.id) == ["from bash --own"]
+
+
+def test_the_sdk_inside_a_run_finds_the_emulator(
+    science: Any, emulator: Emulator, make_job: Callable[..., str]
+) -> None:
+    script = (
+        "import oci\nsigner = oci.auth.signers.get_resource_principals_signer()\n"
+        "client = oci.object_storage.ObjectStorageClient({}, signer=signer)\n"
+        "print(client.get_namespace().data)\n"
+    )
+    run = start(science, emulator, make_job(script))
+    assert ended(science, run.id).lifecycle_state == "SUCCEEDED", printed(emulator, run.id)
+    assert printed(emulator, run.id) == [emulator.namespace]
+
+
+def test_cancel(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
+    emulator.delays.canceling = 0.2
+    run = start(science, emulator, make_job("import time\ntime.sleep(60)"))
+    science.cancel_job_run(run.id)
+    assert science.get_job_run(run.id).data.lifecycle_state == "CANCELING"
+    with refused(409, "IncorrectState"):
+        science.cancel_job_run(run.id)
+    assert ended(science, run.id).lifecycle_state == "CANCELED"
+    with refused(409, "IncorrectState"):
+        science.cancel_job_run(run.id)
+    with refused(404, "NotAuthorizedOrNotFound"):
+        science.cancel_job_run("ocid1.datasciencejobrun.oc1..none")
+
+
+def test_the_maximum_runtime(
+    science: Any, emulator: Emulator, make_job: Callable[..., str]
+) -> None:
+    emulator.data_science.set_seconds_per_minute(0.01)
+    run = start(science, emulator, make_job("import time\ntime.sleep(60)"))
+    done = ended(science, run.id)
+    assert done.lifecycle_state == "FAILED"
+    assert "maximum runtime" in done.lifecycle_details
+
+
+def test_a_retry_token_is_one_run(
+    science: Any, emulator: Emulator, make_job: Callable[..., str]
+) -> None:
+    job = make_job("")
+    first = start(science, emulator, job, "token", display_name="a")
+    assert start(science, emulator, job, "token", display_name="a").id == first.id
+    assert start(science, emulator, job, "other", display_name="a").id != first.id
+    with refused(400, "InvalidParameter"):
+        start(science, emulator, job, "token", display_name="b")
+    with refused(400, "InvalidParameter"):
+        start(science, emulator, job, "x" * 65)
+    ended(science, first.id)
+    science.delete_job_run(first.id)
+    with refused(409, "InvalidatedRetryToken"):
+        start(science, emulator, job, "token", display_name="a")
+
+
+def test_listing_runs(tmp_path: Path) -> None:
+    with Emulator(tmp_path / "idle", execute=False, delays=Delays(accepted=60.0)) as emulator:
+        science = client_of(oci.data_science.DataScienceClient, emulator)
+        job = science.create_job(job_details(emulator)).data.id
+        science.create_job_artifact(job, b"x", content_disposition="attachment; filename=a.py")
+        runs = [
+            start(science, emulator, job, display_name=f"run-{i:03d}", freeform_tags={"i": str(i)})
+            for i in range(120)
+        ]
+        page = science.list_job_runs(emulator.compartment, job_id=job, limit=100)
+        assert [r.id for r in page.data] == [r.id for r in reversed(runs)][:100]
+        rest = science.list_job_runs(
+            emulator.compartment, job_id=job, limit=100, page=page.headers["opc-next-page"]
+        )
+        assert len(rest.data) == 20
+        assert "opc-next-page" not in rest.headers
+        assert rest.data[-1].freeform_tags == {"i": "0"}
+        assert not hasattr(rest.data[-1], "job_configuration_override_details")
+        by_name = science.list_job_runs(emulator.compartment, display_name="run-007").data
+        assert [r.id for r in by_name] == [runs[7].id]
+        by_state = science.list_job_runs(emulator.compartment, lifecycle_state="IN_PROGRESS")
+        assert by_state.data == []
+        with refused(400, "InvalidParameter"):
+            science.list_job_runs(emulator.compartment, limit=101)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"freeform_tags": {str(i): "" for i in range(11)}}, "at most 10"),
+        ({"freeform_tags": {"k": "x" * 257}}, "too long"),
+        ({"display_name": "x" * 256}, "255"),
+        (
+            {
+                "job_configuration_override_details": models.DefaultJobConfigurationDetails(
+                    command_line_arguments="x" * 4001
+                )
+            },
+            "4000",
+        ),
+        (
+            {
+                "job_configuration_override_details": models.DefaultJobConfigurationDetails(
+                    environment_variables={"A": "x" * 20_000}
+                )
+            },
+            "20000",
+        ),
+        (
+            {
+                "job_configuration_override_details": models.DefaultJobConfigurationDetails(
+                    maximum_runtime_in_minutes=0
+                )
+            },
+            "maximumRuntimeInMinutes",
+        ),
+    ],
+)
+def test_what_a_run_may_not_say(
+    change: dict[str, Any],
+    message: str,
+    science: Any,
+    emulator: Emulator,
+    make_job: Callable[..., str],
+) -> None:
+    with pytest.raises(ServiceError, match=message) as caught:
+        start(science, emulator, make_job(""), **change)
+    assert (caught.value.status, caught.value.code) == (400, "InvalidParameter")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"nonsense": 1}, "unknown field 'nonsense'"),
+        ({"displayName": 1}, "must be a str"),
+        (
+            {"jobInfrastructureConfigurationDetails": {"jobInfrastructureType": "ME_STANDALONE"}},
+            "shapeName is required",
+        ),
+        ({"projectId": None}, "projectId is required"),
+    ],
+)
+def test_what_a_body_may_not_say(
+    body: dict[str, Any], message: str, science: Any, emulator: Emulator
+) -> None:
+    whole = {"projectId": emulator.project, "compartmentId": emulator.compartment, **body}
+    with pytest.raises(ServiceError, match=message):
+        science.create_job(whole)
+
+
+def test_jobs_and_artifacts(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
+    job = make_job("print(1)")
+    with refused(409, "IncorrectState"):
+        science.create_job_artifact(job, b"", content_disposition="attachment; filename=b.py")
+    assert "train.py" in science.head_job_artifact(job).headers["content-disposition"]
+    assert science.get_job_artifact_content(job).data.content == b"print(1)"
+    empty = science.create_job(job_details(emulator)).data.id
+    with pytest.raises(ServiceError, check=lambda e: e.status == 404):
+        science.head_job_artifact(empty)
+    with refused(409, "IncorrectState"):
+        start(science, emulator, empty)
+    with refused(404, "NotAuthorizedOrNotFound"):
+        start(science, emulator, "ocid1.datasciencejob.oc1..none")
+    with refused(404, "NotAuthorizedOrNotFound"):
+        science.create_job(job_details(emulator, project_id="ocid1.datascienceproject.oc1..none"))
+    run = start(science, emulator, job)
+    ended(science, run.id)
+    with refused(409, "IncorrectState"):
+        science.delete_job(job)
+    science.delete_job(job, delete_related_job_runs=True)
+    with refused(404, "NotAuthorizedOrNotFound"):
+        science.get_job_run(run.id)
+    assert [j.id for j in science.list_jobs(emulator.compartment).data] == [empty]
+
+
+def test_limits_and_capacity(tmp_path: Path) -> None:
+    with Emulator(tmp_path / "idle", execute=False) as emulator:
+        emulator.data_science.duration = lambda run: 60.0
+        emulator.limits.max_live_runs = 2
+        emulator.limits.capacity["VM.Standard2.1"] = 1
+        science = client_of(oci.data_science.DataScienceClient, emulator)
+        job = science.create_job(job_details(emulator)).data.id
+        science.create_job_artifact(job, b"x", content_disposition="attachment; filename=a.py")
+        first = start(science, emulator, job)
+        second = start(science, emulator, job)
+        third = start(science, emulator, job)
+        states = [science.get_job_run(r.id).data for r in (first, second, third)]
+        assert [r.lifecycle_state for r in states] == ["IN_PROGRESS", "FAILED", "FAILED"]
+        assert "Out of host capacity" in states[1].lifecycle_details
+        emulator.limits.capacity.clear()
+        start(science, emulator, job)
+        with refused(400, "LimitExceeded"):
+            start(science, emulator, job)
+
+
+def test_stale_listings(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
+    run = start(science, emulator, make_job(""))
+    ended(science, run.id)
+    emulator.faults.add(Fault("stale", operation="list_job_runs", seconds=3600, times=1))
+    assert science.list_job_runs(emulator.compartment).data == []
+    assert len(science.list_job_runs(emulator.compartment).data) == 1
+
+
+def test_searching_the_log(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
+    search = client_of(oci.loggingsearch.LogSearchClient, emulator)
+    run = start(science, emulator, make_job("print('one')\nprint('two')"))
+    other = start(science, emulator, make_job("print('three')"))
+    ended(science, run.id)
+    ended(science, other.id)
+
+    def find(condition: str, limit: int = 100, order: str = "asc") -> list[str]:
+        now = time.time()
+        stream = f"{emulator.compartment}/ocid1.loggroup.oc1..g/ocid1.log.oc1..l"
+        details = oci.loggingsearch.models.SearchLogsDetails(
+            time_start=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now - 600)),
+            time_end=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now + 600)),
+            search_query=f'SEARCH "{stream}"{condition} | SORT BY datetime {order}',
+        )
+        results = search.search_logs(details, limit=limit).data.results
+        return [r.data["logContent"]["data"]["message"] for r in results]
+
+    assert find(f" | WHERE source = '*{run.id}'") == ["one", "two"]
+    assert find(f" | WHERE source = '*{run.id}'", order="DESC") == ["two", "one"]
+    assert find(f" | WHERE source = '{run.id}'") == []  # not found without the asterisk
+    assert sorted(find("")) == ["one", "three", "two"]
+    assert find(f" | where source = '*{run.id}' and data.message = 'two'") == ["two"]
+    assert len(find(f" | where source = '*{run.id}' or source = '*{other.id}'")) == 3
+    assert find("", limit=1) == ["one"]
+    with refused(400, "InvalidParameter"):
+        find(" | nonsense")
+
+
+# -- an independent client ----------------------------------------------
+
+
+@pytest.fixture
+def cli(emulator: Emulator) -> Callable[..., Any]:
+    """Run oci-cli; what it prints, as JSON."""
+    program = shutil.which("oci", path=str(Path(sys.executable).parent)) or shutil.which("oci")
+    if program is None:
+        pytest.skip("oci-cli is not installed")
+
+    def call(*words: str) -> Any:
+        done = subprocess.run(
+            [
+                *(program, "--config-file", str(emulator.config_file)),
+                *("--endpoint", emulator.endpoint, *words),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "SUPPRESS_LABEL_WARNING": "True"},
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    return call
+
+
+def test_oci_cli_drives_jobs_runs_and_objects(
+    cli: Callable[..., Any], emulator: Emulator, science: Any, tmp_path: Path
+) -> None:
+    place = ("--compartment-id", emulator.compartment, "--project-id", emulator.project)
+    job = cli(
+        *("data-science", "job", "create", *place, "--display-name", "from-cli"),
+        *("--configuration-details", '{"jobType": "DEFAULT"}'),
+        "--infrastructure-configuration-details",
+        json.dumps(
+            {
+                "jobInfrastructureType": "ME_STANDALONE",
+                "shapeName": "VM.Standard2.1",
+                "blockStorageSizeInGBs": 50,
+            }
+        ),
+    )["data"]["id"]
+    script = tmp_path / "train.py"
+    script.write_text("import sys, time\ntime.sleep(float(sys.argv[1]))\n")
+    cli(
+        *("data-science", "job", "create-job-artifact", "--job-id", job),
+        *("--job-artifact-file", str(script)),
+        *("--content-disposition", "attachment; filename=train.py"),
+    )
+    runs = [
+        cli(
+            *("data-science", "job-run", "create", *place, "--job-id", job),
+            "--configuration-override-details",
+            json.dumps({"jobType": "DEFAULT", "commandLineArguments": seconds}),
+        )["data"]["id"]
+        for seconds in ("0", "60")
+    ]
+    ended(science, runs[0])
+    cli("data-science", "job-run", "cancel", "--job-run-id", runs[1])
+    ended(science, runs[1])
+    listed = cli("data-science", "job-run", "list", *place[:2], "--all")["data"]
+    assert {r["id"]: r["lifecycle-state"] for r in listed} == {
+        runs[0]: "SUCCEEDED",
+        runs[1]: "CANCELED",
+    }
+    bucket = ("-ns", emulator.namespace, "-bn", "tune-jobs")
+    cli("os", "object", "put", *bucket, "--name", "a/train.py", "--file", str(script))
+    listed = cli("os", "object", "list", *bucket)["data"]
+    assert [(o["name"], o["size"]) for o in listed] == [("a/train.py", script.stat().st_size)]
+    back = tmp_path / "back.py"
+    cli("os", "object", "get", *bucket, "--name", "a/train.py", "--file", str(back))
+    assert back.read_text() == script.read_text()
