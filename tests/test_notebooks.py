@@ -26,20 +26,38 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
         assert cell.get("execution_count") is None
 
 
-@pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
-def test_quick_start_runs_from_top_to_bottom(tmp_path: Path) -> None:
-    shutil.copy(NOTEBOOKS / "train_digits.py", tmp_path)
-    notebook = read(NOTEBOOKS / "quick_start.ipynb")
+def executed(name: str, folder: Path, *changes: tuple[str, str]) -> list[str]:
+    """Run a notebook in a folder; what its cells show."""
+    shutil.copy(NOTEBOOKS / "train_digits.py", folder)
+    notebook = read(NOTEBOOKS / name)
     for cell in notebook.cells:
-        cell.source = cell.source.replace("n_trials=40", "n_trials=3")
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=120, resources=resources).execute()
-    printed = [
+        for change in changes:
+            cell.source = cell.source.replace(*change)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=180, resources=resources).execute()
+    return [
         str(output.get("text") or output.get("data"))
         for cell in notebook.cells
         for output in cell.get("outputs", ())
     ]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
+def test_quick_start_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    printed = executed("quick_start.ipynb", tmp_path, ("n_trials=40", "n_trials=3"))
     assert any("3 of 3 done" in text for text in printed)
     assert any("model.joblib" in text for text in printed)
     assert any("the script&#x27;s" in text or "the script's defaults" in text for text in printed)
     assert not any("Traceback" in text for text in printed)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
+def test_oci_data_science_runs_from_top_to_bottom_on_the_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(NOTEBOOKS.parent))
+    printed = executed("oci_data_science.ipynb", tmp_path, ("n_trials=12", "n_trials=4"))
+    assert any("4 of 4 done" in text for text in printed)
+    assert any("ocid1.datasciencejobrun" in text for text in printed)
+    assert any("model.joblib" in text for text in printed)
+    assert not any("Traceback" in text or "FAIL" in text for text in printed)

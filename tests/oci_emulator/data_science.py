@@ -86,6 +86,10 @@ class DataScience:
         """What was uploaded: bytes and names of files."""
         return list(self._artifacts.values())
 
+    def runs(self) -> list[Run]:
+        """All job runs, oldest first."""
+        return list(self._runs.values())
+
     def vanish(self, run_id: str) -> None:
         """Forget a run."""
         del self._runs[run_id]
