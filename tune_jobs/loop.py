@@ -97,7 +97,6 @@ class Loop:
         self._limits = limits
         self._progress = progress
         self._clock = session.clock
-        session.backend.notice = progress.say
         self._mirror = StudyMirror(self._definition.study)
         states = [t.state for t in self._mirror.study.get_trials(deepcopy=False)]
         self._tally = Tally(ever_complete=TrialState.COMPLETE in states)

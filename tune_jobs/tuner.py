@@ -138,8 +138,7 @@ class Tuner:
                 "say how much to spend: optimize(n_trials=...) or timeout=... seconds"
             )
         progress = progress_for(self.progress)
-        with self._session() as session:
-            self.definition.check()
+        with self._session(progress) as session:
             session.ledger.define(self.definition.describe())
             clock = session.clock
             limits = Limits(
@@ -193,11 +192,11 @@ class Tuner:
             StudyError: there is no trial with a value, or the choice is not one.
             TuningStopped: the final run failed.
         """
-        self.definition.check()
-        with self._session() as session:
+        progress = progress_for(self.progress)
+        with self._session(progress) as session:
             return train_best(
                 session,
-                progress_for(self.progress),
+                progress,
                 arguments=dict(arguments or {}),
                 trial=trial,
                 pick=pick,
@@ -238,8 +237,11 @@ class Tuner:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
             return log_of(session, attempts[-1]).read().decode("utf-8", "replace")
 
-    def _session(self) -> Session:
+    def _session(self, progress: Progress) -> Session:
+        """An open session, after everything was looked at that can be looked at before."""
         self._objective_runs = None  # the backend serves one session at a time
+        self.definition.check()
+        self.definition.backend.notice = progress.say
         session = Session(self.definition)
         session.open_backend()
         return session

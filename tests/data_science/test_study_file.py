@@ -14,6 +14,7 @@ from tune_jobs import Connection
 from tune_jobs.cli import main
 from tune_jobs.config import load_study
 from tune_jobs.errors import ConfigError
+from tune_jobs.session import Session
 from tune_jobs.study_file import tuner_of
 
 SCRIPT = """\
@@ -132,7 +133,8 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
         "import time\nprint('first line', flush=True)\ntime.sleep(60)\n"
     )
     tuner = tuner_of(load_study(study_yaml), study_yaml)
-    with tuner._session() as session:
+    with Session(tuner.definition) as session:
+        session.open_backend()
         attempt = session.trial_attempt(0, {"x": 0.5})
         session.ledger.intend(None, [attempt])
         session.runs.submit(attempt)
