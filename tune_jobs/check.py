@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -89,6 +90,9 @@ def _wait(session: Session, attempt: Attempt, time_limit: float) -> Observation:
         for observation in session.runs.wait(0.5):
             if observation.ended:
                 return observation
+            # Minutes may pass until a service has found a machine.
+            waits = observation.update.state == RunState.ACCEPTED
+            give_up = math.inf if waits else min(give_up, session.clock() + time_limit)
         if session.clock() > give_up and not canceled:
             canceled = True
             session.runs.cancel(attempt.name)

@@ -248,6 +248,7 @@ def _train_best(options: argparse.Namespace, config: StudyConfig) -> int:
         {**defaults, **_settings(options.set)},
         trial=options.trial,
         pick=options.pick,
+        resources=config.final.resources if config.final else {},
         again=options.again,
     )
     _print(options, dataclasses.asdict(final), str(final))

@@ -94,9 +94,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class FinalConfig:
-    """The final run: arguments that replace or extend the best trial's."""
+    """The final run: arguments that replace or extend the best trial's, and what it runs on."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class StudyConfig:
         store: `store`, the URI of the metric store.
         backend: `backend`, a type, or a mapping that has one (`local` if it is absent); see
             `make_backend`.
-        final: `final`: `arguments`.
+        final: `final`: `arguments`, `resources`.
         places: Where each key is written, for messages: `study.yaml:12`.
     """
 
@@ -375,7 +376,10 @@ def _backend(fields: Mapping[str, Located]) -> dict[str, Any]:
 def _final(fields: Mapping[str, Located]) -> FinalConfig | None:
     if "final" not in fields:
         return None
-    return FinalConfig(_plain_mapping(fields["final"].fields("arguments"), "arguments") or {})
+    final = fields["final"].fields("arguments", "resources")
+    return FinalConfig(
+        _plain_mapping(final, "arguments") or {}, _plain_mapping(final, "resources") or {}
+    )
 
 
 def _choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:

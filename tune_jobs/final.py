@@ -85,6 +85,7 @@ def train_best(
     trial: int | None,
     pick: str | None,
     data: Sequence[Path],
+    resources: Mapping[str, Any],
     again: bool,
 ) -> FinalRun:
     """See `Tuner.train_best`."""
@@ -104,7 +105,7 @@ def train_best(
         return _recorded(session, done[-1])
     fingerprints = {str(path): _fingerprint(path) for path in data}
     try:
-        attempt = _go_on(session, earlier) or _start(session, chosen.number, asked, key)
+        attempt = _go_on(session, earlier) or _start(session, chosen.number, asked, key, resources)
         observation = _wait(session, attempt, progress)
     finally:
         progress.close()
@@ -161,12 +162,18 @@ def _knee(front: Sequence[FrozenTrial], maximize: Sequence[bool]) -> FrozenTrial
     return min(front, key=distance)
 
 
-def _start(session: Session, trial: int, asked: Mapping[str, Any], key: str) -> Attempt:
+def _start(
+    session: Session,
+    trial: int,
+    asked: Mapping[str, Any],
+    key: str,
+    resources: Mapping[str, Any],
+) -> Attempt:
     """A new final run: intended, then submitted."""
     numbers = [int(a.name.split("-")[1]) for a in session.ledger.attempts() if a.is_final]
     name = final_attempt_name(max(numbers, default=0) + 1, 1)
     invocation = session.render(name, asked["params"], asked["arguments"])
-    attempt = session.attempt(name, trial, {**invocation, "key": key})
+    attempt = session.attempt(name, trial, {**invocation, "key": key, "resources": dict(resources)})
     session.ledger.intend(None, [attempt])
     _submit(session, attempt)
     return attempt

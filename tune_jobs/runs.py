@@ -73,6 +73,7 @@ class Runs:
             argv=tuple(attempt.invocation["argv"]),
             env=attempt.invocation["env"],
             files=attempt.invocation["files"],
+            resources=attempt.invocation.get("resources", {}),
             labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
         )
         try:

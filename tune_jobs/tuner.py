@@ -174,6 +174,7 @@ class Tuner:
         trial: int | None = None,
         pick: str | None = None,
         data: Sequence[str | os.PathLike[str]] = (),
+        resources: Mapping[str, Any] | None = None,
         again: bool = False,
     ) -> FinalRun:
         """Train the best configuration for real: one job run, through the same backend.
@@ -186,6 +187,8 @@ class Tuner:
             pick: For several objectives, which trial of the Pareto front: the name of the metric
                 it is best in, or ``"knee"`` for the one nearest to the best of each.
             data: Files whose fingerprints go into the provenance.
+            resources: What the final run gets instead of what the trials got, on OCI ``shape``,
+                ``ocpus``, ``memory_gb`` and ``max_runtime`` in minutes.
             again: Train although the same final run exists.
 
         Raises:
@@ -201,6 +204,7 @@ class Tuner:
                 trial=trial,
                 pick=pick,
                 data=[Path(path) for path in data],
+                resources=dict(resources or {}),
                 again=again,
             )
 
@@ -215,7 +219,7 @@ class Tuner:
 
         Args:
             arguments: What makes the script cheap (``{"epochs": 1}``).
-            time_limit: Seconds after which the smoke run is stopped.
+            time_limit: Seconds after which the smoke run is stopped, once it is running.
         """
         self._objective_runs = None
         return smoke_check(self.definition, dict(arguments or {}), time_limit)

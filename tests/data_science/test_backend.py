@@ -20,7 +20,7 @@ from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.faults import Kind
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
 from tune_jobs.backends.base import RunState
-from tune_jobs.errors import BackendError, ConfigError
+from tune_jobs.errors import BackendError, ConfigError, TuningStopped
 from tune_jobs.metrics.store import MetricStore
 
 PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
@@ -526,3 +526,54 @@ def test_intermediate_values_prune_a_run_on_the_service(
     tuner.optimize(n_trials=1)
     assert study.trials[0].state.name == "PRUNED"
     assert study.trials[0].intermediate_values
+
+
+def test_the_final_run_may_have_more_than_the_trials(
+    backend_of: MakeBackend, tuner_of: MakeTuner, connection: Connection
+) -> None:
+    tuner = tuner_of(backend_of(PRINTS, max_runtime=30))
+    tuner.optimize(n_trials=1)
+    tuner.train_best(resources={"shape": "VM.GPU.A10.1", "max_runtime": 600})
+    runs = {a.name: client(connection).get_job_run(a.run_id).data for a in tuner.attempts()}
+    trial, final = runs["trial-000000-1"], runs["final-1-1"]
+    assert final.job_infrastructure_configuration_details.shape_name == "VM.GPU.A10.1"
+    assert final.job_configuration_override_details.maximum_runtime_in_minutes == 600
+    assert trial.job_infrastructure_configuration_details.shape_name == "VM.Standard.E4.Flex"
+    with pytest.raises(TuningStopped, match="shape"):
+        tuner.train_best(resources={"gpus": 4}, again=True)
+
+
+def test_a_smoke_check_waits_for_a_machine(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+) -> None:
+    emulator.delays.accepted = 2.0
+    report = tuner_of(backend_of(PRINTS)).check(time_limit=30.0)
+    assert report, str(report)
+    emulator.delays.accepted = 0.0
+    slow = tuner_of(backend_of("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
+    assert "stopped at the check's time limit" in str(slow)
+
+
+def test_a_run_that_the_service_forgot_is_run_again(
+    backend_of: MakeBackend,
+    tuner_of: MakeTuner,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune_jobs.backends.data_science.live_runs.MISSING_PATIENCE", 0.3)
+    backend = backend_of(PRINTS)
+    emulator.data_science.next_states.append("IN_PROGRESS")
+    watched, gone = backend.wait, list[str]()
+
+    def wait(timeout: float | None) -> Any:
+        if not gone:
+            for run in emulator.data_science.runs():
+                gone.append(run.id)
+                emulator.data_science.vanish(run.id)
+        return watched(timeout)
+
+    monkeypatch.setattr(backend, "wait", wait)
+    tuner = tuner_of(backend, max_parallel=1)
+    tuner.optimize(n_trials=1)
+    assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
+    assert tuner.study.trials[0].state.name == "COMPLETE"

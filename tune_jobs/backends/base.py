@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from tune_jobs.command_line import RunPaths
 
@@ -61,6 +61,7 @@ class RunRequest:
         env: Environment variables beside the backend's own.
         files: Files to write into the working directory first: relative path to text.
         labels: What people may look for it by (trial, attempt); for tags.
+        resources: What it runs on, where that differs from the other runs; see the backend.
     """
 
     name: str
@@ -68,6 +69,7 @@ class RunRequest:
     env: Mapping[str, str]
     files: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpda
 from tune_jobs.backends.local_run import Start
 from tune_jobs.command_line import RunPaths
 from tune_jobs.entry_point import EntryPoint
-from tune_jobs.errors import BackendError, ConfigError
+from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.metrics import report
 
 _CONNECT_SECONDS = 15.0
@@ -161,6 +161,8 @@ class LocalBackend:
     def submit(self, request: RunRequest) -> str:
         """See `Backend.submit`."""
         name = request.name
+        if request.resources:
+            raise SubmitError(f"{name}: a local run has no resources to choose: leave them out")
         remote = f"{self._store}/{self._study}"
         start = Start(
             id=self._id(name),

@@ -233,7 +233,10 @@ class DataScienceBackend:
         return RunPaths(work=".", outputs="outputs", checkpoints="checkpoints")
 
     def submit(self, request: RunRequest) -> None:
-        """See `Backend.submit`: an update tells the run's OCID."""
+        """See `Backend.submit`: an update tells the run's OCID.
+
+        ``resources`` may be ``shape``, ``ocpus``, ``memory_gb`` and ``max_runtime`` (minutes).
+        """
         job = self._opened
         as_object = job.has_runner and needs_object(job, request)
         if request.files and not job.has_runner:
@@ -241,7 +244,10 @@ class DataScienceBackend:
                 f"{request.name}: configuration files need the runner of tune_jobs in the job's "
                 "artifact: use DataScienceBackend.from_script, or pass parameters as arguments"
             )
-        shape, infrastructure = self._shapes.choose()
+        try:
+            shape, infrastructure = self._shapes.asked_for(request.resources)
+        except ConfigError as error:
+            raise SubmitError(f"{request.name}: {error}") from error
         details = run_details(
             job, request, self._settings, as_object=as_object, shape=infrastructure
         )
@@ -344,7 +350,15 @@ class DataScienceBackend:
         if not isinstance(error, SubmitError):
             raise error from answer.error
         now = time.time()
-        return RunUpdate(answer.name, RunState.FAILED, started=now, finished=now, cause=str(error))
+        return RunUpdate(
+            answer.name,
+            RunState.FAILED,
+            started=now,
+            finished=now,
+            cause=str(error),
+            # Its retry token is used up: what it once started was deleted.
+            transient=getattr(answer.error, "status", None) == 409,
+        )
 
 
 def _check_installed() -> None:

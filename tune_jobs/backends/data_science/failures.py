@@ -126,7 +126,7 @@ def refusal(error: BaseException, doing: str, needs: str) -> TuneJobsError:
             f"{answer}. OCI says the same when something does not exist and when it is not "
             f"allowed: compare the OCIDs, and see that this policy exists: {needs}"
         )
-    if status == 400:
+    if status in (400, 409):
         return SubmitError(answer)
     return BackendError(answer)
 

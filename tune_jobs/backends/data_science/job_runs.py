@@ -94,13 +94,15 @@ class JobRuns:
         return found
 
     def named(self, job: str, names: Collection[str], tags: Mapping[str, str]) -> dict[str, Run]:
-        """The runs of a job with these display names and tags, by name; the first of a name."""
+        """The runs of a job with these display names and tags, by name."""
         found: dict[str, Run] = {}
         wanted = set(names)
         for page in self._pages(job):
             for run in page:
                 if run.name in wanted and tags.items() <= run.tags.items():
-                    found[run.name] = run  # newest first: the oldest stays
+                    found[run.name] = run
+            if found.keys() == wanted:
+                break
         return found
 
     def _get(self, run_id: str) -> Run | None:

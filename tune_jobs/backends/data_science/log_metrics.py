@@ -30,7 +30,6 @@ class LogMetrics:
         folder: The study's folder in the metric store.
         sources: What to look for.
         interval: Seconds between two searches.
-        patience: Seconds to wait for the last lines of a run that has ended.
     """
 
     def __init__(
@@ -39,10 +38,9 @@ class LogMetrics:
         folder: Folder,
         sources: MetricSources,
         interval: float,
-        patience: float = PATIENCE,
     ) -> None:
         self._logs, self._folder, self._sources = logs, folder, sources
-        self._interval, self._patience = interval, patience
+        self._interval = interval
         self._next = 0.0
         self._extractors: dict[str, Extractor] = {}
         self._texts: dict[str, str] = {}
@@ -59,7 +57,7 @@ class LogMetrics:
         live = {u.name: u for u in updates if not u.state.is_terminal}
         changed = self._search({**live, **self._held}) if updates or self._held else set()
         now = time.time()
-        due = [n for n, u in self._held.items() if now - (u.finished or 0.0) > self._patience]
+        due = [n for n, u in self._held.items() if now - (u.finished or 0.0) > PATIENCE]
         over = [self._finish(self._held.pop(name)) for name in due]
         return [*(replace(u, has_metrics=n in changed) for n, u in live.items()), *over]
 

@@ -119,8 +119,9 @@ def run_details(
         details["jobEnvironmentConfigurationOverrideDetails"] = {**job.container, "cmd": command}
     elif arguments:
         override["commandLineArguments"] = arguments
-    if settings.max_runtime is not None:
-        override["maximumRuntimeInMinutes"] = settings.max_runtime
+    max_runtime = request.resources.get("max_runtime", settings.max_runtime)
+    if max_runtime is not None:
+        override["maximumRuntimeInMinutes"] = max_runtime
     if shape is not None:
         details["jobInfrastructureConfigurationOverrideDetails"] = dict(shape)
     return details

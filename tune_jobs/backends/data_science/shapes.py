@@ -45,6 +45,18 @@ class Shapes:
                 return name, None if override is None else self._merged(override)
         return self.own, None
 
+    def asked_for(self, resources: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
+        """The shape that one run asks for by itself, or else what `choose` says.
+
+        Raises:
+            ConfigError: the resources are not a shape's.
+        """
+        wanted = {name: value for name, value in resources.items() if name != "max_runtime"}
+        if not wanted:
+            return self.choose()
+        override = _override({"shape": self.own, **wanted})
+        return override["shapeName"], self._merged(override)
+
     def out_of_capacity(self, shape: str) -> bool:
         """Note that a shape is not to be had; whether there is another one to try at once."""
         self._short_until[shape] = self._clock() + REST
@@ -72,9 +84,9 @@ def check_shapes(fallback: Sequence[str | Mapping[str, Any]]) -> None:
 def _override(given: str | Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {"shape": given} if isinstance(given, str) else dict(given)
     if "shape" not in facts or not facts.keys() <= set(_KEYS):
-        raise ConfigError(f"fallback shape {facts}: write a name, or a mapping of {_KEYS}")
+        raise ConfigError(f"shape {facts}: write a name, or a mapping of {', '.join(_KEYS)}")
     if ("ocpus" in facts) != ("memory_gb" in facts):
-        raise ConfigError(f"fallback shape {facts}: a flexible one needs ocpus and memory_gb")
+        raise ConfigError(f"shape {facts}: a flexible one needs both ocpus and memory_gb")
     override: dict[str, Any] = {"shapeName": facts["shape"]}
     if "ocpus" in facts:
         override["jobShapeConfigDetails"] = {
