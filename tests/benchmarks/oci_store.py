@@ -46,8 +46,13 @@ def main() -> None:
 def works(store: Folder) -> list[tuple[str, int, Callable[[], object]]]:
     """What is done, how often, and what does it."""
     names = [f"trial-{n:06d}-1.jsonl" for n in range(OBJECTS)]
+
+    def write() -> None:
+        for name in names:
+            store.write(f"metrics/{name}", b"x" * 500)
+
     return [
-        ("write", OBJECTS, lambda: [store.write(f"metrics/{n}", b"x" * 500) for n in names]),
+        ("write", OBJECTS, write),
         ("read", OBJECTS, lambda: [store.read(f"metrics/{n}") for n in names]),
         ("read on", OBJECTS, lambda: [store.read(f"metrics/{n}", 400) for n in names]),
         ("list 200", 1, lambda: store.versions("metrics", names[0], names[-1])),
