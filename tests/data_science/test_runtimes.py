@@ -18,6 +18,7 @@ import pytest
 
 from tests.data_science.conftest import SOURCES, end_of, run
 from tests.oci_emulator import Emulator
+from tests.oci_emulator.data_science import NOTEBOOK_SESSION
 from tune_jobs import Connection, DataScienceBackend, EntryPoint, Infrastructure
 from tune_jobs.backends.base import MetricSources, RunState
 from tune_jobs.backends.data_science.job import quiet_ads
@@ -339,6 +340,47 @@ def test_everything_of_the_infrastructure_reaches_the_service(
     assert env["CONDA_ENV_SLUG"] == "generalml_p311_cpu_x86_64_v1"
     assert env["A"] == "$5 ${x}"
     assert job.job_configuration_details.maximum_runtime_in_minutes == 90
+
+
+def test_in_a_notebook_session_the_script_is_enough(
+    project: Path,
+    emulator: Emulator,
+    options: Any,
+    try_out: Any,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with quiet_ads():
+        import ads
+    monkeypatch.setenv("NB_SESSION_OCID", NOTEBOOK_SESSION)
+    monkeypatch.setenv("NB_SESSION_COMPARTMENT_OCID", emulator.compartment)
+    monkeypatch.setenv("PROJECT_OCID", emulator.project)
+    # In a session ADS asks for it as whoever the session is, at the region's own address.
+    ads.set_auth(
+        "api_key",
+        oci_config_location=str(emulator.config_file),
+        client_kwargs={"service_endpoint": emulator.endpoint},
+    )
+    try:
+        script = project / "package" / "train.py"
+        try_out(DataScienceBackend.from_script(script, **options))
+    finally:
+        ads.set_auth()
+    client = connection.client(oci.data_science.DataScienceClient)
+    job = client.get_job(client.list_jobs(emulator.compartment).data[0].id).data
+    on = job.job_infrastructure_configuration_details
+    assert (on.shape_name, on.subnet_id) == ("VM.Standard.E3.Flex", "ocid1.subnet.oc1..notebook")
+    assert on.job_shape_config_details.ocpus == 3
+
+
+def test_elsewhere_the_place_has_to_be_said(
+    project: Path, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NB_SESSION_OCID", raising=False)
+    monkeypatch.delenv("PROJECT_OCID", raising=False)
+    script = project / "package" / "train.py"
+    with pytest.raises(ConfigError, match="compartment and project are not given"):
+        DataScienceBackend.from_script(script, **options).check()
 
 
 # -- jobs without the runner ------------------------------------------------------------------

@@ -20,8 +20,10 @@ from tests.oci_emulator.world import World
 
 MAX_PAGE = 100
 TOKEN_SECONDS = 86_400.0
+NOTEBOOK_SESSION = "ocid1.datasciencenotebooksession.oc1..emulated"
 
 _RULES = [
+    ("GET", "/notebookSessions/<id>", "get_notebook_session"),
     ("POST", "/jobs", "create_job"),
     ("GET", "/jobs", "list_jobs"),
     ("GET", "/jobs/<id>", "get_job"),
@@ -205,6 +207,28 @@ class DataScience:
         return response
 
     _get_job_artifact_content = _head_job_artifact
+
+    def _get_notebook_session(self, request: Request, body: bytes, id: str) -> Response:
+        """The one notebook session there is, whose infrastructure jobs may take over."""
+        if id != NOTEBOOK_SESSION:
+            raise not_found(f"notebook session {id}")
+        return _json(
+            {
+                "id": id,
+                "timeCreated": rfc3339(self._world.clock()),
+                "createdBy": self._world.user,
+                "displayName": "notebook",
+                "projectId": self._world.project,
+                "compartmentId": self._world.compartment,
+                "lifecycleState": "ACTIVE",
+                "notebookSessionConfigDetails": {
+                    "shape": "VM.Standard.E3.Flex",
+                    "blockStorageSizeInGBs": 120,
+                    "subnetId": "ocid1.subnet.oc1..notebook",
+                    "notebookSessionShapeConfigDetails": {"ocpus": 3.0, "memoryInGBs": 24.0},
+                },
+            }
+        )
 
     # -- job runs -------------------------------------------------------------------------------
 

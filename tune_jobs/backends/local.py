@@ -73,7 +73,7 @@ class LocalBackend:
         if time_limit is not None and time_limit <= 0:
             raise ConfigError(f"time_limit must be positive (seconds) or None, not {time_limit}")
         self.store_options: Mapping[str, object] = {}
-        self.notice: Callable[[str], None] = print
+        self.notice: Callable[[str], None] = lambda text: None
         self._command: list[str] = []
         self._run_env: dict[str, str] = {}
         self._sources: dict[str, Any] = {}

@@ -93,7 +93,7 @@ class DataScienceBackend:
             raise ConfigError(f"{len(tags or {})} tags: at most 5 are left beside tune_jobs' own")
         self.connection = connection or Connection()
         self.store_options: Mapping[str, object] = {"connection": self.connection}
-        self.notice: Callable[[str], None] = print
+        self.notice: Callable[[str], None] = lambda text: None
         self._definition = definition
         self._env, self._tags, self._max_runtime = dict(env or {}), dict(tags or {}), max_runtime
         check_shapes(fallback_shapes)

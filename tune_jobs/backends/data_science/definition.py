@@ -21,6 +21,8 @@ from tune_jobs.errors import ConfigError
 
 _ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 _FOLDER = "code"
+_KNOWS_ITS_PLACE = {"NB_SESSION_OCID", "PROJECT_OCID"}
+"""Variables of notebook sessions and job runs, by which ADS finds out where it is."""
 _NOT_UPLOADED = (".*", "__pycache__", "venv", "node_modules", "*.egg-info")
 """What is left out of a folder: hidden files (.git, .venv, .env) and what can be made again."""
 
@@ -146,6 +148,12 @@ class ScriptDefinition:
             raise ConfigError(f"source {self.source} does not exist")
         if not self._in_archive:
             self.entry.check()
+        on = self.infrastructure
+        if (on.compartment is None or on.project is None) and not _KNOWS_ITS_PLACE & {*os.environ}:
+            raise ConfigError(
+                "compartment and project are not given: only in a notebook session of OCI are they "
+                "the session's own. Say Infrastructure(compartment=..., project=..., shape=...)"
+            )
         if self.entry.kind == "program" and len(self.entry.words) > 1:
             raise ConfigError(
                 f"entry point {list(self.entry.words)}: a job has one script; put the command "

@@ -113,6 +113,8 @@ def refusal(error: BaseException, doing: str, needs: str) -> TuneJobsError:
     status, code = getattr(error, "status", None), getattr(error, "code", None)
     message = getattr(error, "message", None) or str(error)
     request = getattr(error, "request_id", None)
+    if status is None:
+        return BackendError(f"{doing}: {message}")
     answer = f"{doing}: OCI answers {status} {code}: {message}" + (
         f" (opc-request-id {request})" if request else ""
     )
