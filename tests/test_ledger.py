@@ -12,13 +12,13 @@ import sqlalchemy
 from tests.conftest import MakeTuner
 from tune_jobs.errors import StudyError
 from tune_jobs.ledger import (
-    SCHEMA_VERSION,
     Attempt,
     AttemptState,
     Ledger,
     final_attempt_name,
     trial_attempt_name,
 )
+from tune_jobs.ledger_schema import SCHEMA_VERSION
 
 INVOCATION = {"argv": ["--x=0.5"], "env": {"A": "ü"}, "files": {}}
 
@@ -49,7 +49,8 @@ def test_the_life_of_an_attempt(tmp_path: Path) -> None:
         attempt(0), state=AttemptState.FAILED, run_id="run-7", started=101.5, finished=103.0
     )
     ledger.ended(None, [replace(ended, cause="exit code 3", exit_code=3)], told=104.0)
-    assert ledger.attempts(0) == [replace(ended, cause="exit code 3", exit_code=3, told=104.0)]
+    told = replace(ended, cause="exit code 3", exit_code=3, accepted=101.0, told=104.0)
+    assert ledger.attempts(0) == [told]
     assert [a.trial for a in ledger.open_attempts()] == [1]
     assert ledger.trials() == {0, 1}
 

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from tests.conftest import MakeTuner, space
 from tune_jobs.decide import Limits
 from tune_jobs.errors import BackendError, StudyError
+from tune_jobs.lease import StudyOwned
 from tune_jobs.ledger import AttemptState
 from tune_jobs.loop import Loop
 from tune_jobs.progress import Silent
@@ -122,7 +123,7 @@ def test_two_tuners_cannot_work_on_one_study(make_tuner: MakeTuner, tmp_path: Pa
     tuner = make_tuner(WAITING)
     controller = Controller(tmp_path)
     controller.wait_for_runs(3)
-    with pytest.raises(BackendError, match="another tuner is working on this study"):
+    with pytest.raises(StudyOwned, match=f"process {controller.process.pid} on .* is tuning"):
         tuner.optimize(n_trials=1)
     (tmp_path / "go").touch()
     assert controller.process.wait(30) == 0

@@ -8,6 +8,11 @@
     tune-jobs logs study.yaml 12 -f         what a trial's job run prints
     tune-jobs train-best study.yaml         the final run
 
+    tune-jobs pause study.yaml              no new trials; `resume` goes on
+    tune-jobs stop study.yaml               end it, wherever it runs; --cancel-runs at once
+    tune-jobs cancel study.yaml 12          stop the run of one trial
+    tune-jobs set study.yaml --max-parallel 16 --n-trials 200
+
 Paths in the file are relative to the file. Exit codes: 0 done; 1 the tuning stopped, the final run
 failed, or the check found something; 2 the command or the file is wrong; 3 the study, the store or
 the backend cannot be used; 130 interrupted.
@@ -32,7 +37,7 @@ from tune_jobs.config import StudyConfig, load_study
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
-from tune_jobs.loop import REFUSED_ATTRIBUTE
+from tune_jobs.loop import REFUSED_ATTRIBUTE, is_told
 from tune_jobs.progress import duration
 from tune_jobs.session import Session
 from tune_jobs.study_file import open_study, tuner_of
@@ -85,12 +90,31 @@ def _parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "print what the job run of a trial printed")
     logs.add_argument("trial", help="trial number, or the name of a final run (final-1-1)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on while it runs")
+    _add_controls(command)
     train = command("train-best", _train_best, "train the best configuration")
     train.add_argument("--trial", type=int, help="instead of the best one")
     train.add_argument("--pick", help="for several metrics: the metric to be best in, or 'knee'")
     train.add_argument("--again", action="store_true", help="although it was trained already")
     _add_set(train)
     return parser
+
+
+def _add_controls(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What is asked of the process that tunes the study, wherever it is."""
+    command("pause", _control, "start no new trials").set_defaults(ask="pause")
+    command("resume", _control, "start new trials again").set_defaults(ask="resume")
+    stop = command("stop", _control, "end the tuning")
+    stop.set_defaults(ask="stop")
+    how = stop.add_mutually_exclusive_group()
+    how.add_argument("--let-finish", action="store_true", help="live runs (the default)")
+    how.add_argument("--cancel-runs", action="store_true", help="the next `run` starts them again")
+    cancel = command("cancel", _control, "stop a trial's run; the trial fails")
+    cancel.set_defaults(ask="cancel")
+    cancel.add_argument("trial", type=int)
+    limits = command("set", _control, "change the limits")
+    limits.set_defaults(ask="set")
+    limits.add_argument("--max-parallel", type=int, help="job runs at once")
+    limits.add_argument("--n-trials", type=int, help="trials of the study")
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -115,12 +139,26 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
     return _print_status(options, tuner)
 
 
+def _control(options: argparse.Namespace, config: StudyConfig) -> int:
+    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    given = {name: getattr(options, name, None) for name in ("trial", "max_parallel", "n_trials")}
+    argument = {name: value for name, value in given.items() if value is not None}
+    if options.ask == "set" and not argument:
+        raise ConfigError("set: say what: --max-parallel or --n-trials")
+    if options.ask == "stop":
+        argument["runs"] = "cancel" if options.cancel_runs else "finish"
+    done = tuner.control(options.ask, **argument)
+    _print(options, {"asked": options.ask, **argument, "done": done}, _asked(options.ask, done))
+    return 0 if done else 1
+
+
+def _asked(command: str, done: bool) -> str:
+    return f"{command}: done" if done else f"{command}: asked for, but not done yet"
+
+
 def _told(study: optuna.Study) -> int:
     """Finished trials, without configurations that were only refused."""
-    return sum(
-        t.state.is_finished() and REFUSED_ATTRIBUTE not in t.user_attrs
-        for t in study.get_trials(deepcopy=False)
-    )
+    return sum(is_told(t) for t in study.get_trials(deepcopy=False))
 
 
 def _check(options: argparse.Namespace, config: StudyConfig) -> int:
@@ -164,14 +202,18 @@ def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:
         states[state] = states.get(state, 0) + 1
     best = study.best_trials if "COMPLETE" in states else []
     finals = [a for a in tuner.attempts() if a.is_final]
-    facts = {
+    facts: dict[str, object] = {
         "study": study.study_name,
         "directions": [d.name.lower() for d in study.directions],
         "trials": states,
         "best": [{"trial": t.number, "values": t.values, "params": t.params} for t in best],
         "final_runs": [{"name": a.name, "trial": a.trial, "state": a.state} for a in finals],
     }
+    owner = tuner.owner()
+    facts["owner"] = owner
     lines = [f"{study.study_name}: " + (_counts(states) or "no trials yet")]
+    if owner:
+        lines.append(f"tuned by {owner}")
     for t in best[:5]:
         lines.append(f"best: trial {t.number}, {_numbers(t.values)}  {_pairs(t.params)}")
     lines += [f"{a.name}: trial {a.trial}, {a.state.lower()}" for a in finals]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from optuna.trial import TrialState
 
 from tune_jobs.backends.base import RunState, RunUpdate
+from tune_jobs.controls import Control
 from tune_jobs.ledger import Attempt, AttemptState
 from tune_jobs.metrics.objective import Reading
 
@@ -83,6 +84,58 @@ def gave_up(limits: Limits, tally: Tally) -> str:
     if tally.failed >= HOPELESS_AFTER and not tally.ever_complete and not tally.pruned:
         return f"the first {tally.failed} trials all failed"
     return ""
+
+
+class End(Enum):
+    """How a call ends that was asked to: live runs are let finish, stopped, or left alone."""
+
+    FINISH = "finish"
+    CANCEL = "cancel"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What others asked of the owner.
+
+    Args:
+        paused: No new trials for now.
+        end: No new trials any more, and what becomes of the live runs; None: go on.
+    """
+
+    paused: bool = False
+    end: End | None = None
+
+
+def obey(orders: Orders, control: Control) -> Orders:
+    """The orders after one more command."""
+    match control.command:
+        case "pause":
+            return replace(orders, paused=True)
+        case "resume":
+            return replace(orders, paused=False)
+        case "stop":
+            cancel = control.argument.get("runs") == "cancel"
+            return replace(orders, paused=False, end=End.CANCEL if cancel else End.FINISH)
+        case "hand_over":
+            return replace(orders, end=End.LEAVE)
+    return orders
+
+
+def changed(limits: Limits, control: Control, told_before: int) -> Limits:
+    """The limits after a ``set``.
+
+    Args:
+        limits: Of this call.
+        control: ``max_parallel``, and ``n_trials`` of the whole study.
+        told_before: Trials that the study had before this call.
+    """
+    wanted = control.argument
+    if "max_parallel" in wanted:
+        limits = replace(limits, max_parallel=int(wanted["max_parallel"]))
+    if "n_trials" in wanted:
+        limits = replace(limits, n_trials=max(0, int(wanted["n_trials"]) - told_before))
+    return limits
 
 
 class Action(Enum):

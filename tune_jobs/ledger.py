@@ -14,6 +14,7 @@ beside a journal file they live in an SQLite file of their own.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,69 +26,16 @@ from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    bindparam,
-    create_engine,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, Row, bindparam, create_engine, insert, select, update
 from sqlalchemy.pool import StaticPool
 
-from tune_jobs.errors import StudyError
+from tune_jobs.ledger_schema import attempts as _attempts
+from tune_jobs.ledger_schema import prepare
+from tune_jobs.ledger_schema import studies as _studies
 from tune_jobs.study_writer import storage_of
-
-SCHEMA_VERSION = 1
 
 UID_ATTRIBUTE = "tune_jobs:uid"
 """The study's user attribute that ties it to its ledger rows and to its folder in the store."""
-
-_metadata = MetaData()
-_LONG = Text(2**24 - 1)  # MySQL's TEXT ends at 64 kB
-
-_schema = Table("tune_jobs_schema", _metadata, Column("version", Integer, nullable=False))
-
-_studies = Table(
-    "tune_jobs_studies",
-    _metadata,
-    Column("uid", String(16), primary_key=True),
-    Column("study_name", String(512), nullable=False),
-    Column("store", String(1024), nullable=False),
-    Column("definition", _LONG, nullable=False),
-)
-
-_attempts = Table(
-    "tune_jobs_attempts",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("study", String(16), nullable=False, index=True),
-    Column("name", String(64), nullable=False),
-    Column("trial", Integer),
-    Column("attempt", Integer, nullable=False),
-    Column("backend", String(32), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("run_id", String(255)),
-    Column("invocation", _LONG, nullable=False),
-    Column("intended", Float(53), nullable=False),
-    Column("started", Float(53)),
-    Column("finished", Float(53)),
-    Column("told", Float(53)),
-    Column("cause", Text),
-    Column("exit_code", Integer),
-    UniqueConstraint("study", "name"),
-)
-
 
 _of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """The ledgers of studies in memory: as long-lived as those."""
@@ -113,7 +61,9 @@ class Attempt:
         name: ``trial-000012-1`` or ``final-1-1``: with the study's uid, the run's identity.
         trial: Trial number; of a final run, the trial whose configuration it trains.
         invocation: What is run (``argv``, ``env``, ``files``), so that it can be submitted again.
-        intended, started, finished, told: Seconds since the epoch.
+        intended, accepted, started, finished, told: Seconds since the epoch; when it was written
+            down, taken by the backend, running, over, and told to Optuna.
+        shape: What it ran on, where a backend says so.
         cause: Why it ended, in a sentence; empty for a success.
     """
 
@@ -125,11 +75,19 @@ class Attempt:
     invocation: Mapping[str, Any]
     intended: float
     run_id: str | None = None
+    shape: str | None = None
+    accepted: float | None = None
     started: float | None = None
     finished: float | None = None
     told: float | None = None
     cause: str | None = None
     exit_code: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is run: the same for attempts of the same configuration."""
+        what = {key: self.invocation.get(key) for key in ("argv", "env", "files")}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     @property
     def is_final(self) -> bool:
@@ -161,9 +119,8 @@ class Ledger:
             StudyError: a later version of tune_jobs wrote this ledger.
         """
         self._shared, self.engine = _engine_of(study)
-        _metadata.create_all(self.engine)
+        prepare(self.engine)
         with self.engine.begin() as connection:
-            _check_version(connection)
             self.uid, self.store = _register(connection, study, store)
         if study.user_attrs.get(UID_ATTRIBUTE) != self.uid:
             study.set_user_attr(UID_ATTRIBUTE, self.uid)
@@ -184,6 +141,7 @@ class Ledger:
                 "backend": a.backend,
                 "state": a.state.value,
                 "invocation": json.dumps(a.invocation),
+                "digest": a.digest,
                 "intended": a.intended,
             }
             for a in attempts
@@ -214,6 +172,7 @@ class Ledger:
                 "of_name": a.name,
                 "new_state": a.state.value,
                 "run": a.run_id,
+                "on": a.shape,
                 "start": a.started,
                 "finish": a.finished,
                 "at": told,
@@ -286,7 +245,7 @@ def _submitted() -> Any:
         .where(_attempts.c.study == bindparam("of_study"), _attempts.c.name == bindparam("of_name"))
         .where(_attempts.c.state == AttemptState.INTENDED.value)
         .values(
-            state=AttemptState.SUBMITTED.value, run_id=bindparam("run"), started=bindparam("at")
+            state=AttemptState.SUBMITTED.value, run_id=bindparam("run"), accepted=bindparam("at")
         )
     )
 
@@ -308,6 +267,7 @@ def _ended() -> Any:
         .values(
             state=bindparam("new_state"),
             run_id=bindparam("run"),
+            shape=bindparam("on"),
             started=bindparam("start"),
             finished=bindparam("finish"),
             told=bindparam("at"),
@@ -327,6 +287,8 @@ def _attempt(row: Row[Any]) -> Attempt:
         invocation=json.loads(row.invocation),
         intended=row.intended,
         run_id=row.run_id,
+        shape=row.shape,
+        accepted=row.accepted,
         started=row.started,
         finished=row.finished,
         told=row.told,
@@ -349,17 +311,6 @@ def _engine_of(study: optuna.Study) -> tuple[bool, Engine]:
     # Beside an Optuna journal file, whose storage keeps its backend, and that its path.
     path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
     return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
-
-
-def _check_version(connection: Connection) -> None:
-    found = connection.execute(select(_schema.c.version)).scalar()
-    if found is None:
-        connection.execute(insert(_schema), {"version": SCHEMA_VERSION})
-    elif found > SCHEMA_VERSION:
-        raise StudyError(
-            f"the ledger in this database has schema version {found}, this tune_jobs knows "
-            f"{SCHEMA_VERSION}: install the newer tune_jobs that wrote it."
-        )
 
 
 def _register(connection: Connection, study: optuna.Study, store: str) -> tuple[str, str]:

@@ -28,17 +28,23 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
 from tune_jobs.backends.base import RunUpdate
+from tune_jobs.controls import Control
 from tune_jobs.decide import (
     Action,
+    End,
     Limits,
+    Orders,
     Tally,
     Verdict,
+    changed,
     free_slots,
     gave_up,
     judge,
+    obey,
     recover,
 )
 from tune_jobs.errors import BackendError, SpaceError, TuningStopped
+from tune_jobs.lease import LeaseLost
 from tune_jobs.ledger import Attempt, AttemptState
 from tune_jobs.metrics.objective import Reading
 from tune_jobs.progress import Progress, Snapshot
@@ -52,6 +58,9 @@ TICK = 0.5
 
 BURST = 8
 """Trials that one turn may ask for: the first of many runs start while the rest are asked for."""
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at what others ask for."""
 
 SYNC_SECONDS = 5.0
 """Seconds between two looks at what others did to the study."""
@@ -97,9 +106,11 @@ class Loop:
         self._limits = limits
         self._progress = progress
         self._clock = session.clock
-        self._mirror = StudyMirror(self._definition.study)
-        states = [t.state for t in self._mirror.study.get_trials(deepcopy=False)]
-        self._tally = Tally(ever_complete=TrialState.COMPLETE in states)
+        lease = session.lease if session.lease.held else None
+        self._mirror = StudyMirror(self._definition.study, lease, session.outage)
+        trials = self._mirror.study.get_trials(deepcopy=False)
+        self._tally = Tally(ever_complete=any(t.state == TrialState.COMPLETE for t in trials))
+        self._told_before = sum(is_told(t) for t in trials)
         self._trials: dict[int, optuna.Trial] = {}
         self._turn = _Turn()
         self._waiting: list[Attempt] = []
@@ -108,8 +119,11 @@ class Loop:
         self._submitted: list[tuple[str, str]] = []
         self._hopeless = ""
         self._last_failure = ""
-        self._began = self._next_sync = self._clock()
+        self._began = self._next_sync = self._next_look = self._clock()
         self._interrupted = False
+        self._orders = Orders()
+        self._to_fail: dict[str, Control] = {}
+        self._done: list[int] = []
 
     def run(self) -> None:
         """Until the budget is used and every run has ended.
@@ -123,9 +137,13 @@ class Loop:
                 self._recover()
                 while self._one_turn():
                     pass
+            except LeaseLost:
+                raise  # the live runs are somebody else's now
             except BaseException:
                 self._stop_runs()
                 raise
+        if self._orders.end is End.CANCEL:
+            self._stop_runs()
         self._progress.update(self._snapshot, last=True)
 
     def _one_turn(self) -> bool:
@@ -142,13 +160,20 @@ class Loop:
             raise KeyboardInterrupt
         if reason := gave_up(self._limits, self._tally):
             raise TuningStopped(f"{reason}. The last one: {self._last_failure}")
-        return bool(self._runs.live or self._waiting) or self._free() > 0
+        if self._orders.end in (End.CANCEL, End.LEAVE):
+            return False
+        busy = bool(self._runs.live or self._waiting)
+        return busy or self._free() > 0 or (self._orders.paused and self._wanted() > 0)
 
     def _patience(self) -> float:
         return 0.0 if self._free() > 0 else TICK
 
     def _free(self) -> int:
-        if self._mirror.exhausted:
+        return 0 if self._orders.paused else self._wanted()
+
+    def _wanted(self) -> int:
+        """How many trials there is room for."""
+        if self._mirror.exhausted or self._orders.end is not None:
             return 0
         live = len(self._runs.live) + len(self._turn.intended) + len(self._waiting)
         return free_slots(self._limits, replace(self._tally, live=live), self._clock())
@@ -165,6 +190,10 @@ class Loop:
             self._follow(observation.attempt, reading)
             return
         verdict = judge(observation.attempt, observation.update, reading)
+        if name in self._to_fail:
+            verdict = replace(verdict, action=Action.TELL, trial_state=TrialState.FAIL)
+            verdict = replace(verdict, cause="canceled on request")
+            self._done.append(self._to_fail.pop(name).id)
         if verdict.action is Action.TRY_AGAIN:
             self._try_again(observation.attempt, observation.update, verdict)
         else:
@@ -289,6 +318,7 @@ class Loop:
     def _commit(self) -> None:
         """Write the turn, if there is anything to write."""
         if not (self._turn or self._submitted or self._mirror.has_changes):
+            self._session.renew()
             return
         while True:
             intended = [*self._turn.intended, *map(self._intend, self._turn.new)]
@@ -300,6 +330,8 @@ class Loop:
                 continue
             self._turn.intended = intended
             self._submitted.clear()
+            self._session.outage.outlast(partial(self._session.controls.done, *self._done))
+            self._done.clear()
             return
 
     def _intend(self, asked: tuple[int, Mapping[str, Any]]) -> Attempt:
@@ -321,6 +353,7 @@ class Loop:
     def _act(self) -> None:
         turn, self._turn = self._turn, _Turn()
         now = self._clock()
+        self._session.assure()
         candidates, self._waiting = [*self._waiting, *turn.intended], []
         for attempt in candidates:
             if self._not_before.get(attempt.name, now) > now:
@@ -332,6 +365,32 @@ class Loop:
         if now >= self._next_sync:
             self._next_sync = now + SYNC_SECONDS
             self._mirror.sync()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self._obey()
+
+    # -- obey -----------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        """Do what others ask for."""
+        controls, outage = self._session.controls, self._session.outage
+        for control in outage.outlast(controls.pending):
+            self._orders = obey(self._orders, control)
+            if control.command == "set":
+                self._limits = changed(self._limits, control, self._told_before)
+            if control.command == "cancel" and self._fail(control):
+                continue  # done when it is told
+            self._progress.say(f"asked for: {control}")
+            outage.outlast(partial(controls.done, control.id))
+
+    def _fail(self, control: Control) -> bool:
+        """Stop the run of a trial that is to fail; whether it has one."""
+        live = [a for a in self._runs.live.values() if a.trial == control.argument["trial"]]
+        for attempt in live:
+            if attempt.name not in self._to_fail:
+                self._to_fail[attempt.name] = control
+                self._runs.cancel(attempt.name)
+        return bool(live)
 
     def _submit(self, attempt: Attempt) -> None:
         self._not_before.pop(attempt.name, None)
@@ -345,7 +404,9 @@ class Loop:
 
     def _recover(self) -> None:
         """Take over what an earlier tuner of this study left open."""
-        ledger = self._session.ledger
+        ledger, controls = self._session.ledger, self._session.controls
+        # What was asked of an owner who is gone; to cancel a trial still makes sense.
+        controls.done(*(c.id for c in controls.pending() if c.command != "cancel"))
         left = [a for a in ledger.open_attempts() if not a.is_final]
         trials = self._mirror.study.get_trials(deepcopy=False)
         finished = frozenset(t.number for t in trials if t.state.is_finished())
@@ -442,6 +503,11 @@ class Loop:
         )
 
 
+def is_told(trial: FrozenTrial) -> bool:
+    """Whether a trial is finished, and was not only refused."""
+    return trial.state.is_finished() and REFUSED_ATTRIBUTE not in trial.user_attrs
+
+
 def _out_of_range(trial: FrozenTrial) -> str | None:
     """Why an enqueued configuration does not fit the space; Optuna warns and uses it."""
     if "fixed_params" not in trial.system_attrs:
@@ -459,6 +525,7 @@ def closed(attempt: Attempt, update: RunUpdate, state: AttemptState, cause: str)
         attempt,
         state=state,
         run_id=update.run_id or attempt.run_id,
+        shape=update.shape,
         started=update.started,
         finished=update.finished,
         exit_code=update.exit_code,

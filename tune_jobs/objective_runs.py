@@ -33,8 +33,10 @@ class ObjectiveRuns:
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self._session = Session(definition)
+        self._session.own()
         self._session.open_backend()
-        weakref.finalize(self, definition.backend.close)  # when the tuner lets go of it
+        # When the tuner lets go of it.
+        weakref.finalize(self, self._session.__exit__, None, None, None)
         self._watching = threading.Lock()
         self._ledger_lock = threading.Lock()
         self._news: dict[str, Observation] = {}
@@ -113,5 +115,6 @@ class ObjectiveRuns:
             with self._watching:
                 if name in self._news:
                     return self._news.pop(name)
+                self._session.renew()
                 for observation in self._session.runs.wait(TICK):
                     self._news[observation.attempt.name] = observation

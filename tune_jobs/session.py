@@ -6,6 +6,7 @@ smoke check and ``tuner.objective`` all work through one.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ from types import TracebackType
 from typing import Any
 
 import optuna
+from sqlalchemy.exc import SQLAlchemyError
 
 from tune_jobs.backends.base import Backend, MetricSources
 from tune_jobs.command_line import CommandLine, Invocation
+from tune_jobs.controls import Controls
 from tune_jobs.errors import StudyError
+from tune_jobs.lease import Lease, owner_of
 from tune_jobs.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
 from tune_jobs.metrics.objective import Objectives
 from tune_jobs.metrics.store import MetricStore, absolute, study_folder
+from tune_jobs.outage import Outage
 from tune_jobs.runs import Runs
 from tune_jobs.space import Space
 from tune_jobs.space_check import check_space
@@ -63,6 +68,9 @@ class Definition:
 
 DEFAULT_STORE = "runs"
 
+HAND_OVER = 60.0
+"""Seconds within which an owner lets go of a study when it is asked to."""
+
 
 class Session:
     """An open study: ledger, store, and, once `open_backend` was called, its job runs.
@@ -86,6 +94,9 @@ class Session:
         self.backend = definition.backend
         self.clock = definition.clock
         self._opened = False
+        self.lease = Lease(self.ledger.engine, self.ledger.uid)
+        self.controls = Controls(self.ledger.engine, self.ledger.uid)
+        self.outage = Outage(repr(self.ledger.engine.url), self._notice)
         self.runs = Runs(self.backend, self.store, self.clock)
 
     def open_backend(self) -> None:
@@ -103,6 +114,37 @@ class Session:
             self.definition.sources,
             keep_runs=self.ledger.durable,
         )
+
+    def own(self, *, take_over: bool = False) -> str | None:
+        """Become the one who tunes the study.
+
+        Args:
+            take_over: Ask an owner that is alive to let go, and wait for it.
+
+        Returns:
+            Who was the owner and is gone; None if the study was free.
+
+        Raises:
+            StudyOwned: somebody else is, and is alive.
+        """
+        if not self.ledger.durable:
+            return None  # nobody else can see it
+        if take_over and owner_of(self.ledger.engine, self.ledger.uid) is not None:
+            self.controls.ask("hand_over")
+        return self.outage.outlast(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
+
+    def renew(self) -> None:
+        """Say that the owner is there; see `Lease.renew`."""
+        if self.lease.held:
+            self.outage.outlast(self.lease.renew)
+
+    def assure(self) -> None:
+        """Before runs are started or stopped; see `Lease.assure`."""
+        if self.lease.held:
+            self.outage.outlast(self.lease.assure)
+
+    def _notice(self, text: str) -> None:
+        self.backend.notice(text)
 
     def trial_attempt(self, trial: int, params: Mapping[str, Any], attempt: int = 1) -> Attempt:
         """The intention to run a trial's configuration."""
@@ -147,3 +189,5 @@ class Session:
     ) -> None:
         if self._opened:
             self.backend.close()
+        with contextlib.suppress(SQLAlchemyError):  # who is gone is found to be
+            self.lease.release()

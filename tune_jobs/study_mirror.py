@@ -21,6 +21,8 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.lease import Lease
+from tune_jobs.outage import Outage
 from tune_jobs.scratch import unannounced
 from tune_jobs.study_writer import (
     Also,
@@ -65,11 +67,14 @@ class StudyMirror(InMemoryStorage):
 
     Args:
         stored: The user's study; its sampler, pruner and storage are used.
+        lease, outage: See `writer_for`.
     """
 
-    def __init__(self, stored: optuna.Study) -> None:
+    def __init__(
+        self, stored: optuna.Study, lease: Lease | None = None, outage: Outage | None = None
+    ) -> None:
         self._stored = stored
-        self._writer: StudyWriter = writer_for(stored)
+        self._writer: StudyWriter = writer_for(stored, lease, outage)
         self._reset()
         for trial in stored.get_trials(deepcopy=False):
             self._take_over(trial, trial._trial_id)

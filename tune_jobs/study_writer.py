@@ -22,11 +22,13 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.errors import StudyError
+from tune_jobs.outage import Outage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.engine import Engine
+
+    from tune_jobs.lease import Lease
 
 KNOWN_SCHEMA = "v3.2.0.a"
 """The revision of Optuna's tables that `RdbWriter` writes (Optuna 3.2 to 5.x)."""
@@ -82,7 +84,7 @@ class StudyWriter(Protocol):
 
         Raises:
             NumbersTaken: a created trial would get another number than it has.
-            StudyError: the database cannot be written.
+            StudyError: the database cannot be written, or somebody else owns the study.
         """
         ...
 
@@ -105,12 +107,19 @@ def storage_of(study: optuna.Study) -> BaseStorage:
     return storage._backend if isinstance(storage, _CachedStorage) else storage
 
 
-def writer_for(study: optuna.Study) -> StudyWriter:
-    """The writer that fits the storage of ``study``."""
+def writer_for(
+    study: optuna.Study, lease: Lease | None = None, outage: Outage | None = None
+) -> StudyWriter:
+    """The writer that fits the storage of ``study``.
+
+    Args:
+        lease: The right to write, which every transaction proves; None: nobody asks.
+        outage: What to do while the database does not answer.
+    """
     storage = storage_of(study)
     if isinstance(storage, RDBStorage) and storage.get_current_version() == KNOWN_SCHEMA:
-        return RdbWriter(storage, study._study_id)
-    return StorageWriter(storage, study._study_id)
+        return RdbWriter(storage, study._study_id, lease, outage)
+    return StorageWriter(storage, study._study_id, lease)
 
 
 class StorageWriter:
@@ -118,11 +127,14 @@ class StorageWriter:
 
     engine: Engine | None = None
 
-    def __init__(self, storage: BaseStorage, study_id: int) -> None:
+    def __init__(self, storage: BaseStorage, study_id: int, lease: Lease | None = None) -> None:
         self._storage = storage
         self._study_id = study_id
+        self._lease = lease
 
     def write(self, changes: Changes, also: Also) -> list[int]:
+        if self._lease is not None:
+            self._lease.renew(at_once=True)  # as near to what follows as it gets
         for change in changes.changed:
             self._apply(change)
         rows = [self._storage.create_new_trial(self._study_id, t) for t in changes.created]
@@ -166,28 +178,49 @@ class RdbWriter:
 
     engine: Engine | None
 
-    def __init__(self, storage: RDBStorage, study_id: int) -> None:
+    def __init__(
+        self,
+        storage: RDBStorage,
+        study_id: int,
+        lease: Lease | None = None,
+        outage: Outage | None = None,
+    ) -> None:
         self._storage = storage
         self._study_id = study_id
         self._engine: Engine = storage.engine
         self.engine = self._engine
+        self._lease = lease
+        self._outage = outage or Outage(repr(self._engine.url))
 
     def write(self, changes: Changes, also: Also) -> list[int]:
         from sqlalchemy.exc import SQLAlchemyError
 
-        try:
-            with self._engine.begin() as connection:
-                rows = self._create(connection, changes.created) if changes.created else []
-                if changes.changed:
-                    self._change(connection, changes.changed)
-                also(connection)
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise StudyError(
-                f"the study's database ({self._engine.url!r}) cannot be written: {cause}. Nothing "
-                "that was recorded is lost; mend it and call optimize() again to go on."
-            ) from error
+        while True:
+            rows: list[int] | None = None
+            try:
+                with self._engine.begin() as connection:
+                    rows = self._write(connection, changes, also)
+            except SQLAlchemyError as error:
+                self._outage.endure(error)
+                if rows is None or not self._took_effect():
+                    continue  # nothing of it was written
+            if self._lease is not None:
+                self._lease.committed()
+            self._outage.over()
+            return rows
+
+    def _write(self, connection: Connection, changes: Changes, also: Also) -> list[int]:
+        if self._lease is not None:
+            self._lease.beat(connection)  # first: it says whether anything may be written
+        rows = self._create(connection, changes.created) if changes.created else []
+        if changes.changed:
+            self._change(connection, changes.changed)
+        also(connection)
         return rows
+
+    def _took_effect(self) -> bool:
+        """Whether a commit whose answer was lost was one."""
+        return self._lease is not None and self._outage.outlast(self._lease.took_effect)
 
     def _create(self, connection: Connection, created: Sequence[FrozenTrial]) -> list[int]:
         # The first statement takes the write lock (a row lock; SQLite: of the database), so that
@@ -312,18 +345,24 @@ class RdbWriter:
             connection.execute(_tables().values.insert(), values)
 
     def claim(self, row: int) -> bool:
+        return self._outage.outlast(lambda: self._claim(row))
+
+    def _claim(self, row: int) -> bool:
         # Optuna's own way reads the state and then writes it, so two may take the same trial.
         with self._engine.begin() as connection:
             values = {"row": row, "begun": datetime.now(UTC).replace(tzinfo=None)}
             return int(connection.execute(_claim_trial(), values).rowcount) == 1
 
     def rows_after(self, row: int) -> list[int]:
+        return self._outage.outlast(lambda: self._rows_after(row))
+
+    def _rows_after(self, row: int) -> list[int]:
         with self._engine.connect() as connection:
             found = connection.execute(_rows_after(), {"study": self._study_id, "row": row})
             return [int(r[0]) for r in found]
 
     def read(self, row: int) -> FrozenTrial:
-        return self._storage.get_trial(row)
+        return self._outage.outlast(lambda: self._storage.get_trial(row))
 
 
 @dataclass(frozen=True)

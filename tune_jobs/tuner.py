@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +14,11 @@ import optuna
 from tune_jobs.backends.base import Backend, MetricSources
 from tune_jobs.check import CheckReport, smoke_check
 from tune_jobs.command_line import CommandLine
+from tune_jobs.controls import COMMANDS
 from tune_jobs.decide import Limits
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.final import FinalRun, train_best
+from tune_jobs.lease import describe, owner_of
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
 from tune_jobs.loop import Loop
@@ -27,6 +30,9 @@ from tune_jobs.session import Definition, Session
 from tune_jobs.space import Space, SpaceFunction, as_space, load_space
 
 DEFAULT_PARALLEL = 4
+
+CONTROL_SECONDS = 30.0
+"""Seconds to wait until whoever tunes a study has done what was asked."""
 
 
 class Tuner:
@@ -118,18 +124,28 @@ class Tuner:
             f"metric={metrics!r}, max_parallel={self.max_parallel})"
         )
 
-    def optimize(self, n_trials: int | None = None, timeout: float | None = None) -> optuna.Study:
+    def optimize(
+        self,
+        n_trials: int | None = None,
+        timeout: float | None = None,
+        *,
+        take_over: bool = False,
+    ) -> optuna.Study:
         """Run trials until ``n_trials`` are finished or ``timeout`` seconds have passed.
 
         A call on a study that an earlier one left unfinished first goes on with the trials that
         were under way; they count. After ``timeout`` nothing new is started and the live runs are
         let finish. Ctrl-C stops the live runs; the next call runs their configurations again.
 
+        One process tunes a study at a time. One that was killed or is silent is replaced; one that
+        is alive lets go of the study, and of its live runs, if ``take_over`` is true.
+
         Returns:
             The study: plain Optuna from here on.
 
         Raises:
             ConfigError: something would make every run fail; found before anything is started.
+            StudyOwned: another process is tuning this study.
             StoreError, BackendError: nothing can be run.
             TuningStopped: too many trials failed.
         """
@@ -138,7 +154,7 @@ class Tuner:
                 "say how much to spend: optimize(n_trials=...) or timeout=... seconds"
             )
         progress = progress_for(self.progress)
-        with self._session(progress) as session:
+        with self._session(progress, own=True, take_over=take_over) as session:
             session.ledger.define(self.definition.describe())
             clock = session.clock
             limits = Limits(
@@ -208,6 +224,40 @@ class Tuner:
                 again=again,
             )
 
+    def owner(self) -> str | None:
+        """Who is tuning this study at the moment; None: nobody."""
+        with Session(self.definition) as session:
+            return owner_of(session.ledger.engine, session.ledger.uid)
+
+    def control(self, command: str, *, wait: float = CONTROL_SECONDS, **argument: Any) -> bool:
+        """Ask the process that tunes this study, wherever it is, for something.
+
+        Args:
+            command: ``pause``, ``resume``, ``stop`` (``runs="finish"`` or ``"cancel"``),
+                ``cancel`` (``trial=12``), or ``set`` (``max_parallel=16``, ``n_trials=200``).
+            wait: Seconds to wait until it is done.
+            argument: Of the command.
+
+        Returns:
+            Whether it is done.
+
+        Raises:
+            StudyError: nobody is tuning the study.
+            ConfigError: there is no such command.
+        """
+        if command not in COMMANDS:
+            raise ConfigError(f"command {command!r} is not one of {', '.join(COMMANDS)}")
+        with Session(self.definition) as session:
+            if owner_of(session.ledger.engine, session.ledger.uid) is None:
+                raise StudyError(f"nobody is tuning study {self.study.study_name!r}")
+            number = session.controls.ask(command, **argument)
+            give_up = time.monotonic() + wait
+            while not session.controls.is_done(number):
+                if time.monotonic() > give_up:
+                    return False
+                time.sleep(0.2)  # another process does it, perhaps on another machine
+        return True
+
     def preview(self, n: int = 3) -> list[Preview]:
         """The exact command lines of ``n`` sampled configurations; nothing is started."""
         return preview(self.definition, n)
@@ -241,13 +291,22 @@ class Tuner:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
             return log_of(session, attempts[-1]).read().decode("utf-8", "replace")
 
-    def _session(self, progress: Progress) -> Session:
+    def _session(
+        self, progress: Progress, *, own: bool = False, take_over: bool = False
+    ) -> Session:
         """An open session, after everything was looked at that can be looked at before."""
         self._objective_runs = None  # the backend serves one session at a time
         self.definition.check()
         self.definition.backend.notice = progress.say
         session = Session(self.definition)
-        session.open_backend()
+        gone = session.own(take_over=take_over) if own else None
+        if gone:
+            progress.say(f"taking over from {describe(gone)}, which is gone")
+        try:
+            session.open_backend()
+        except BaseException:
+            session.lease.release()
+            raise
         return session
 
 

@@ -200,6 +200,7 @@ class LiveRuns:
             run.id,
             started=run.started or run.accepted,
             finished=run.finished or time.time(),
+            shape=live.shape,
             has_metrics=None,
         )
         if run.state == "SUCCEEDED":

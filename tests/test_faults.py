@@ -1,0 +1,25 @@
+"""A sample of `tests.faults.kill`, with a fresh seed; a thousand kills take a documented command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(("backend", "kills"), [("local", 12), ("oci", 4)])
+def test_whenever_the_tuner_is_killed_nothing_is_lost_or_done_twice(
+    backend: str, kills: int
+) -> None:
+    words = ["--backend", backend, "--kills", str(kills)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.kill", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "0 bad rounds" in done.stdout

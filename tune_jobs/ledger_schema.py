@@ -1,0 +1,152 @@
+"""The tables of tune_jobs, beside Optuna's own in the study's database.
+
+Those that an earlier version made are brought up to date when they are opened.
+
+    tune_jobs_schema      one row: the version of what follows
+    tune_jobs_studies     a study's store and definition
+    tune_jobs_attempts    every job run of every trial
+    tune_jobs_owners      who tunes a study at the moment, see `lease`
+    tune_jobs_controls    what others ask of the owner, see `controls`
+
+Version 1 had no owners and controls, and no `accepted`, `shape` and `digest` of an attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import (
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from tune_jobs.errors import StudyError
+
+SCHEMA_VERSION = 2
+
+metadata = MetaData()
+_LONG = Text(2**24 - 1)  # MySQL's TEXT ends at 64 kB
+
+schema = Table("tune_jobs_schema", metadata, Column("version", Integer, nullable=False))
+
+studies = Table(
+    "tune_jobs_studies",
+    metadata,
+    Column("uid", String(16), primary_key=True),
+    Column("study_name", String(512), nullable=False),
+    Column("store", String(1024), nullable=False),
+    Column("definition", _LONG, nullable=False),
+)
+
+attempts = Table(
+    "tune_jobs_attempts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", String(16), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("trial", Integer),
+    Column("attempt", Integer, nullable=False),
+    Column("backend", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run_id", String(255)),
+    Column("invocation", _LONG, nullable=False),
+    Column("digest", String(64)),
+    Column("shape", String(64)),
+    Column("intended", Float(53), nullable=False),
+    Column("accepted", Float(53)),
+    Column("started", Float(53)),
+    Column("finished", Float(53)),
+    Column("told", Float(53)),
+    Column("cause", Text),
+    Column("exit_code", Integer),
+    UniqueConstraint("study", "name"),
+)
+
+owners = Table(
+    "tune_jobs_owners",
+    metadata,
+    Column("study", String(16), primary_key=True),
+    Column("token", Integer, nullable=False),
+    Column("beat", Integer, nullable=False),
+    Column("owner", String(255)),
+    Column("since", Float(53)),
+)
+
+controls = Table(
+    "tune_jobs_controls",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", String(16), nullable=False, index=True),
+    Column("command", String(32), nullable=False),
+    Column("argument", _LONG, nullable=False),
+    Column("issued", Float(53), nullable=False),
+    Column("done", Float(53)),
+)
+
+_ADDED: Mapping[int, Sequence[tuple[str, str, str]]] = {
+    # version: table, column, type
+    2: [
+        ("tune_jobs_attempts", "digest", "VARCHAR(64)"),
+        ("tune_jobs_attempts", "shape", "VARCHAR(64)"),
+        ("tune_jobs_attempts", "accepted", "FLOAT(53)"),
+    ],
+}
+
+
+def prepare(engine: Engine) -> None:
+    """Create the tables, or bring those of an earlier version up to date.
+
+    Raises:
+        StudyError: a later version of tune_jobs wrote them.
+    """
+    had = inspect(engine).has_table(attempts.name)
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        found = connection.execute(select(schema.c.version)).scalar()
+        if found is None and not had:
+            connection.execute(insert(schema), {"version": SCHEMA_VERSION})
+            return
+        found = found or 1
+        if found > SCHEMA_VERSION:
+            raise StudyError(
+                f"the ledger in this database has schema version {found}, this tune_jobs knows "
+                f"{SCHEMA_VERSION}: install the newer tune_jobs that wrote it."
+            )
+    if found < SCHEMA_VERSION:
+        _migrate(engine, found)
+
+
+def _migrate(engine: Engine, found: int) -> None:
+    """Add what is missing, a step at a time, so that it may be interrupted anywhere."""
+    for version in range(found + 1, SCHEMA_VERSION + 1):
+        for table, column, kind in _ADDED.get(version, ()):
+            have = {c["name"] for c in inspect(engine).get_columns(table)}
+            if column not in have:
+                _add_column(
+                    engine, f"ALTER TABLE {table} ADD COLUMN {column} {kind}", table, column
+                )
+        with engine.begin() as connection:
+            connection.execute(update(schema).values(version=version))
+
+
+def _add_column(engine: Engine, statement: str, table: str, column: str) -> None:
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(statement))
+    except DBAPIError:
+        have = {c["name"] for c in inspect(engine).get_columns(table)}
+        if column not in have:  # else somebody else has added it just now
+            raise
