@@ -1,4 +1,4 @@
-"""A sample of `tests.faults.kill` with a fresh seed; a thousand kills are a command of their own."""
+"""A sample of `tests.faults.kill` with a fresh seed; a thousand kills are their own command."""
 
 from __future__ import annotations
 
