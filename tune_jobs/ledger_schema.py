@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.exc import DBAPIError
 
 from tune_jobs.errors import StudyError
@@ -38,7 +39,7 @@ from tune_jobs.errors import StudyError
 SCHEMA_VERSION = 2
 
 metadata = MetaData()
-_LONG = Text(2**24 - 1)  # MySQL's TEXT ends at 64 kB
+_LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")  # whose TEXT ends at 64 kB
 
 schema = Table("tune_jobs_schema", metadata, Column("version", Integer, nullable=False))
 

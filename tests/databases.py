@@ -1,0 +1,166 @@
+"""Real PostgreSQL and MariaDB servers on loopback, for one test each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+
+class Server(Protocol):
+    """A database server that can be restarted."""
+
+    url: str
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        ...
+
+    def stop(self) -> None:
+        """Stop at once, whoever is connected."""
+        ...
+
+
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _program(name: str, *places: str) -> str:
+    found = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *places]))
+    if found is None:
+        pytest.skip(f"{name} is not installed: apt-get install postgresql mariadb-server")
+    return found
+
+
+def _user() -> dict[str, str]:
+    """Whom the server runs as: neither of them runs as root."""
+    return {"user": "nobody"} if os.getuid() == 0 else {}
+
+
+class Process:
+    """A server as one process in the foreground."""
+
+    def __init__(self, command: list[str], url: str, folder: Path) -> None:
+        self._command, self._folder = command, folder
+        self.url = url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """See `Server.start`."""
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                **_user(),  # type: ignore[call-overload]
+            )
+        engine = create_engine(self.url)
+        give_up = time.monotonic() + 60
+        while True:
+            try:
+                with engine.connect() as connection:
+                    connection.execute(text("SELECT 1"))
+                break
+            except DBAPIError:
+                assert time.monotonic() < give_up, (self._folder / "server.log").read_text()
+                assert self._process.poll() is None, (self._folder / "server.log").read_text()
+                time.sleep(0.1)  # it tells nobody when it is there
+        engine.dispose()
+
+    def stop(self) -> None:
+        """See `Server.stop`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _owned(folder: Path) -> Path:
+    """A folder that belongs to whom the server runs as."""
+    folder.mkdir()
+    if os.getuid() == 0:
+        shutil.chown(folder, "nobody")
+        for parent in folder.parents:
+            with contextlib.suppress(PermissionError):
+                if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
+                    parent.chmod(parent.stat().st_mode | 0o011)
+    return folder
+
+
+@contextlib.contextmanager
+def postgresql(folder: Path) -> Iterator[Server]:
+    """An empty PostgreSQL."""
+    pytest.importorskip("psycopg")
+    newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    initdb = _program("initdb", *map(str, newest))
+    data, port = _owned(folder / "postgresql"), free_port()
+    subprocess.run(
+        [initdb, "-D", data / "data", "-A", "trust", "-U", "tuner", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd=data,
+        **_user(),  # type: ignore[call-overload]
+    )
+    command = [
+        *(str(Path(initdb).resolve().parent / "postgres"), "-D", str(data / "data")),
+        *("-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-F"),
+    ]
+    url = f"postgresql+psycopg://tuner@127.0.0.1:{port}/postgres"
+    yield from _running(Process(command, url, data))
+
+
+@contextlib.contextmanager
+def mariadb(folder: Path) -> Iterator[Server]:
+    """An empty MariaDB."""
+    pytest.importorskip("pymysql")
+    install = _program("mariadb-install-db")
+    server = _program("mariadbd", "/usr/sbin")
+    data, port = _owned(folder / "mariadb"), free_port()
+    subprocess.run(
+        [
+            *(install, "--no-defaults", f"--datadir={data}/data", "--skip-test-db"),
+            "--auth-root-authentication-method=normal",
+        ],
+        check=True,
+        capture_output=True,
+        cwd=data,
+        **_user(),  # type: ignore[call-overload]
+    )
+    command = [
+        *(server, "--no-defaults", f"--datadir={data}/data", f"--socket={data}/s"),
+        *("--bind-address=127.0.0.1", f"--port={port}", "--skip-grant-tables"),
+        *("--skip-networking=0", f"--pid-file={data}/pid", "--innodb-flush-log-at-trx-commit=2"),
+    ]
+    url = f"mysql+pymysql://root@127.0.0.1:{port}/mysql"
+    yield from _running(Process(command, url, data), "CREATE DATABASE tuning", "tuning")
+
+
+def _running(server: Process, statement: str = "", database: str = "") -> Iterator[Server]:
+    server.start()
+    try:
+        if statement:
+            engine = create_engine(server.url)
+            with engine.begin() as connection:
+                connection.execute(text(statement))
+            engine.dispose()
+            server.url = server.url.rpartition("/")[0] + f"/{database}"
+        yield server
+    finally:
+        server.stop()
+
+
+SERVERS = {"postgresql": postgresql, "mariadb": mariadb}
