@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.test_recovery import WAITING, Controller, runs_alive
+from tune_jobs.cli import main
 from tune_jobs.controls import Control
 from tune_jobs.decide import End, Limits, Orders, changed, obey
 from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.progress import Snapshot
 
 
 def control(command: str, **argument: object) -> Control:
@@ -172,3 +179,97 @@ def test_nobody_is_asked_in_vain(make_tuner: MakeTuner) -> None:
         tuner.control("pause")
     with pytest.raises(ConfigError, match="not one of"):
         tuner.control("explode")
+
+
+def test_another_process_looks_on(live: Controller, make_tuner: MakeTuner, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    class Looks:
+        def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
+            now = snapshot()
+            seen.append((now.complete, now.live))
+            (tmp_path / "go").touch()
+
+        def say(self, line: str) -> None:
+            assert line.startswith("watching process")
+
+        def close(self) -> None: ...
+
+    study = make_tuner(WAITING, progress=Looks()).watch()
+    assert ended(live) == 0
+    assert seen[0] == (0, 3)
+    assert seen[-1] == (6, 0)
+    assert len(study.trials) == 6
+
+
+STUDY_YAML = """\
+study: s
+script: train.sh
+metric: value
+direction: maximize
+parameters:
+  x: {type: float, low: 0, high: 1}
+sampler: random
+n_trials: 6
+max_parallel: 2
+storage: sqlite:///s.db
+backend: {type: local, env: {here: %s}}
+"""
+
+
+def test_from_the_command_line(
+    make_tuner: MakeTuner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_tuner(WAITING)  # for its script
+    (tmp_path / "study.yaml").write_text(STUDY_YAML % tmp_path)
+    process = subprocess.Popen([sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml"])
+    wait_until(lambda: len(list(tmp_path.glob("live.*"))) == 2)
+    assert main(["status", "study.yaml"]) == 0
+    assert f"tuned by process {process.pid}" in capsys.readouterr().out
+    assert main(["set", "study.yaml", "--max-parallel", "3", "--n-trials", "4"]) == 0
+    wait_until(lambda: len(list(tmp_path.glob("live.*"))) == 3)
+    assert main(["cancel", "study.yaml", "0"]) == 0
+    assert main(["pause", "study.yaml"]) == 0
+    assert main(["resume", "study.yaml"]) == 0
+    assert main(["set", "study.yaml"]) == 2
+    (tmp_path / "go").touch()
+    assert process.wait(30) == 0
+    capsys.readouterr()
+    assert main(["status", "study.yaml"]) == 0
+    assert "3 complete, 1 fail" in capsys.readouterr().out
+    assert main(["stop", "study.yaml"]) == 3
+    assert "nobody is tuning" in capsys.readouterr().err
+
+
+def test_a_database_that_is_locked_for_a_while_ends_nothing(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    locked = sqlite3.connect(tmp_path / "s.db", check_same_thread=False, isolation_level=None)
+
+    class Locks:
+        def update(self, *_: object, **__: object) -> None:
+            if len(list(tmp_path.glob("ran.*"))) >= 2 and not said:
+                said.append("locked")
+                locked.execute("BEGIN EXCLUSIVE")
+
+        def say(self, line: str) -> None:
+            said.append(line)
+            if "does not answer" in line:
+                locked.execute("ROLLBACK")
+
+        def close(self) -> None: ...
+
+    study = optuna.create_study(
+        study_name="s",
+        storage=optuna.storages.RDBStorage(
+            f"sqlite:///{tmp_path}/s.db", engine_kwargs={"connect_args": {"timeout": 0.2}}
+        ),
+        direction="maximize",
+    )
+    tuner = make_tuner(': > "$here/ran.$$"; echo "value=$x"', study=study, progress=Locks())
+    tuner.optimize(n_trials=8)
+    locked.close()
+    assert any("database is locked" in line for line in said)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 8
+    assert len(list(tmp_path.glob("ran.*"))) == 8

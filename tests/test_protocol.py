@@ -142,6 +142,8 @@ class Client:
 
     def log(self, name: str, run_id: str | None) -> None: ...
 
+    def console(self, run_id: str) -> None: ...
+
     def describe(self) -> dict[str, object]:
         return {"command": ["train"]}
 

@@ -4,6 +4,7 @@
     tune-jobs preview study.yaml            the exact command lines of sampled configurations
     tune-jobs run study.yaml                tune until the study has its n_trials
     tune-jobs status study.yaml             how far it is
+    tune-jobs watch study.yaml              the same, until it ends
     tune-jobs show study.yaml 12            one trial and its job runs
     tune-jobs logs study.yaml 12 -f         what a trial's job run prints
     tune-jobs train-best study.yaml         the final run
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     preview = command("preview", _preview, "print the command lines of sampled configurations")
     preview.add_argument("-n", type=int, default=3, help="how many (3)")
     command("status", _status, "say how far the study is")
+    command("watch", _watch, "show how another process gets on with it")
     command("show", _show, "show a trial and its job runs").add_argument("trial", type=int)
     logs = command("logs", _logs, "print what the job run of a trial printed")
     logs.add_argument("trial", help="trial number, or the name of a final run (final-1-1)")
@@ -191,6 +193,12 @@ def _status(options: argparse.Namespace, config: StudyConfig) -> int:
     return _print_status(
         options, tuner_of(config, options.file, study=open_study(config, options.file))
     )
+
+
+def _watch(options: argparse.Namespace, config: StudyConfig) -> int:
+    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner.watch()
+    return _print_status(options, tuner)
 
 
 def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:

@@ -72,6 +72,8 @@ MAX_REFUSALS = 1000
 """Configurations in a row that the constraints may refuse."""
 
 RUN_ATTRIBUTE = "tune_jobs:run"
+RUN_ID_ATTRIBUTE = "tune_jobs:run_id"
+CONSOLE_ATTRIBUTE = "tune_jobs:console"
 CAUSE_ATTRIBUTE = "tune_jobs:cause"
 REFUSED_ATTRIBUTE = "tune_jobs:refused"
 METRICS_ATTRIBUTE = "tune_jobs:metrics"
@@ -233,6 +235,7 @@ class Loop:
                 pass
         for name, violation in reading.violations.items():
             trial.set_constraint(name, violation)
+        self._note_run(trial, update.run_id or attempt.run_id)
         if cause:
             trial.set_user_attr(CAUSE_ATTRIBUTE, cause)
         if len(reading.last) > len(self._definition.objectives.metrics):
@@ -247,6 +250,14 @@ class Loop:
         self._trials.pop(attempt.trial, None)
         self._turn.ended.append(closed(attempt, update, verdict.ledger_state, cause))
         self._count(verdict.trial_state)
+
+    def _note_run(self, trial: optuna.Trial, run_id: str | None) -> None:
+        """What Optuna's own dashboard is to show of a trial's run; it is frozen when it is told."""
+        if run_id is None:
+            return
+        trial.set_user_attr(RUN_ID_ATTRIBUTE, run_id)
+        if console := self._session.backend.console(run_id):
+            trial.set_user_attr(CONSOLE_ATTRIBUTE, console)
 
     def _try_again(self, attempt: Attempt, update: RunUpdate, verdict: Verdict) -> None:
         """The same configuration as a new attempt; the old one is closed."""

@@ -94,6 +94,15 @@ class Connection:
         return arguments
 
     @property
+    def region_in_use(self) -> str:
+        """The region's name.
+
+        Raises:
+            ConfigError: the configuration cannot be used.
+        """
+        return str(self._identity[0].get("region", ""))
+
+    @property
     def kind(self) -> Auth:
         """The way to authenticate that is in use."""
         if self.auth is not None:

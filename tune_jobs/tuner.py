@@ -28,6 +28,7 @@ from tune_jobs.preview import Preview, preview
 from tune_jobs.progress import Progress, progress_for
 from tune_jobs.session import Definition, Session
 from tune_jobs.space import Space, SpaceFunction, as_space, load_space
+from tune_jobs.watch import watch
 
 DEFAULT_PARALLEL = 4
 
@@ -257,6 +258,20 @@ class Tuner:
                     return False
                 time.sleep(0.2)  # another process does it, perhaps on another machine
         return True
+
+    def watch(self) -> optuna.Study:
+        """Show how a tuner in another process gets on, until it ends; changes nothing.
+
+        Returns:
+            The study, as it is then.
+        """
+        progress = progress_for(self.progress)
+        try:
+            with Session(self.definition) as session:
+                watch(session, progress, self.max_parallel)
+        finally:
+            progress.close()
+        return self.study
 
     def preview(self, n: int = 3) -> list[Preview]:
         """The exact command lines of ``n`` sampled configurations; nothing is started."""

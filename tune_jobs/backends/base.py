@@ -177,6 +177,10 @@ class Backend(Protocol):
         """What a run prints, where it is somewhere else than in the metric store."""
         ...
 
+    def console(self, run_id: str) -> str | None:
+        """Where people can look at a run in a browser."""
+        ...
+
     def describe(self) -> dict[str, object]:
         """What runs: entry point, interpreter, fingerprint of the code; for the provenance."""
         ...

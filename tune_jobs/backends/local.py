@@ -214,6 +214,9 @@ class LocalBackend:
     def log(self, name: str, run_id: str | None) -> None:
         """See `Backend.log`: what a local run prints is in its folder."""
 
+    def console(self, run_id: str) -> None:
+        """See `Backend.console`: there is no such place."""
+
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
         return {

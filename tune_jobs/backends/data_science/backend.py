@@ -294,6 +294,11 @@ class DataScienceBackend:
         """See `Backend.log`: the Logging service, if the job has a log."""
         return None if run_id is None else log_of_run(self.connection, run_id)
 
+    def console(self, run_id: str) -> str | None:
+        """See `Backend.console`."""
+        region = self.connection.region_in_use
+        return f"https://console.{region}.oraclecloud.com/data-science/job-runs/{run_id}"
+
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
         facts: dict[str, object] = {"backend": self.name, "command": [str(self._definition)]}
