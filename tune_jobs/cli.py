@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "tune until the study has its n_trials")
     run.add_argument("--n-trials", type=int, help="trials in the study, instead of the file's")
     run.add_argument("--timeout", type=float, help="seconds, instead of the file's")
+    run.add_argument("--take-over", action="store_true", help="from a process that tunes it now")
     check = command("check", _check, "run one smoke trial and say what would go wrong")
     _add_set(check)
     preview = command("preview", _preview, "print the command lines of sampled configurations")
@@ -137,7 +138,7 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
     tuner = tuner_of(config, options.file)
     left = None if n_trials is None else n_trials - _told(tuner.study)
     if left is None or left > 0:
-        tuner.optimize(n_trials=left, timeout=timeout)
+        tuner.optimize(n_trials=left, timeout=timeout, take_over=options.take_over)
     return _print_status(options, tuner)
 
 
