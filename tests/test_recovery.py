@@ -132,6 +132,34 @@ def test_two_tuners_cannot_work_on_one_study(make_tuner: MakeTuner, tmp_path: Pa
     assert len(tuner.optimize(n_trials=1).trials) == 7
 
 
+def test_a_run_whose_trial_somebody_else_told_is_stopped(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(WAITING)
+    controller = Controller(tmp_path)
+    controller.wait_for_runs(3)
+    controller.end_by(signal.SIGKILL)
+    tuner.study.tell(1, 0.25)
+    orphans = set(runs_alive(tmp_path))
+
+    class LetsGo(Silent):
+        def say(self, line: str) -> None:
+            if line.startswith("recovered"):
+                said.append(line)
+                (tmp_path / "go").touch()
+
+    said: list[str] = []
+    tuner.progress = LetsGo()
+    study = tuner.optimize(n_trials=2)
+    assert said == ["recovered: 2 live runs adopted, 1 runs of finished trials stopped"]
+    assert [t.value for t in study.trials] == [
+        study.trials[0].params["x"],
+        0.25,
+        study.trials[2].params["x"],
+    ]
+    assert not orphans & set(runs_alive(tmp_path))
+
+
 def test_ctrl_c_stops_the_runs_and_the_next_call_runs_them_again(
     make_tuner: MakeTuner, tmp_path: Path
 ) -> None:

@@ -191,6 +191,7 @@ class Recovery:
         watch: Live: go on as if this tuner had started them.
         harvest: Ended meanwhile.
         lost: Submitted, but the backend knows nothing of them.
+        stop: Of those to close, the ones that are live: nobody wants their results any more.
     """
 
     close: Sequence[Attempt] = ()
@@ -198,6 +199,7 @@ class Recovery:
     watch: Sequence[Attempt] = ()
     harvest: Sequence[tuple[Attempt, RunUpdate]] = ()
     lost: Sequence[Attempt] = ()
+    stop: Sequence[Attempt] = ()
 
     def __str__(self) -> str:
         parts = [
@@ -205,6 +207,7 @@ class Recovery:
             (len(self.harvest), "runs that had ended harvested"),
             (len(self.submit), "intended runs started"),
             (len(self.lost), "lost runs to be run again"),
+            (len(self.stop), "runs of finished trials stopped"),
         ]
         return ", ".join(f"{count} {what}" for count, what in parts if count)
 
@@ -215,11 +218,13 @@ def recover(
     finished_trials: frozenset[int],
 ) -> Recovery:
     """Sort what an earlier tuner left open by what the backend says became of it."""
-    close, submit, watch, harvest, lost = [], [], [], [], []
+    close, submit, watch, harvest, lost, stop = [], [], [], [], [], []
     for attempt in open_attempts:
         update = found.get(attempt.name)
         if attempt.trial in finished_trials:
             close.append(attempt)
+            if update is not None and not update.state.is_terminal:
+                stop.append(attempt)
         elif update is not None and update.state.is_terminal:
             harvest.append((attempt, update))
         elif update is not None:
@@ -228,4 +233,4 @@ def recover(
             submit.append(attempt)
         else:
             lost.append(attempt)
-    return Recovery(close, submit, watch, harvest, lost)
+    return Recovery(close, submit, watch, harvest, lost, stop)

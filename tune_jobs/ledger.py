@@ -7,7 +7,9 @@ started and after it ended:
      (before the     (with the     (before the      (what the run did, in the transaction
       effect)        next turn)     cancel)          that tells Optuna)
 
-An attempt whose ``told`` is empty is open: the next tuner asks the backend what became of it.
+An attempt whose ``told`` is empty is open: the next tuner asks the backend what became of it. What
+can be made from study and name is not kept again: the key of its metrics (``metrics/NAME.jsonl``),
+and on OCI its retry token (`data_science.request.token`).
 Where the study's storage is relational the rows are written in the same transaction as Optuna's;
 beside a journal file they live in an SQLite file of their own.
 """

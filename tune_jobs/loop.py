@@ -437,6 +437,8 @@ class Loop:
             self._runs.watch(attempt, update)
         self._tally = replace(self._tally, started=len(left) - len(plan.close) + len(unrecorded))
         self._commit()
+        for attempt in plan.stop:
+            self._session.backend.cancel(attempt.name)
         self._turn.intended += plan.submit
         self._act()
         if str(plan):
