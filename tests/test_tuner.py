@@ -24,7 +24,7 @@ from tune_jobs.errors import (
     TuningStopped,
 )
 from tune_jobs.ledger import AttemptState
-from tune_jobs.loop import CAUSE_ATTRIBUTE
+from tune_jobs.marks import CAUSE_ATTRIBUTE
 from tune_jobs.metrics.objective import Metric
 from tune_jobs.tuner import Tuner
 

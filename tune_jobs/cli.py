@@ -38,7 +38,7 @@ from tune_jobs.config import StudyConfig, load_study
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
-from tune_jobs.loop import REFUSED_ATTRIBUTE, is_told
+from tune_jobs.marks import REFUSED_ATTRIBUTE, is_told
 from tune_jobs.progress import duration
 from tune_jobs.session import Session
 from tune_jobs.study_file import open_study, tuner_of

@@ -234,3 +234,17 @@ def recover(
         else:
             lost.append(attempt)
     return Recovery(close, submit, watch, harvest, lost, stop)
+
+
+def closed(attempt: Attempt, update: RunUpdate, state: AttemptState, cause: str) -> Attempt:
+    """The attempt as the ledger keeps it after its run has ended."""
+    return replace(
+        attempt,
+        state=state,
+        run_id=update.run_id or attempt.run_id,
+        shape=update.shape,
+        started=update.started,
+        finished=update.finished,
+        exit_code=update.exit_code,
+        cause=cause or None,
+    )

@@ -18,9 +18,9 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from tune_jobs.backends.base import RunState
 from tune_jobs.command_line import RunPaths, preview_text
+from tune_jobs.decide import closed
 from tune_jobs.errors import StudyError, TuningStopped
 from tune_jobs.ledger import Attempt, AttemptState, final_attempt_name
-from tune_jobs.loop import closed
 from tune_jobs.metrics.objective import Objectives
 from tune_jobs.progress import Progress, duration
 from tune_jobs.runs import Observation

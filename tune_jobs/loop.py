@@ -37,20 +37,30 @@ from tune_jobs.decide import (
     Tally,
     Verdict,
     changed,
+    closed,
     free_slots,
     gave_up,
     judge,
     obey,
     recover,
 )
+from tune_jobs.dispatch import Dispatch
 from tune_jobs.errors import BackendError, SpaceError, TuningStopped
 from tune_jobs.lease import LeaseLost
 from tune_jobs.ledger import Attempt, AttemptState
+from tune_jobs.marks import (
+    CAUSE_ATTRIBUTE,
+    METRICS_ATTRIBUTE,
+    REFUSED_ATTRIBUTE,
+    RUN_ATTRIBUTE,
+    is_told,
+    note_run,
+)
 from tune_jobs.metrics.objective import Reading
 from tune_jobs.progress import Progress, Snapshot
 from tune_jobs.runs import Observation
 from tune_jobs.session import Session
-from tune_jobs.space_check import check_fixed
+from tune_jobs.space_check import out_of_range
 from tune_jobs.study_mirror import Renumbered, StudyMirror
 
 TICK = 0.5
@@ -70,13 +80,6 @@ STOP_SECONDS = 15.0
 
 MAX_REFUSALS = 1000
 """Configurations in a row that the constraints may refuse."""
-
-RUN_ATTRIBUTE = "tune_jobs:run"
-RUN_ID_ATTRIBUTE = "tune_jobs:run_id"
-CONSOLE_ATTRIBUTE = "tune_jobs:console"
-CAUSE_ATTRIBUTE = "tune_jobs:cause"
-REFUSED_ATTRIBUTE = "tune_jobs:refused"
-METRICS_ATTRIBUTE = "tune_jobs:metrics"
 
 
 @dataclass
@@ -115,10 +118,7 @@ class Loop:
         self._told_before = sum(is_told(t) for t in trials)
         self._trials: dict[int, optuna.Trial] = {}
         self._turn = _Turn()
-        self._waiting: list[Attempt] = []
-        self._not_before: dict[str, float] = {}
-        self._unacknowledged: set[str] = set()
-        self._submitted: list[tuple[str, str]] = []
+        self._dispatch = Dispatch(self._runs)
         self._hopeless = ""
         self._last_failure = ""
         self._began = self._next_sync = self._next_look = self._clock()
@@ -164,7 +164,7 @@ class Loop:
             raise TuningStopped(f"{reason}. The last one: {self._last_failure}")
         if self._orders.end in (End.CANCEL, End.LEAVE):
             return False
-        busy = bool(self._runs.live or self._waiting)
+        busy = bool(self._runs.live or self._dispatch.waiting)
         return busy or self._free() > 0 or (self._orders.paused and self._wanted() > 0)
 
     def _patience(self) -> float:
@@ -177,16 +177,14 @@ class Loop:
         """How many trials there is room for."""
         if self._mirror.exhausted or self._orders.end is not None:
             return 0
-        live = len(self._runs.live) + len(self._turn.intended) + len(self._waiting)
+        live = len(self._runs.live) + len(self._turn.intended) + self._dispatch.waiting
         return free_slots(self._limits, replace(self._tally, live=live), self._clock())
 
     # -- take -----------------------------------------------------------------------------------
 
     def _take(self, observation: Observation) -> None:
-        name, run_id = observation.attempt.name, observation.update.run_id
-        if run_id is not None and name in self._unacknowledged:
-            self._unacknowledged.remove(name)
-            self._submitted.append((name, run_id))
+        name = observation.attempt.name
+        self._dispatch.heard(observation.update)
         reading = self._definition.objectives.read(observation.records)
         if not observation.ended:
             self._follow(observation.attempt, reading)
@@ -235,7 +233,8 @@ class Loop:
                 pass
         for name, violation in reading.violations.items():
             trial.set_constraint(name, violation)
-        self._note_run(trial, update.run_id or attempt.run_id)
+        run_id = update.run_id or attempt.run_id
+        note_run(trial, run_id, run_id and self._session.backend.console(run_id))
         if cause:
             trial.set_user_attr(CAUSE_ATTRIBUTE, cause)
         if len(reading.last) > len(self._definition.objectives.metrics):
@@ -251,14 +250,6 @@ class Loop:
         self._turn.ended.append(closed(attempt, update, verdict.ledger_state, cause))
         self._count(verdict.trial_state)
 
-    def _note_run(self, trial: optuna.Trial, run_id: str | None) -> None:
-        """What Optuna's own dashboard is to show of a trial's run; it is frozen when it is told."""
-        if run_id is None:
-            return
-        trial.set_user_attr(RUN_ID_ATTRIBUTE, run_id)
-        if console := self._session.backend.console(run_id):
-            trial.set_user_attr(CONSOLE_ATTRIBUTE, console)
-
     def _try_again(self, attempt: Attempt, update: RunUpdate, verdict: Verdict) -> None:
         """The same configuration as a new attempt; the old one is closed."""
         assert attempt.trial is not None
@@ -266,7 +257,7 @@ class Loop:
         again = self._next_attempt(attempt)
         self._turn.intended.append(again)
         if verdict.delay:
-            self._not_before[again.name] = self._clock() + verdict.delay
+            self._dispatch.delay(again, self._clock() + verdict.delay)
         if update.hopeless:
             self._hopeless = f"{attempt.name}: {verdict.cause}"
         elif update.transient:
@@ -312,7 +303,7 @@ class Loop:
         for _ in range(MAX_REFUSALS):
             trial = self._mirror.study.ask()
             params = self._definition.space.sample(trial)
-            refusal = _out_of_range(
+            refusal = out_of_range(
                 self._mirror.trial(trial._trial_id)
             ) or self._definition.space.refusal(params)
             if refusal is None:
@@ -328,7 +319,7 @@ class Loop:
 
     def _commit(self) -> None:
         """Write the turn, if there is anything to write."""
-        if not (self._turn or self._submitted or self._mirror.has_changes):
+        if not (self._turn or self._dispatch.taken or self._mirror.has_changes):
             self._session.renew()
             return
         while True:
@@ -340,7 +331,7 @@ class Loop:
                 self._trials.clear()
                 continue
             self._turn.intended = intended
-            self._submitted.clear()
+            self._dispatch.taken.clear()
             self._session.outage.outlast(partial(self._session.controls.done, *self._done))
             self._done.clear()
             return
@@ -354,7 +345,7 @@ class Loop:
     def _write(self, intended: Sequence[Attempt], connection: Connection | None) -> None:
         """The ledger's part of the turn's transaction."""
         ledger, now = self._session.ledger, self._clock()
-        ledger.submitted(connection, self._submitted, now)
+        ledger.submitted(connection, self._dispatch.taken, now)
         ledger.pruning(connection, self._turn.pruning)
         ledger.ended(connection, self._turn.ended, now)
         ledger.intend(connection, intended)
@@ -365,12 +356,7 @@ class Loop:
         turn, self._turn = self._turn, _Turn()
         now = self._clock()
         self._session.assure()
-        candidates, self._waiting = [*self._waiting, *turn.intended], []
-        for attempt in candidates:
-            if self._not_before.get(attempt.name, now) > now:
-                self._waiting.append(attempt)
-            else:
-                self._submit(attempt)
+        self._dispatch.start(turn.intended, now)
         for attempt in turn.pruning:
             self._runs.cancel(attempt.name)
         if now >= self._next_sync:
@@ -402,14 +388,6 @@ class Loop:
                 self._to_fail[attempt.name] = control
                 self._runs.cancel(attempt.name)
         return bool(live)
-
-    def _submit(self, attempt: Attempt) -> None:
-        self._not_before.pop(attempt.name, None)
-        run_id = self._runs.submit(attempt)
-        if run_id is None:
-            self._unacknowledged.add(attempt.name)
-        else:
-            self._submitted.append((attempt.name, run_id))
 
     # -- recover --------------------------------------------------------------------------------
 
@@ -514,33 +492,3 @@ class Loop:
             best_params=dict(best[0].params) if best else {},
             elapsed=self._clock() - self._began,
         )
-
-
-def is_told(trial: FrozenTrial) -> bool:
-    """Whether a trial is finished, and was not only refused."""
-    return trial.state.is_finished() and REFUSED_ATTRIBUTE not in trial.user_attrs
-
-
-def _out_of_range(trial: FrozenTrial) -> str | None:
-    """Why an enqueued configuration does not fit the space; Optuna warns and uses it."""
-    if "fixed_params" not in trial.system_attrs:
-        return None
-    try:
-        check_fixed(trial.params, trial.distributions)
-    except SpaceError as error:
-        return str(error)
-    return None
-
-
-def closed(attempt: Attempt, update: RunUpdate, state: AttemptState, cause: str) -> Attempt:
-    """The attempt as the ledger keeps it after its run has ended."""
-    return replace(
-        attempt,
-        state=state,
-        run_id=update.run_id or attempt.run_id,
-        shape=update.shape,
-        started=update.started,
-        finished=update.finished,
-        exit_code=update.exit_code,
-        cause=cause or None,
-    )

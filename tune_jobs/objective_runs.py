@@ -15,10 +15,11 @@ from dataclasses import replace
 import optuna
 from optuna.trial import TrialState
 
-from tune_jobs.decide import Action, judge
+from tune_jobs.decide import Action, closed, judge
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.ledger import Attempt, AttemptState
-from tune_jobs.loop import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE, TICK, closed
+from tune_jobs.loop import TICK
+from tune_jobs.marks import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE
 from tune_jobs.runs import Observation
 from tune_jobs.session import Definition, Session
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial
 
 from tune_jobs.errors import SpaceError
 from tune_jobs.expressions import did_you_mean
@@ -102,3 +103,14 @@ def _fits(value: Any, distribution: BaseDistribution) -> bool:
         return value in distribution.choices
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value) and distribution._contains(value)
+
+
+def out_of_range(trial: FrozenTrial) -> str | None:
+    """Why an enqueued configuration does not fit the space; Optuna warns and uses it."""
+    if "fixed_params" not in trial.system_attrs:
+        return None
+    try:
+        check_fixed(trial.params, trial.distributions)
+    except SpaceError as error:
+        return str(error)
+    return None

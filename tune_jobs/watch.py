@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from tune_jobs.lease import owner_of
-from tune_jobs.loop import is_told
+from tune_jobs.marks import is_told
 from tune_jobs.progress import Progress, Snapshot
 from tune_jobs.session import Session
 

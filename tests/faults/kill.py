@@ -40,7 +40,7 @@ from tests.faults.points import Points
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local import LocalBackend
 from tune_jobs.ledger import Attempt
-from tune_jobs.loop import is_told
+from tune_jobs.marks import is_told
 from tune_jobs.tuner import Tuner
 
 TRIALS = 4

@@ -1,0 +1,35 @@
+"""What is written on Optuna's trials, where its own dashboard shows it. A told trial is frozen."""
+
+from __future__ import annotations
+
+from optuna import Trial
+from optuna.trial import FrozenTrial
+
+RUN_ATTRIBUTE = "tune_jobs:run"
+"""The trial's last attempt."""
+
+RUN_ID_ATTRIBUTE = "tune_jobs:run_id"
+CONSOLE_ATTRIBUTE = "tune_jobs:console"
+"""The backend's own name of its run, and where to look at it."""
+
+CAUSE_ATTRIBUTE = "tune_jobs:cause"
+"""Why it has no value."""
+
+REFUSED_ATTRIBUTE = "tune_jobs:refused"
+"""The constraint that refused its configuration: it had no run."""
+
+METRICS_ATTRIBUTE = "tune_jobs:metrics"
+"""Further metrics."""
+
+
+def is_told(trial: FrozenTrial) -> bool:
+    """Whether a trial is finished, and was not only refused."""
+    return trial.state.is_finished() and REFUSED_ATTRIBUTE not in trial.user_attrs
+
+
+def note_run(trial: Trial, run_id: str | None, console: str | None) -> None:
+    """Note which run a trial had."""
+    if run_id is not None:
+        trial.set_user_attr(RUN_ID_ATTRIBUTE, run_id)
+    if console is not None:
+        trial.set_user_attr(CONSOLE_ATTRIBUTE, console)
