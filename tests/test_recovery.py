@@ -22,6 +22,7 @@ from tune_jobs.ledger import AttemptState
 from tune_jobs.loop import Loop
 from tune_jobs.progress import Silent
 from tune_jobs.session import Session
+from tune_jobs.study_mirror import StudyMirror
 
 TUNER = """
 import os, sys
@@ -266,6 +267,19 @@ def test_a_trial_that_was_created_but_not_yet_recorded_is_run(
     tuner.optimize(n_trials=1)
     assert [t.value for t in study.trials] == [trial.params["x"]]
     assert [a.name for a in tuner.attempts()] == ["trial-000000-1"]
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_an_enqueued_trial_that_was_only_claimed_is_run(
+    storage: str, make_tuner: MakeTuner
+) -> None:
+    where = journal() if storage == "journal" else "sqlite:///s.db"
+    study = optuna.create_study(study_name="s", storage=where, direction="maximize")
+    study.enqueue_trial({"x": 0.25})
+    StudyMirror(study).study.ask()  # and was killed before its commit
+    done = make_tuner(study=study).optimize(n_trials=2)
+    assert [t.state for t in done.trials] == [TrialState.COMPLETE] * 2
+    assert done.trials[0].value == 0.25
 
 
 def test_a_running_trial_of_somebody_else_is_left_alone(make_tuner: MakeTuner) -> None:

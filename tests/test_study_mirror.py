@@ -135,6 +135,19 @@ def test_an_enqueued_trial_is_taken_once(study: optuna.Study) -> None:
     assert study.ask().number == 1
 
 
+def test_a_claim_is_noted_on_the_trial_at_once(study: optuna.Study) -> None:
+    study.enqueue_trial({"x": 0.5})
+    mirror = StudyMirror(study)
+    mirror.study.ask()
+    (trial,) = seen_by_optuna(study)
+    assert trial.state == TrialState.RUNNING
+    assert trial.user_attrs["tune_jobs:run"] == "trial-000000-1"
+    row = mirror.row_of(0)
+    if isinstance(mirror.writer, RdbWriter):
+        assert mirror.writer.claim(row, "trial-000000-1"), "its answer was lost: it is ours"
+    assert not mirror.writer.claim(row, "trial-000007-1")
+
+
 def test_a_trial_enqueued_meanwhile_is_seen_after_sync(study: optuna.Study) -> None:
     mirror = StudyMirror(study)
     study.enqueue_trial({"x": 0.25})

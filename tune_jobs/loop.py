@@ -423,9 +423,10 @@ class Loop:
             self._progress.say(f"recovered: {plan}")
 
     def _unrecorded(self, trials: Sequence[FrozenTrial]) -> list[Attempt]:
-        """First attempts of trials that were created, but whose tuner was killed right then.
+        """First attempts of trials of ours whose tuner was killed right then.
 
-        Only where Optuna's storage and the ledger are not written in one transaction.
+        Enqueued ones that it had only claimed; and where Optuna's storage and the ledger are not
+        written in one transaction, new ones.
         """
         ours = [
             t for t in trials if t.state == TrialState.RUNNING and RUN_ATTRIBUTE in t.user_attrs

@@ -22,6 +22,8 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.lease import Lease
+from tune_jobs.ledger import trial_attempt_name
+from tune_jobs.marks import RUN_ATTRIBUTE
 from tune_jobs.outage import Outage
 from tune_jobs.scratch import unannounced
 from tune_jobs.study_writer import (
@@ -286,10 +288,11 @@ class StudyMirror(InMemoryStorage):
         return done
 
     def _claim(self, trial_id: int) -> bool:
-        row = self._row_of[trial_id]
-        taken = self._writer.claim(row)
+        attempt = trial_attempt_name(self.get_trial(trial_id).number, 1)
+        taken = self._writer.claim(self._row_of[trial_id], attempt)
         if taken:
             super().set_trial_state_values(trial_id, TrialState.RUNNING)
+            super().set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt)
             self.own(trial_id)
         else:
             self._refresh(trial_id)

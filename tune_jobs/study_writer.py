@@ -22,6 +22,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.marks import RUN_ATTRIBUTE
 from tune_jobs.outage import Outage
 
 if TYPE_CHECKING:
@@ -88,8 +89,14 @@ class StudyWriter(Protocol):
         """
         ...
 
-    def claim(self, row: int) -> bool:
-        """Make a waiting trial a running one; False if somebody else was faster."""
+    def claim(self, row: int, attempt: str) -> bool:
+        """Make a waiting trial a running one; False if somebody else was faster.
+
+        Args:
+            row: The trial's id.
+            attempt: Its attempt to come, noted on it (`RUN_ATTRIBUTE`): if the tuner is killed
+                before its next commit, the next tuner knows whose trial it is.
+        """
         ...
 
     def rows_after(self, row: int) -> list[int]:
@@ -162,8 +169,11 @@ class StorageWriter:
         if change.finished:
             storage.set_trial_state_values(row, trial.state, trial.values)
 
-    def claim(self, row: int) -> bool:
-        return self._storage.set_trial_state_values(row, TrialState.RUNNING)
+    def claim(self, row: int, attempt: str) -> bool:
+        taken = self._storage.set_trial_state_values(row, TrialState.RUNNING)
+        if taken:
+            self._storage.set_trial_user_attr(row, RUN_ATTRIBUTE, attempt)
+        return taken
 
     def rows_after(self, row: int) -> list[int]:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -344,14 +354,26 @@ class RdbWriter:
         if values:
             connection.execute(_tables().values.insert(), values)
 
-    def claim(self, row: int) -> bool:
-        return self._outage.outlast(lambda: self._claim(row))
+    def claim(self, row: int, attempt: str) -> bool:
+        taken = self._outage.outlast(lambda: self._claim(row, attempt))
+        if self._lease is not None:
+            self._lease.committed()
+        return taken
 
-    def _claim(self, row: int) -> bool:
+    def _claim(self, row: int, attempt: str) -> bool:
         # Optuna's own way reads the state and then writes it, so two may take the same trial.
+        noted = {"trial_id": row, "key": RUN_ATTRIBUTE, "value_json": json.dumps(attempt)}
+        user_attrs = _tables().user_attrs
         with self._engine.begin() as connection:
+            if self._lease is not None:
+                self._lease.beat(connection)
             values = {"row": row, "begun": datetime.now(UTC).replace(tzinfo=None)}
-            return int(connection.execute(_claim_trial(), values).rowcount) == 1
+            if int(connection.execute(_claim_trial(), values).rowcount) == 1:
+                connection.execute(user_attrs.insert(), noted)
+                return True
+            # Perhaps it was us: a commit that took effect, and whose answer was lost.
+            ours = user_attrs.select().filter_by(**noted)
+            return connection.execute(ours).first() is not None
 
     def rows_after(self, row: int) -> list[int]:
         return self._outage.outlast(lambda: self._rows_after(row))

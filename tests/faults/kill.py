@@ -88,6 +88,8 @@ class Place:
         """Tune to the end, as ``tune-jobs run`` would."""
         points.install()
         tuner = self.tuner()
+        if not tuner.study.trials:
+            tuner.study.enqueue_trial({"x": 0.25})
         left = TRIALS - sum(is_told(t) for t in tuner.study.trials)
         if left > 0:
             tuner.optimize(n_trials=left)
