@@ -34,7 +34,7 @@ from tune_jobs.command_line import (
 )
 from tune_jobs.errors import CommandLineError, ConfigError
 
-PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints")
+PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints", "/run/resume")
 
 
 def argv(style: Style, value: Any, name: str = "x") -> list[str]:

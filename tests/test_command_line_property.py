@@ -31,7 +31,7 @@ from tune_jobs.argument_styles import (
 from tune_jobs.command_line import PARAMETERS, CommandLine, RunPaths, preview_text
 
 ECHO = [sys.executable, "-I", "-S", str(Path(__file__).parent / "data" / "echo_argv.py")]
-PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints")
+PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints", "/run/resume")
 
 # Every example is a process, so the examples are few and each holds many parameters.
 processes = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

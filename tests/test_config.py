@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_jobs import config
-from tune_jobs.config import Choice, FinalConfig, load_study, make_pruner, make_sampler
+from tune_jobs import choices
+from tune_jobs.choices import Choice
+from tune_jobs.config import FinalConfig, load_study, make_pruner, make_sampler
 from tune_jobs.errors import ConfigError, MetricError, SpaceError
 from tune_jobs.metrics.objective import Metric
 from tune_jobs.samplers import JobSampler
@@ -357,7 +358,7 @@ def test_what_cannot_be_built_is_named_with_its_line(
 def test_a_missing_package_is_noticed_before_the_first_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    monkeypatch.setattr(choices, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="'gp' needs 'torch': pip install torch"):
         built(tmp_path, sampler="gp")
 

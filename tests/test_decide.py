@@ -17,6 +17,7 @@ from tune_jobs.decide import (
     gave_up,
     judge,
     recover,
+    trials_left,
 )
 from tune_jobs.ledger import Attempt, AttemptState
 from tune_jobs.metrics.objective import Reading
@@ -33,9 +34,6 @@ BAD = Reading(None, "metric 'value' was not reported", {}, {}, {})
         (Tally(), 0.0, 4),
         (Tally(started=3, live=3), 0.0, 1),
         (Tally(started=4, live=4), 0.0, 0),
-        (Tally(started=9, live=0), 0.0, 1),
-        (Tally(started=10, live=2), 0.0, 0),
-        (Tally(started=12, live=0), 0.0, 0),
         (Tally(), 100.0, 0),
         (Tally(live=6), 0.0, 0),
     ],
@@ -47,6 +45,12 @@ def test_free_slots(tally: Tally, now: float, expected: int) -> None:
 def test_free_slots_without_limits() -> None:
     endless = Limits(n_trials=None, deadline=None, max_parallel=4, max_failures=None)
     assert free_slots(endless, Tally(started=10_000, live=1), 1e12) == 3
+
+
+@pytest.mark.parametrize(("started", "expected"), [(0, 10), (9, 1), (10, 0), (12, 0)])
+def test_trials_left(started: int, expected: int) -> None:
+    assert trials_left(LIMITS, Tally(started=started)) == expected
+    assert trials_left(replace(LIMITS, n_trials=None), Tally(started=started)) is None
 
 
 @pytest.mark.parametrize(

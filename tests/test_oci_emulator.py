@@ -542,8 +542,8 @@ def test_stale_listings(science: Any, emulator: Emulator, make_job: Callable[...
 def test_searching_the_log(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
     search = client_of(oci.loggingsearch.LogSearchClient, emulator)
     run = start(science, emulator, make_job("print('one')\nprint('two')"))
-    other = start(science, emulator, make_job("print('three')"))
     ended(science, run.id)
+    other = start(science, emulator, make_job("print('three')"))
     ended(science, other.id)
 
     def find(condition: str, limit: int = 100, order: str = "asc") -> list[str]:

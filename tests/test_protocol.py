@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -77,6 +78,8 @@ class Client:
     """A tuner's side of the service."""
 
     name = "model"
+    default_store = "runs"
+    clock = staticmethod(time.time)
     store_options: Mapping[str, object] = {}
 
     def __init__(self, service: Service) -> None:
@@ -92,7 +95,7 @@ class Client:
         self._study = study
 
     def paths(self, name: str) -> RunPaths:
-        return RunPaths("w", "o", "c")
+        return RunPaths.below(name)
 
     def submit(self, request: RunRequest) -> None:
         self._watched.add(request.name)

@@ -7,6 +7,8 @@
     tune-jobs watch study.yaml              the same, until it ends
     tune-jobs show study.yaml 12            one trial and its job runs
     tune-jobs logs study.yaml 12 -f         what a trial's job run prints
+    tune-jobs replay study.yaml --pruner median
+                                            what another pruner would have made of it
     tune-jobs train-best study.yaml         the final run
 
     tune-jobs pause study.yaml              no new trials; `resume` goes on
@@ -34,12 +36,12 @@ from typing import Any
 
 import optuna
 
-from tune_jobs.config import StudyConfig, load_study
+from tune_jobs.config import StudyConfig, load_study, promotion_from, pruner_from
+from tune_jobs.durations import duration
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
 from tune_jobs.marks import REFUSED_ATTRIBUTE, is_told
-from tune_jobs.progress import duration
 from tune_jobs.session import Session
 from tune_jobs.study_file import open_study, tuner_of
 from tune_jobs.tuner import Tuner
@@ -82,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "tune until the study has its n_trials")
     run.add_argument("--n-trials", type=int, help="trials in the study, instead of the file's")
     run.add_argument("--timeout", type=float, help="seconds, instead of the file's")
+    run.add_argument("--max-run-hours", type=float, help="of all job runs of the study")
+    run.add_argument("--max-cost", type=float, help="of all job runs, by the file's prices")
+    run.add_argument("--target", type=float, help="a value that is good enough")
+    run.add_argument("--patience", type=int, help="trials in a row without a better value")
     run.add_argument("--take-over", action="store_true", help="from a process that tunes it now")
     check = command("check", _check, "run one smoke trial and say what would go wrong")
     _add_set(check)
@@ -93,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "print what the job run of a trial printed")
     logs.add_argument("trial", help="trial number, or the name of a final run (final-1-1)")
     logs.add_argument("-f", "--follow", action="store_true", help="go on while it runs")
+    replay = command("replay", _replay, "run it again in a simulation, otherwise")
+    replay.add_argument("--pruner", help="a name, or YAML: '{name: bandit, slack_factor: 1}'")
+    replay.add_argument("--max-parallel", type=int, help="slots")
+    replay.add_argument("--promotion", help="YAML such as '{argument: epochs, minimum: 1, ...}'")
+    replay.add_argument("--provisioning", type=float, help="seconds to start a run; as recorded")
     _add_controls(command)
     train = command("train-best", _train_best, "train the best configuration")
     train.add_argument("--trial", type=int, help="instead of the best one")
@@ -133,12 +144,17 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace, config: StudyConfig) -> int:
     n_trials = options.n_trials or config.n_trials
     timeout = options.timeout or config.timeout
-    if n_trials is None and timeout is None:
+    limits = {
+        name: given if (given := getattr(options, name)) is not None else getattr(config, name)
+        for name in ("max_run_hours", "max_cost", "target", "patience")
+    }
+    spending = (n_trials, timeout, limits["max_run_hours"], limits["max_cost"])
+    if all(limit is None for limit in spending):
         raise ConfigError(f"{options.file}: say how much to spend: add n_trials: or timeout:")
     tuner = tuner_of(config, options.file)
     left = None if n_trials is None else n_trials - _told(tuner.study)
     if left is None or left > 0:
-        tuner.optimize(n_trials=left, timeout=timeout, take_over=options.take_over)
+        tuner.optimize(left, timeout, take_over=options.take_over, **limits)
     return _print_status(options, tuner)
 
 
@@ -218,13 +234,15 @@ def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:
         "best": [{"trial": t.number, "values": t.values, "params": t.params} for t in best],
         "final_runs": [{"name": a.name, "trial": a.trial, "state": a.state} for a in finals],
     }
-    owner = tuner.owner()
+    owner, costs = tuner.owner(), tuner.costs()
     facts["owner"] = owner
+    facts["costs"] = dataclasses.asdict(costs)
     lines = [f"{study.study_name}: " + (_counts(states) or "no trials yet")]
     if owner:
         lines.append(f"tuned by {owner}")
     for t in best[:5]:
         lines.append(f"best: trial {t.number}, {_numbers(t.values)}  {_pairs(t.params)}")
+    lines += [f"{label}: {text}" for label, text in costs.rows()]
     lines += [f"{a.name}: trial {a.trial}, {a.state.lower()}" for a in finals]
     _print(options, facts, "\n".join(lines))
     return 0
@@ -290,6 +308,21 @@ def _attempt(session: Session, wanted: str) -> Attempt:
     if not found:
         raise StudyError(f"there is no job run of {wanted!r} in this study")
     return found[-1]
+
+
+def _replay(options: argparse.Namespace, config: StudyConfig) -> int:
+    from tune_jobs.replay import replay
+
+    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    result = replay(
+        tuner,
+        pruner=pruner_from(options.pruner) if options.pruner else None,
+        max_parallel=options.max_parallel,
+        promotion=promotion_from(options.promotion) if options.promotion else None,
+        provisioning=options.provisioning,
+    )
+    _print(options, dataclasses.asdict(result), str(result))
+    return 0
 
 
 def _train_best(options: argparse.Namespace, config: StudyConfig) -> int:

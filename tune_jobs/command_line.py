@@ -79,11 +79,21 @@ _NOTHING: Mapping[str, ParamValue] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class RunPaths:
-    """The folders of one run, as the run itself sees them."""
+    """The folders of one run, as the run itself sees them.
+
+    ``resume`` has the checkpoints of the run that this one goes on from; it is empty for a run that
+    starts afresh.
+    """
 
     work: str
     outputs: str
     checkpoints: str
+    resume: str
+
+    @classmethod
+    def below(cls, folder: str) -> RunPaths:
+        """The folders of a run that has ``folder`` to itself."""
+        return cls(*(f"{folder}/{name}" for name in ("work", "outputs", "checkpoints", "resume")))
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,9 @@ class CommandLine:
     Args:
         arguments: the fixed arguments, and among them ``PARAMETERS`` (last, if it is not given)
             and ``"{param:NAME}"`` for a parameter with a place of its own. In the fixed ones
-            ``{work}``, ``{outputs}``, ``{checkpoints}`` and ``{config}`` become paths of the
-            run, and a brace is written twice. Values of parameters are never substituted.
+            ``{work}``, ``{outputs}``, ``{checkpoints}``, ``{resume}`` and ``{config}`` become
+            paths of the run, and a brace is written twice. Values of parameters are never
+            substituted.
         parameters: how each parameter is written. They need not all occur in every trial.
         default: how the parameters without a description are written.
         naming: how a name becomes an option when no flag is given: ``batch_size`` becomes
@@ -149,7 +160,7 @@ class CommandLine:
         in_templates = [
             name for name, style in self.parameters.items() if isinstance(style, DocumentField)
         ]
-        self._render(dict.fromkeys(in_templates), RunPaths("", "", ""), self._slots)
+        self._render(dict.fromkeys(in_templates), RunPaths.below(""), self._slots)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> CommandLine:
@@ -376,7 +387,7 @@ class CommandLine:
     def _render(
         self, values: Mapping[str, Plain], paths: RunPaths, slots: list[str | _Place]
     ) -> Invocation:
-        places = {"work": paths.work, "outputs": paths.outputs, "checkpoints": paths.checkpoints}
+        places = dict(vars(paths))
         if self.config_file is not None:
             places["config"] = posixpath.join(paths.work, self.config_file.name)
         documents = self._documents(values, places)

@@ -16,27 +16,31 @@ written under a key stands with the attributes of `StudyConfig`.
 
 from __future__ import annotations
 
-import inspect
-import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import optuna
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from tune_jobs.errors import ConfigError, SpaceError
-from tune_jobs.expressions import did_you_mean
+from tune_jobs.choices import (
+    PRUNERS,
+    SAMPLERS,
+    Choice,
+    argument_types,
+    at_place,
+    build_pruner,
+    build_sampler,
+    read_argument,
+    read_choice,
+)
+from tune_jobs.costs import Prices
 from tune_jobs.metrics.objective import Bound, Metric
-from tune_jobs.samplers import JobSampler
-from tune_jobs.space import Parameter, Space, declared_space
-from tune_jobs.yaml_source import Located, load
+from tune_jobs.promotion import Promotion
+from tune_jobs.space import Space, declared_space
+from tune_jobs.yaml_source import Located, load, loads
 
 if TYPE_CHECKING:
     from tune_jobs.command_line import CommandLine
@@ -44,52 +48,7 @@ if TYPE_CHECKING:
 Direction = Literal["minimize", "maximize"]
 
 
-_SAMPLERS: Mapping[str, type[BaseSampler]] = {
-    "job": JobSampler,
-    "tpe": optuna.samplers.TPESampler,
-    "random": optuna.samplers.RandomSampler,
-    "gp": optuna.samplers.GPSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
-    "qmc": optuna.samplers.QMCSampler,
-    "grid": optuna.samplers.GridSampler,
-    "nsgaii": optuna.samplers.NSGAIISampler,
-    "nsgaiii": optuna.samplers.NSGAIIISampler,
-}
-_PRUNERS: Mapping[str, type[BasePruner]] = {
-    "none": optuna.pruners.NopPruner,
-    "median": optuna.pruners.MedianPruner,
-    "percentile": optuna.pruners.PercentilePruner,
-    "successive_halving": optuna.pruners.SuccessiveHalvingPruner,
-    "hyperband": optuna.pruners.HyperbandPruner,
-    "patient": optuna.pruners.PatientPruner,
-    "threshold": optuna.pruners.ThresholdPruner,
-    "wilcoxon": optuna.pruners.WilcoxonPruner,
-}
-# Optuna imports these when the first trials are paid for already.
-_PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "gp": ("torch", "scipy"),
-    "cmaes": ("cmaes",),
-    "qmc": ("scipy",),
-    "wilcoxon": ("scipy",),
-}
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "None": (type(None),),
-}
-_MAX_GRID = 100_000
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A sampler or a pruner by its name, with the arguments of its class."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +81,11 @@ class StudyConfig:
         n_trials: `n_trials`.
         timeout: `timeout`, in seconds; written as 90s, 30m, 2h, 1d or seconds.
         max_parallel: `max_parallel`.
-        max_failures: `max_failures`.
+        max_failures, max_failure_rate: likewise.
+        max_run_hours, max_cost, target, patience: likewise; see `Tuner.optimize`.
+        prices: `prices`, money per run hour by shape or backend.
+        promotion: `promotion`, a mapping of `argument`, `minimum`, `maximum`, and the rest of
+            `Promotion`'s settings.
         sampler: `sampler`: a name, or a mapping of `name` and arguments; see `make_sampler`.
         pruner: `pruner`, likewise; see `make_pruner`.
         store: `store`, the URI of the metric store.
@@ -150,6 +113,13 @@ class StudyConfig:
     timeout: float | None = None
     max_parallel: int | None = None
     max_failures: int | None = None
+    max_failure_rate: float | None = None
+    max_run_hours: float | None = None
+    max_cost: float | None = None
+    target: float | None = None
+    patience: int | None = None
+    prices: Mapping[str, float] = field(default_factory=dict)
+    promotion: Promotion | None = None
     sampler: Choice | None = None
     pruner: Choice | None = None
     store: str | None = None
@@ -162,7 +132,8 @@ _KEYS = (
     *("study", "storage", "direction", "script", "module", "command", "python"),
     *("metric", "metrics", "metric_constraints", "step", "metrics_file", "extra_metrics"),
     *("parameters", "constraints", "command_line"),
-    *("n_trials", "timeout", "max_parallel", "max_failures"),
+    *("n_trials", "timeout", "max_parallel", "max_failures", "max_failure_rate"),
+    *("max_run_hours", "max_cost", "target", "patience", "prices", "promotion"),
     *("sampler", "pruner", "store", "backend", "final"),
 )
 
@@ -200,8 +171,15 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         timeout=_seconds(fields["timeout"]) if "timeout" in fields else None,
         max_parallel=_integer(fields, "max_parallel", at_least=1),
         max_failures=_integer(fields, "max_failures", at_least=0),
-        sampler=_choice(fields["sampler"], _SAMPLERS) if "sampler" in fields else None,
-        pruner=_choice(fields["pruner"], _PRUNERS) if "pruner" in fields else None,
+        max_failure_rate=_number(fields, "max_failure_rate"),
+        max_run_hours=_number(fields, "max_run_hours"),
+        max_cost=_number(fields, "max_cost"),
+        target=_number(fields, "target"),
+        patience=_integer(fields, "patience", at_least=1),
+        prices=_prices(fields),
+        promotion=_promotion(fields["promotion"]) if "promotion" in fields else None,
+        sampler=read_choice(fields["sampler"], SAMPLERS) if "sampler" in fields else None,
+        pruner=read_choice(fields["pruner"], PRUNERS) if "pruner" in fields else None,
         store=_text(fields, "store"),
         backend=_backend(fields),
         final=_final(fields),
@@ -215,12 +193,7 @@ def make_sampler(config: StudyConfig) -> BaseSampler:
     Raises:
         ConfigError: it needs a package that is not installed, or a grid of something endless.
     """
-    choice = config.sampler or Choice("job")
-    arguments = dict(choice.arguments)
-    if choice.name == "grid":
-        arguments["search_space"] = _grid(config.space, choice.place)
-    sampler: BaseSampler = _build(_SAMPLERS[choice.name], choice, arguments)
-    return sampler
+    return build_sampler(config.sampler or Choice("job"), config.space)
 
 
 def make_pruner(config: StudyConfig) -> BasePruner | None:
@@ -229,7 +202,25 @@ def make_pruner(config: StudyConfig) -> BasePruner | None:
     Raises:
         ConfigError: it needs a package that is not installed, or refuses its arguments.
     """
-    return _pruner(config.pruner) if config.pruner else None
+    return build_pruner(config.pruner) if config.pruner else None
+
+
+def pruner_from(text: str) -> BasePruner:
+    """A pruner from its name, or from YAML as under `pruner`.
+
+    Raises:
+        ConfigError: there is no such pruner, or its arguments are wrong.
+    """
+    return build_pruner(read_choice(loads(text, "--pruner"), PRUNERS))
+
+
+def promotion_from(text: str) -> Promotion:
+    """A promotion from YAML as under `promotion`.
+
+    Raises:
+        ConfigError: something in it is missing or wrong.
+    """
+    return _promotion(loads(text, "--promotion"))
 
 
 def make_command_line(config: StudyConfig) -> CommandLine:
@@ -240,17 +231,8 @@ def make_command_line(config: StudyConfig) -> CommandLine:
     """
     from tune_jobs.command_line import CommandLine
 
-    with _at(config.places.get("command_line", "")):
+    with at_place(config.places.get("command_line", "")):
         return CommandLine.from_dict(config.command_line or {})
-
-
-@contextmanager
-def _at(place: str) -> Iterator[None]:
-    """Put the place before the message of an error, and keep its class."""
-    try:
-        yield
-    except ConfigError as error:
-        raise type(error)(f"{place}: {error}" if place else str(error)) from error
 
 
 def _text(fields: Mapping[str, Located], key: str) -> str | None:
@@ -263,6 +245,10 @@ def _texts(fields: Mapping[str, Located], key: str) -> tuple[str, ...]:
 
 def _integer(fields: Mapping[str, Located], key: str, at_least: int) -> int | None:
     return fields[key].integer(at_least) if key in fields else None
+
+
+def _number(fields: Mapping[str, Located], key: str) -> float | None:
+    return fields[key].number() if key in fields else None
 
 
 def _plain_mapping(fields: Mapping[str, Located], key: str) -> dict[str, Any] | None:
@@ -349,7 +335,7 @@ def _metric(written: Located, direction: Located | None) -> tuple[Metric, Direct
     if direction and direction.value != better:
         raise goal.error(f"{better!r} contradicts direction {direction.value!r}: keep one")
     texts = {key: fields[key].text() for key in ("name", "counts", "pattern") if key in fields}
-    with _at(written.place):
+    with at_place(written.place):
         return Metric(**cast(dict[str, Any], texts)), better
 
 
@@ -359,7 +345,7 @@ def _metric_constraints(fields: Mapping[str, Located]) -> dict[str, str]:
     written = fields["metric_constraints"].mapping()
     bounds = {name: bound.text() for name, bound in written.items()}
     for name, bound in bounds.items():
-        with _at(written[name].place):
+        with at_place(written[name].place):
             Bound.parse(name, bound)
     return bounds
 
@@ -373,95 +359,29 @@ def _backend(fields: Mapping[str, Located]) -> dict[str, Any]:
     return {"type": "local", **backend}
 
 
+def _prices(fields: Mapping[str, Located]) -> dict[str, float]:
+    if "prices" not in fields:
+        return {}
+    prices = {shape: price.number() for shape, price in fields["prices"].mapping().items()}
+    with at_place(fields["prices"].place):
+        return dict(Prices(prices).per_hour)
+
+
+def _promotion(written: Located) -> Promotion:
+    types = argument_types(Promotion)
+    settings = written.fields(*types)
+    for name in ("argument", "minimum", "maximum"):
+        if name not in settings:
+            raise written.error(f"has no {name!r}: add `{name}: ...`")
+    with at_place(written.place):
+        given = {name: read_argument(item, types[name]) for name, item in settings.items()}
+        return Promotion(**given)
+
+
 def _final(fields: Mapping[str, Located]) -> FinalConfig | None:
     if "final" not in fields:
         return None
     final = fields["final"].fields("arguments", "resources")
     return FinalConfig(
         _plain_mapping(final, "arguments") or {}, _plain_mapping(final, "resources") or {}
-    )
-
-
-def _choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:
-    fields = written.value if isinstance(written.value, dict) else {"name": written}
-    if "name" not in fields:
-        raise written.error(f"has no name: add `name: ...` {did_you_mean('', classes)}")
-    name = fields["name"].one_of(*classes)
-    types = _argument_types(classes[name])
-    replace(written, value=fields).fields("name", *types)
-    for argument, parameter in inspect.signature(classes[name]).parameters.items():
-        if parameter.default is parameter.empty and argument in types.keys() - fields.keys():
-            raise written.error(f"{name!r} has no {argument!r}: add `{argument}: ...`")
-    arguments = {key: _argument(item, types[key]) for key, item in fields.items() if key != "name"}
-    return Choice(name, arguments, written.place)
-
-
-def _argument_types(cls: type[Any]) -> dict[str, tuple[type, ...]]:
-    """The arguments of a class that can be written in YAML, with the types that they take."""
-    types: dict[str, tuple[type, ...]] = {}
-    for name, parameter in inspect.signature(cls).parameters.items():
-        annotation = parameter.annotation
-        words = str(getattr(annotation, "__name__", annotation)).split(" | ")
-        if all(word in _TYPES for word in words):
-            types[name] = tuple(kind for word in words for kind in _TYPES[word])
-        elif name == "wrapped_pruner":
-            types[name] = (BasePruner,)
-    return types
-
-
-def _argument(written: Located, types: tuple[type, ...]) -> Any:
-    if types == (BasePruner,):
-        return _choice(written, _PRUNERS)
-    if type(written.value) not in types:
-        names = " or ".join(kind.__name__ for kind in types)
-        raise written.error(f"{written.plain()!r} is not of type {names}")
-    return written.value
-
-
-def _pruner(choice: Choice) -> BasePruner:
-    arguments = {
-        name: _pruner(value) if isinstance(value, Choice) else value
-        for name, value in choice.arguments.items()
-    }
-    pruner: BasePruner = _build(_PRUNERS[choice.name], choice, arguments)
-    return pruner
-
-
-def _build(cls: type[Any], choice: Choice, arguments: Mapping[str, Any]) -> Any:
-    with _at(choice.place):
-        for package in _PACKAGES.get(choice.name, ()):
-            if find_spec(package) is None:
-                raise ConfigError(f"{choice.name!r} needs {package!r}: pip install {package}")
-        try:
-            return cls(**arguments)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{choice.name!r} refuses its arguments: {error}") from error
-
-
-def _grid(space: Space, place: str) -> dict[str, list[Any]]:
-    with _at(place):
-        values = {p.name: _grid_values(p) for p in space.parameters if p.distribution}
-        size = math.prod(map(len, values.values()))
-        if size > _MAX_GRID:
-            raise SpaceError(f"a grid of {size} configurations is too large: use another sampler")
-        return {name: list(items) for name, items in values.items()}
-
-
-def _grid_values(parameter: Parameter) -> Sequence[Any]:
-    if parameter.when:
-        raise SpaceError(
-            f"a grid tries all combinations, but {parameter.name!r} has a `when`: "
-            "remove it, or use another sampler"
-        )
-    match parameter.distribution:
-        case CategoricalDistribution(choices=choices):
-            return choices
-        case IntDistribution(low=low, high=high, step=step):
-            return range(low, high + 1, step)
-        case FloatDistribution(low=low, high=high, step=float(width)):
-            steps = min(round((high - low) / width), _MAX_GRID)
-            return [min(low + i * width, high) for i in range(steps + 1)]
-    raise SpaceError(
-        f"a grid needs choices or a step, and {parameter.name!r} is {parameter.distribution}: "
-        "give it choices, or use another sampler"
     )

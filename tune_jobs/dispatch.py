@@ -33,14 +33,17 @@ class Dispatch:
         """Do not start an attempt before a time."""
         self._not_before[attempt.name] = until
 
-    def start(self, intended: Iterable[Attempt], now: float) -> None:
-        """Start these, and those whose time has come."""
+    def start(self, intended: Iterable[Attempt], now: float) -> list[Attempt]:
+        """Start these, and those whose time has come; returns which were started."""
         candidates, self._waiting = [*self._waiting, *intended], []
+        started = []
         for attempt in candidates:
             if self._not_before.get(attempt.name, now) > now:
                 self._waiting.append(attempt)
             else:
                 self._start(attempt)
+                started.append(attempt)
+        return started
 
     def _start(self, attempt: Attempt) -> None:
         self._not_before.pop(attempt.name, None)

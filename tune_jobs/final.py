@@ -19,10 +19,11 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from tune_jobs.backends.base import RunState
 from tune_jobs.command_line import RunPaths, preview_text
 from tune_jobs.decide import closed
+from tune_jobs.durations import duration
 from tune_jobs.errors import StudyError, TuningStopped
 from tune_jobs.ledger import Attempt, AttemptState, final_attempt_name
 from tune_jobs.metrics.objective import Objectives
-from tune_jobs.progress import Progress, duration
+from tune_jobs.progress import Progress
 from tune_jobs.runs import Observation
 from tune_jobs.session import Session
 
@@ -272,7 +273,7 @@ def _provenance(
     """Everything that the run can be repeated from."""
     definition, attempt, update = session.definition, observation.attempt, observation.update
     run = definition.backend.describe()
-    here = RunPaths("repeat/work", "repeat/outputs", "repeat/checkpoints")
+    here = RunPaths.below("repeat")
     repeated = definition.command_line.render(asked["params"], here, asked["arguments"])
     command = cast("list[str]", run["command"])
     return {

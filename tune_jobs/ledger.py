@@ -200,6 +200,14 @@ class Ledger:
             .order_by(_attempts.c.id)
         )
 
+    def ended_attempts(self) -> list[Attempt]:
+        """Attempts that Optuna was told of, oldest first."""
+        return self._read(
+            select(_attempts)
+            .where(_attempts.c.study == self.uid, _attempts.c.told.is_not(None))
+            .order_by(_attempts.c.id)
+        )
+
     def trials(self) -> set[int]:
         """Numbers of the trials that have an attempt."""
         query = select(_attempts.c.trial).where(_attempts.c.study == self.uid).distinct()

@@ -15,53 +15,45 @@ and asks the backend what became of it (`_recover`).
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
+from tune_jobs.asking import ask
 from tune_jobs.backends.base import RunUpdate
+from tune_jobs.budget import Budget
 from tune_jobs.controls import Control
 from tune_jobs.decide import (
     Action,
     End,
     Limits,
     Orders,
-    Tally,
     Verdict,
-    changed,
     closed,
-    free_slots,
-    gave_up,
     judge,
     obey,
     recover,
 )
 from tune_jobs.dispatch import Dispatch
-from tune_jobs.errors import BackendError, SpaceError, TuningStopped
+from tune_jobs.errors import BackendError, TuningStopped
+from tune_jobs.interruption import Interruption
 from tune_jobs.lease import LeaseLost
 from tune_jobs.ledger import Attempt, AttemptState
-from tune_jobs.marks import (
-    CAUSE_ATTRIBUTE,
-    METRICS_ATTRIBUTE,
-    REFUSED_ATTRIBUTE,
-    RUN_ATTRIBUTE,
-    is_told,
-    note_run,
-)
+from tune_jobs.marks import RUN_ATTRIBUTE, goes_on
+from tune_jobs.meter import Meter
 from tune_jobs.metrics.objective import Reading
 from tune_jobs.progress import Progress, Snapshot
 from tune_jobs.runs import Observation
 from tune_jobs.session import Session
-from tune_jobs.space_check import out_of_range
+from tune_jobs.sparing import Sparing
 from tune_jobs.study_mirror import Renumbered, StudyMirror
+from tune_jobs.teller import Teller
 
 TICK = 0.5
 """Seconds after which the loop looks around although nothing happened."""
@@ -77,9 +69,6 @@ SYNC_SECONDS = 5.0
 
 STOP_SECONDS = 15.0
 """Seconds to wait for the end of runs that are stopped because the loop ends early."""
-
-MAX_REFUSALS = 1000
-"""Configurations in a row that the constraints may refuse."""
 
 
 @dataclass
@@ -108,21 +97,23 @@ class Loop:
         self._session = session
         self._definition = session.definition
         self._runs = session.runs
-        self._limits = limits
         self._progress = progress
         self._clock = session.clock
         lease = session.lease if session.lease.held else None
         self._mirror = StudyMirror(self._definition.study, lease, session.outage)
+        self._teller = Teller(session, self._mirror)
+        self._meter = Meter(self._definition.prices, session.ledger.ended_attempts())
         trials = self._mirror.study.get_trials(deepcopy=False)
-        self._tally = Tally(ever_complete=any(t.state == TrialState.COMPLETE for t in trials))
-        self._told_before = sum(is_told(t) for t in trials)
-        self._trials: dict[int, optuna.Trial] = {}
+        self._sparing = Sparing(self._meter)
+        self._budget = Budget(limits, self._meter, trials)
         self._turn = _Turn()
         self._dispatch = Dispatch(self._runs)
         self._hopeless = ""
         self._last_failure = ""
-        self._began = self._next_sync = self._next_look = self._clock()
-        self._interrupted = False
+        self._began = self._clock()
+        self._next_sync = self._next_look = time.monotonic()  # others live by the real clock
+        self._interruption = Interruption()
+        self._done_because = ""
         self._orders = Orders()
         self._to_fail: dict[str, Control] = {}
         self._done: list[int] = []
@@ -134,7 +125,7 @@ class Loop:
             TuningStopped: a limit on failures fired; live runs were stopped.
             KeyboardInterrupt: interrupted; live runs were stopped, the next call goes on.
         """
-        with self._interruptible():
+        with self._interruption:
             try:
                 self._recover()
                 while self._one_turn():
@@ -146,7 +137,11 @@ class Loop:
                 raise
         if self._orders.end is End.CANCEL:
             self._stop_runs()
+        elif self._orders.end is None and not self._wanted():
+            self._remove_checkpoints(0)
         self._progress.update(self._snapshot, last=True)
+        if self._done_because:
+            self._progress.say(f"ended: {self._done_because}")
 
     def _one_turn(self) -> bool:
         """One turn; whether there is more to do."""
@@ -157,10 +152,11 @@ class Loop:
         if self._hopeless:
             raise BackendError(self._hopeless)
         self._act()
+        self._account()
         self._progress.update(self._snapshot)
-        if self._interrupted:
+        if self._interruption.asked:
             raise KeyboardInterrupt
-        if reason := gave_up(self._limits, self._tally):
+        if reason := self._budget.gave_up():
             raise TuningStopped(f"{reason}. The last one: {self._last_failure}")
         if self._orders.end in (End.CANCEL, End.LEAVE):
             return False
@@ -174,17 +170,34 @@ class Loop:
         return 0 if self._orders.paused else self._wanted()
 
     def _wanted(self) -> int:
-        """How many trials there is room for."""
-        if self._mirror.exhausted or self._orders.end is not None:
+        """How many runs there is room and use for: new trials, and some that go on."""
+        if self._orders.end is not None or self._done_because:
             return 0
         live = len(self._runs.live) + len(self._turn.intended) + self._dispatch.waiting
-        return free_slots(self._limits, replace(self._tally, live=live), self._clock())
+        free = self._budget.slots(live, self._clock())
+        if not free:
+            return 0
+        if not self._new_trials_left() and not self._teller.may_promote:
+            return 0
+        promotion = self._teller.promotion
+        room = self._budget.affordable(
+            self._runs.live,
+            self._clock(),
+            promotion.minimum if promotion else None,
+            self._session.backend.name,
+        )
+        return free if room is None else min(free, room)
+
+    def _new_trials_left(self) -> bool:
+        left = self._budget.trials_left
+        return not self._mirror.exhausted and (left is None or left > 0)
 
     # -- take -----------------------------------------------------------------------------------
 
     def _take(self, observation: Observation) -> None:
         name = observation.attempt.name
         self._dispatch.heard(observation.update)
+        self._meter.seen(observation.update, self._clock())
         reading = self._definition.objectives.read(observation.records)
         if not observation.ended:
             self._follow(observation.attempt, reading)
@@ -201,59 +214,45 @@ class Loop:
 
     def _follow(self, attempt: Attempt, reading: Reading) -> None:
         """New metrics of a live run: to Optuna, and to its pruner."""
-        if attempt.trial is None or len(self._definition.objectives.metrics) > 1:
+        if attempt.trial is None:
             return
-        trial = self._trial(attempt.trial)
-        for step in self._report(trial, reading):
-            if attempt.state != AttemptState.PRUNING and trial.should_prune():
-                decided = replace(
-                    attempt, state=AttemptState.PRUNING, cause=f"pruned at step {step}"
-                )
-                self._runs.watch(decided)
-                self._turn.pruning.append(decided)
-                return
+        for step in self._teller.report(attempt.trial, reading):
+            if attempt.state != AttemptState.PRUNING and self._teller.should_prune(attempt.trial):
+                cause, steps = f"pruned at step {step}", len(reading.steps)
+                if not self._sparing.spares(attempt, cause, steps, self._clock()):
+                    attempt = self._prune(attempt, cause)
 
-    def _report(self, trial: optuna.Trial, reading: Reading) -> Iterator[int]:
-        """Report the steps that Optuna does not know yet, in order."""
-        known = self._mirror.trial(trial._trial_id).intermediate_values
-        for step in sorted(reading.steps.keys() - known.keys()):
-            trial.report(reading.steps[step], step)
-            yield step
+    def _prune(self, attempt: Attempt, cause: str) -> Attempt:
+        """Decide that a run is stopped for good; it is, once that is written down."""
+        decided = replace(attempt, state=AttemptState.PRUNING, cause=cause)
+        self._runs.watch(decided)
+        self._turn.pruning.append(decided)
+        return decided
 
     def _tell(self, observation: Observation, reading: Reading, verdict: Verdict) -> None:
         attempt, update = observation.attempt, observation.update
         assert attempt.trial is not None
-        trial, study = self._trial(attempt.trial), self._mirror.study
         cause = verdict.cause
         if verdict.trial_state == TrialState.FAIL:
             cause = self._runs.explain(observation, cause, self._definition.objectives.names)
             self._last_failure = f"trial {attempt.trial}: {cause}"
-        if len(self._definition.objectives.metrics) == 1:
-            for _ in self._report(trial, reading):
-                pass
-        for name, violation in reading.violations.items():
-            trial.set_constraint(name, violation)
-        run_id = update.run_id or attempt.run_id
-        note_run(trial, run_id, run_id and self._session.backend.console(run_id))
-        if cause:
-            trial.set_user_attr(CAUSE_ATTRIBUTE, cause)
-        if len(reading.last) > len(self._definition.objectives.metrics):
-            trial.set_user_attr(METRICS_ATTRIBUTE, dict(reading.last))
-        complete = verdict.trial_state == TrialState.COMPLETE
-        assert reading.values is not None or not complete
-        study.tell(
-            trial,
-            list(reading.values) if complete and reading.values else None,
-            state=verdict.trial_state,
-        )
-        self._trials.pop(attempt.trial, None)
-        self._turn.ended.append(closed(attempt, update, verdict.ledger_state, cause))
-        self._count(verdict.trial_state)
+        ended = closed(attempt, update, verdict.ledger_state, cause)
+        self._end(ended, steps=len(reading.steps))
+        going_on = goes_on(self._teller.frozen(attempt.trial))
+        cost = self._meter.of_trial(attempt.trial)
+        state = self._teller.tell(observation, reading, verdict, cause, cost)
+        values = reading.values if state == TrialState.COMPLETE else None
+        self._budget.told(state, values, going_on=going_on)
+
+    def _end(self, ended: Attempt, steps: int = 0) -> None:
+        """An attempt is over."""
+        self._turn.ended.append(ended)
+        self._meter.ended(ended, steps)
 
     def _try_again(self, attempt: Attempt, update: RunUpdate, verdict: Verdict) -> None:
         """The same configuration as a new attempt; the old one is closed."""
         assert attempt.trial is not None
-        self._turn.ended.append(closed(attempt, update, verdict.ledger_state, verdict.cause))
+        self._end(closed(attempt, update, verdict.ledger_state, verdict.cause))
         again = self._next_attempt(attempt)
         self._turn.intended.append(again)
         if verdict.delay:
@@ -265,55 +264,22 @@ class Loop:
 
     def _next_attempt(self, attempt: Attempt) -> Attempt:
         assert attempt.trial is not None
-        number = attempt.attempt + 1
-        params = self._definition.space.sample(self._trial(attempt.trial))
-        return self._session.trial_attempt(attempt.trial, params, number)
-
-    def _count(self, state: TrialState) -> None:
-        tally = self._tally
-        match state:
-            case TrialState.COMPLETE:
-                self._tally = replace(tally, complete=tally.complete + 1, ever_complete=True)
-            case TrialState.PRUNED:
-                self._tally = replace(tally, pruned=tally.pruned + 1)
-            case _:
-                self._tally = replace(tally, failed=tally.failed + 1)
-
-    def _trial(self, number: int) -> optuna.Trial:
-        if number not in self._trials:
-            self._trials[number] = self._mirror.open_trial(number)
-        return self._trials[number]
+        params = self._definition.space.sample(self._teller.trial(attempt.trial))
+        return self._teller.attempt(attempt.trial, params, attempt.attempt + 1)
 
     # -- ask ------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        if self._interrupted or gave_up(self._limits, self._tally):
+        if self._interruption.asked or self._budget.gave_up():
             return
         for _ in range(min(BURST, self._free())):
-            self._turn.new.append(self._ask_one())
-        self._tally = replace(self._tally, started=self._tally.started + len(self._turn.new))
-
-    def _ask_one(self) -> tuple[int, dict[str, Any]]:
-        """A trial whose configuration the constraints accept, and what goes on its command line.
-
-        A refused configuration becomes a pruned trial without a value: the sampler learns to stay
-        away, and no run is started.
-        """
-        refusal = None
-        for _ in range(MAX_REFUSALS):
-            trial = self._mirror.study.ask()
-            params = self._definition.space.sample(trial)
-            refusal = out_of_range(
-                self._mirror.trial(trial._trial_id)
-            ) or self._definition.space.refusal(params)
-            if refusal is None:
-                return trial._trial_id, params
-            trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
-            self._mirror.study.tell(trial, state=TrialState.PRUNED)
-        raise SpaceError(
-            f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
-            "leave (almost) nothing of the search space"
-        )
+            going_on = self._teller.promote()
+            if going_on is not None:
+                trial = optuna.Trial(self._mirror.study, going_on)
+                self._turn.new.append((going_on, self._definition.space.sample(trial)))
+            elif self._new_trials_left():
+                self._turn.new.append(ask(self._mirror, self._definition.space))
+                self._budget.started(1)
 
     # -- commit ---------------------------------------------------------------------------------
 
@@ -328,7 +294,7 @@ class Loop:
                 self._mirror.commit(partial(self._write, intended))
             except Renumbered as renumbered:
                 self._turn.new = [(renumbered.ids[t], params) for t, params in self._turn.new]
-                self._trials.clear()
+                self._teller.forget()
                 continue
             self._turn.intended = intended
             self._dispatch.taken.clear()
@@ -338,9 +304,7 @@ class Loop:
 
     def _intend(self, asked: tuple[int, Mapping[str, Any]]) -> Attempt:
         trial_id, params = asked
-        attempt = self._session.trial_attempt(self._mirror.trial(trial_id).number, params)
-        self._mirror.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt.name)
-        return attempt
+        return self._teller.attempt(self._mirror.trial(trial_id).number, params)
 
     def _write(self, intended: Sequence[Attempt], connection: Connection | None) -> None:
         """The ledger's part of the turn's transaction."""
@@ -356,15 +320,53 @@ class Loop:
         turn, self._turn = self._turn, _Turn()
         now = self._clock()
         self._session.assure()
-        self._dispatch.start(turn.intended, now)
+        for attempt in self._dispatch.start(turn.intended, now):
+            self._meter.submitted(attempt, now)
         for attempt in turn.pruning:
+            self._meter.stopping(attempt.name, now)
             self._runs.cancel(attempt.name)
+        self._look_around()
+        left = self._budget.trials_left
+        self._remove_checkpoints(None if left is None else left + len(self._runs.live))
+
+    def _look_around(self) -> None:
+        """What others do to the study, and what they ask for."""
+        now = time.monotonic()
         if now >= self._next_sync:
             self._next_sync = now + SYNC_SECONDS
             self._mirror.sync()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._obey()
+
+    def _remove_checkpoints(self, more: int | None) -> None:
+        """Those that no run will go on from, if ``more`` configurations may still come."""
+        for name in self._teller.unneeded_checkpoints(more):
+            self._session.store.remove_checkpoints(name)
+
+    # -- account --------------------------------------------------------------------------------
+
+    def _account(self) -> None:
+        """Look whether the call is at one of its ends, and which runs overstay theirs."""
+        now = self._clock()
+        for attempt, cause in self._sparing.overdue(self._runs.live, now):
+            if attempt.state != AttemptState.PRUNING:
+                self._prune(attempt, cause)
+        if reason := self._budget.used_up(self._runs.live, now):
+            self._end_because(reason)
+            self._prune_all(reason)
+        if reason := self._budget.good_enough():
+            self._end_because(reason)
+            if reason.startswith("target"):
+                self._prune_all(reason)
+
+    def _end_because(self, reason: str) -> None:
+        self._done_because = self._done_because or reason
+
+    def _prune_all(self, cause: str) -> None:
+        for attempt in list(self._runs.live.values()):
+            if attempt.state != AttemptState.PRUNING:
+                self._prune(attempt, cause)
 
     # -- obey -----------------------------------------------------------------------------------
 
@@ -374,7 +376,7 @@ class Loop:
         for control in outage.outlast(controls.pending):
             self._orders = obey(self._orders, control)
             if control.command == "set":
-                self._limits = changed(self._limits, control, self._told_before)
+                self._budget.change(control)
             if control.command == "cancel" and self._fail(control):
                 continue  # done when it is told
             self._progress.say(f"asked for: {control}")
@@ -403,7 +405,7 @@ class Loop:
         plan = recover(left, found, finished)
         for attempt in left:
             if attempt not in plan.close and attempt.trial is not None:
-                self._mirror.own(self._trial(attempt.trial)._trial_id)
+                self._mirror.own(self._teller.trial(attempt.trial)._trial_id)
         unrecorded = self._unrecorded(trials)
         self._turn.ended = [replace(a, state=AttemptState.LOST) for a in [*plan.close, *plan.lost]]
         self._turn.intended = [*map(self._next_attempt, plan.lost), *unrecorded]
@@ -413,7 +415,9 @@ class Loop:
                 self._turn.pruning.append(attempt)
         for attempt, update in plan.harvest:
             self._runs.watch(attempt, update)
-        self._tally = replace(self._tally, started=len(left) - len(plan.close) + len(unrecorded))
+        adopted = [a for a in left if a not in plan.close] + unrecorded
+        fresh = [a for a in adopted if not goes_on(self._teller.frozen(a.trial or 0))]
+        self._budget.started(len(fresh))
         self._commit()
         for attempt in plan.stop:
             self._session.backend.cancel(attempt.name)
@@ -435,30 +439,10 @@ class Loop:
         attempts = []
         for trial in ours:
             if trial.number not in recorded:
-                params = self._definition.space.sample(self._trial(trial.number))
-                self._mirror.own(self._trial(trial.number)._trial_id)
-                attempts.append(self._session.trial_attempt(trial.number, params))
+                params = self._definition.space.sample(self._teller.trial(trial.number))
+                self._mirror.own(self._teller.trial(trial.number)._trial_id)
+                attempts.append(self._teller.attempt(trial.number, params))
         return attempts
-
-    # -- interruption ---------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C asks the loop to end after its turn; a second one ends it where it stands."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-
-        before = signal.signal(signal.SIGINT, interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def _stop_runs(self) -> None:
         """Stop what is live; its attempts stay open, so the next call runs them again."""
@@ -478,18 +462,20 @@ class Loop:
     # -- progress -------------------------------------------------------------------------------
 
     def _snapshot(self) -> Snapshot:
-        study, tally = self._mirror.study, self._tally
+        study, tally, limits = self._mirror.study, self._budget.tally, self._budget.limits
         best = study.best_trials if tally.ever_complete else []
         return Snapshot(
             study=study.study_name,
-            n_trials=self._limits.n_trials,
+            n_trials=limits.n_trials,
             complete=tally.complete,
             pruned=tally.pruned,
             failed=tally.failed,
             live=len(self._runs.live),
-            max_parallel=self._limits.max_parallel,
+            max_parallel=limits.max_parallel,
             metric=", ".join(m.name for m in self._definition.objectives.metrics),
             best=tuple((t.number, tuple(t.values)) for t in best[:3]),
             best_params=dict(best[0].params) if best else {},
             elapsed=self._clock() - self._began,
+            promoted=tally.promoted,
+            costs=self._budget.costs(self._runs.live, self._clock()),
         )

@@ -21,10 +21,23 @@ REFUSED_ATTRIBUTE = "tune_jobs:refused"
 METRICS_ATTRIBUTE = "tune_jobs:metrics"
 """Further metrics."""
 
+RUNG_ATTRIBUTE = "tune_jobs:rung"
+REACHED_ATTRIBUTE = "tune_jobs:reached"
+"""Under promotion: the trial's rung (`promotion.Rung`), and its value there."""
+
+COST_ATTRIBUTE = "tune_jobs:cost"
+"""Run hours of the trial's attempts, and what they cost."""
+
 
 def is_told(trial: FrozenTrial) -> bool:
-    """Whether a trial is finished, and was not only refused."""
-    return trial.state.is_finished() and REFUSED_ATTRIBUTE not in trial.user_attrs
+    """Whether a trial is finished and counts: not one that was refused, or that went on."""
+    refused = REFUSED_ATTRIBUTE in trial.user_attrs
+    return trial.state.is_finished() and not refused and not goes_on(trial)
+
+
+def goes_on(trial: FrozenTrial) -> bool:
+    """Whether a trial goes on with the configuration of an earlier one."""
+    return trial.user_attrs.get(RUNG_ATTRIBUTE, {}).get("after") is not None
 
 
 def note_run(trial: Trial, run_id: str | None, console: str | None) -> None:

@@ -58,7 +58,7 @@ def preview(definition: Definition, n: int) -> list[Preview]:
     assert isinstance(command, list)
     for number, params in enumerate(sample_configurations(definition, n)):
         folder = f"RUNS/{trial_attempt_name(number, 1)}"
-        paths = RunPaths(f"{folder}/work", f"{folder}/outputs", f"{folder}/checkpoints")
+        paths = RunPaths.below(folder)
         invocation = definition.command_line.render(params, paths)
         previews.append(Preview(params, invocation, preview_text(command, invocation)))
     return previews

@@ -7,9 +7,12 @@ import html
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from tune_jobs.costs import Costs
+from tune_jobs.durations import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,6 +24,8 @@ class Snapshot:
 
     Args:
         n_trials: Trials to finish; None without such a limit.
+        promoted: Runs told of configurations that went on with a larger budget.
+        costs: What the study's runs took.
         best: Trial number and values of the best trials (one, or some of the Pareto front).
         elapsed: Seconds since the call began.
     """
@@ -36,6 +41,8 @@ class Snapshot:
     best: tuple[tuple[int, tuple[float, ...]], ...]
     best_params: Mapping[str, Any]
     elapsed: float
+    promoted: int = 0
+    costs: Costs = field(default_factory=Costs)
 
     @property
     def done(self) -> int:
@@ -65,6 +72,11 @@ class Snapshot:
             ("rate", f"{self.per_minute:.1f} trials/min"),
             ("elapsed", duration(self.elapsed)),
         ]
+        if self.promoted:
+            rows.insert(3, ("promoted", str(self.promoted)))
+        if self.costs.has_prices:
+            used = self.costs.spent + self.costs.committed
+            rows.append(("cost", f"{used.money:.4g} with the live runs"))
         if self.eta is not None:
             rows.append(("left", f"about {duration(self.eta)}"))
         if self.best:
@@ -80,16 +92,6 @@ class Snapshot:
         return f"{self.study}: " + ", ".join(
             text if label == "trials" else f"{label} {text}" for label, text in self.counts()
         )
-
-
-def duration(seconds: float) -> str:
-    """``95`` as ``1m35s``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 class Progress(Protocol):

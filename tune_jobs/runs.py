@@ -74,6 +74,7 @@ class Runs:
             env=attempt.invocation["env"],
             files=attempt.invocation["files"],
             resources=attempt.invocation.get("resources", {}),
+            resume=tuple(attempt.invocation.get("resume", ())),
             labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
         )
         try:

@@ -7,9 +7,8 @@ smoke check and ``tuner.objective`` all work through one.
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -19,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from tune_jobs.backends.base import Backend, MetricSources
 from tune_jobs.command_line import CommandLine, Invocation
 from tune_jobs.controls import Controls
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.lease import Lease, owner_of
 from tune_jobs.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
 from tune_jobs.metrics.objective import Objectives
 from tune_jobs.metrics.store import MetricStore, absolute, study_folder
 from tune_jobs.outage import Outage
+from tune_jobs.promotion import Promotion
 from tune_jobs.runs import Runs
 from tune_jobs.space import Space
 from tune_jobs.space_check import check_space
@@ -41,7 +41,8 @@ class Definition:
     sources: MetricSources
     command_line: CommandLine
     store: str | None
-    clock: Callable[[], float] = time.time
+    promotion: Promotion | None = None
+    prices: Mapping[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
         """Look for whatever would make every trial fail, before anything is spent.
@@ -52,6 +53,17 @@ class Definition:
         check_space(self.space, self.study)
         self.backend.check()
         self.command_line.check(self.space.names)
+        if self.promotion is not None:
+            self._check_promotion(self.promotion.argument)
+
+    def _check_promotion(self, argument: str) -> None:
+        if len(self.objectives.metrics) > 1:
+            raise ConfigError("promotion compares one metric: leave it out with several")
+        if argument in self.space.names:
+            raise ConfigError(
+                f"promotion sets {argument!r}, which the search space tunes: remove it from there"
+            )
+        self.command_line.check(self.space.names, [argument])
 
     def describe(self) -> dict[str, Any]:
         """What is kept with the study, to compare and to repeat."""
@@ -65,8 +77,6 @@ class Definition:
             "directions": [d.name.lower() for d in self.study.directions],
         }
 
-
-DEFAULT_STORE = "runs"
 
 HAND_OVER = 60.0
 """Seconds within which an owner lets go of a study when it is asked to."""
@@ -82,7 +92,7 @@ class Session:
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
-        wanted = absolute(definition.store or DEFAULT_STORE)
+        wanted = absolute(definition.store or definition.backend.default_store)
         self.ledger = Ledger(definition.study, wanted)
         if definition.store is not None and self.ledger.store != wanted:
             raise StudyError(
@@ -92,7 +102,7 @@ class Session:
         self.folder = study_folder(definition.study.study_name, self.ledger.uid)
         self.store = MetricStore(self.ledger.store, self.folder, definition.backend.store_options)
         self.backend = definition.backend
-        self.clock = definition.clock
+        self.clock = definition.backend.clock
         self._opened = False
         self.lease = Lease(self.ledger.engine, self.ledger.uid)
         self.controls = Controls(self.ledger.engine, self.ledger.uid)
@@ -146,10 +156,16 @@ class Session:
     def _notice(self, text: str) -> None:
         self.backend.notice(text)
 
-    def trial_attempt(self, trial: int, params: Mapping[str, Any], attempt: int = 1) -> Attempt:
+    def trial_attempt(
+        self,
+        trial: int,
+        params: Mapping[str, Any],
+        attempt: int = 1,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Attempt:
         """The intention to run a trial's configuration."""
         name = trial_attempt_name(trial, attempt)
-        return self.attempt(name, trial, self.render(name, params), attempt)
+        return self.attempt(name, trial, self.render(name, params, overrides), attempt)
 
     def attempt(
         self, name: str, trial: int | None, invocation: Mapping[str, Any], attempt: int = 1

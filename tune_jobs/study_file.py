@@ -34,6 +34,9 @@ def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None)
         metrics_file=config.metrics_file,
         extra_metrics=config.extra_metrics,
         max_failures=config.max_failures,
+        max_failure_rate=config.max_failure_rate,
+        promotion=config.promotion,
+        prices=config.prices,
         max_parallel=config.max_parallel or DEFAULT_PARALLEL,
         store=_store(config, folder),
     )

@@ -165,6 +165,10 @@ class StudyMirror(InMemoryStorage):
         """One trial; not to be changed."""
         return self.get_trial(trial_id)
 
+    def numbered(self, number: int) -> FrozenTrial:
+        """The trial with ``number``; not to be changed."""
+        return self.get_trial(self.get_trial_id_from_study_id_trial_number(self._id, number))
+
     def open_trial(self, number: int) -> optuna.Trial:
         """The trial with ``number``, to report to and to ask ``should_prune`` of."""
         return optuna.Trial(

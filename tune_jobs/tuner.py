@@ -15,6 +15,7 @@ from tune_jobs.backends.base import Backend, MetricSources
 from tune_jobs.check import CheckReport, smoke_check
 from tune_jobs.command_line import CommandLine
 from tune_jobs.controls import COMMANDS
+from tune_jobs.costs import Costs, Prices
 from tune_jobs.decide import Limits
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.final import FinalRun, train_best
@@ -22,10 +23,12 @@ from tune_jobs.lease import describe, owner_of
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
 from tune_jobs.loop import Loop
+from tune_jobs.meter import Meter
 from tune_jobs.metrics.objective import Bound, Metric, Objectives, as_metrics
 from tune_jobs.objective_runs import ObjectiveRuns
 from tune_jobs.preview import Preview, preview
 from tune_jobs.progress import Progress, progress_for
+from tune_jobs.promotion import Promotion
 from tune_jobs.session import Definition, Session
 from tune_jobs.space import Space, SpaceFunction, as_space, load_space
 from tune_jobs.watch import watch
@@ -60,6 +63,10 @@ class Tuner:
         metrics_file: A file with metrics that the script writes into its working directory.
         extra_metrics: Further metrics to record, beside those that are optimized or bounded.
         max_failures: Failed trials after which ``optimize`` gives up.
+        max_failure_rate: Likewise the share of failed trials, as soon as ten have ended.
+        promotion: Let configurations begin with a small budget and go on from their checkpoints
+            with a larger one if they earn it, see `Promotion`; the study's pruner is not asked.
+        prices: Money per run hour, by compute shape or by the backend's name (``{"local": 0.1}``).
         progress: Whether to show progress; or a `Progress` of your own.
 
     Raises:
@@ -84,6 +91,9 @@ class Tuner:
         metrics_file: str | None = None,
         extra_metrics: Sequence[str] = (),
         max_failures: int | None = None,
+        max_failure_rate: float | None = None,
+        promotion: Promotion | None = None,
+        prices: Mapping[str, float] | None = None,
         progress: bool | Progress = True,
     ) -> None:
         if max_parallel < 1:
@@ -91,6 +101,7 @@ class Tuner:
         self.study = _open_study(study, direction)
         self.max_parallel = max_parallel
         self.max_failures = max_failures
+        self.max_failure_rate = max_failure_rate
         self.progress = progress
         objectives = Objectives(
             metrics=as_metrics(metric),
@@ -114,6 +125,8 @@ class Tuner:
             ),
             command_line=command_line or CommandLine(),
             store=None if store is None else os.fspath(store),
+            promotion=promotion,
+            prices=Prices(prices or {}).per_hour,
         )
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
@@ -130,13 +143,27 @@ class Tuner:
         n_trials: int | None = None,
         timeout: float | None = None,
         *,
+        max_run_hours: float | None = None,
+        max_cost: float | None = None,
+        target: float | None = None,
+        patience: int | None = None,
         take_over: bool = False,
     ) -> optuna.Study:
-        """Run trials until ``n_trials`` are finished or ``timeout`` seconds have passed.
+        """Run trials until ``n_trials`` are finished, or until the first limit is reached.
 
         A call on a study that an earlier one left unfinished first goes on with the trials that
         were under way; they count. After ``timeout`` nothing new is started and the live runs are
         let finish. Ctrl-C stops the live runs; the next call runs their configurations again.
+
+        Args:
+            n_trials: Trials to finish in this call; a configuration that is promoted counts once.
+            timeout: Seconds after which nothing new is started.
+            max_run_hours, max_cost: What all job runs of the study may use, final runs and earlier
+                calls included. A run is started only if live runs, to their expected end, leave
+                room for it; if it is used up nevertheless, live runs are stopped.
+            target: A value that is good enough: live runs are stopped, too.
+            patience: Trials in a row without a better value, after which none is started.
+            take_over: From a process that tunes the study now.
 
         One process tunes a study at a time. One that was killed or is silent is replaced; one that
         is alive lets go of the study, and of its live runs, if ``take_over`` is true.
@@ -150,10 +177,16 @@ class Tuner:
             StoreError, BackendError: nothing can be run.
             TuningStopped: too many trials failed.
         """
-        if n_trials is None and timeout is None:
+        if not any(limit is not None for limit in (n_trials, timeout, max_run_hours, max_cost)):
             raise ConfigError(
-                "say how much to spend: optimize(n_trials=...) or timeout=... seconds"
+                "say how much to spend: optimize(n_trials=...), timeout=... seconds, "
+                "max_run_hours=... or max_cost=..."
             )
+        maximize = self.definition.objectives.maximize
+        if len(maximize) > 1 and (target is not None or patience is not None):
+            raise ConfigError("target and patience are about one metric: leave them out")
+        if max_cost is not None and not self.definition.prices:
+            raise ConfigError("max_cost needs prices: Tuner(prices={'VM.Standard.E4.Flex': 0.05})")
         progress = progress_for(self.progress)
         with self._session(progress, own=True, take_over=take_over) as session:
             session.ledger.define(self.definition.describe())
@@ -163,6 +196,12 @@ class Tuner:
                 deadline=None if timeout is None else clock() + timeout,
                 max_parallel=self.max_parallel,
                 max_failures=self.max_failures,
+                max_failure_rate=self.max_failure_rate,
+                max_run_hours=max_run_hours,
+                max_cost=max_cost,
+                target=target,
+                patience=patience,
+                maximize=maximize[0],
             )
             try:
                 Loop(session, limits, progress).run()
@@ -293,6 +332,16 @@ class Tuner:
         """Every job run of the study (of one trial), as the ledger has it."""
         with Session(self.definition) as session:
             return session.ledger.attempts(trial)
+
+    def costs(self) -> Costs:
+        """Run hours and money of the study's job runs until now."""
+        with Session(self.definition) as session:
+            attempts = session.ledger.attempts()
+            meter = Meter(self.definition.prices, [a for a in attempts if a.told is not None])
+            live = {a.name: a for a in attempts if a.told is None}
+            for attempt in live.values():
+                meter.adopted(attempt)
+            return meter.costs(live, session.clock(), None)
 
     def logs(self, trial: int) -> str:
         """What the last job run of a trial printed.

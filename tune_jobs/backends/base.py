@@ -61,6 +61,8 @@ class RunRequest:
         env: Environment variables beside the backend's own.
         files: Files to write into the working directory first: relative path to text.
         labels: What people may look for it by (trial, attempt); for tags.
+        resume: Names of earlier runs; the run goes on from the checkpoints of the first that left
+            some, and finds them in its ``resume`` folder.
         resources: What it runs on, where that differs from the other runs; see the backend.
     """
 
@@ -70,6 +72,7 @@ class RunRequest:
     files: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    resume: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,19 @@ class Backend(Protocol):
 
     Attributes:
         name: As the ledger keeps it.
+        default_store: The metric store of a tuner that names none.
         store_options: How the tuner reaches the metric store; see `open_folder`.
         notice: Called with what a person should know: a service that does not answer.
     """
 
     name: str
+    default_store: str
     store_options: Mapping[str, object]
     notice: Callable[[str], None]
+
+    def clock(self) -> float:
+        """Seconds since the epoch, by the clock that the runs live by."""
+        ...
 
     def check(self) -> None:
         """Look for what would make every run fail, before anything is spent.

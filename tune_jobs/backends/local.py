@@ -53,6 +53,8 @@ class LocalBackend:
     """
 
     name = "local"
+    default_store = "runs"
+    clock = staticmethod(time.time)
 
     def __init__(
         self,
@@ -153,10 +155,7 @@ class LocalBackend:
 
     def paths(self, name: str) -> RunPaths:
         """See `Backend.paths`."""
-        folder = self._folder(name)
-        return RunPaths(
-            work=f"{folder}/work", outputs=f"{folder}/outputs", checkpoints=f"{folder}/checkpoints"
-        )
+        return RunPaths.below(self._folder(name))
 
     def submit(self, request: RunRequest) -> str:
         """See `Backend.submit`."""
@@ -171,6 +170,7 @@ class LocalBackend:
             env={**self._run_env, **request.env},
             files=dict(request.files),
             links=[str(path) for path in self.link],
+            resume=[f"{self._folder(earlier)}/checkpoints" for earlier in request.resume],
             metrics=f"{self._scratch}/{self._study}/metrics/{name}.jsonl",
             sources=self._sources,
             time_limit=self.time_limit,

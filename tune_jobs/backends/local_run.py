@@ -35,6 +35,8 @@ class Start:
         env: Variables beside those of the connection's ``hello``.
         files: Files to write into the working directory first.
         links: Paths to link into the working directory.
+        resume: Checkpoints of earlier runs; the first that exists and is not empty is found by the
+            run in its ``resume`` folder.
         metrics: Where the run's metrics go.
         sources: What `Follower` looks for.
         time_limit: Seconds, or None.
@@ -49,6 +51,7 @@ class Start:
     env: dict[str, str]
     files: dict[str, str]
     links: list[str]
+    resume: list[str]
     metrics: str
     sources: dict[str, Any]
     time_limit: float | None
@@ -219,8 +222,13 @@ def _make_folders(start: Start) -> None:
         pass  # an earlier host began and was killed
     _make_folder(os.path.join(start.folder, "work"))
     named = "\0".join([*start.command, *start.env.values(), *start.files.values()])
-    for name in ("outputs", "checkpoints"):
-        path = os.path.join(start.folder, name)
+    resume = os.path.join(start.folder, "resume")
+    for checkpoints in start.resume:
+        with contextlib.suppress(OSError):
+            if os.listdir(checkpoints):
+                os.symlink(checkpoints, resume)
+                break
+    for path in (*(os.path.join(start.folder, n) for n in ("outputs", "checkpoints")), resume):
         if path in named:  # a script that is told a folder expects it to be there
             _make_folder(path)
 
@@ -237,6 +245,7 @@ def _run_variables(start: Start) -> dict[str, str]:
         "TUNE_JOBS_METRICS_FILE": os.path.join(start.folder, "reported.jsonl"),
         "TUNE_JOBS_OUTPUTS_DIR": os.path.join(start.folder, "outputs"),
         "TUNE_JOBS_CHECKPOINT_DIR": os.path.join(start.folder, "checkpoints"),
+        "TUNE_JOBS_RESUME_DIR": os.path.join(start.folder, "resume"),
     }
 
 

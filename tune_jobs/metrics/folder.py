@@ -7,6 +7,7 @@ a range of names.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -38,6 +39,10 @@ class Folder(Protocol):
 
     def remove(self, path: str) -> None:
         """Remove a file."""
+        ...
+
+    def remove_all(self, folder: str) -> None:
+        """Remove everything below ``folder``, if there is anything."""
         ...
 
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
@@ -95,6 +100,11 @@ class FsspecFolder:
     def remove(self, path: str) -> None:
         """See `Folder.remove`."""
         self._fs.rm_file(f"{self._root}/{path}")
+
+    def remove_all(self, folder: str) -> None:
+        """See `Folder.remove_all`."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(f"{self._root}/{folder}", recursive=True)
 
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
         """See `Folder.versions`."""

@@ -81,6 +81,11 @@ class ObjectStorageFolder:
         """See `Folder.remove`."""
         self._call(self._client.delete_object, *self._name(path))
 
+    def remove_all(self, folder: str) -> None:
+        """See `Folder.remove_all`."""
+        for name in self.find(folder):
+            self.remove(f"{folder}/{name}")
+
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
         """See `Folder.versions`."""
         root = f"{self._prefix}{folder}/"

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["checkpoint_dir", "outputs_dir", "report"]
+__all__ = ["checkpoint_dir", "outputs_dir", "report", "resume_dir"]
 
 MAX_LINE = 64 * 1024
 MAX_METRICS = 256
@@ -87,6 +87,14 @@ def checkpoint_dir() -> Path:
     It exists. By hand, outside of a job run, it is ``./checkpoints``.
     """
     return _folder("TUNE_JOBS_CHECKPOINT_DIR", "checkpoints")
+
+
+def resume_dir() -> Path:
+    """The folder with the checkpoints that this run goes on from; empty: start afresh.
+
+    It exists, and is only to be read. By hand, outside of a job run, it is ``./checkpoints``.
+    """
+    return _folder("TUNE_JOBS_RESUME_DIR", "checkpoints")
 
 
 def _file_to_upload() -> str | None:

@@ -13,13 +13,16 @@ What it needs to know is in environment variables, set by the tuner on the job a
     TUNE_JOBS_RUN             the run's name
     TUNE_JOBS_SOURCES         JSON: what `Follower` looks for
     TUNE_JOBS_REQUEST         "1": arguments and files are in STORE/runs/NAME/request.json
+    TUNE_JOBS_RESUME_FROM     names of earlier runs: the checkpoints of the first that left some
+                              are downloaded
     TUNE_JOBS_EXPAND          further variables whose values name the run's folders
     TUNE_JOBS_UPLOAD_SECONDS  least time between two uploads of metrics (5)
     TUNE_JOBS_LOG_SECONDS     least time between two uploads of the log (30)
     TUNE_JOBS_GRACE           seconds between TERM and KILL (10)
 
 In arguments, in files and in the variables of TUNE_JOBS_EXPAND the texts $TUNE_JOBS_OUTPUTS_DIR,
-$TUNE_JOBS_CHECKPOINT_DIR and $TUNE_JOBS_WORK_DIR are replaced by the paths. It leaves
+$TUNE_JOBS_CHECKPOINT_DIR, $TUNE_JOBS_RESUME_DIR and $TUNE_JOBS_WORK_DIR are replaced by the paths.
+It leaves
 
     STORE/metrics/NAME.jsonl    STORE/runs/NAME/{log.txt, run.jsonl, outputs/, checkpoints/}
 
@@ -52,8 +55,14 @@ POLL_SECONDS = 0.5
 PIPE_SECONDS = 5.0
 """Seconds to wait for what children of the script still print after its end."""
 
-_PATHS = ("TUNE_JOBS_WORK_DIR", "TUNE_JOBS_OUTPUTS_DIR", "TUNE_JOBS_CHECKPOINT_DIR")
-_OURS = ("COMMAND", "HERE", "SOURCES", "REQUEST", "EXPAND", "UPLOAD_SECONDS", "LOG_SECONDS")
+_PATHS = (
+    *("TUNE_JOBS_WORK_DIR", "TUNE_JOBS_OUTPUTS_DIR"),
+    *("TUNE_JOBS_CHECKPOINT_DIR", "TUNE_JOBS_RESUME_DIR"),
+)
+_OURS = (
+    *("COMMAND", "HERE", "SOURCES", "REQUEST", "RESUME_FROM", "EXPAND"),
+    *("UPLOAD_SECONDS", "LOG_SECONDS"),
+)
 
 
 def main(argv: List[str]) -> int:
@@ -90,6 +99,7 @@ class _Run:
             "TUNE_JOBS_WORK_DIR": self._work,
             "TUNE_JOBS_OUTPUTS_DIR": self._folders["outputs"],
             "TUNE_JOBS_CHECKPOINT_DIR": self._folders["checkpoints"],
+            "TUNE_JOBS_RESUME_DIR": os.path.join(scratch, "resume"),
         }
         self._history: List[Dict[str, Any]] = []
         self._process: Optional[subprocess.Popen[bytes]] = None
@@ -98,8 +108,9 @@ class _Run:
 
     def prepare(self, argv: List[str]) -> List[str]:
         """Folders and files; returns the arguments with the run's folders in them."""
-        for folder in self._folders.values():
+        for folder in (*self._folders.values(), self._paths["TUNE_JOBS_RESUME_DIR"]):
             os.makedirs(folder)
+        self._download_checkpoints()
         os.makedirs(self._work, exist_ok=True)
         if self._env.get("TUNE_JOBS_REQUEST") == "1":
             request = json.loads(self._place.get(f"runs/{self._name}/request.json"))
@@ -110,6 +121,21 @@ class _Run:
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(self._with_paths(text))
         return [self._with_paths(word) for word in argv]
+
+    def _download_checkpoints(self) -> None:
+        """Those of the run that this one goes on from."""
+        here = self._paths["TUNE_JOBS_RESUME_DIR"]
+        for name in filter(None, self._env.get("TUNE_JOBS_RESUME_FROM", "").split(",")):
+            root = f"runs/{name}/checkpoints"
+            found = self._place.find(root)
+            for relative in found:
+                path = os.path.normpath(os.path.join(here, relative))
+                if not path.startswith(here + os.sep):
+                    raise ValueError(f"a checkpoint is called {relative!r}")
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                self._place.get_file(f"{root}/{relative}", path)
+            if found:
+                return
 
     def run(self, argv: List[str]) -> int:
         """Start the script, follow it to its end, and upload."""

@@ -10,6 +10,7 @@ A name is never used by two attempts, and nothing is ever overwritten by another
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -189,6 +190,11 @@ class MetricStore:
             StoreError: the store cannot be read.
         """
         return self._read(relative, 0).decode("utf-8", "replace")
+
+    def remove_checkpoints(self, name: str) -> None:
+        """Remove what an attempt saved; what cannot be removed stays."""
+        with contextlib.suppress(Exception):  # every file system behind fsspec has its own
+            self._folder.remove_all(f"runs/{name}/checkpoints")
 
     def outputs(self, name: str) -> list[str]:
         """What an attempt left in its outputs folder, relative to it."""

@@ -68,6 +68,16 @@ class Directory:
         with open(os.path.join(self._path, name), "rb") as file:
             return file.read()
 
+    def get_file(self, name: str, path: str) -> None:
+        """Copy a file to ``path``."""
+        shutil.copyfile(os.path.join(self._path, name), path)
+
+    def find(self, folder: str) -> list[str]:
+        """All files below a folder, relative to it; none if it does not exist."""
+        root = os.path.join(self._path, folder)
+        found = [os.path.join(at, name) for at, _, names in os.walk(root) for name in names]
+        return sorted(os.path.relpath(path, root) for path in found)
+
     def _target(self, name: str) -> str:
         target = os.path.join(self._path, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -118,6 +128,26 @@ class ObjectStorage:
                 raise FileNotFoundError(name) from error
             raise
         return bytes(answer.data.content)
+
+    def get_file(self, name: str, path: str) -> None:
+        """Copy an object to ``path``, a piece at a time."""
+        answer = self._client.get_object(self._namespace, self._bucket, self._prefix + name)
+        with open(path, "wb") as file:
+            for piece in answer.data.raw.stream(1 << 20, decode_content=False):
+                file.write(piece)
+
+    def find(self, folder: str) -> list[str]:
+        """All objects below a folder, relative to it; none if there are none."""
+        root, start, found = f"{self._prefix}{folder}/", None, []
+        while True:
+            more: dict[str, Any] = {} if start is None else {"start": start}
+            page = self._client.list_objects(
+                self._namespace, self._bucket, prefix=root, **more
+            ).data
+            found += [entry.name[len(root) :] for entry in page.objects]
+            start = page.next_start_with
+            if not start:
+                return found
 
 
 class GrowingFile:

@@ -72,6 +72,8 @@ class DataScienceBackend:
     """
 
     name = "data_science"
+    default_store = "runs"  # which is refused, with what to write instead
+    clock = staticmethod(time.time)
 
     def __init__(
         self,
@@ -230,7 +232,9 @@ class DataScienceBackend:
         """See `Backend.paths`."""
         if self._opened.has_runner:
             return RunPaths(*PATHS)
-        return RunPaths(work=".", outputs="outputs", checkpoints="checkpoints")
+        return RunPaths(
+            work=".", outputs="outputs", checkpoints="checkpoints", resume="checkpoints"
+        )
 
     def submit(self, request: RunRequest) -> None:
         """See `Backend.submit`: an update tells the run's OCID.

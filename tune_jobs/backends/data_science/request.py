@@ -20,7 +20,10 @@ MAX_ENVIRONMENT = 20_000
 """Characters in all environment variables; the service's limit."""
 
 RUN_TAG = "tune_jobs_run"
-PATHS = ("$TUNE_JOBS_WORK_DIR", "$TUNE_JOBS_OUTPUTS_DIR", "$TUNE_JOBS_CHECKPOINT_DIR")
+PATHS = (
+    *("$TUNE_JOBS_WORK_DIR", "$TUNE_JOBS_OUTPUTS_DIR"),
+    *("$TUNE_JOBS_CHECKPOINT_DIR", "$TUNE_JOBS_RESUME_DIR"),
+)
 """What stands for a run's folders on its command line; the runner puts the paths there."""
 
 
@@ -143,6 +146,8 @@ def _environment(
         "TUNE_JOBS_STORE": settings.store,
         "TUNE_JOBS_RUN": request.name,
     }
+    if request.resume:
+        env["TUNE_JOBS_RESUME_FROM"] = ",".join(request.resume)
     if job.has_runner:
         env["TUNE_JOBS_SOURCES"] = json.dumps(asdict(settings.sources))
         if as_object:
