@@ -38,7 +38,7 @@ def open_study(path: Path, name: str = "s") -> optuna.Study:
 def test_the_life_of_an_attempt(tmp_path: Path) -> None:
     ledger = Ledger(open_study(tmp_path), "/runs")
     ledger.intend(None, [attempt(0), attempt(1)])
-    ledger.submitted(None, [("trial-000000-1", "run-7")], at=101.0)
+    ledger.submitted(None, [("trial-000000-1", "run-7", 101.0)])
     assert [(a.state, a.run_id) for a in ledger.open_attempts()] == [
         (AttemptState.SUBMITTED, "run-7"),
         (AttemptState.INTENDED, None),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 
-from tune_jobs.progress import Lines, Silent, Snapshot, _panel, _table, duration, progress_for
+from tune_jobs.durations import duration
+from tune_jobs.progress import Lines, Silent, Snapshot, _panel, _table, progress_for
 
 NOW = Snapshot(
     study="digits <b>",

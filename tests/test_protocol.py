@@ -78,6 +78,7 @@ class Client:
     """A tuner's side of the service."""
 
     name = "model"
+    tick = 0.5
     default_store = "runs"
     clock = staticmethod(time.time)
     store_options: Mapping[str, object] = {}

@@ -84,6 +84,13 @@ class Budget:
         run = self.meter.amount_of(kind, backend)
         return affordable(self.limits, costs.spent + costs.committed, run)
 
+    @property
+    def no_room(self) -> str:
+        """What to say where not even one run is affordable."""
+        limits = {"max_run_hours": self.limits.max_run_hours, "max_cost": self.limits.max_cost}
+        said = " and ".join(f"{k}={v:g}" for k, v in limits.items() if v is not None)
+        return f"{said} leaves no room for another run"
+
     def used_up(self, live: Mapping[str, Attempt], now: float) -> str:
         """The limit on hours or money that is reached; empty if none is."""
         if not self.limits.of_money:

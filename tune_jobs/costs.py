@@ -95,11 +95,8 @@ class Costs:
             ("saved by pruning", self.saved),
             ("forecast", self.forecast or Amount()),
         ]
-        return [
-            (label, self._text(amount))
-            for label, amount in parts
-            if amount.hours or label == "spent"
-        ]
+        said = [(label, amount) for label, amount in parts if amount.hours or label == "spent"]
+        return [(label, self._text(amount)) for label, amount in said]
 
     def _text(self, amount: Amount) -> str:
         time = f"{duration(amount.hours * HOUR)} of run time"

@@ -93,7 +93,10 @@ def train_best(
     definition = session.definition
     chosen = choose(definition.study, definition.objectives, trial, pick)
     params = definition.space.sample(cast(optuna.Trial, FixedTrial(chosen.params)))
-    asked = {"trial": chosen.number, "params": params, "arguments": dict(arguments)}
+    budget: dict[str, Any] = {}
+    if definition.promotion is not None:
+        budget = {definition.promotion.argument: definition.promotion.maximum}
+    asked = {"trial": chosen.number, "params": params, "arguments": {**budget, **arguments}}
     key = json.dumps(asked, sort_keys=True, default=repr)
     earlier = [
         a
@@ -183,7 +186,7 @@ def _start(
 def _submit(session: Session, attempt: Attempt) -> None:
     run_id = session.runs.submit(attempt)
     if run_id is not None:
-        session.ledger.submitted(None, [(attempt.name, run_id)], session.clock())
+        session.ledger.submitted(None, [(attempt.name, run_id, session.clock())])
 
 
 def _go_on(session: Session, earlier: Sequence[Attempt]) -> Attempt | None:

@@ -151,11 +151,11 @@ class Ledger:
         self._execute(connection, insert(_attempts), rows)
 
     def submitted(
-        self, connection: Connection | None, run_ids: Iterable[tuple[str, str]], at: float
+        self, connection: Connection | None, taken: Iterable[tuple[str, str, float]]
     ) -> None:
-        """Record that the backend took these runs: ``(attempt name, run id)``."""
+        """Record that the backend took these runs: ``(attempt name, run id, when)``."""
         rows = [
-            {"of_study": self.uid, "of_name": name, "run": run, "at": at} for name, run in run_ids
+            {"of_study": self.uid, "of_name": name, "run": run, "at": at} for name, run, at in taken
         ]
         self._execute(connection, _submitted(), rows)
 

@@ -147,12 +147,12 @@ class Loop:
         """One turn; whether there is more to do."""
         for observation in self._runs.wait(self._patience()):
             self._take(observation)
+        self._account()
         self._ask()
         self._commit()
         if self._hopeless:
             raise BackendError(self._hopeless)
         self._act()
-        self._account()
         self._progress.update(self._snapshot)
         if self._interruption.asked:
             raise KeyboardInterrupt
@@ -164,7 +164,11 @@ class Loop:
         return busy or self._free() > 0 or (self._orders.paused and self._wanted() > 0)
 
     def _patience(self) -> float:
-        return 0.0 if self._free() > 0 else TICK
+        """Seconds to wait for news, at most."""
+        if self._free() > 0:
+            return 0.0
+        due = min(self._dispatch.due, self._sparing.due) - self._clock()
+        return max(0.0, min(self._session.backend.tick, due))
 
     def _free(self) -> int:
         return 0 if self._orders.paused else self._wanted()
@@ -180,12 +184,12 @@ class Loop:
         if not self._new_trials_left() and not self._teller.may_promote:
             return 0
         promotion = self._teller.promotion
+        kind = promotion.minimum if promotion else None
         room = self._budget.affordable(
-            self._runs.live,
-            self._clock(),
-            promotion.minimum if promotion else None,
-            self._session.backend.name,
+            self._runs.live, self._clock(), kind, self._session.backend.name
         )
+        if room == 0 and not live:
+            self._end_because(self._budget.no_room)
         return free if room is None else min(free, room)
 
     def _new_trials_left(self) -> bool:
@@ -196,7 +200,7 @@ class Loop:
 
     def _take(self, observation: Observation) -> None:
         name = observation.attempt.name
-        self._dispatch.heard(observation.update)
+        self._dispatch.heard(observation.update, self._clock())
         self._meter.seen(observation.update, self._clock())
         reading = self._definition.objectives.read(observation.records)
         if not observation.ended:
@@ -309,7 +313,7 @@ class Loop:
     def _write(self, intended: Sequence[Attempt], connection: Connection | None) -> None:
         """The ledger's part of the turn's transaction."""
         ledger, now = self._session.ledger, self._clock()
-        ledger.submitted(connection, self._dispatch.taken, now)
+        ledger.submitted(connection, self._dispatch.taken)
         ledger.pruning(connection, self._turn.pruning)
         ledger.ended(connection, self._turn.ended, now)
         ledger.intend(connection, intended)

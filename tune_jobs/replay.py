@@ -129,8 +129,8 @@ def replay(
     backend = SimulatedBackend(curve, provisioning=provisioning, checkpoints=True)
 
     def space(trial: optuna.Trial) -> dict[str, Any]:
-        recorded = runs[trial.number].trial if trial.number < len(runs) else None
-        distributions = recorded.distributions if recorded else trial.distributions
+        # One that goes on with an earlier configuration has its parameters already.
+        distributions = trial.distributions or runs[trial.number % len(runs)].trial.distributions
         return {name: trial._suggest(name, d) for name, d in distributions.items()}
 
     replayer = Tuner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from tune_jobs.decide import worth_stopping
@@ -38,6 +39,11 @@ class Sparing:
             return False
         self._spared[attempt.name] = (now + overhead, cause)
         return True
+
+    @property
+    def due(self) -> float:
+        """When the next of them should have ended; never, if none is spared."""
+        return min((until for until, _ in self._spared.values()), default=math.inf)
 
     def overdue(self, live: Mapping[str, Attempt], now: float) -> list[tuple[Attempt, str]]:
         """Runs that were spared and should have ended by now, with the cause."""

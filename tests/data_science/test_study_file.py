@@ -142,7 +142,7 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
             for observation in session.runs.wait(1.0):
                 run_id = observation.update.run_id
                 assert run_id is not None
-                session.ledger.submitted(None, [(attempt.name, run_id)], 0.0)
+                session.ledger.submitted(None, [(attempt.name, run_id, 0.0)])
             if any("first line" in e.message for e in emulator.log_search.entries()):
                 break
         assert main(["logs", str(study_yaml), "0"]) == 0

@@ -118,12 +118,14 @@ class Backend(Protocol):
 
     Attributes:
         name: As the ledger keeps it.
+        tick: Seconds, by its clock, after which the tuner looks around although nothing happened.
         default_store: The metric store of a tuner that names none.
         store_options: How the tuner reaches the metric store; see `open_folder`.
         notice: Called with what a person should know: a service that does not answer.
     """
 
     name: str
+    tick: float
     default_store: str
     store_options: Mapping[str, object]
     notice: Callable[[str], None]

@@ -53,6 +53,7 @@ class LocalBackend:
     """
 
     name = "local"
+    tick = 0.5
     default_store = "runs"
     clock = staticmethod(time.time)
 

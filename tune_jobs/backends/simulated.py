@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -143,6 +144,7 @@ class SimulatedBackend:
     """
 
     name = "simulated"
+    tick = math.inf  # nobody looks on
 
     def __init__(
         self,
@@ -231,15 +233,12 @@ class SimulatedBackend:
         return None
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
-        """See `Backend.wait`; while runs are live, goes straight to what happens next."""
-        if timeout == 0.0:
-            until = self.now
-        elif self._events:
-            until = self._events[0][0]
-        elif timeout is None:
+        """See `Backend.wait`: goes straight to what happens next."""
+        until = math.inf if timeout is None else self.now + timeout
+        if self._events:
+            until = min(until, self._events[0][0])
+        if until == math.inf:
             raise BackendError("nothing is running: nothing will ever happen")
-        else:
-            until = self.now + timeout
         happened: dict[str, None] = {}
         while self._events and self._events[0][0] <= until:
             self.now, _, what, name = heapq.heappop(self._events)

@@ -72,6 +72,7 @@ class DataScienceBackend:
     """
 
     name = "data_science"
+    tick = 0.5
     default_store = "runs"  # which is refused, with what to write instead
     clock = staticmethod(time.time)
 

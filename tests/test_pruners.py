@@ -1,0 +1,186 @@
+"""Pruners with job runs: Optuna's own, and the policies of managed services."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import optuna
+import pytest
+from optuna import pruners
+from optuna.trial import TrialState
+
+from tests.simulation import EPOCHS, MINUTE, curve, simulated
+from tune_jobs.backends.simulated import Report, SimulatedRun
+from tune_jobs.errors import ConfigError
+from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
+
+
+def worsens(run: SimulatedRun) -> list[Report]:
+    """Bad runs get worse after their third epoch."""
+    reports = curve(run)
+    if run.number("x") > 0.5:
+        return reports
+    third = reports[2].values["acc"]
+    late = [Report(r.seconds, r.step, {"acc": third - 0.02 * (r.step or 0)}) for r in reports[3:]]
+    return [*reports[:3], *late]
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        pruners.MedianPruner(n_startup_trials=2),
+        pruners.PercentilePruner(40.0, n_startup_trials=2),
+        pruners.SuccessiveHalvingPruner(),
+        pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS),
+        pruners.ThresholdPruner(lower=-0.4),
+        "patient",
+        "wilcoxon",
+        BanditPruner(slack_amount=0.3),
+        TruncationPruner(40),
+        MedianStoppingPruner(),
+    ],
+    ids=lambda pruner: pruner if isinstance(pruner, str) else type(pruner).__name__,
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_every_pruner_stops_job_runs(pruner: pruners.BasePruner | str) -> None:
+    if pruner == "patient":
+        pruner = pruners.PatientPruner(
+            pruners.MedianPruner(n_startup_trials=2), patience=1, min_delta=0.01
+        )
+    if isinstance(pruner, str):
+        pruner = pruners.WilcoxonPruner(p_threshold=0.2)
+    tuner, _ = simulated(worsens, pruner=pruner, backend={"stopping": 5.0})
+    tuner.optimize(n_trials=40)
+    trials = tuner.study.trials
+    stopped = [t for t in trials if t.state == TrialState.PRUNED]
+    assert stopped
+    assert all(len(t.intermediate_values) < EPOCHS for t in stopped)
+    assert tuner.study.best_trial.params["x"] > 0.9
+    mean = sum(t.params["x"] for t in trials) / len(trials)
+    assert sum(t.params["x"] for t in stopped) / len(stopped) < mean, "the bad ones"
+    assert tuner.costs().saved.hours > 0
+
+
+Direction = Literal["minimize", "maximize"]
+
+
+def told(values: Sequence[Sequence[float]], direction: Direction) -> optuna.Study:
+    """A study whose trials reported these values at steps 0, 1, ..., all complete but the last."""
+    study = optuna.create_study(directions=[direction])
+    for series in values:
+        trial = study.ask()
+        for step, value in enumerate(series):
+            trial.report(value, step)
+        if series is not values[-1]:
+            study.tell(trial, series[-1])
+    return study
+
+
+def pruned(
+    pruner: pruners.BasePruner, values: Sequence[Sequence[float]], direction: Direction
+) -> bool:
+    study = told(values, direction)
+    return pruner.prune(study, study.trials[-1])
+
+
+@pytest.mark.parametrize(
+    ("pruner", "best", "last", "direction", "expected"),
+    [
+        (BanditPruner(slack_factor=0.2), 0.9, 0.74, "maximize", True),
+        (BanditPruner(slack_factor=0.2), 0.9, 0.76, "maximize", False),
+        (BanditPruner(slack_factor=0.2), 0.5, 0.61, "minimize", True),
+        (BanditPruner(slack_factor=0.2), 0.5, 0.59, "minimize", False),
+        (BanditPruner(slack_factor=0.2), -1.0, -1.1, "maximize", False),
+        (BanditPruner(slack_amount=0.1), 0.9, 0.79, "maximize", True),
+        (BanditPruner(slack_amount=0.1), 0.9, 0.81, "maximize", False),
+        (BanditPruner(slack_amount=0.1, delay=1), 0.9, 0.1, "maximize", False),
+        (BanditPruner(slack_amount=0.1), 0.9, float("nan"), "maximize", True),
+    ],
+)
+def test_bandit(
+    pruner: BanditPruner, best: float, last: float, direction: Direction, expected: bool
+) -> None:
+    assert pruned(pruner, [[best], [last]], direction) is expected
+
+
+def test_delay_and_interval() -> None:
+    pruner = BanditPruner(slack_amount=0.1, delay=2, interval=3)
+    looked = [
+        step for step in range(9) if pruned(pruner, [[1.0] * 9, [0.0] * (step + 1)], "maximize")
+    ]
+    assert looked == [2, 5, 8]
+
+
+@pytest.mark.parametrize(("last", "expected"), [(0.05, True), (0.15, True), (0.25, False)])
+def test_truncation(last: float, expected: bool) -> None:
+    others = [[i / 10] for i in range(1, 10)]
+    assert pruned(TruncationPruner(20), [*others, [last]], "maximize") is expected
+    assert pruned(TruncationPruner(20), [*others[:3], [last]], "maximize") is False, "too few"
+
+
+def test_the_median_of_running_averages() -> None:
+    # Averages up to step 1: 0.5 each; Optuna's rule would compare with the values at step 1.
+    others = [[0.0, 1.0]] * 5
+    assert pruned(MedianStoppingPruner(), [*others, [0.4, 0.45]], "maximize")
+    assert not pruned(MedianStoppingPruner(), [*others, [0.55, 0.4]], "maximize")
+    assert not pruned(MedianStoppingPruner(), [*others[:4], [0.1, 0.1]], "maximize")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: BanditPruner(),
+        lambda: BanditPruner(slack_factor=0.1, slack_amount=0.1),
+        lambda: BanditPruner(slack_amount=-1.0),
+        lambda: TruncationPruner(0),
+        lambda: TruncationPruner(10, interval=0),
+    ],
+)
+def test_arguments_that_make_no_sense(wrong: object) -> None:
+    with pytest.raises(ConfigError):
+        wrong()  # type: ignore[operator]
+
+
+# -- what a run costs to start ------------------------------------------
+
+
+def late(run: SimulatedRun) -> list[Report]:
+    """Every third run looks bad one step before its end."""
+    reports = curve(run)
+    if run.trial is not None and run.trial > 5:
+        reports[-2] = Report(reports[-2].seconds, EPOCHS - 1, {"acc": -5.0})
+    return reports
+
+
+def test_a_run_that_would_end_before_another_one_could_boot_is_left_alone() -> None:
+    def states(provisioning: float) -> list[str]:
+        tuner, _ = simulated(
+            late,
+            pruner=pruners.ThresholdPruner(lower=-3.0),
+            backend={"provisioning": provisioning},
+            max_parallel=1,
+        )
+        tuner.optimize(n_trials=10)
+        return [t.state.name for t in tuner.study.trials]
+
+    assert states(0.1 * MINUTE) == ["COMPLETE"] * 6 + ["PRUNED"] * 4
+    assert states(3 * MINUTE) == ["COMPLETE"] * 10
+
+
+def test_a_run_that_should_be_nearly_done_and_is_not_is_stopped() -> None:
+    def hangs(run: SimulatedRun) -> list[Report]:
+        reports = late(run)
+        if run.trial is not None and run.trial > 5:
+            reports[-1] = Report(1e6, EPOCHS, {"acc": 0.0})
+        return reports
+
+    tuner, backend = simulated(
+        hangs,
+        pruner=pruners.ThresholdPruner(lower=-3.0),
+        backend={"provisioning": 3 * MINUTE},
+        max_parallel=2,
+    )
+    tuner.optimize(n_trials=8)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 6 + ["PRUNED"] * 2
+    assert backend.now < 1e5

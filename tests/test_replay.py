@@ -1,0 +1,94 @@
+"""A study run again, otherwise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.pruners import MedianPruner
+
+from tests.conftest import MakeTuner
+from tests.simulation import EPOCHS, MINUTE, simulated
+from tune_jobs.cli import main
+from tune_jobs.errors import StudyError
+from tune_jobs.promotion import Promotion
+from tune_jobs.replay import replay
+from tune_jobs.tuner import Tuner
+
+
+@pytest.fixture
+def recorded() -> Tuner:
+    """A study without pruning: 30 runs on 4 slots."""
+    tuner, _ = simulated(backend={"provisioning": 120.0})
+    tuner.optimize(n_trials=30)
+    return tuner
+
+
+def test_the_same_again_is_the_same(recorded: Tuner) -> None:
+    result = replay(recorded)
+    assert result.replayed.run_hours == pytest.approx(result.recorded.run_hours)
+    assert result.replayed.hours == pytest.approx(result.recorded.hours)
+    assert result.replayed.best == result.recorded.best
+    assert result.same_winner
+    assert result.cut_short == 0
+
+
+def test_more_slots(recorded: Tuner) -> None:
+    result = replay(recorded, max_parallel=30)
+    assert result.replayed.hours == pytest.approx((120 + EPOCHS * MINUTE) / 3600)
+    assert result.replayed.run_hours == pytest.approx(result.recorded.run_hours)
+
+
+def test_a_pruner(recorded: Tuner) -> None:
+    result = replay(recorded, pruner=MedianPruner(n_startup_trials=3))
+    assert result.replayed.pruned > 5
+    assert result.replayed.run_hours < 0.8 * result.recorded.run_hours
+    assert result.same_winner, "these curves do not cross"
+    assert "saves" in str(result)
+    assert "the same winner" in str(result)
+    again = replay(recorded, pruner=MedianPruner(n_startup_trials=3))
+    assert again == result, "deterministic"
+
+
+def test_promotion(recorded: Tuner) -> None:
+    result = replay(recorded, promotion=Promotion("epochs", 1, EPOCHS))
+    assert result.same_winner
+    assert result.replayed.run_hours < 0.6 * result.recorded.run_hours
+
+
+def test_what_was_pruned_is_said() -> None:
+    tuner, _ = simulated(pruner=MedianPruner(n_startup_trials=3))
+    tuner.optimize(n_trials=20)
+    result = replay(tuner)
+    assert result.cut_short == result.recorded.pruned > 0
+    assert "their curves end there" in str(result)
+
+
+def test_nothing_to_replay(make_tuner: MakeTuner) -> None:
+    with pytest.raises(StudyError, match="nothing to replay"):
+        replay(make_tuner())
+    both = optuna.create_study(directions=["minimize", "minimize"])
+    with pytest.raises(StudyError, match="several"):
+        replay(make_tuner(study=both, metric=["value", "loss"]))
+
+
+def test_the_command(
+    make_tuner: MakeTuner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_tuner('for i in 1 2 3; do echo "step=$i value=$x"; done', step="step").optimize(12)
+    (tmp_path / "study.yaml").write_text(
+        "study: s\nscript: train.sh\nmetric: value\ndirection: maximize\n"
+        "parameters: {x: {type: float, low: 0, high: 1}, n: {type: int, low: 0, high: 9}}\n"
+    )
+    code = main(["replay", "study.yaml", "--pruner", "median", "--max-parallel", "3", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert facts["recorded"]["complete"] == 12
+    assert facts["replayed"]["complete"] + facts["replayed"]["pruned"] == 12
+    assert main(["replay", "study.yaml", "--pruner", "medain"]) == 2
+    assert "median" in capsys.readouterr().err, "the nearest name"
+    wanted = "{argument: epochs, minimum: 1, maximum: 3}"
+    assert main(["replay", "study.yaml", "--promotion", wanted]) == 0
+    assert "run hours" in capsys.readouterr().out
