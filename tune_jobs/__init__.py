@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from tune_jobs.backends.data_science.backend import DataScienceBackend as DataScienceBackend
     from tune_jobs.backends.data_science.definition import Infrastructure as Infrastructure
     from tune_jobs.backends.local import LocalBackend as LocalBackend
+    from tune_jobs.backends.simulated import Course as Course
+    from tune_jobs.backends.simulated import Report as Report
+    from tune_jobs.backends.simulated import SimulatedBackend as SimulatedBackend
+    from tune_jobs.backends.simulated import SimulatedRun as SimulatedRun
     from tune_jobs.command_line import CommandLine as CommandLine
+    from tune_jobs.costs import Costs as Costs
     from tune_jobs.entry_point import EntryPoint as EntryPoint
     from tune_jobs.errors import TuneJobsError as TuneJobsError
     from tune_jobs.final import FinalRun as FinalRun
@@ -31,14 +36,23 @@ if TYPE_CHECKING:
     from tune_jobs.metrics.report import checkpoint_dir as checkpoint_dir
     from tune_jobs.metrics.report import outputs_dir as outputs_dir
     from tune_jobs.metrics.report import report as report
+    from tune_jobs.metrics.report import resume_dir as resume_dir
     from tune_jobs.oci_connection import Connection as Connection
+    from tune_jobs.promotion import Promotion as Promotion
+    from tune_jobs.pruners import BanditPruner as BanditPruner
+    from tune_jobs.pruners import MedianStoppingPruner as MedianStoppingPruner
+    from tune_jobs.pruners import TruncationPruner as TruncationPruner
+    from tune_jobs.replay import replay as replay
     from tune_jobs.tuner import Tuner as Tuner
 
 _HOME = {
+    "BanditPruner": "pruners",
     "CommandLine": "command_line",
     "ConfigField": "argument_styles",
     "ConfigFile": "argument_styles",
     "Connection": "oci_connection",
+    "Costs": "costs",
+    "Course": "backends.simulated",
     "DataScienceBackend": "backends.data_science.backend",
     "EntryPoint": "entry_point",
     "Environment": "argument_styles",
@@ -48,16 +62,24 @@ _HOME = {
     "JsonField": "argument_styles",
     "KeyValue": "argument_styles",
     "LocalBackend": "backends.local",
+    "MedianStoppingPruner": "pruners",
     "Metric": "metrics.objective",
     "Omit": "argument_styles",
     "Option": "argument_styles",
     "Positional": "argument_styles",
+    "Promotion": "promotion",
+    "Report": "backends.simulated",
+    "SimulatedBackend": "backends.simulated",
+    "SimulatedRun": "backends.simulated",
     "Switch": "argument_styles",
+    "TruncationPruner": "pruners",
     "TuneJobsError": "errors",
     "Tuner": "tuner",
     "checkpoint_dir": "metrics.report",
     "outputs_dir": "metrics.report",
+    "replay": "replay",
     "report": "metrics.report",
+    "resume_dir": "metrics.report",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore

@@ -80,6 +80,7 @@ def tuner_of(store: str, tmp_path: Path) -> Callable[..., Tuner]:
             storage=f"sqlite:///{tmp_path}/s.db",
             direction="maximize",
             sampler=optuna.samplers.RandomSampler(seed=1),
+            pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
         space = {"x": optuna.distributions.FloatDistribution(0.0, 1.0)}

@@ -92,6 +92,7 @@ class Emulator:
         self._verifier = signing.Verifier()
         self.object_storage = ObjectStorage(self.world)
         self.log_search = LogSearch(self.world)
+        signing.run_key()  # made once, before several runs ask for it at the same moment
         self.data_science = DataScience(self.world, self.log_search, self.resource_principal)
         self._services: list[Service] = [self.data_science, self.log_search, self.object_storage]
         self._server: BaseWSGIServer = make_server(
