@@ -58,6 +58,17 @@ def test_promotion(recorded: Tuner) -> None:
     assert result.replayed.run_hours < 0.6 * result.recorded.run_hours
 
 
+def test_a_study_with_promotion_can_be_replayed() -> None:
+    tuner, _ = simulated(promotion=Promotion("epochs", 1, EPOCHS), backend={"checkpoints": True})
+    tuner.optimize(n_trials=27)
+    result = replay(tuner, max_parallel=27)
+    whole = result.recorded.complete
+    assert result.replayed.complete == whole
+    assert result.cut_short == 27 - whole
+    assert result.replayed.run_hours == pytest.approx(result.recorded.run_hours)
+    assert result.same_winner
+
+
 def test_what_was_pruned_is_said() -> None:
     tuner, _ = simulated(pruner=MedianPruner(n_startup_trials=3))
     tuner.optimize(n_trials=20)

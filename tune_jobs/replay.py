@@ -7,6 +7,7 @@ durations: the tuner, the pruner and the rungs are the real ones.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -14,12 +15,13 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.backends.simulated import Course, Report, SimulatedBackend, SimulatedRun
 from tune_jobs.errors import StudyError
 from tune_jobs.ledger import Attempt
-from tune_jobs.marks import RUNG_ATTRIBUTE, goes_on
+from tune_jobs.marks import RUNG_ATTRIBUTE
 from tune_jobs.promotion import Promotion
 from tune_jobs.scratch import unannounced
 from tune_jobs.tuner import Tuner
@@ -34,7 +36,7 @@ class Outcome:
     Args:
         run_hours: Of all its runs.
         hours: From its first run to its last.
-        complete, pruned: Its trials.
+        complete, pruned: Its configurations; what failed counts as pruned.
         best: The best value of a complete trial; None: there is none.
         winner: That trial, by its number in the recorded study.
     """
@@ -145,40 +147,47 @@ def replay(
     replayer.optimize(n_trials=len(runs))
     return Replay(
         recorded=_outcome(tuner.study, tuner.attempts()),
-        replayed=_outcome(study, replayer.attempts(), [r.trial.number for r in runs]),
+        replayed=_outcome(study, replayer.attempts(), runs),
         cut_short=sum(r.trial.state == TrialState.PRUNED for r in runs),
     )
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A recorded trial with the attempt that gave its value."""
+    """A recorded configuration.
+
+    Args:
+        trial: The last trial that it had; under promotion that has the whole curve.
+        origin: The first one.
+        seconds: Of all its runs.
+        boot: Seconds until its first run started.
+    """
 
     trial: FrozenTrial
-    attempt: Attempt
-
-    @property
-    def seconds(self) -> float:
-        return (self.attempt.finished or 0.0) - (self.attempt.started or 0.0)
-
-    @property
-    def boot(self) -> float | None:
-        if self.attempt.accepted is None or self.attempt.started is None:
-            return None
-        return max(0.0, self.attempt.started - self.attempt.accepted)
+    origin: int
+    seconds: float
+    boot: float | None
 
 
 def _recorded(tuner: Tuner) -> list[_Run]:
-    """The runs that have a curve, in the order of their trials."""
+    """The configurations that have a curve, in the order of their first trials."""
     if len(tuner.definition.objectives.metrics) > 1:
         raise StudyError("a replay compares one metric, and this study has several")
-    last = {a.trial: a for a in tuner.attempts() if not a.is_final and a.finished is not None}
+    attempts = {a.trial: a for a in tuner.attempts() if not a.is_final and a.finished is not None}
     trials = tuner.study.get_trials(deepcopy=False)
     states = (TrialState.COMPLETE, TrialState.PRUNED)
+    chains: dict[int, list[FrozenTrial]] = defaultdict(list)
+    for trial in trials:
+        if trial.state in states and trial.number in attempts and trial.value is not None:
+            chains[_origin(tuner.study, trial.number)].append(trial)
     runs = [
-        _Run(t, last[t.number])
-        for t in trials
-        if t.state in states and t.number in last and t.value is not None and not goes_on(t)
+        _Run(
+            chain[-1],
+            origin,
+            sum(_seconds(attempts[t.number]) for t in chain),
+            _boot(attempts[chain[0].number]),
+        )
+        for origin, chain in sorted(chains.items())
     ]
     if not any(r.trial.state == TrialState.COMPLETE for r in runs):
         raise StudyError(
@@ -186,6 +195,16 @@ def _recorded(tuner: Tuner) -> list[_Run]:
             "replay"
         )
     return runs
+
+
+def _seconds(attempt: Attempt) -> float:
+    return (attempt.finished or 0.0) - (attempt.started or 0.0)
+
+
+def _boot(attempt: Attempt) -> float | None:
+    if attempt.accepted is None or attempt.started is None:
+        return None
+    return max(0.0, attempt.started - attempt.accepted)
 
 
 def _course(run: _Run, metric: str, first: float, last: float) -> Course:
@@ -209,21 +228,29 @@ def _origin(study: optuna.Study, number: int) -> int:
 
 
 def _outcome(
-    study: optuna.Study, attempts: Sequence[Attempt], recorded: Sequence[int] | None = None
+    study: optuna.Study, attempts: Sequence[Attempt], runs: Sequence[_Run] | None = None
 ) -> Outcome:
-    """How a study went; ``recorded``: what its trials are called in the recorded one."""
-    states = [t.state for t in study.get_trials(deepcopy=False)]
-    best = study.best_trial if TrialState.COMPLETE in states else None
-    winner = _origin(study, best.number) if best else None
-    if winner is not None and recorded is not None:
-        winner = recorded[winner]
+    """How a study went; of a replay, ``runs`` are what its first trials repeat.
+
+    What ended where it was pruned when it was recorded is not complete in a replay either.
+    """
+    trials = study.get_trials(deepcopy=False)
+    origins = [_origin(study, t.number) for t in trials]
+    done = [t for t in trials if t.state == TrialState.COMPLETE]
+    if runs is not None:
+        done = [t for t in done if runs[origins[t.number]].trial.state == TrialState.COMPLETE]
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    best = min(done, key=lambda t: sign * (t.value or 0.0)) if done else None
+    winner = origins[best.number] if best else None
+    if winner is not None and runs is not None:
+        winner = runs[winner].origin
     spans = [(a.started, a.finished) for a in attempts if not a.is_final]
     known = [(s, f) for s, f in spans if s is not None and f is not None]
     return Outcome(
         run_hours=sum(finished - started for started, finished in known) / HOUR,
         hours=(max(f for _, f in known) - min(a.intended for a in attempts)) / HOUR,
-        complete=states.count(TrialState.COMPLETE),
-        pruned=states.count(TrialState.PRUNED),
+        complete=len(done),
+        pruned=len(set(origins)) - len(done),
         best=best.value if best else None,
         winner=winner,
     )
