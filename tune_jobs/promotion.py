@@ -177,10 +177,8 @@ class Ladder:
                 place = (bracket, index)
                 most = max(len(self._all[place]), most) if index else len(self._all[place]) + most
                 most //= self._promotion.factor
-                found += [
-                    number
-                    for key in self._waiting[place]
-                    if bisect_left(self._all[place], key) >= most
-                    for number in (key[1],)
-                ]
+                for key in reversed(self._waiting[place]):  # the worst first
+                    if bisect_left(self._all[place], key) < most:
+                        break
+                    found.append(key[1])
         return found
