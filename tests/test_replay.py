@@ -14,7 +14,7 @@ from tests.simulation import EPOCHS, MINUTE, simulated
 from tune_jobs.cli import main
 from tune_jobs.errors import StudyError
 from tune_jobs.promotion import Promotion
-from tune_jobs.replay import replay
+from tune_jobs.replaying import replay
 from tune_jobs.tuner import Tuner
 
 

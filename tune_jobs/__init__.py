@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tune_jobs.pruners import BanditPruner as BanditPruner
     from tune_jobs.pruners import MedianStoppingPruner as MedianStoppingPruner
     from tune_jobs.pruners import TruncationPruner as TruncationPruner
-    from tune_jobs.replay import replay as replay
+    from tune_jobs.replaying import replay as replay
     from tune_jobs.tuner import Tuner as Tuner
 
 _HOME = {
@@ -77,7 +77,7 @@ _HOME = {
     "Tuner": "tuner",
     "checkpoint_dir": "metrics.report",
     "outputs_dir": "metrics.report",
-    "replay": "replay",
+    "replay": "replaying",
     "report": "metrics.report",
     "resume_dir": "metrics.report",
 }

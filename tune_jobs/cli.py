@@ -16,6 +16,10 @@
     tune-jobs cancel study.yaml 12          stop the run of one trial
     tune-jobs set study.yaml --max-parallel 16 --n-trials 200
 
+    tune-jobs dashboard STORAGE...          a live page over studies
+    tune-jobs compare STUDY...              their winners; STORAGE::NAME or a study.yaml
+    tune-jobs report STUDY... -o report.html
+
 Paths in the file are relative to the file. Exit codes: 0 done; 1 the tuning stopped, the final run
 failed, or the check found something; 2 the command or the file is wrong; 3 the study, the store or
 the backend cannot be used; 130 interrupted.
@@ -37,6 +41,7 @@ from typing import Any
 import optuna
 
 from tune_jobs.config import StudyConfig, load_study, promotion_from, pruner_from
+from tune_jobs.dashboard.commands import add_commands
 from tune_jobs.durations import duration
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.ledger import Attempt
@@ -53,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        config = load_study(options.file)
-        return int(options.command(options, config))
+        if not hasattr(options, "file"):
+            return int(options.command(options))
+        return int(options.command(options, load_study(options.file)))
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
@@ -105,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--promotion", help="YAML such as '{argument: epochs, minimum: 1, ...}'")
     replay.add_argument("--provisioning", type=float, help="seconds to start a run; as recorded")
     _add_controls(command)
+
+    def looking(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="print JSON")
+        added.set_defaults(command=function)
+        return added
+
+    add_commands(looking)
     train = command("train-best", _train_best, "train the best configuration")
     train.add_argument("--trial", type=int, help="instead of the best one")
     train.add_argument("--pick", help="for several metrics: the metric to be best in, or 'knee'")
@@ -311,7 +327,7 @@ def _attempt(session: Session, wanted: str) -> Attempt:
 
 
 def _replay(options: argparse.Namespace, config: StudyConfig) -> int:
-    from tune_jobs.replay import replay
+    from tune_jobs.replaying import replay
 
     tuner = tuner_of(config, options.file, study=open_study(config, options.file))
     result = replay(

@@ -120,7 +120,7 @@ class Ledger:
         Raises:
             StudyError: a later version of tune_jobs wrote this ledger.
         """
-        self._shared, self.engine = _engine_of(study)
+        self._shared, self.engine = engine_of(study)
         prepare(self.engine)
         with self.engine.begin() as connection:
             self.uid, self.store = _register(connection, study, store)
@@ -307,7 +307,7 @@ def _attempt(row: Row[Any]) -> Attempt:
     )
 
 
-def _engine_of(study: optuna.Study) -> tuple[bool, Engine]:
+def engine_of(study: optuna.Study) -> tuple[bool, Engine]:
     """Whether the study's own database holds the ledger, and the engine of the ledger."""
     storage = storage_of(study)
     if isinstance(storage, RDBStorage):

@@ -28,6 +28,9 @@ REACHED_ATTRIBUTE = "tune_jobs:reached"
 COST_ATTRIBUTE = "tune_jobs:cost"
 """Run hours of the trial's attempts, and what they cost."""
 
+REPLICATE_ATTRIBUTE = "tune_jobs:replicate_of"
+"""The trial whose configuration it runs again, with another seed."""
+
 
 def is_told(trial: FrozenTrial) -> bool:
     """Whether a trial is finished and counts: not one that was refused, or that went on."""

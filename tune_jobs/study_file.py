@@ -48,7 +48,7 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
     Raises:
         StudyError: it does not.
     """
-    storage = _storage(config, file)
+    storage = storage_of_file(config, file)
     path = storage.removeprefix(_SQLITE)
     try:
         if storage.startswith(_SQLITE) and not Path(path).exists():
@@ -68,7 +68,7 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
 def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
     study = optuna.create_study(
         study_name=config.study,
-        storage=_storage(config, file),
+        storage=storage_of_file(config, file),
         directions=list(config.directions),
         sampler=make_sampler(config),
         pruner=make_pruner(config),
@@ -83,8 +83,8 @@ def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
     return study
 
 
-def _storage(config: StudyConfig, file: Path) -> str:
-    """A relative SQLite file lies beside the study.yaml."""
+def storage_of_file(config: StudyConfig, file: Path) -> str:
+    """The storage that a study.yaml names; a relative SQLite file lies beside it."""
     if not config.storage.startswith(_SQLITE) or config.storage == _SQLITE:
         return config.storage
     path = file.absolute().parent / config.storage.removeprefix(_SQLITE)

@@ -1,0 +1,1 @@
+"""What people look at: studies with their job runs, live, compared, and as a report to send."""

@@ -1,0 +1,77 @@
+"""What all figures have in common. A figure is Plotly's own JSON: data and layout."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+Figure = dict[str, Any]
+
+MANY_POINTS = 2000
+"""Points from which on WebGL draws, and lines of parallel coordinates."""
+
+MANY_CURVES = 300
+MANY_RUNS = 3000
+LONG = 60
+"""Characters of a name or a choice that figures show."""
+
+COLORS = {
+    "COMPLETE": "#2563eb",
+    "PRUNED": "#d97706",
+    "FAIL": "#dc2626",
+    "RUNNING": "#16a34a",
+    "best": "#059669",
+    "provisioning": "#94a3b8",
+    "running": "#2563eb",
+}
+SERIES = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
+
+
+def short(text: object) -> str:
+    """A text of bounded length, without markup of Plotly's own."""
+    plain = str(text).replace("<", "\u2039").replace(">", "\u203a").replace("\n", " ")
+    return plain if len(plain) <= LONG else plain[: LONG - 1] + "\u2026"
+
+
+def thinned(items: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of the items, in their order, always the same ones."""
+    if len(items) <= most:
+        return list(items)
+    kept = sorted(random.Random(0).sample(range(len(items)), most))
+    return [items[i] for i in kept]
+
+
+def layout(x: str, y: str, **more: Any) -> Figure:
+    """What all figures have in common."""
+    return {
+        "xaxis": {"title": {"text": short(x)}, "automargin": True, **more.pop("xaxis", {})},
+        "yaxis": {"title": {"text": short(y)}, "automargin": True, **more.pop("yaxis", {})},
+        "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+        "legend": {"orientation": "h", "y": 1.12},
+        "hovermode": "closest",
+        **more,
+    }
+
+
+def scatter(points: Sequence[Any]) -> str:
+    """The kind of trace for so many points."""
+    return "scattergl" if len(points) > MANY_POINTS else "scatter"
+
+
+def bars(pairs: Sequence[tuple[str, float]], label: str) -> Figure:
+    """Horizontal bars, the first pair on top."""
+    upwards = list(reversed(pairs))
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": [value for _, value in upwards],
+                "y": [short(name) for name, _ in upwards],
+                "marker": {"color": COLORS["COMPLETE"]},
+                "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+            }
+        ],
+        "layout": layout(label, ""),
+    }

@@ -1,0 +1,344 @@
+"""Figures of a study: what is in them by plain functions, drawn as Plotly's own JSON.
+
+Each figure has two functions: ``..._info`` says what is shown, as plain data (tests look at that),
+``..._figure`` makes ``{"data": [...], "layout": {...}}`` of it. Plotly's Python package is not
+needed for that. What would be too much for a browser is thinned, the same way every time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tune_jobs.dashboard.drawing import (
+    COLORS,
+    MANY_CURVES,
+    MANY_POINTS,
+    MANY_RUNS,
+    SERIES,
+    Figure,
+    layout,
+    scatter,
+    short,
+    thinned,
+)
+from tune_jobs.dashboard.model import Run, Study, Trial
+from tune_jobs.dashboard.parameters import importance_figure, parallel_figure, slice_figure
+
+# -- optimization history -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class History:
+    """Values by trial, and the best so far."""
+
+    metric: str
+    numbers: Sequence[int]
+    values: Sequence[float]
+    best_numbers: Sequence[int]
+    best: Sequence[float]
+
+
+def history_info(study: Study, objective: int = 0) -> History:
+    """The optimization history of one objective, in the order of the trials."""
+    done = [t for t in study.complete() if math.isfinite(t.values[objective])]
+    best_numbers, best = best_so_far(
+        [(t.number, t.values[objective]) for t in done], study.maximize[objective]
+    )
+    return History(
+        study.metrics[objective],
+        [t.number for t in done],
+        [t.values[objective] for t in done],
+        best_numbers,
+        best,
+    )
+
+
+def best_so_far(
+    points: Sequence[tuple[float, float]], maximize: bool
+) -> tuple[list[Any], list[float]]:
+    """Where the best value became better: positions and values, with the last position."""
+    xs: list[Any] = []
+    ys: list[float] = []
+    for x, y in points:
+        if not ys or (y > ys[-1] if maximize else y < ys[-1]):
+            xs.append(x)
+            ys.append(y)
+    if points and xs[-1] != points[-1][0]:
+        xs.append(points[-1][0])
+        ys.append(ys[-1])
+    return xs, ys
+
+
+def history_figure(study: Study) -> Figure:
+    """Values of complete trials; the best so far as a line."""
+    data = []
+    for objective in range(len(study.maximize)):
+        info = history_info(study, objective)
+        kept = thinned(list(zip(info.numbers, info.values, strict=True)), 5 * MANY_POINTS)
+        color = COLORS["COMPLETE"] if study.single else SERIES[objective % len(SERIES)]
+        data.append(
+            {
+                "type": scatter(kept),
+                "mode": "markers",
+                "name": short(info.metric),
+                "x": [n for n, _ in kept],
+                "y": [v for _, v in kept],
+                "marker": {"color": color, "size": 6, "opacity": 0.6},
+                "hovertemplate": "trial %{x}: %{y:.6g}<extra></extra>",
+            }
+        )
+        if study.single:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "best so far",
+                    "x": list(info.best_numbers),
+                    "y": list(info.best),
+                    "line": {"shape": "hv", "color": COLORS["best"], "width": 2},
+                }
+            )
+    return {"data": data, "layout": layout("trial", ", ".join(study.metrics))}
+
+
+# -- learning curves ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Intermediate values of trials in one state, one after another with gaps between them."""
+
+    state: str
+    steps: Sequence[int | None]
+    values: Sequence[float | None]
+    texts: Sequence[str]
+    ends: Sequence[tuple[int, float]]
+
+
+def curves_info(study: Study) -> list[Curves]:
+    """Learning curves by state; of too many, the best and some others."""
+    trials = [t for t in study.trials if t.steps]
+    best = study.best()
+    kept = thinned(trials, MANY_CURVES)
+    if best is not None and best.steps and best not in kept:
+        kept.append(best)
+    found = []
+    for state in ("PRUNED", "COMPLETE", "FAIL", "RUNNING"):
+        steps: list[int | None] = []
+        values: list[float | None] = []
+        texts: list[str] = []
+        ends = []
+        for trial in kept:
+            if trial.state != state:
+                continue
+            for step, value in trial.steps.items():
+                steps.append(step)
+                values.append(value if math.isfinite(value) else None)
+                texts.append(f"trial {trial.number}")
+            steps.append(None)
+            values.append(None)
+            texts.append("")
+            ends.append((max(trial.steps), trial.steps[max(trial.steps)]))
+        if ends:
+            found.append(Curves(state, steps, values, texts, ends))
+    return found
+
+
+def curves_figure(study: Study) -> Figure:
+    """All learning curves; a cross where one was pruned."""
+    data: list[Figure] = []
+    for curves in curves_info(study):
+        color = COLORS[curves.state]
+        data.append(
+            {
+                "type": "scattergl" if len(curves.steps) > MANY_POINTS else "scatter",
+                "mode": "lines",
+                "name": curves.state.lower(),
+                "x": list(curves.steps),
+                "y": list(curves.values),
+                "text": list(curves.texts),
+                "line": {"color": color, "width": 1},
+                "opacity": 0.55,
+                "hovertemplate": "%{text}, step %{x}: %{y:.6g}<extra></extra>",
+            }
+        )
+        if curves.state == "PRUNED":
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "name": "pruned here",
+                    "x": [step for step, _ in curves.ends],
+                    "y": [value if math.isfinite(value) else None for _, value in curves.ends],
+                    "marker": {"color": color, "symbol": "x", "size": 7},
+                    "hoverinfo": "skip",
+                }
+            )
+    return {"data": data, "layout": layout("step", study.metrics[0])}
+
+
+# -- timeline of slots --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A run's time on its slot, in seconds since the epoch."""
+
+    slot: int
+    name: str
+    state: str
+    asked: float
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Who held which slot.
+
+    Args:
+        bars: By time.
+        slots: How many there were.
+        utilisation: Share of the slots' time in which a script ran.
+        provisioning: Share in which a run waited for its script to start.
+    """
+
+    bars: Sequence[Bar]
+    slots: int
+    utilisation: float
+    provisioning: float
+
+
+def timeline_info(runs: Sequence[Run], now: float) -> Timeline:
+    """Give every run the lowest slot that is free when it is asked for."""
+    free_at: list[float] = []
+    bars = []
+    for run in sorted((r for r in runs if not r.is_final), key=lambda r: r.intended):
+        end = run.finished or run.told or now
+        start = run.started if run.started is not None else end
+        asked = min(run.intended, start)
+        slot = next((i for i, t in enumerate(free_at) if t <= asked + 1e-6), len(free_at))
+        if slot == len(free_at):
+            free_at.append(0.0)
+        free_at[slot] = max(end, start)
+        bars.append(Bar(slot, run.name, run.state, asked, start, max(end, start)))
+    if not bars:
+        return Timeline([], 0, 0.0, 0.0)
+    span = max(b.ended for b in bars) - min(b.asked for b in bars)
+    whole = span * len(free_at) or 1.0
+    return Timeline(
+        bars,
+        len(free_at),
+        sum(b.ended - b.started for b in bars) / whole,
+        sum(b.started - b.asked for b in bars) / whole,
+    )
+
+
+def timeline_figure(study: Study, now: float) -> Figure:
+    """Slots over time: provisioning and running; what is left blank was idle."""
+    info = timeline_info(study.runs, now)
+    bars = list(info.bars)[-MANY_RUNS:]
+    base = min((b.asked for b in bars), default=0.0)
+
+    def trace(
+        name: str, color: str, start: Callable[[Bar], float], end: Callable[[Bar], float]
+    ) -> Figure:
+        return {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "base": [(start(b) - base) / 60.0 for b in bars],
+            "x": [(end(b) - start(b)) / 60.0 for b in bars],
+            "y": [b.slot + 1 for b in bars],
+            "text": [f"{b.name} {b.state.lower()}" for b in bars],
+            "textposition": "none",
+            "marker": {"color": color, "line": {"width": 0}},
+            "hovertemplate": "%{text}<extra></extra>",
+        }
+
+    return {
+        "data": [
+            trace("provisioning", COLORS["provisioning"], lambda b: b.asked, lambda b: b.started),
+            trace("running", COLORS["running"], lambda b: b.started, lambda b: b.ended),
+        ],
+        "layout": layout(
+            "minutes since the first run shown",
+            "slot",
+            barmode="overlay",
+            bargap=0.15,
+            yaxis={"dtick": max(1, info.slots // 8), "autorange": "reversed"},
+        ),
+    }
+
+
+# -- several objectives -------------------------------------------------------------------------
+
+
+def front_figure(study: Study) -> Figure:
+    """The first two objectives; trials that no other one beats are marked."""
+    done = [t for t in study.complete() if all(map(math.isfinite, t.values))]
+    front = set(pareto(done, study.maximize))
+    data = []
+    for name, chosen, color in (
+        ("others", [t for t in done if t.number not in front], COLORS["provisioning"]),
+        ("not beaten by any", [t for t in done if t.number in front], COLORS["best"]),
+    ):
+        kept = thinned(chosen, MANY_POINTS)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [t.values[0] for t in kept],
+                "y": [t.values[1] for t in kept],
+                "text": [f"trial {t.number}" for t in kept],
+                "marker": {"color": color, "size": 8},
+                "hovertemplate": "%{text}: %{x:.6g}, %{y:.6g}<extra></extra>",
+            }
+        )
+    return {"data": data, "layout": layout(study.metrics[0], study.metrics[1])}
+
+
+def pareto(trials: Sequence[Trial], maximize: Sequence[bool]) -> list[int]:
+    """Numbers of the trials that no other one is better than in all objectives."""
+    signs = [-1.0 if up else 1.0 for up in maximize]
+    points = sorted(
+        ([s * v for s, v in zip(signs, t.values, strict=True)], t.number) for t in trials
+    )
+    front: list[tuple[list[float], int]] = []
+    for point, number in points:
+        beaten = any(
+            all(a <= b for a, b in zip(other, point, strict=True)) and other != point
+            for other, _ in front
+        )
+        if not beaten:
+            front.append((point, number))
+    return [number for _, number in front]
+
+
+FIGURES: Mapping[str, tuple[str, Callable[[Study, float], Figure]]] = {
+    "history": ("Optimization history", lambda s, now: history_figure(s)),
+    "front": ("Objectives against each other", lambda s, now: front_figure(s)),
+    "timeline": ("Slots", timeline_figure),
+    "curves": ("Learning curves", lambda s, now: curves_figure(s)),
+    "parallel": ("Parallel coordinates", lambda s, now: parallel_figure(s)),
+    "importance": ("Importance of the parameters", lambda s, now: importance_figure(s)),
+    "slice": ("Value over each parameter", lambda s, now: slice_figure(s)),
+}
+
+
+def figure_names(study: Study) -> list[str]:
+    """The figures that say something about a study."""
+    names = [name for name in FIGURES if name != "front" or len(study.maximize) == 2]
+    if not any(t.steps for t in study.trials):
+        names.remove("curves")
+    if not study.runs:
+        names.remove("timeline")
+    if not study.complete():
+        return [name for name in names if name in ("timeline", "curves")]
+    if not study.single:
+        names.remove("importance")
+    return names

@@ -1,0 +1,201 @@
+"""Figures about parameters: parallel coordinates, slices, importance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thinned
+from tune_jobs.dashboard.model import Study, Trial
+
+MAX_PARAMETERS = 12
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter as numbers.
+
+    Args:
+        name: Of the parameter.
+        positions: Of each trial; None where it has no such parameter.
+        ticks: Positions and their texts; empty: they are the numbers themselves.
+        log: Whether the positions are logarithms to the base 10.
+    """
+
+    name: str
+    positions: Sequence[float | None]
+    ticks: Sequence[tuple[float, str]] = ()
+    log: bool = False
+
+
+def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
+    """A parameter of these trials; one that spans three decades is shown as its logarithm."""
+    present = [t.params[name] for t in trials if name in t.params]
+    if present and all(is_number(v) for v in present):
+        values = [float(t.params[name]) if name in t.params else None for t in trials]
+        low, high = float(min(present)), float(max(present))
+        if low > 0 and high / low >= 1000:
+            logs = [None if v is None else math.log10(v) for v in values]
+            decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            return Axis(name, logs, [(float(d), f"1e{d}") for d in decades], log=True)
+        return Axis(name, values)
+    texts = sorted({str(t.params[name]) for t in trials if name in t.params})
+    place = {text: float(i) for i, text in enumerate(texts)}
+    positions = [place[str(t.params[name])] if name in t.params else None for t in trials]
+    return Axis(name, positions, [(p, short(text)) for text, p in place.items()])
+
+
+def is_number(value: Any) -> bool:
+    """Whether a parameter's value has a place on an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def parameter_names(trials: Sequence[Trial]) -> list[str]:
+    """Parameters that are not always the same, the most frequent ones first."""
+    seen: dict[str, set[str]] = {}
+    often: dict[str, int] = {}
+    for trial in trials:
+        for name, value in trial.params.items():
+            seen.setdefault(name, set()).add(str(value))
+            often[name] = often.get(name, 0) + 1
+    names = [name for name, values in seen.items() if len(values) > 1]
+    return sorted(names, key=lambda name: -often[name])[:MAX_PARAMETERS]
+
+
+def parallel_figure(study: Study) -> Figure:
+    """Parallel coordinates of complete trials, coloured by their value."""
+    trials = thinned(study.complete(), MANY_POINTS)
+    return parallel_of(trials, [t.values[0] for t in trials], study.metrics[0], study.maximize[0])
+
+
+def parallel_of(
+    trials: Sequence[Trial],
+    colors: Sequence[float],
+    label: str,
+    maximize: bool,
+    *,
+    scale: Any = None,
+) -> Figure:
+    """Parallel coordinates of any trials."""
+    dimensions = [
+        {"label": short(label), "values": [t.values[0] for t in trials]},
+        *(_dimension(axis_info(name, trials)) for name in parameter_names(trials)),
+    ]
+    line: Figure = {"color": list(colors), "colorscale": scale or "Viridis", "showscale": True}
+    if scale is None:
+        line["reversescale"] = not maximize
+    else:
+        line["showscale"] = False
+    return {
+        "data": [{"type": "parcoords", "line": line, "dimensions": dimensions}],
+        "layout": {"margin": {"l": 80, "r": 60, "t": 60, "b": 30}},
+    }
+
+
+def _dimension(axis: Axis) -> Figure:
+    known = [p for p in axis.positions if p is not None]
+    low = min(known, default=0.0)
+    # A trial without the parameter is drawn below all that have it.
+    absent = low - 0.1 * ((max(known, default=1.0) - low) or 1.0)
+    lacks = any(p is None for p in axis.positions)
+    dimension: Figure = {
+        "label": short(axis.name),
+        "values": [absent if p is None else p for p in axis.positions],
+    }
+    if axis.ticks:
+        ticks = [*axis.ticks, *([(absent, "(none)")] if lacks else [])]
+        dimension["tickvals"] = [p for p, _ in ticks]
+        dimension["ticktext"] = [text for _, text in ticks]
+    return dimension
+
+
+def slice_figure(study: Study) -> Figure:
+    """The value over each parameter, side by side."""
+    trials = thinned(study.complete(), MANY_POINTS)
+    names = parameter_names(trials)
+    data, boxes = [], {}
+    for i, name in enumerate(names):
+        axis = axis_info(name, trials)
+        n = "" if i == 0 else str(i + 1)
+        data.append(
+            {
+                "type": "scattergl" if len(trials) * len(names) > MANY_POINTS else "scatter",
+                "mode": "markers",
+                "x": list(axis.positions),
+                "y": [t.values[0] for t in trials],
+                "xaxis": f"x{n}",
+                "marker": {
+                    "color": [t.number for t in trials],
+                    "colorscale": "Blues",
+                    "size": 6,
+                    "line": {"width": 0.5, "color": "#64748b"},
+                },
+                "showlegend": False,
+                "hovertemplate": "trial %{marker.color}: %{y:.6g}<extra></extra>",
+            }
+        )
+        gap = 0.03 if len(names) < 7 else 0.015
+        width = (1.0 - gap * (len(names) - 1)) / len(names)
+        box: Figure = {
+            "domain": [i * (width + gap), i * (width + gap) + width],
+            "title": {"text": short(name)},
+            "automargin": True,
+        }
+        if axis.ticks:
+            box["tickvals"] = [p for p, _ in axis.ticks]
+            box["ticktext"] = [text for _, text in axis.ticks]
+        boxes[f"xaxis{n}"] = box
+    return {"data": data, "layout": {**layout("", study.metrics[0]), **boxes}}
+
+
+# -- importance ---------------------------------------------------------------------------------
+
+
+def importance_info(study: Study) -> list[tuple[str, float]]:
+    """How much each parameter matters, by PED-ANOVA, the most important first.
+
+    Watanabe et al. 2023, as Optuna has it; empty where it cannot say.
+    """
+    import optuna
+
+    from tune_jobs.scratch import unannounced
+
+    trials = thinned([t for t in study.complete() if math.isfinite(t.values[0])], MANY_POINTS)
+    names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]
+    if len(trials) < 4 or not names:
+        return []
+    with unannounced():
+        copy = optuna.create_study(direction="maximize" if study.maximize[0] else "minimize")
+    space = {n: _distribution([t.params[n] for t in trials]) for n in names}
+    copy.add_trials(
+        [
+            optuna.trial.create_trial(
+                value=t.values[0],
+                params={n: _plain(t.params[n], space[n]) for n in names},
+                distributions=space,
+            )
+            for t in trials
+        ]
+    )
+    found = optuna.importance.get_param_importances(copy)
+    return sorted(found.items(), key=lambda pair: -pair[1])
+
+
+def _distribution(values: Sequence[Any]) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if all(is_number(v) for v in values):
+        low, high = float(min(values)), float(max(values))
+        return FloatDistribution(low, high, log=low > 0 and high / low >= 1000)
+    return CategoricalDistribution(sorted({str(v) for v in values}))
+
+
+def _plain(value: Any, distribution: Any) -> Any:
+    return str(value) if hasattr(distribution, "choices") else float(value)
+
+
+def importance_figure(study: Study) -> Figure:
+    """Importances as bars."""
+    return bars(importance_info(study), "importance")

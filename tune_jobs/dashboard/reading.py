@@ -1,0 +1,493 @@
+"""Reading studies to look at them: cheap at 10,000 trials, and cheaper the second time.
+
+Of a relational storage the tables are read directly, a few statements for a whole study, and what
+is finished is never read again. Any other storage is read by Optuna's public methods. Nothing is
+written, no table is created.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from sqlalchemy import Connection, Engine, Table, func, inspect, select
+
+from tune_jobs import ledger_schema
+from tune_jobs.dashboard.model import Run, Study, Trial
+from tune_jobs.errors import StudyError
+from tune_jobs.lease import owner_of
+from tune_jobs.ledger import UID_ATTRIBUTE, engine_of
+from tune_jobs.study_writer import storage_of
+
+_FEW = 500
+"""Trials up to which details are asked for one by one, in one statement."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What an overview shows of a study without reading its trials.
+
+    Args:
+        key, name, maximize: See `Study`.
+        counts: Trials by state.
+        best: The best value, of one objective.
+        run_hours: Of runs that have ended.
+        live: Runs that have not.
+        owner: Who tunes it now.
+        first, last: When its first run was intended and the last one told.
+    """
+
+    key: str
+    name: str
+    maximize: tuple[bool, ...]
+    counts: Mapping[str, int]
+    best: float | None
+    run_hours: float = 0.0
+    live: int = 0
+    owner: str | None = None
+    first: float | None = None
+    last: float | None = None
+
+
+class Source(Protocol):
+    """A storage, read only.
+
+    Attributes:
+        label: What people call it; no password in it.
+    """
+
+    label: str
+
+    def heads(self) -> list[Head]:
+        """All studies."""
+        ...
+
+    def study(self, key: str) -> Study:
+        """One study; what was read before is not read again.
+
+        Raises:
+            KeyError: there is none.
+        """
+        ...
+
+    def engine(self, key: str) -> Engine | None:
+        """The database of the study's ledger; None: it has none."""
+        ...
+
+
+def open_source(where: str, prefix: str) -> Source:
+    """A storage: a URL, or the path of an SQLite or journal file.
+
+    Args:
+        where: The storage.
+        prefix: Begins the keys of its studies.
+
+    Raises:
+        StudyError: there is no such storage.
+    """
+    path = Path(where)
+    if "://" not in where and not path.exists():
+        raise StudyError(f"there is no storage {where}: give a database URL or an existing file")
+    if "://" not in where and path.read_bytes()[:15] != b"SQLite format 3":
+        return OptunaSource(JournalStorage(JournalFileBackend(where)), where, prefix)
+    url = where if "://" in where else f"sqlite:///{path.absolute()}"
+    missing = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
+    if missing:
+        raise StudyError(f"there is no storage {url}: nothing was tuned there yet")
+    try:
+        return RelationalSource(RDBStorage(url), prefix)
+    except Exception as error:  # of any database driver
+        raise StudyError(f"storage {_without_password(url)} cannot be opened: {error}") from error
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+# -- a relational storage -----------------------------------------------------------------------
+
+
+@dataclass
+class _Known:
+    """What was read of a study and will not change, and the rows of runs that will."""
+
+    trials: dict[int, Trial] = field(default_factory=dict)
+    runs: dict[int, Run] = field(default_factory=dict)
+    live: set[int] = field(default_factory=set)
+
+
+class RelationalSource:
+    """SQLite, PostgreSQL, MySQL or MariaDB."""
+
+    def __init__(self, storage: RDBStorage, prefix: str) -> None:
+        self._engine = storage.engine
+        self._prefix = prefix
+        self.label = self._engine.url.render_as_string(hide_password=True)
+        self._known: dict[int, _Known] = defaultdict(_Known)
+
+    @property
+    def _has_ledger(self) -> bool:
+        return inspect(self._engine).has_table(ledger_schema.attempts.name)
+
+    def engine(self, key: str) -> Engine | None:
+        """See `Source.engine`."""
+        return self._engine if self._has_ledger else None
+
+    def heads(self) -> list[Head]:
+        """See `Source.heads`: six statements, however many studies there are."""
+        tables = _tables()
+        with self._engine.connect() as connection:
+            listed = select(tables.studies.c.study_id, tables.studies.c.study_name)
+            names: dict[int, str] = {r.study_id: r.study_name for r in connection.execute(listed)}
+            maximize = _directions(connection)
+            counts: dict[int, dict[str, int]] = defaultdict(dict)
+            by_state = select(
+                tables.trials.c.study_id, tables.trials.c.state, func.count()
+            ).group_by(tables.trials.c.study_id, tables.trials.c.state)
+            for study, state, count in connection.execute(by_state):
+                counts[study][state.name] = count
+            bests = self._bests(connection, maximize)
+            uids = _uids(connection)
+        ledgers = self._ledgers()
+        return [
+            Head(
+                key=f"{self._prefix}{study}",
+                name=name,
+                maximize=maximize.get(study, (False,)),
+                counts=counts[study],
+                best=bests.get(study),
+                **ledgers.get(uids.get(study, ""), {}),
+            )
+            for study, name in names.items()
+        ]
+
+    def _bests(
+        self, connection: Connection, maximize: Mapping[int, tuple[bool, ...]]
+    ) -> dict[int, float]:
+        trials, values = _tables().trials, _tables().values
+        query = (
+            select(trials.c.study_id, func.min(values.c.value), func.max(values.c.value))
+            .join(values, values.c.trial_id == trials.c.trial_id)
+            .where(trials.c.state == optuna.trial.TrialState.COMPLETE)
+            .group_by(trials.c.study_id)
+        )
+        return {
+            study: high if maximize[study][0] else low
+            for study, low, high in connection.execute(query)
+            if len(maximize.get(study, ())) == 1
+        }
+
+    def _ledgers(self) -> dict[str, dict[str, Any]]:
+        """What the ledger adds to heads, by uid."""
+        if not self._has_ledger:
+            return {}
+        runs = ledger_schema.attempts.c
+        query = select(
+            runs.study,
+            func.sum(runs.finished - runs.started),
+            func.count() - func.count(runs.told),
+            func.min(runs.intended),
+            func.max(runs.told),
+        ).group_by(runs.study)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {
+            uid: {
+                "run_hours": float(seconds or 0.0) / 3600.0,
+                "live": live,
+                "owner": owner_of(self._engine, uid),
+                "first": first,
+                "last": last,
+            }
+            for uid, seconds, live, first, last in rows
+        }
+
+    def study(self, key: str) -> Study:
+        """See `Source.study`."""
+        number = key.removeprefix(self._prefix)
+        if not number.isdecimal():
+            raise KeyError(key)
+        study = int(number)
+        tables = _tables()
+        with self._engine.connect() as connection:
+            name = connection.execute(
+                select(tables.studies.c.study_name).where(tables.studies.c.study_id == study)
+            ).scalar()
+            if name is None:
+                raise KeyError(key)
+            maximize = _directions(connection).get(study, (False,))
+            uid = _uids(connection, study).get(study)
+            trials = self._trials(connection, study)
+        facts: dict[str, Any] = {}
+        if uid is not None and self._has_ledger:
+            facts = _ledger_facts(self._engine, uid, self._known[study])
+        return Study(key, name, maximize, trials, uid=uid, **facts)
+
+    def _trials(self, connection: Connection, study: int) -> list[Trial]:
+        known, table = self._known[study].trials, _tables().trials
+        rows = connection.execute(
+            select(
+                table.c.trial_id,
+                table.c.number,
+                table.c.state,
+                table.c.datetime_start,
+                table.c.datetime_complete,
+            )
+            .where(table.c.study_id == study)
+            .order_by(table.c.number)
+        ).all()
+        fresh = [row for row in rows if row.trial_id not in known]
+        details = _Details(connection, study, [row.trial_id for row in fresh])
+        found = {}
+        for row in fresh:
+            found[row.trial_id] = trial = details.trial(row)
+            if row.state.is_finished():
+                known[row.trial_id] = trial
+        return [known.get(row.trial_id) or found[row.trial_id] for row in rows]
+
+
+class _Details:
+    """Parameters, values, steps and attributes of some trials of a study."""
+
+    def __init__(self, connection: Connection, study: int, ids: Sequence[int]) -> None:
+        self._connection, self._study, self._ids = connection, study, ids
+        tables = _tables()
+        self._params: dict[int, dict[str, Any]] = defaultdict(dict)
+        self._values: dict[int, dict[int, float]] = defaultdict(dict)
+        self._steps: dict[int, dict[int, float]] = defaultdict(dict)
+        self._attrs: dict[int, dict[str, Any]] = defaultdict(dict)
+        if not ids:
+            return
+        for row in self._rows(tables.params, "param_name", "param_value", "distribution_json"):
+            distribution = _distribution(row.distribution_json)
+            self._params[row.trial_id][row.param_name] = distribution.to_external_repr(
+                row.param_value
+            )
+        for row in self._rows(tables.values, "objective", "value", "value_type"):
+            self._values[row.trial_id][row.objective] = _number(row.value, row.value_type.name)
+        columns = ("step", "intermediate_value", "intermediate_value_type")
+        for row in self._rows(tables.steps, *columns):
+            value = _number(row.intermediate_value, row.intermediate_value_type.name)
+            self._steps[row.trial_id][row.step] = value
+        for row in self._rows(tables.user_attrs, "key", "value_json"):
+            self._attrs[row.trial_id][row.key] = json.loads(row.value_json)
+
+    def _rows(self, table: Table, *columns: str) -> Iterable[Any]:
+        query = select(table.c.trial_id, *(table.c[name] for name in columns))
+        if len(self._ids) <= _FEW:
+            query = query.where(table.c.trial_id.in_(self._ids))
+        else:
+            trials = _tables().trials
+            query = query.join(trials, trials.c.trial_id == table.c.trial_id).where(
+                trials.c.study_id == self._study
+            )
+        return self._connection.execute(query)
+
+    def trial(self, row: Any) -> Trial:
+        """The trial of a row of the trials' table."""
+        values = self._values[row.trial_id]
+        return Trial(
+            number=row.number,
+            state=row.state.name,
+            values=tuple(values[i] for i in sorted(values)),
+            params=self._params[row.trial_id],
+            started=_seconds(row.datetime_start),
+            finished=_seconds(row.datetime_complete),
+            steps=dict(sorted(self._steps[row.trial_id].items())),
+            attributes=self._attrs[row.trial_id],
+        )
+
+
+def _ledger_facts(engine: Engine, uid: str, known: _Known) -> dict[str, Any]:
+    """Runs, store, owner and definition; runs that were told are read once."""
+    table, studies = ledger_schema.attempts, ledger_schema.studies
+    names = list(Run.__dataclass_fields__)
+    query = select(table.c.id, *(table.c[name] for name in names)).where(table.c.study == uid)
+    if known.runs:
+        query = query.where((table.c.id > max(known.runs)) | table.c.id.in_(known.live))
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+        about = connection.execute(
+            select(studies.c.store, studies.c.definition).where(studies.c.uid == uid)
+        ).first()
+    live: dict[int, Run] = {}
+    for row in rows:
+        run = Run(**{name: getattr(row, name) for name in names})
+        (known.runs if run.told is not None else live)[row.id] = run
+    known.live = set(live)
+    return {
+        "runs": [run for _, run in sorted({**known.runs, **live}.items())],
+        "store": about.store if about else None,
+        "definition": json.loads(about.definition) if about else {},
+        "owner": owner_of(engine, uid),
+    }
+
+
+@dataclass(frozen=True)
+class _Tables:
+    studies: Table
+    directions: Table
+    study_attrs: Table
+    trials: Table
+    params: Table
+    values: Table
+    steps: Table
+    user_attrs: Table
+
+
+@lru_cache(maxsize=1)
+def _tables() -> Any:
+    from optuna.storages._rdb import models
+
+    return _Tables(
+        studies=models.StudyModel.__table__,
+        directions=models.StudyDirectionModel.__table__,
+        study_attrs=models.StudyUserAttributeModel.__table__,
+        trials=models.TrialModel.__table__,
+        params=models.TrialParamModel.__table__,
+        values=models.TrialValueModel.__table__,
+        steps=models.TrialIntermediateValueModel.__table__,
+        user_attrs=models.TrialUserAttributeModel.__table__,
+    )
+
+
+def _directions(connection: Connection) -> dict[int, tuple[bool, ...]]:
+    table = _tables().directions
+    found: dict[int, dict[int, bool]] = defaultdict(dict)
+    for row in connection.execute(select(table)):
+        found[row.study_id][row.objective] = row.direction == StudyDirection.MAXIMIZE
+    return {study: tuple(of[i] for i in sorted(of)) for study, of in found.items()}
+
+
+def _uids(connection: Connection, study: int | None = None) -> dict[int, str]:
+    table = _tables().study_attrs
+    query = select(table.c.study_id, table.c.value_json).where(table.c.key == UID_ATTRIBUTE)
+    if study is not None:
+        query = query.where(table.c.study_id == study)
+    return {number: str(json.loads(text)) for number, text in connection.execute(query)}
+
+
+@lru_cache(maxsize=10_000)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def _number(value: float | None, kind: str) -> float:
+    special = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
+    return special[kind] if kind in special else float(value or 0.0)
+
+
+def _seconds(at: datetime | None) -> float | None:
+    """Optuna keeps UTC without saying so."""
+    return None if at is None else at.replace(tzinfo=UTC).timestamp()
+
+
+# -- any other storage --------------------------------------------------------------------------
+
+
+class OptunaSource:
+    """A journal, or whatever else Optuna can read."""
+
+    def __init__(self, storage: BaseStorage, label: str, prefix: str) -> None:
+        self._storage, self.label, self._prefix = storage, label, prefix
+
+    def heads(self) -> list[Head]:
+        """See `Source.heads`."""
+        heads = []
+        for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
+            study = self.study(f"{self._prefix}{summary._study_id}")
+            best = study.best()
+            spans = [r.seconds for r in study.runs if r.seconds is not None]
+            heads.append(
+                Head(
+                    key=study.key,
+                    name=study.name,
+                    maximize=study.maximize,
+                    counts=study.counts(),
+                    best=best.values[0] if best else None,
+                    run_hours=sum(spans) / 3600.0,
+                    live=sum(r.told is None for r in study.runs),
+                    owner=study.owner,
+                    first=min((r.intended for r in study.runs), default=None),
+                    last=max((r.told for r in study.runs if r.told), default=None),
+                )
+            )
+        return heads
+
+    def _open(self, key: str) -> optuna.Study:
+        number = key.removeprefix(self._prefix)
+        for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
+            if number == str(summary._study_id):
+                return optuna.load_study(study_name=summary.study_name, storage=self._storage)
+        raise KeyError(key)
+
+    def study(self, key: str) -> Study:
+        """See `Source.study`."""
+        opened = self._open(key)
+        engine, uid = self._engine_of(opened), opened.user_attrs.get(UID_ATTRIBUTE)
+        facts = {} if engine is None or uid is None else _ledger_facts(engine, uid, _Known())
+        return study_of(opened, key, uid=uid, **facts)
+
+    def engine(self, key: str) -> Engine | None:
+        """See `Source.engine`."""
+        return self._engine_of(self._open(key))
+
+    def _engine_of(self, study: optuna.Study) -> Engine | None:
+        _, engine = engine_of(study)
+        path = engine.url.database
+        if path and path != ":memory:" and not Path(path).exists():
+            return None  # reading creates nothing
+        return engine if inspect(engine).has_table(ledger_schema.attempts.name) else None
+
+
+def study_of(opened: optuna.Study, key: str = "study", **facts: Any) -> Study:
+    """Any Optuna study, as it is looked at; ``facts`` are those of its ledger."""
+    return Study(
+        key=key,
+        name=opened.study_name,
+        maximize=tuple(d == StudyDirection.MAXIMIZE for d in opened.directions),
+        trials=[_trial_of(t) for t in opened.get_trials(deepcopy=False)],
+        **facts,
+    )
+
+
+def read_study(opened: optuna.Study, key: str = "study") -> Study:
+    """An Optuna study with what its ledger knows."""
+    storage = storage_of(opened)
+    if isinstance(storage, RDBStorage):
+        return RelationalSource(storage, "").study(str(opened._study_id))
+    uid = opened.user_attrs.get(UID_ATTRIBUTE)
+    _, engine = engine_of(opened)
+    if uid is None or not inspect(engine).has_table(ledger_schema.attempts.name):
+        return study_of(opened, key, uid=uid)
+    return study_of(opened, key, uid=uid, **_ledger_facts(engine, uid, _Known()))
+
+
+def _trial_of(trial: optuna.trial.FrozenTrial) -> Trial:
+    return Trial(
+        number=trial.number,
+        state=trial.state.name,
+        values=tuple(trial.values or ()),
+        params=trial.params,
+        started=_local_seconds(trial.datetime_start),
+        finished=_local_seconds(trial.datetime_complete),
+        steps=dict(sorted(trial.intermediate_values.items())),
+        attributes=trial.user_attrs,
+    )
+
+
+def _local_seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()

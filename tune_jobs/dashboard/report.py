@@ -1,0 +1,222 @@
+"""A report: one HTML file with everything in it, to send to a colleague.
+
+It needs no network and no server. Its texts and tables are plain HTML; the figures are drawn by a
+copy of Plotly inside the file. Its size hardly depends on the number of trials: figures are
+thinned, the table has the best trials only.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.dashboard.comparing import compare, comparison_figures
+from tune_jobs.dashboard.drawing import Figure
+from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
+from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.server import plotly_js
+from tune_jobs.dashboard.views import bounded
+from tune_jobs.durations import duration
+
+TOP = 20
+"""Trials in the table of a study."""
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#16202e;max-width:1000px;margin:32px auto;
+padding:0 16px}
+h1{font-size:26px;margin-bottom:4px}h2{margin-top:40px;border-bottom:1px solid #dfe4ea}
+table{border-collapse:collapse;margin:12px 0;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid #dfe4ea;vertical-align:top;
+overflow-wrap:anywhere}th{color:#526070;font-weight:600}
+.soft{color:#526070}.note{border-left:4px solid #1d4ed8;background:#eef3fd;padding:8px 12px}
+.figure{height:340px;margin:8px 0 20px}.scroll{overflow-x:auto}
+@media print{.figure{break-inside:avoid}}
+"""
+_DRAW = """
+for (const node of document.querySelectorAll('.figure')) {
+  const figure = JSON.parse(document.getElementById(node.id + '-data').textContent);
+  Plotly.newPlot(node, figure.data, figure.layout, {displaylogo: false, responsive: true});
+}
+"""
+
+
+def report_html(studies: Sequence[Study], now: float | None = None) -> str:
+    """The whole document.
+
+    Args:
+        studies: One, or several to compare.
+        now: Seconds since the epoch.
+
+    Raises:
+        ConfigError: Plotly is not installed.
+    """
+    now = time.time() if now is None else now
+    parts: list[str] = []
+    figures: dict[str, tuple[str, Figure]] = {}
+    names = ", ".join(bounded(s.name) for s in studies)
+    made = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    parts.append(f"<h1>{_text(names)}</h1><p class='soft'>Tuned with tune_jobs. {made}</p>")
+    comparable = all(s.single for s in studies) and len({s.maximize for s in studies}) == 1
+    if len(studies) > 1 and comparable:
+        parts += _comparison(studies, figures)
+    for number, study in enumerate(studies):
+        parts += _study(study, number, now, figures)
+    data = "".join(
+        f"<script type='application/json' id='{name}-data'>{_json(figure)}</script>"
+        for name, (_, figure) in figures.items()
+    )
+    plotly = plotly_js().decode().replace("</script", "<\\/script")
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{_text(names)}</title><style>{_STYLE}</style></head><body>"
+        f"{''.join(parts)}{data}<script>{plotly}</script><script>{_DRAW}</script></body></html>"
+    )
+
+
+def write_report(studies: Sequence[Study], path: Path) -> Path:
+    """Write the document; returns its path."""
+    path.write_text(report_html(studies), encoding="utf-8")
+    return path
+
+
+def _text(value: object) -> str:
+    return html.escape(bounded(value))
+
+
+def _json(figure: Figure) -> str:
+    """JSON that cannot end the element it is in."""
+    text = json.dumps(figure, default=str, allow_nan=True)
+    for special, plain in (("NaN", "null"), ("-Infinity", "null"), ("Infinity", "null")):
+        text = text.replace(f": {special}", f": {plain}").replace(f" {special},", f" {plain},")
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    heading = "".join(f"<th scope='col'>{_text(h)}</th>" for h in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_text(_shown(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    table = f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class='scroll'>{table}</div>"
+
+
+def _shown(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _figure(key: str, title: str, figure: Figure, figures: dict[str, tuple[str, Figure]]) -> str:
+    figures[key] = (title, figure)
+    said = _text(title)
+    place = f"<div class='figure' id='{key}' role='img' aria-label='{said}'></div>"
+    return f"<h3>{said}</h3>{place}"
+
+
+def _comparison(studies: Sequence[Study], figures: dict[str, tuple[str, Figure]]) -> list[str]:
+    result = compare(studies)
+    parts = ["<h2>Comparison</h2>", f"<p class='note'>{_text(result.statement)}</p>"]
+    parts += [f"<p class='note'>{_text(w)}</p>" for w in result.warnings]
+    head = ["study", "trial", "value", "trials", "run time", "cost", *result.differing]
+    parts.append(
+        _table(
+            head,
+            [
+                [
+                    w.study,
+                    w.trial,
+                    w.value,
+                    w.trials,
+                    duration(w.run_hours * 3600),
+                    w.money or "–",
+                    *(w.params.get(name, "(none)") for name in result.differing),
+                ]
+                for w in result.winners
+            ],
+        )
+    )
+    for name, (title, figure) in comparison_figures(studies).items():
+        parts.append(_figure(f"compare-{name}", title, figure, figures))
+    return parts
+
+
+def _study(
+    study: Study, number: int, now: float, figures: dict[str, tuple[str, Figure]]
+) -> list[str]:
+    parts = [f"<h2>{_text(study.name)}</h2>", _table(["", ""], _summary(study, now))]
+    space = study.definition.get("space")
+    if space:
+        parts += ["<h3>Search space</h3>", _space(space)]
+    for name in figure_names(study):
+        title, draw = FIGURES[name]
+        parts.append(_figure(f"study{number}-{name}", title, draw(study, now), figures))
+    parts += [f"<h3>Best trials (at most {TOP})</h3>", _best(study)]
+    parts += ["<h3>Provenance</h3>", _table(["", ""], _provenance(study))]
+    return parts
+
+
+def _summary(study: Study, now: float) -> list[tuple[str, object]]:
+    counts = study.counts()
+    timeline = timeline_info(study.runs, now)
+    best = study.best()
+    rows: list[tuple[str, object]] = [
+        (
+            "objective",
+            ", ".join(
+                f"{'maximize' if up else 'minimize'} {metric}"
+                for metric, up in zip(study.metrics, study.maximize, strict=True)
+            ),
+        ),
+        ("trials", ", ".join(f"{n} {state.lower()}" for state, n in counts.items() if n)),
+        ("run time", duration(sum(r.seconds or 0.0 for r in study.runs))),
+    ]
+    money = sum(t.money for t in study.trials)
+    if money:
+        rows.append(("cost", f"{money:.4g}"))
+    if timeline.slots:
+        rows.append(
+            (
+                "slots",
+                f"{timeline.slots}; {timeline.utilisation:.0%} of their time a script ran, "
+                f"{timeline.provisioning:.0%} went into starting",
+            )
+        )
+    if best is not None:
+        params = ", ".join(f"{k}={_shown(v)}" for k, v in best.params.items())
+        rows.append(("best", f"{best.values[0]:.6g}, trial {best.number}: {params}"))
+    for run in study.runs:
+        if run.is_final:
+            rows.append((run.name, f"trial {run.trial}, {run.state.lower()}"))
+    return rows
+
+
+def _space(space: Any) -> str:
+    if isinstance(space, Mapping):
+        return _table(["parameter", "values"], [(k, str(v)) for k, v in space.items()])
+    return f"<pre>{html.escape(str(space)[:5000])}</pre>"
+
+
+def _best(study: Study) -> str:
+    done = study.complete()
+    sign = -1.0 if study.maximize[0] else 1.0
+    best: list[Trial] = sorted(done, key=lambda t: sign * t.values[0])[:TOP]
+    names = list(dict.fromkeys(name for t in best for name in t.params))[:20]
+    rows = [
+        [t.number, *t.values, duration(t.run_hours * 3600), *(t.params.get(n, "–") for n in names)]
+        for t in best
+    ]
+    return _table(["trial", *study.metrics, "run time", *names], rows)
+
+
+def _provenance(study: Study) -> list[tuple[str, object]]:
+    run = study.definition.get("run", {})
+    rows: list[tuple[str, object]] = [("study", f"{study.name}, uid {study.uid}")]
+    rows += [(str(k).replace("_", " "), v) for k, v in run.items()]
+    if study.store:
+        rows.append(("metric store", study.store))
+    return rows
