@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tune_jobs.durations import duration
 from tune_jobs.errors import ConfigError
+from tune_jobs.html_table import html_table
 from tune_jobs.ledger import Attempt
 
 HOUR = 3600.0
@@ -106,9 +106,4 @@ class Costs:
         return "\n".join(f"{label:<16} {text}" for label, text in self.rows())
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for label, text in self.rows()
-        )
-        return f"<table>{cells}</table>"
+        return html_table(self.rows())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import math
 import platform
@@ -21,6 +20,7 @@ from tune_jobs.command_line import RunPaths, preview_text
 from tune_jobs.decide import closed
 from tune_jobs.durations import duration
 from tune_jobs.errors import StudyError, TuningStopped
+from tune_jobs.html_table import html_table
 from tune_jobs.ledger import Attempt, AttemptState, final_attempt_name
 from tune_jobs.metrics.objective import Objectives
 from tune_jobs.progress import Progress
@@ -69,13 +69,7 @@ class FinalRun:
         return "\n".join(f"{label:<11} {text}" for label, text in self._rows() if text)
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for label, text in self._rows()
-            if text
-        )
-        return f"<table>{cells}</table>"
+        return html_table(self._rows())
 
 
 def train_best(

@@ -31,6 +31,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from sqlalchemy import Connection, Engine, Row, bindparam, create_engine, insert, select, update
 from sqlalchemy.pool import StaticPool
 
+from tune_jobs.html_table import html_table
 from tune_jobs.ledger_schema import attempts as _attempts
 from tune_jobs.ledger_schema import prepare
 from tune_jobs.ledger_schema import studies as _studies
@@ -91,10 +92,28 @@ class Attempt:
         what = {key: self.invocation.get(key) for key in ("argv", "env", "files")}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
+    def _repr_html_(self) -> str:
+        shown = {**run_columns(self), "command line": " ".join(self.invocation.get("argv", ()))}
+        return html_table((k.replace("_", " "), str(v)) for k, v in shown.items() if v is not None)
+
     @property
     def is_final(self) -> bool:
         """Whether this is a final run and not a trial's."""
         return self.name.startswith("final-")
+
+
+def run_columns(attempt: Attempt | None) -> dict[str, Any]:
+    """What a table of trials shows of a trial's last attempt; None for a trial without one."""
+    if attempt is None:
+        return dict.fromkeys(_COLUMNS)
+    seconds = None
+    if attempt.started is not None and attempt.finished is not None:
+        seconds = attempt.finished - attempt.started
+    said = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, seconds)
+    return dict(zip(_COLUMNS, (*said, attempt.cause), strict=True))
+
+
+_COLUMNS = ("run", "run_state", "run_attempt", "run_shape", "run_seconds", "cause")
 
 
 def trial_attempt_name(trial: int, attempt: int) -> str:

@@ -67,6 +67,9 @@ LOOK_SECONDS = 1.0
 SYNC_SECONDS = 5.0
 """Seconds between two looks at what others did to the study."""
 
+SHOWN = 8
+"""Live runs that the progress shows."""
+
 STOP_SECONDS = 15.0
 """Seconds to wait for the end of runs that are stopped because the loop ends early."""
 
@@ -117,6 +120,10 @@ class Loop:
         self._orders = Orders()
         self._to_fail: dict[str, Control] = {}
         self._done: list[int] = []
+
+    def end(self, how: End) -> None:
+        """Ask the loop to end, from another thread."""
+        self._orders = replace(self._orders, paused=False, end=how)
 
     def run(self) -> None:
         """Until the budget is used and every run has ended.
@@ -481,5 +488,6 @@ class Loop:
             best_params=dict(best[0].params) if best else {},
             elapsed=self._clock() - self._began,
             promoted=tally.promoted,
+            running=tuple(map(self._teller.running, list(self._runs.live.values())[:SHOWN])),
             costs=self._budget.costs(self._runs.live, self._clock()),
         )

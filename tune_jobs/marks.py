@@ -28,14 +28,17 @@ REACHED_ATTRIBUTE = "tune_jobs:reached"
 COST_ATTRIBUTE = "tune_jobs:cost"
 """Run hours of the trial's attempts, and what they cost."""
 
+ARGUMENTS_ATTRIBUTE = "tune_jobs:arguments"
+"""Arguments that its runs get beside its parameters."""
+
 REPLICATE_ATTRIBUTE = "tune_jobs:replicate_of"
 """The trial whose configuration it runs again, with another seed."""
 
 
 def is_told(trial: FrozenTrial) -> bool:
-    """Whether a trial is finished and counts: not one that was refused, or that went on."""
-    refused = REFUSED_ATTRIBUTE in trial.user_attrs
-    return trial.state.is_finished() and not refused and not goes_on(trial)
+    """Whether a trial is finished and counts: none that was refused, goes on or is a replicate."""
+    extra = REFUSED_ATTRIBUTE in trial.user_attrs or REPLICATE_ATTRIBUTE in trial.user_attrs
+    return trial.state.is_finished() and not extra and not goes_on(trial)
 
 
 def goes_on(trial: FrozenTrial) -> bool:

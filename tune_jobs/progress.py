@@ -13,9 +13,20 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from tune_jobs.costs import Costs
 from tune_jobs.durations import duration
+from tune_jobs.html_table import html_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+@dataclass(frozen=True)
+class Running:
+    """A live run: its latest metric, if it has reported one."""
+
+    name: str
+    stopping: bool
+    step: int | None
+    value: float | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class Snapshot:
         n_trials: Trials to finish; None without such a limit.
         promoted: Runs told of configurations that went on with a larger budget.
         costs: What the study's runs took.
+        running: Some of the live runs.
         best: Trial number and values of the best trials (one, or some of the Pareto front).
         elapsed: Seconds since the call began.
     """
@@ -43,6 +55,7 @@ class Snapshot:
     elapsed: float
     promoted: int = 0
     costs: Costs = field(default_factory=Costs)
+    running: tuple[Running, ...] = ()
 
     @property
     def done(self) -> int:
@@ -242,13 +255,23 @@ def _table(now: Snapshot) -> str:
         *now.counts(),
         *((f"best {name}", str(value)) for name, value in now.best_params.items()),
     ]
-    cells = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-        for label, text in rows
-    )
     share = 0 if not now.n_trials else min(100, round(100 * now.done / now.n_trials))
     return (
         f"<b>{html.escape(now.study)}</b> "
-        f"<progress max='100' value='{share}'>{share}%</progress><table>{cells}</table>"
+        f"<progress max='100' value='{share}'>{share}%</progress>{html_table(rows)}{_running(now)}"
     )
+
+
+def _running(now: Snapshot) -> str:
+    """The live runs, one below the other."""
+    if not now.running:
+        return ""
+    rows = [
+        (
+            run.name,
+            ("stopping" if run.stopping else "running")
+            + ("" if run.step is None else f", {run.value:.6g} at step {run.step}"),
+        )
+        for run in now.running
+    ]
+    return f"<details open><summary>live runs</summary>{html_table(rows)}</details>"

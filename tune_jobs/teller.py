@@ -11,8 +11,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_jobs.costs import Amount
 from tune_jobs.decide import Verdict
-from tune_jobs.ledger import Attempt, trial_attempt_name
+from tune_jobs.ledger import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.marks import (
+    ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
     COST_ATTRIBUTE,
     METRICS_ATTRIBUTE,
@@ -22,6 +23,7 @@ from tune_jobs.marks import (
     note_run,
 )
 from tune_jobs.metrics.objective import Reading
+from tune_jobs.progress import Running
 from tune_jobs.promotion import Ladder, Promotion, Rung
 from tune_jobs.runs import Observation
 from tune_jobs.session import Session
@@ -74,6 +76,13 @@ class Teller:
     def should_prune(self, number: int) -> bool:
         """Whether the study's pruner wants a trial to end; under promotion the rungs decide."""
         return self.ladder is None and self.trial(number).should_prune()
+
+    def running(self, attempt: Attempt) -> Running:
+        """A live run, for people."""
+        steps = {} if attempt.trial is None else self.frozen(attempt.trial).intermediate_values
+        step = max(steps, default=None)
+        stopping = attempt.state == AttemptState.PRUNING
+        return Running(attempt.name, stopping, step, None if step is None else steps[step])
 
     # -- at its end -----------------------------------------------------------------------------
 
@@ -151,10 +160,10 @@ class Teller:
         A later attempt goes on from the checkpoints of the earlier ones, if they left some.
         """
         resume = earlier_attempts(number, attempt)
-        overrides: dict[str, Any] = {}
+        overrides = dict(self.frozen(number).user_attrs.get(ARGUMENTS_ATTRIBUTE, {}))
         rung = self._placed(number)
         if rung is not None and self.promotion is not None:
-            overrides = {self.promotion.argument: rung.budget}
+            overrides[self.promotion.argument] = rung.budget
             if rung.after is not None:
                 resume += _attempts_of(self.frozen(rung.after))
         made = self._session.trial_attempt(number, params, attempt, overrides)

@@ -6,19 +6,22 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 
 from tune_jobs.backends.base import Backend, MetricSources
+from tune_jobs.background import Background
 from tune_jobs.check import CheckReport, smoke_check
 from tune_jobs.command_line import CommandLine
 from tune_jobs.controls import COMMANDS
 from tune_jobs.costs import Costs, Prices
-from tune_jobs.decide import Limits
+from tune_jobs.decide import End, Limits
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.final import FinalRun, train_best
+from tune_jobs.html_table import html_table
 from tune_jobs.lease import describe, owner_of
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
@@ -29,9 +32,14 @@ from tune_jobs.objective_runs import ObjectiveRuns
 from tune_jobs.preview import Preview, preview
 from tune_jobs.progress import Progress, progress_for
 from tune_jobs.promotion import Promotion
+from tune_jobs.replicates import enqueue_replicates
 from tune_jobs.session import Definition, Session
 from tune_jobs.space import Space, SpaceFunction, as_space, load_space
+from tune_jobs.trial_table import trials_dataframe
 from tune_jobs.watch import watch
+
+if TYPE_CHECKING:
+    from tune_jobs.attached import Attached
 
 DEFAULT_PARALLEL = 4
 
@@ -130,6 +138,8 @@ class Tuner:
         )
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
+        self._loop: Loop | None = None
+        self._background: Background | None = None
 
     def __repr__(self) -> str:
         metrics = ", ".join(m.name for m in self.definition.objectives.metrics)
@@ -137,6 +147,13 @@ class Tuner:
             f"Tuner(study={self.study.study_name!r}, backend={self.definition.backend!r}, "
             f"metric={metrics!r}, max_parallel={self.max_parallel})"
         )
+
+    def _repr_html_(self) -> str:
+        described = {"study": self.study.study_name, "backend": repr(self.definition.backend)}
+        metrics = ", ".join(m.name for m in self.definition.objectives.metrics)
+        parameters = ", ".join(sorted(self.definition.space.names))
+        more = {"metric": metrics, "parameters": parameters, "slots": str(self.max_parallel)}
+        return html_table({**described, **more}.items())
 
     def optimize(
         self,
@@ -203,11 +220,82 @@ class Tuner:
                 patience=patience,
                 maximize=maximize[0],
             )
+            self._loop = Loop(session, limits, progress)
             try:
-                Loop(session, limits, progress).run()
+                self._loop.run()
             finally:
+                self._loop = None
                 progress.close()
         return self.study
+
+    def start(self, **limits: Any) -> None:
+        """Tune in the background, so that the notebook stays usable; arguments as of `optimize`.
+
+        The study is tuned by this process: when it ends, use `optimize` or `start` again to go on.
+
+        Raises:
+            StudyError: it is being tuned already.
+        """
+        if self._background is not None and self._background.is_alive:
+            raise StudyError(f"study {self.study.study_name!r} is being tuned: wait() or stop()")
+        self._background = Background(partial(self.optimize, **limits))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end of what `start` began.
+
+        Returns:
+            Whether it has ended within ``timeout`` seconds.
+
+        Raises:
+            TuneJobsError: what `optimize` would have raised.
+        """
+        return self._background is None or self._background.wait(timeout)
+
+    def stop(self, *, cancel_runs: bool = False) -> None:
+        """End what `start` began: no new trials.
+
+        Args:
+            cancel_runs: Stop live runs, which the next call starts again; else they finish.
+        """
+        if self._loop is not None:
+            self._loop.end(End.CANCEL if cancel_runs else End.FINISH)
+
+    @staticmethod
+    def attach(study_name: str, storage: str | optuna.storages.BaseStorage) -> Attached:
+        """Look on at a study with nothing but its storage, after a restart of the kernel.
+
+        Raises:
+            StudyError: there is no such study, or tune_jobs never ran it.
+        """
+        from tune_jobs.attached import Attached
+
+        return Attached(study_name, storage)
+
+    def replicate(self, trial: int, n: int = 5, *, argument: str = "seed") -> None:
+        """Enqueue a trial's configuration ``n`` more times, each with another seed.
+
+        The next ``optimize(n_trials=n)`` runs them. They are trials of the study with the attribute
+        ``tune_jobs:replicate_of``; a comparison of studies says from them whether a difference is
+        more than noise.
+
+        Args:
+            trial: The trial, usually the best one.
+            n: How many.
+            argument: The script's argument that is its seed; it gets 1, 2, 3...
+
+        Raises:
+            StudyError: there is no such finished trial.
+            ConfigError: the search space tunes that argument.
+        """
+        enqueue_replicates(self.definition, trial, n, argument)
+
+    def trials_dataframe(self) -> Any:
+        """Optuna's table of the trials, with columns of their job runs; needs pandas.
+
+        The columns are ``run``, ``run_state``, ``run_attempt``, ``run_shape``, ``run_seconds``,
+        ``run_hours``, ``money`` and ``cause``: of a trial's last run, but hours and money of all.
+        """
+        return trials_dataframe(self.study, self.attempts())
 
     def objective(self, trial: optuna.Trial) -> float | Sequence[float]:
         """Run one trial as a job run and wait: ``study.optimize(tuner.objective, n_jobs=8)``.

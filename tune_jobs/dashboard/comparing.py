@@ -198,9 +198,14 @@ def _against_trials(study: Study) -> list[tuple[float, float]]:
 
 
 def _against_time(study: Study) -> list[tuple[float, float]]:
-    done = _by_end(study)
-    begin = min((t.started for t in study.trials if t.started is not None), default=0.0)
-    return [(((t.finished or begin) - begin) / HOUR, t.values[0]) for t in done]
+    """By the clock of the runs where there are any: in a simulation that is not ours."""
+    ends = {r.trial: r.finished for r in study.runs if not r.is_final}
+    begin = min((r.intended for r in study.runs), default=None)
+    if begin is None:
+        ends = {t.number: t.finished for t in study.trials}
+        begin = min((t.started for t in study.trials if t.started is not None), default=0.0)
+    done = [(ends.get(t.number), t) for t in _by_end(study)]
+    return [((end - begin) / HOUR, t.values[0]) for end, t in done if end is not None]
 
 
 def _against_hours(study: Study) -> list[tuple[float, float]]:

@@ -16,6 +16,12 @@ MANY_RUNS = 3000
 LONG = 60
 """Characters of a name or a choice that figures show."""
 
+# Control characters become blanks; embeddings, overrides and isolates of bidirectional text a mark.
+_DISTURBING = {
+    **dict.fromkeys([*map(chr, range(32)), *"\x7f\u2028\u2029\u200e\u200f\u061c"], " "),
+    **dict.fromkeys("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", "\ufffd"),
+}
+
 COLORS = {
     "COMPLETE": "#2563eb",
     "PRUNED": "#d97706",
@@ -30,8 +36,13 @@ SERIES = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65
 
 def short(text: object) -> str:
     """A text of bounded length, without markup of Plotly's own."""
-    plain = str(text).replace("<", "\u2039").replace(">", "\u203a").replace("\n", " ")
-    return plain if len(plain) <= LONG else plain[: LONG - 1] + "\u2026"
+    return tame(text, LONG).replace("<", "\u2039").replace(">", "\u203a")
+
+
+def tame(text: object, most: int) -> str:
+    """A text on one line, of bounded length, that cannot turn the direction of others around."""
+    plain = "".join(_DISTURBING.get(c, c) for c in str(text)[: 4 * most])
+    return plain if len(plain) <= most else plain[: most - 1] + "\u2026"
 
 
 def thinned(items: Sequence[Any], most: int) -> list[Any]:

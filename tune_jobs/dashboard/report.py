@@ -114,7 +114,7 @@ def _shown(value: object) -> object:
 def _figure(key: str, title: str, figure: Figure, figures: dict[str, tuple[str, Figure]]) -> str:
     figures[key] = (title, figure)
     said = _text(title)
-    place = f"<div class='figure' id='{key}' role='img' aria-label='{said}'></div>"
+    place = f"<div class='figure' id='{key}' role='figure' aria-label='{said}'></div>"
     return f"<h3>{said}</h3>{place}"
 
 
@@ -216,7 +216,7 @@ def _best(study: Study) -> str:
 def _provenance(study: Study) -> list[tuple[str, object]]:
     run = study.definition.get("run", {})
     rows: list[tuple[str, object]] = [("study", f"{study.name}, uid {study.uid}")]
-    rows += [(str(k).replace("_", " "), v) for k, v in run.items()]
+    rows += [(str(k).replace("_", " "), str(v)) for k, v in run.items()]
     if study.store:
         rows.append(("metric store", study.store))
     return rows

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tune_jobs.dashboard.comparing import Comparison, Winner, compare, comparison_figures
+from tune_jobs.dashboard.drawing import tame
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.dashboard.reading import Head
@@ -20,9 +21,8 @@ MAX_TEXT = 300
 
 
 def bounded(text: object) -> str:
-    """A text of a study, of bounded length."""
-    plain = str(text)
-    return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "…"
+    """A text of a study, of bounded length; of a number its first digits."""
+    return tame(f"{text:.6g}" if isinstance(text, float) else text, MAX_TEXT)
 
 
 def number(value: float | None) -> float | None:

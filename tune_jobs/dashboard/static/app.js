@@ -74,6 +74,7 @@ function themed(layout) {
   const made = {
     ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: color("--ink"), family: "system-ui, sans-serif", size: 12 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: color("--soft"), activecolor: color("--accent") },
   };
   for (const name of Object.keys(made)) {
     if (/^[xy]axis/.test(name)) made[name] = { ...axis, ...made[name] };
@@ -85,13 +86,13 @@ const drawn = new Map();
 
 function draw(node, figure) {
   drawn.set(node, figure);
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
+  const config = { displaylogo: false, responsive: true, displayModeBar: "hover" };
   return window.Plotly.react(node, figure.data, themed(figure.layout), config);
 }
 
 function figureCard(name, title) {
   const wide = ["timeline", "parallel", "slice", "together"].includes(name);
-  const node = el("div", { class: "figure", role: "img", "aria-label": title, id: `figure-${name}` });
+  const node = el("div", { class: "figure", role: "figure", "aria-label": title, id: `figure-${name}` });
   const card = el("section", { class: wide ? "card wide" : "card" }, el("h2", {}, title), node);
   return { card, node };
 }
