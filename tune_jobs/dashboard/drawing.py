@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -86,3 +87,14 @@ def bars(pairs: Sequence[tuple[str, float]], label: str) -> Figure:
         ],
         "layout": layout(label, ""),
     }
+
+
+def finite(value: Any) -> Any:
+    """The same without numbers that JSON has none for."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.dashboard.comparing import compare, comparison_figures
-from tune_jobs.dashboard.drawing import Figure
+from tune_jobs.dashboard.drawing import Figure, finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.server import plotly_js
@@ -91,9 +91,7 @@ def _text(value: object) -> str:
 
 def _json(figure: Figure) -> str:
     """JSON that cannot end the element it is in."""
-    text = json.dumps(figure, default=str, allow_nan=True)
-    for special, plain in (("NaN", "null"), ("-Infinity", "null"), ("Infinity", "null")):
-        text = text.replace(f": {special}", f": {plain}").replace(f" {special},", f" {plain},")
+    text = json.dumps(finite(figure), default=str)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

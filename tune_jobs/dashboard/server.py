@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import secrets
 import threading
 import time
@@ -23,6 +24,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 from tune_jobs.controls import Controls
+from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import Source, open_source
@@ -50,6 +52,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d+)?")
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
@@ -122,9 +125,9 @@ class Dashboard:
     # -- who may ask ----------------------------------------------------------------------------
 
     def _refused(self, request: Request) -> Response | None:
-        host = request.host.rpartition("]")[0].lstrip("[") or request.host.partition(":")[0]
-        if host not in self._hosts:
-            return _json({"error": f"this is not {host!r}"}, 403)
+        asked = _HOST.fullmatch(request.host)
+        if asked is None or (asked["six"] or asked["name"]) not in self._hosts:
+            return _json({"error": f"this is not {request.host!r}"}, 403)
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
             return _json({"error": "another page's request"}, 403)
@@ -184,7 +187,7 @@ class Dashboard:
         known = self._drawn.get((key, name))
         if known is None or known[0] != version:
             figure = FIGURES[name][1](study, self._clock())
-            known = (version, json.dumps(_finite(figure)).encode())
+            known = (version, json.dumps(finite(figure)).encode())
             self._drawn[key, name] = known
         return Response(known[1], content_type="application/json")
 
@@ -217,7 +220,7 @@ class Dashboard:
         keys = request.args.getlist("study")[:MAX_COMPARED]
         if not keys:
             raise ValueError("choose at least one study to compare")
-        return _json(_finite(comparison_view([self._load(key) for key in keys])))
+        return _json(finite(comparison_view([self._load(key) for key in keys])))
 
     def _ask(self, request: Request, key: str) -> Response:
         if not self._control:
@@ -321,14 +324,3 @@ class _Quiet(WSGIRequestHandler):
 
 def _json(content: Mapping[str, Any], status: int = 200) -> Response:
     return Response(json.dumps(content), status=status, content_type="application/json")
-
-
-def _finite(value: Any) -> Any:
-    """The same without numbers that JSON has none for."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value

@@ -1,0 +1,53 @@
+"""Studies to look at, made in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tests.simulation import simulated
+from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.reading import read_study
+
+MakeStudy = Callable[..., optuna.Study]
+
+HOSTILE = "<script>alert(1)</script>\"'&\u202e" + "x" * 200
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> MakeStudy:
+    """Tune a study in a database of the test."""
+
+    def make(
+        name: str = "s", n_trials: int = 20, storage: str = "sqlite", **options: Any
+    ) -> optuna.Study:
+        where = (
+            f"sqlite:///{tmp_path}/studies.db"
+            if storage == "sqlite"
+            else JournalStorage(JournalFileBackend(f"{tmp_path}/journal.log"))
+        )
+        study = optuna.create_study(
+            study_name=name,
+            storage=where,
+            direction="maximize",
+            sampler=optuna.samplers.RandomSampler(seed=1),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
+        )
+        backend = {"provisioning": 120.0, "stopping": 5.0}
+        tuner, _ = simulated(study=study, backend=backend, prices={"simulated": 2.0}, **options)
+        tuner.optimize(n_trials=n_trials)
+        return study
+
+    return make
+
+
+@pytest.fixture
+def seen(tuned: MakeStudy) -> Study:
+    """A tuned study, as it is looked at."""
+    return read_study(tuned())

@@ -1,0 +1,119 @@
+"""What is read is what Optuna and the ledger have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from sqlalchemy import event
+
+from tests.dashboard.conftest import HOSTILE, MakeStudy
+from tests.simulation import EPOCHS
+from tune_jobs.dashboard.reading import RelationalSource, open_source, read_study
+from tune_jobs.errors import StudyError
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_a_study_is_read_as_optuna_has_it(storage: str, tuned: MakeStudy) -> None:
+    study = tuned(storage=storage)
+    seen = read_study(study)
+    assert (seen.name, seen.maximize, seen.metrics) == ("s", (True,), ["acc"])
+    for ours, theirs in zip(seen.trials, study.trials, strict=True):
+        assert ours.number == theirs.number
+        assert ours.state == theirs.state.name
+        assert list(ours.values) == (theirs.values or [])
+        assert ours.params == theirs.params
+        assert ours.steps == theirs.intermediate_values
+        assert ours.attributes == theirs.user_attrs
+        assert theirs.datetime_start is not None
+        assert ours.started == pytest.approx(theirs.datetime_start.timestamp())
+    best = seen.best()
+    assert best is not None
+    assert best.number == study.best_trial.number
+    assert [r.trial for r in seen.runs] == [t.number for t in study.trials]
+    assert {r.state for r in seen.runs} == {"SUCCEEDED", "CANCELED"}
+    assert seen.owner is None
+    assert seen.definition["metrics"][0]["name"] == "acc"
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_the_overview(storage: str, tuned: MakeStudy, tmp_path: Path) -> None:
+    study = tuned(HOSTILE, storage=storage)
+    file = tmp_path / ("studies.db" if storage == "sqlite" else "journal.log")
+    (head,) = open_source(str(file), "s0-").heads()
+    assert head.name == HOSTILE
+    assert head.key.startswith("s0-")
+    assert sum(head.counts.values()) == 20
+    assert head.best == study.best_value
+    assert head.live == 0
+    seen = read_study(study)
+    assert head.run_hours == pytest.approx(sum(r.seconds or 0 for r in seen.runs) / 3600)
+
+
+def test_what_is_finished_is_read_once(tuned: MakeStudy, tmp_path: Path) -> None:
+    study = tuned(n_trials=30)
+    source = open_source(f"sqlite:///{tmp_path}/studies.db", "")
+    assert isinstance(source, RelationalSource)
+    first = source.study("1")
+    statements: list[str] = []
+    event.listen(
+        source._engine,
+        "before_cursor_execute",
+        lambda c, cursor, statement, parameters, *rest: statements.append(statement),
+    )
+    again = source.study("1")
+    assert again.trials == first.trials
+    assert not any("trial_params" in s or "trial_intermediate" in s for s in statements)
+    study.enqueue_trial({"x": 0.5})
+    more = source.study("1")
+    assert len(more.trials) == 31
+    assert more.version() != first.version()
+
+
+def test_a_study_that_goes_on_is_seen(tuned: MakeStudy, tmp_path: Path) -> None:
+    study = tuned(n_trials=5)
+    source = open_source(f"sqlite:///{tmp_path}/studies.db", "")
+    before = source.study("1")
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.report(0.5, 1)
+    during = source.study("1")
+    assert during.trials[5].state == "RUNNING"
+    assert during.trials[5].steps == {1: 0.5}
+    trial.report(0.6, 2)
+    assert source.study("1").version() != during.version()
+    study.tell(trial, 0.7)
+    after = source.study("1")
+    assert after.trials[5].values == (0.7,)
+    assert after.trials[:5] == before.trials
+
+
+def test_special_numbers(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="s", storage=f"sqlite:///{tmp_path}/n.db")
+    trial = study.ask()
+    trial.report(float("nan"), 0)
+    trial.report(float("inf"), 1)
+    study.tell(trial, float("-inf"))
+    (seen,) = read_study(study).trials
+    assert seen.values == (float("-inf"),)
+    assert seen.steps[1] == float("inf")
+    assert seen.steps[0] != seen.steps[0]
+    assert read_study(study).runs == ()
+
+
+def test_nothing_is_created_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="there is no storage"):
+        open_source(str(tmp_path / "no.db"), "")
+    with pytest.raises(StudyError, match="nothing was tuned there"):
+        open_source(f"sqlite:///{tmp_path}/no.db", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_study_is_a_key_error(tuned: MakeStudy, tmp_path: Path) -> None:
+    tuned(n_trials=3)
+    source = open_source(f"sqlite:///{tmp_path}/studies.db", "s0-")
+    for key in ("s0-2", "s0-x", "s0-"):
+        with pytest.raises(KeyError):
+            source.study(key)
+    assert EPOCHS in source.study("s0-1").trials[0].steps

@@ -1,0 +1,87 @@
+"""The report: one file with everything in it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.dashboard.conftest import HOSTILE, MakeStudy
+from tests.dashboard.test_figures import run, trial
+from tune_jobs.cli import main
+from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.reading import read_study
+from tune_jobs.dashboard.report import report_html, write_report
+from tune_jobs.dashboard.server import plotly_js
+
+PLOTLY = len(plotly_js())
+
+
+def without_plotly(document: str) -> str:
+    """The document without the library in it."""
+    return re.sub(r"<script>(?!\nfor).*?</script>", "", document, flags=re.DOTALL)
+
+
+def test_a_report_of_two_studies(tuned: MakeStudy) -> None:
+    studies = [read_study(tuned("a")), read_study(tuned("b", max_parallel=2))]
+    document = report_html(studies, now=0.0)
+    text = without_plotly(document)
+    for expected in (
+        "Comparison",
+        "is ahead of",
+        "maximize acc",
+        "metric store",
+        "run time",
+        "cost",
+    ):
+        assert expected in text, expected
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
+    figures = re.findall(r"id='([\w-]+)-data'>(.*?)</script>", document, flags=re.DOTALL)
+    assert len(figures) > 10
+    for name, data in figures:
+        assert json.loads(data)["data"], name
+        assert f"id='{name}'" in text
+
+
+def test_nothing_of_a_study_is_markup(tuned: MakeStudy) -> None:
+    seen = read_study(tuned(HOSTILE))
+    trials = [replace(t, params={HOSTILE: HOSTILE, **t.params}) for t in seen.trials]
+    definition = {**seen.definition, "space": {HOSTILE: HOSTILE}, "run": {HOSTILE: HOSTILE}}
+    document = report_html([replace(seen, trials=trials, definition=definition)], now=0.0)
+    assert "<script>alert" not in document
+    assert "&lt;script&gt;alert(1)" in document
+    assert "\u202e" not in document
+    parts = re.findall(r"type='application/json' id='[\w-]+'>(.*?)</script>", document)
+    assert all("<" not in part for part in parts)
+
+
+def test_its_size_is_bounded() -> None:
+    many = Study(
+        "k",
+        "many",
+        (True,),
+        [replace(trial(i, math.sin(i), x=i / 1e4), steps={1: 0.1, 2: 0.2}) for i in range(10_000)],
+        [run(i, i, i + 1, i + 8) for i in range(10_000)],
+    )
+    assert len(report_html([many])) < PLOTLY + 2_000_000
+
+
+def test_numbers_that_json_has_not() -> None:
+    trials = [trial(0, math.inf, x=1.0), trial(1, 0.5, x=2.0)]
+    strange = replace(trials[1], steps={0: math.nan, 1: math.inf, 2: 0.5})
+    document = report_html([Study("k", "s", (True,), [trials[0], strange])], now=0.0)
+    for part in re.findall(r"type='application/json' id='[\w-]+'>(.*?)</script>", document):
+        json.loads(part, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+
+
+def test_the_command(tuned: MakeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tuned("a", n_trials=5)
+    assert main(["report", f"{tmp_path}/studies.db", "-o", "r.html"]) == 0
+    assert capsys.readouterr().out == "r.html\n"
+    assert Path("r.html").stat().st_size > PLOTLY
+    assert write_report([], Path("empty.html")).exists()

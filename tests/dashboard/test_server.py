@@ -1,0 +1,202 @@
+"""The server: who may ask for what."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from tests.conftest import MakeTuner
+from tests.dashboard.conftest import HOSTILE, MakeStudy
+from tune_jobs.dashboard.server import Dashboard, serve
+from tune_jobs.errors import ConfigError
+from tune_jobs.session import Session
+
+
+@pytest.fixture
+def client(tuned: MakeStudy, tmp_path: Path) -> Client:
+    """A client of a dashboard over two studies."""
+    tuned(HOSTILE)
+    tuned("b", n_trials=5)
+    return Client(Dashboard([f"{tmp_path}/studies.db"]))
+
+
+def ask(client: Client, path: str, **options: Any) -> TestResponse:
+    return client.get(path, base_url="http://127.0.0.1:8787", **options)
+
+
+def test_the_page_and_its_parts_come_from_here_only(client: Client) -> None:
+    page = ask(client, "/")
+    assert page.status_code == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self' 'unsafe-eval'" in policy
+    assert "http" not in page.text.replace("<!doctype html>", "")
+    for part in ("app.js", "style.css", "plotly.js"):
+        answer = ask(client, f"/static/{part}")
+        assert answer.status_code == 200, part
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    for path in ("/static/../server.py", "/static/server.py", "/static/%2e%2e/model.py", "/x"):
+        assert ask(client, path).status_code == 404
+
+
+def test_what_the_page_asks_for(client: Client) -> None:
+    studies = ask(client, "/api/studies").json["studies"]  # type: ignore[index]
+    assert [s["key"] for s in studies] == ["s0-1", "s0-2"]
+    assert len(studies[0]["name"]) <= 300
+    study = ask(client, "/api/studies/s0-1").json
+    assert study is not None
+    assert study["counts"]["COMPLETE"] + study["counts"]["PRUNED"] == 20
+    assert study["control"] is False
+    for figure in study["figures"]:
+        answer = ask(client, f"/api/studies/s0-1/figures/{figure['name']}")
+        assert answer.json["data"], figure  # type: ignore[index]
+    for path in ("s9-1", "s0-7", "nonsense", "s0-1/figures/front", "s0-1/runs/trial-9/log"):
+        assert ask(client, f"/api/studies/{path}").status_code == 404, path
+    compared = ask(client, "/api/compare?study=s0-1&study=s0-2").json
+    assert len(compared["winners"]) == 2  # type: ignore[index]
+    assert ask(client, "/api/compare").status_code == 400
+
+
+def test_the_table_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Path) -> None:
+    study = tuned("many", n_trials=120)
+    client = Client(Dashboard([f"{tmp_path}/studies.db"]))
+
+    def rows(query: str) -> tuple[int, list[int]]:
+        page = ask(client, f"/api/studies/s0-1/trials?{query}").json
+        assert page is not None
+        return page["total"], [row["number"] for row in page["rows"]]
+
+    assert rows("") == (120, list(range(119, 69, -1)))
+    assert rows("offset=100")[1] == list(range(19, -1, -1))
+    assert rows("order=asc")[1] == list(range(50))
+    complete = [t for t in study.trials if t.state.name == "COMPLETE"]
+    total, numbers = rows("state=COMPLETE&sort=value")
+    best = sorted(complete, key=lambda t: -(t.value or 0))
+    assert (total, numbers) == (len(complete), [t.number for t in best[:50]])
+    by_x = sorted(study.trials, key=lambda t: t.params["x"])
+    assert rows("sort=param:x&order=asc")[1] == [t.number for t in by_x[:50]]
+    assert rows("text=pruned at step 1")[0] == sum(
+        t.user_attrs.get("tune_jobs:cause") == "pruned at step 1" for t in study.trials
+    )
+    assert rows("offset=-5&sort=nonsense")[0] == 120
+
+
+def test_a_log(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    make_tuner('echo "value=$x"; echo "<b>\u202e"').optimize(n_trials=1)
+    client = Client(Dashboard([f"{tmp_path}/s.db"]))
+    answer = ask(client, "/api/studies/s0-1/runs/trial-000000-1/log").json
+    assert answer is not None
+    assert answer["log"].endswith("<b>\u202e\n"), "as it was printed: the page shows it as text"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[::1].evil.example"])
+def test_another_name_for_this_host_is_refused(host: str, client: Client) -> None:
+    answer = client.get("/api/studies", base_url=f"http://{host}")
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8787", "localhost:1", "[::1]:8787", "localhost"])
+def test_this_host_is_not(host: str, client: Client) -> None:
+    assert client.get("/api/studies", base_url=f"http://{host}").status_code == 200
+
+
+def test_another_page_cannot_ask(client: Client) -> None:
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9999"):
+        assert ask(client, "/api/studies", headers={"Origin": origin}).status_code == 403
+    ours = {"Origin": "http://127.0.0.1:8787"}
+    assert ask(client, "/api/studies", headers=ours).status_code == 200
+
+
+def post(client: Client, content: Any, **headers: str) -> TestResponse:
+    return client.post(
+        "/api/studies/s0-1/control",
+        base_url="http://127.0.0.1:8787",
+        data=json.dumps(content),
+        headers={"Content-Type": "application/json", **headers},
+    )
+
+
+def test_control_is_off_unless_it_was_allowed(client: Client) -> None:
+    assert post(client, {"command": "pause"}).status_code == 403
+
+
+def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuner = make_tuner('until [ -e "$here/go" ]; do sleep 0.02; done; echo "value=$x"')
+    control = Client(Dashboard([f"{tmp_path}/s.db"], allow_control=True))
+    working = threading.Thread(target=tuner.optimize, kwargs={"n_trials": 8})
+    working.start()
+    try:
+        while tuner.owner() is None:
+            assert working.is_alive()
+        assert post(control, {"command": "format"}).status_code == 400
+        assert post(control, {"command": "pause"}, Origin="http://evil").status_code == 403
+        plain = {"Content-Type": "text/plain"}
+        assert post(control, {"command": "pause"}, **plain).status_code == 415
+        asked = post(control, {"command": "stop"}).json
+        assert asked is not None
+        with Session(tuner.definition) as session:
+            while not session.controls.is_done(asked["asked"]):
+                assert working.is_alive()
+    finally:
+        (tmp_path / "go").touch()
+        working.join()
+    assert len(tuner.study.trials) < 8
+    later = Client(Dashboard([f"{tmp_path}/s.db"], allow_control=True))
+    refused = post(later, {"command": "pause"})
+    assert refused.status_code == 400
+    assert "nobody is tuning" in refused.text
+
+
+def test_elsewhere_a_token_is_wanted(tuned: MakeStudy, tmp_path: Path) -> None:
+    tuned(n_trials=3)
+    client = Client(Dashboard([f"{tmp_path}/studies.db"], token="secret"))
+    assert ask(client, "/").status_code == 401
+    assert ask(client, "/?token=wrong").status_code == 401
+    assert ask(client, "/api/studies?token=secret").status_code == 401, "only on the page itself"
+    entered = ask(client, "/?token=secret")
+    assert entered.status_code == 303
+    assert "HttpOnly" in entered.headers["Set-Cookie"]
+    assert "SameSite=Strict" in entered.headers["Set-Cookie"]
+    assert ask(client, "/api/studies").status_code == 200, "the cookie is enough"
+
+
+@pytest.fixture
+def free_server(tuned: MakeStudy, tmp_path: Path) -> Iterator[str]:
+    tuned(n_trials=3)
+    server, address = serve([f"{tmp_path}/studies.db"], port=0)
+    with server:
+        yield address
+
+
+def test_serving(free_server: str, tmp_path: Path) -> None:
+    assert free_server.startswith("http://127.0.0.1:")
+    assert "token" not in free_server
+    port = int(free_server.rsplit(":", 1)[1].rstrip("/"))
+    with pytest.raises(ConfigError, match="is not free: choose another --port"):
+        serve([f"{tmp_path}/studies.db"], port=port)
+    server, address = serve([f"{tmp_path}/studies.db"], host="0.0.0.0", port=0)
+    with server:
+        assert "?token=" in address
+
+
+def test_an_empty_study_and_one_without_runs(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/plain.db"
+    optuna.create_study(study_name="empty", storage=storage)
+    plain = optuna.create_study(study_name="plain", storage=storage, directions=["minimize"] * 2)
+    plain.optimize(lambda t: (t.suggest_float("x", 0, 1), 1.0), n_trials=5)
+    client = Client(Dashboard([storage]))
+    assert len(ask(client, "/api/studies").json["studies"]) == 2  # type: ignore[index]
+    for key in ("s0-1", "s0-2"):
+        study = ask(client, f"/api/studies/{key}").json
+        assert study is not None
+        for figure in study["figures"]:
+            assert ask(client, f"/api/studies/{key}/figures/{figure['name']}").status_code == 200
+        assert ask(client, f"/api/studies/{key}/trials").status_code == 200
+    assert ask(client, "/api/compare?study=s0-2").status_code == 400
