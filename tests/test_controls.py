@@ -20,7 +20,9 @@ from tune_jobs.cli import main
 from tune_jobs.controls import Control
 from tune_jobs.decide import End, Limits, Orders, changed, obey
 from tune_jobs.errors import ConfigError, StudyError
-from tune_jobs.progress import Snapshot
+from tune_jobs.loop import Loop
+from tune_jobs.progress import Silent, Snapshot
+from tune_jobs.session import Session
 
 
 def control(command: str, **argument: object) -> Control:
@@ -171,6 +173,22 @@ def test_a_suspended_tuner_that_wakes_up_does_nothing_any_more(
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 6
     assert len(tuner.study.trials) == 6
     assert len(list(tmp_path.glob("live.*"))) == 6
+
+
+def test_what_is_asked_right_after_the_start_is_done_and_not_what_was_asked_before(
+    make_tuner: MakeTuner,
+) -> None:
+    tuner = make_tuner(max_parallel=1)
+    limits = Limits(n_trials=50, deadline=None, max_parallel=1)
+    with Session(tuner.definition) as session:
+        before = session.controls.ask("pause")
+        session.own()
+        after = session.controls.ask("stop", runs="finish")
+        session.open_backend()
+        Loop(session, limits, Silent()).run()
+        assert session.controls.is_done(before)
+        assert session.controls.is_done(after)
+    assert 0 < len(tuner.study.trials) < 50
 
 
 def test_nobody_is_asked_in_vain(make_tuner: MakeTuner) -> None:

@@ -406,10 +406,7 @@ class Loop:
 
     def _recover(self) -> None:
         """Take over what an earlier tuner of this study left open."""
-        ledger, controls = self._session.ledger, self._session.controls
-        # What was asked of an owner who is gone; to cancel a trial still makes sense.
-        controls.done(*(c.id for c in controls.pending() if c.command != "cancel"))
-        left = [a for a in ledger.open_attempts() if not a.is_final]
+        left = [a for a in self._session.ledger.open_attempts() if not a.is_final]
         trials = self._mirror.study.get_trials(deepcopy=False)
         finished = frozenset(t.number for t in trials if t.state.is_finished())
         found = self._session.backend.find([a.name for a in left])

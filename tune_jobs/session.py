@@ -141,7 +141,13 @@ class Session:
             return None  # nobody else can see it
         if take_over and owner_of(self.ledger.engine, self.ledger.uid) is not None:
             self.controls.ask("hand_over")
-        return self.outage.outlast(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
+        # What was asked of an owner who is gone; to cancel a trial still makes sense. Looked up
+        # before: what is asked from now on may be meant for us.
+        pending = self.outage.outlast(self.controls.pending)
+        stale = [c.id for c in pending if c.command != "cancel"]
+        gone = self.outage.outlast(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
+        self.outage.outlast(lambda: self.controls.done(*stale))
+        return gone
 
     def renew(self) -> None:
         """Say that the owner is there; see `Lease.renew`."""

@@ -125,7 +125,7 @@ class Dashboard:
     # -- who may ask ----------------------------------------------------------------------------
 
     def _refused(self, request: Request) -> Response | None:
-        asked = _HOST.fullmatch(request.host)
+        asked = _HOST.fullmatch(request.headers.get("Host", ""))
         if asked is None or (asked["six"] or asked["name"]) not in self._hosts:
             return _json({"error": f"this is not {request.host!r}"}, 403)
         origin = request.headers.get("Origin")
