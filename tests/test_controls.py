@@ -188,7 +188,7 @@ def test_what_is_asked_right_after_the_start_is_done_and_not_what_was_asked_befo
         Loop(session, limits, Silent()).run()
         assert session.controls.is_done(before)
         assert session.controls.is_done(after)
-    assert 0 < len(tuner.study.trials) < 50
+    assert len(tuner.study.trials) < 50
 
 
 def test_nobody_is_asked_in_vain(make_tuner: MakeTuner) -> None:

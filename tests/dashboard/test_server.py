@@ -145,6 +145,7 @@ def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
                 assert working.is_alive()
     finally:
         (tmp_path / "go").touch()
+        tuner.stop()
         working.join()
     assert len(tuner.study.trials) < 8
     later = Client(Dashboard([f"{tmp_path}/s.db"], allow_control=True))

@@ -17,6 +17,7 @@ import itertools
 import math
 import random
 import secrets
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -163,6 +164,8 @@ class SimulatedBackend:
             if isinstance(seconds, int | float) and seconds < 0:
                 raise ConfigError(f"{name} must not be negative (seconds), not {seconds}")
         self.default_store = f"memory://simulated-{secrets.token_hex(4)}"
+        # fsspec keeps what is in memory for as long as the process lives.
+        weakref.finalize(self, _drop, self.default_store)
         self.store_options: Mapping[str, object] = {}
         self.notice: Callable[[str], None] = lambda text: None
         self.now = 0.0
@@ -333,6 +336,10 @@ class SimulatedBackend:
         )
         run.pending.clear()
         run.text = b""
+
+
+def _drop(store: str) -> None:
+    open_folder(store, {}).remove_all("")
 
 
 def _drawn(seconds: Seconds, chance: random.Random) -> float:

@@ -74,8 +74,8 @@ def report_html(studies: Sequence[Study], now: float | None = None) -> str:
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{_text(names)}</title><style>{_STYLE}</style></head><body>"
-        f"{''.join(parts)}{data}<script>{plotly}</script><script>{_DRAW}</script></body></html>"
+        f"<title>{_text(names)}</title><style>{_STYLE}</style></head><body><main>"
+        f"{''.join(parts)}</main>{data}<script>{plotly}</script><script>{_DRAW}</script></body></html>"
     )
 
 
@@ -96,13 +96,16 @@ def _json(figure: Figure) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table; without a head the first cell of each row is its heading."""
     heading = "".join(f"<th scope='col'>{_text(h)}</th>" for h in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_text(_shown(cell))}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    table = f"<table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div class='scroll'>{table}</div>"
+    body = ""
+    for first, *rest in rows:
+        said = _text(_shown(first))
+        cells = f"<td>{said}</td>" if head else f"<th scope='row'>{said}</th>"
+        cells += "".join(f"<td>{_text(_shown(cell))}</td>" for cell in rest)
+        body += f"<tr>{cells}</tr>"
+    table = f"<table><thead><tr>{heading}</tr></thead>" if head else "<table>"
+    return f"<div class='scroll' tabindex='0'>{table}<tbody>{body}</tbody></table></div>"
 
 
 def _shown(value: object) -> object:
@@ -146,7 +149,7 @@ def _comparison(studies: Sequence[Study], figures: dict[str, tuple[str, Figure]]
 def _study(
     study: Study, number: int, now: float, figures: dict[str, tuple[str, Figure]]
 ) -> list[str]:
-    parts = [f"<h2>{_text(study.name)}</h2>", _table(["", ""], _summary(study, now))]
+    parts = [f"<h2>{_text(study.name)}</h2>", _table([], _summary(study, now))]
     space = study.definition.get("space")
     if space:
         parts += ["<h3>Search space</h3>", _space(space)]
@@ -154,7 +157,7 @@ def _study(
         title, draw = FIGURES[name]
         parts.append(_figure(f"study{number}-{name}", title, draw(study, now), figures))
     parts += [f"<h3>Best trials (at most {TOP})</h3>", _best(study)]
-    parts += ["<h3>Provenance</h3>", _table(["", ""], _provenance(study))]
+    parts += ["<h3>Provenance</h3>", _table([], _provenance(study))]
     return parts
 
 

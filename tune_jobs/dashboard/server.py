@@ -100,6 +100,7 @@ class Dashboard:
                 Rule("/api/studies/<key>/trials", endpoint=self._trials),
                 Rule("/api/studies/<key>/runs/<name>/log", endpoint=self._log),
                 Rule("/api/studies/<key>/control", endpoint=self._ask, methods=["POST"]),
+                Rule("/api/studies/<key>/control/<int:number>", endpoint=self._asked),
                 Rule("/api/compare", endpoint=self._compare),
             ]
         )
@@ -241,6 +242,12 @@ class Dashboard:
             argument["runs"] = "cancel" if asked.get("runs") == "cancel" else "finish"
         number = Controls(engine, study.uid).ask(command, **argument)
         return _json({"asked": number})
+
+    def _asked(self, request: Request, key: str, number: int) -> Response:
+        study, engine = self._load(key), self._source(key).engine(key)
+        if engine is None or study.uid is None:
+            raise NotFound
+        return _json({"done": Controls(engine, study.uid).is_done(number)})
 
     # -- reading --------------------------------------------------------------------------------
 

@@ -144,14 +144,16 @@ async function studiesPage() {
 
 async function studyPage(key) {
   const head = el("div"), figures = el("div", { class: "figures" });
-  const table = trialsTable(key);
-  main.replaceChildren(head, figures, table.card);
+  const table = trialsTable(key), bar = controls(key);
+  main.replaceChildren(head, bar.node, figures, table.card);
   const cards = new Map();
   let version = null, control = false;
   return every(async () => {
     const study = await get(`/api/studies/${key}`);
     document.title = `${study.name} · tune_jobs`;
     control = study.control;
+    bar.node.hidden = !control;
+    bar.enable(Boolean(study.owner));
     if (study.version === version && !study.owner) return;
     head.replaceChildren(...studyHead(key, study));
     if (study.version === version) return;
@@ -182,34 +184,45 @@ function studyHead(key, study) {
   );
   const parts = [el("h1", {}, study.name), el("p", { class: "sub" }, `${study.storage} · `, el("a", { href: `#/compare/${key}` }, "compare"))];
   parts.push(el("div", { class: "card" }, stateBar(study.counts)), tiles);
-  if (study.control) parts.push(controls(key, study));
   for (const run of study.runs) {
     parts.push(el("p", { class: "note" }, `${run.name}: trial ${run.trial}, `, state(run.state), ` ${span(run.seconds)} `, logButton(key, run.name)));
   }
   return parts;
 }
 
-function controls(key, study) {
+function controls(key) {
   const said = el("span", { role: "status" });
   const ask = (content, label) => el("button", {
-    type: "button", disabled: !study.owner,
+    type: "button",
     onclick: async () => {
       try {
-        await command(key, content);
         said.textContent = `${label}: asked for`;
+        await command(key, content);
+        said.textContent = `${label}: done`;
       } catch (error) { said.textContent = `${label}: ${error.message}`; }
     },
   }, label);
-  return el("div", { class: "tools" },
+  const buttons = [
     ask({ command: "pause" }, "Pause"), ask({ command: "resume" }, "Resume"),
-    ask({ command: "stop" }, "Stop, let runs finish"), ask({ command: "stop", runs: "cancel" }, "Stop now"), said);
+    ask({ command: "stop" }, "Stop, let runs finish"), ask({ command: "stop", runs: "cancel" }, "Stop now"),
+  ];
+  return {
+    node: el("div", { class: "tools", hidden: true }, ...buttons, said),
+    enable: (on) => { for (const button of buttons) button.disabled = !on; },
+  };
 }
 
 async function command(key, content) {
   const answer = await fetch(`/api/studies/${key}/control`, {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content),
   });
-  if (!answer.ok) throw new Error((await answer.json()).error);
+  const asked = await answer.json();
+  if (!answer.ok) throw new Error(asked.error);
+  for (let tries = 0; tries < 60; tries += 1) {
+    if ((await get(`/api/studies/${key}/control/${asked.asked}`)).done) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error("asked for, but not done yet");
 }
 
 // -- the table of trials ------------------------------------------------------------------------
