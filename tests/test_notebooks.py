@@ -28,7 +28,8 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 
 def executed(name: str, folder: Path, *changes: tuple[str, str]) -> list[str]:
     """Run a notebook in a folder; what its cells show."""
-    shutil.copy(NOTEBOOKS / "train_digits.py", folder)
+    for script in NOTEBOOKS.glob("train_*.py"):
+        shutil.copy(script, folder)
     notebook = read(NOTEBOOKS / name)
     for cell in notebook.cells:
         for change in changes:
@@ -61,3 +62,20 @@ def test_oci_data_science_runs_from_top_to_bottom_on_the_emulator(
     assert any("ocid1.datasciencejobrun" in text for text in printed)
     assert any("model.joblib" in text for text in printed)
     assert not any("Traceback" in text or "FAIL" in text for text in printed)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
+def test_model_classes_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    printed = executed("model_classes.ipynb", tmp_path, ("n_trials=15", "n_trials=4"))
+    assert any("more than noise (Welch" in text for text in printed)
+    assert any("model.joblib" in text for text in printed)
+    assert (tmp_path / "classes.html").stat().st_size > 1_000_000
+    assert not any("Traceback" in text for text in printed)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the notebook machinery, not ours
+def test_early_stopping_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    printed = executed("early_stopping.ipynb", tmp_path)
+    assert sum(text.count("run hours, ") for text in printed) == 5
+    assert any("of run time" in text for text in printed)
+    assert not any("Traceback" in text for text in printed)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tune_jobs.entry_point import EntryPoint as EntryPoint
     from tune_jobs.errors import TuneJobsError as TuneJobsError
     from tune_jobs.final import FinalRun as FinalRun
+    from tune_jobs.looking import compare as compare
+    from tune_jobs.looking import write_report as write_report
     from tune_jobs.metrics.objective import Metric as Metric
     from tune_jobs.metrics.report import checkpoint_dir as checkpoint_dir
     from tune_jobs.metrics.report import outputs_dir as outputs_dir
@@ -76,10 +78,12 @@ _HOME = {
     "TuneJobsError": "errors",
     "Tuner": "tuner",
     "checkpoint_dir": "metrics.report",
+    "compare": "looking",
     "outputs_dir": "metrics.report",
     "replay": "replaying",
     "report": "metrics.report",
     "resume_dir": "metrics.report",
+    "write_report": "looking",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore

@@ -178,6 +178,11 @@ class Ledger:
         ]
         self._execute(connection, _submitted(), rows)
 
+    def began(self, connection: Connection | None, began: Iterable[tuple[str, float]]) -> None:
+        """Record since when the scripts of live runs run: ``(attempt name, when)``."""
+        rows = [{"of_study": self.uid, "of_name": name, "at": at} for name, at in began]
+        self._execute(connection, _began(), rows)
+
     def pruning(self, connection: Connection | None, attempts: Sequence[Attempt]) -> None:
         """Record that these runs are to be stopped because they will not pay off."""
         rows = [{"of_study": self.uid, "of_name": a.name, "why": a.cause} for a in attempts]
@@ -276,6 +281,15 @@ def _submitted() -> Any:
         .values(
             state=AttemptState.SUBMITTED.value, run_id=bindparam("run"), accepted=bindparam("at")
         )
+    )
+
+
+@lru_cache(maxsize=1)
+def _began() -> Any:
+    return (
+        update(_attempts)
+        .where(_attempts.c.study == bindparam("of_study"), _attempts.c.name == bindparam("of_name"))
+        .values(started=bindparam("at"))
     )
 
 

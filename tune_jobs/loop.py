@@ -120,6 +120,8 @@ class Loop:
         self._orders = Orders()
         self._to_fail: dict[str, Control] = {}
         self._done: list[int] = []
+        # For people to see; it waits for a transaction that is needed anyway.
+        self._running_since: list[tuple[str, float]] = []
 
     def end(self, how: End) -> None:
         """Ask the loop to end, from another thread."""
@@ -208,7 +210,9 @@ class Loop:
     def _take(self, observation: Observation) -> None:
         name = observation.attempt.name
         self._dispatch.heard(observation.update, self._clock())
-        self._meter.seen(observation.update, self._clock())
+        began = self._meter.seen(observation.update, self._clock())
+        if began is not None:
+            self._running_since.append((name, began))
         reading = self._definition.objectives.read(observation.records)
         if not observation.ended:
             self._follow(observation.attempt, reading)
@@ -309,6 +313,7 @@ class Loop:
                 continue
             self._turn.intended = intended
             self._dispatch.taken.clear()
+            self._running_since.clear()
             self._session.outage.outlast(partial(self._session.controls.done, *self._done))
             self._done.clear()
             return
@@ -321,6 +326,7 @@ class Loop:
         """The ledger's part of the turn's transaction."""
         ledger, now = self._session.ledger, self._clock()
         ledger.submitted(connection, self._dispatch.taken)
+        ledger.began(connection, self._running_since)
         ledger.pruning(connection, self._turn.pruning)
         ledger.ended(connection, self._turn.ended, now)
         ledger.intend(connection, intended)

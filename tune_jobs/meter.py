@@ -58,11 +58,13 @@ class Meter:
         if attempt.accepted is not None:
             self._began[attempt.name] = attempt.accepted
 
-    def seen(self, update: RunUpdate, now: float) -> None:
-        """News of a live run."""
-        if update.state == RunState.IN_PROGRESS and update.name not in self._shape:
-            self._began[update.name] = now if update.started is None else update.started
-            self._shape[update.name] = update.shape
+    def seen(self, update: RunUpdate, now: float) -> float | None:
+        """News of a live run; returns when its script was started, the first time it is known."""
+        if update.state != RunState.IN_PROGRESS or update.name in self._shape:
+            return None
+        self._began[update.name] = began = now if update.started is None else update.started
+        self._shape[update.name] = update.shape
+        return began
 
     def stopping(self, name: str, now: float) -> None:
         """A run was asked to stop."""

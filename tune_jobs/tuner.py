@@ -26,6 +26,7 @@ from tune_jobs.lease import describe, owner_of
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
 from tune_jobs.loop import Loop
+from tune_jobs.marks import is_told
 from tune_jobs.meter import Meter
 from tune_jobs.metrics.objective import Bound, Metric, Objectives, as_metrics
 from tune_jobs.objective_runs import ObjectiveRuns
@@ -206,8 +207,11 @@ class Tuner:
             raise ConfigError("max_cost needs prices: Tuner(prices={'VM.Standard.E4.Flex': 0.05})")
         progress = progress_for(self.progress)
         with self._session(progress, own=True, take_over=take_over) as session:
-            session.ledger.define(self.definition.describe())
             clock = session.clock
+            told = sum(is_told(t) for t in self.study.get_trials(deepcopy=False))
+            wanted = None if n_trials is None else told + n_trials
+            shown = {"n_trials": wanted, "max_parallel": self.max_parallel}
+            session.ledger.define({**self.definition.describe(), "limits": shown})
             limits = Limits(
                 n_trials=n_trials,
                 deadline=None if timeout is None else clock() + timeout,
