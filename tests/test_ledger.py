@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,3 +96,15 @@ def test_names() -> None:
     assert trial_attempt_name(12, 1) == "trial-000012-1"
     assert final_attempt_name(2, 1) == "final-2-1"
     assert not attempt(3).is_final
+
+
+def test_many_open_a_new_database_at_once(tmp_path: Path) -> None:
+    studies = [
+        optuna.create_study(study_name=f"s{i}", storage=f"sqlite:///{tmp_path}/many.db")
+        for i in range(6)
+    ]
+    with ThreadPoolExecutor(6) as pool:
+        ledgers = list(pool.map(lambda study: Ledger(study, "store"), studies))
+    assert len({ledger.uid for ledger in ledgers}) == 6
+    for ledger in ledgers:
+        ledger.define({"ok": True})

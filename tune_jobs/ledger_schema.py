@@ -114,7 +114,7 @@ def prepare(engine: Engine) -> None:
         StudyError: a later version of tune_jobs wrote them.
     """
     had = inspect(engine).has_table(attempts.name)
-    metadata.create_all(engine)
+    _create_missing(engine)
     with engine.begin() as connection:
         found = connection.execute(select(schema.c.version)).scalar()
         if found is None and not had:
@@ -128,6 +128,19 @@ def prepare(engine: Engine) -> None:
             )
     if found < SCHEMA_VERSION:
         _migrate(engine, found)
+
+
+def _create_missing(engine: Engine) -> None:
+    """Create the tables; somebody else may be doing the same at this moment."""
+    while True:
+        missing = set(metadata.tables) - set(inspect(engine).get_table_names())
+        if not missing:
+            return
+        try:
+            metadata.create_all(engine)
+        except DBAPIError:
+            if missing <= set(metadata.tables) - set(inspect(engine).get_table_names()):
+                raise  # nobody else has made any of them: it is not that
 
 
 def _migrate(engine: Engine, found: int) -> None:

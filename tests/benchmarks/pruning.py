@@ -123,7 +123,10 @@ def study_of(table: Sequence[Configuration], method: str, slots: int, seed: int)
     backend = SimulatedBackend(
         curve, provisioning=120.0, stopping=20.0, checkpoints=keeps, seed=seed
     )
-    study = optuna.create_study(direction="maximize", pruner=_pruner(method))
+    # Optuna's Hyperband chooses brackets by the study's name.
+    study = optuna.create_study(
+        study_name=f"{method} {seed}", direction="maximize", pruner=_pruner(method)
+    )
     for config in order:
         study.enqueue_trial({"c": config})
     tuner = Tuner(
