@@ -12,11 +12,14 @@ import pytest
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.dashboard.test_figures import run, trial
+from tests.dashboard_browser import CHROMIUM
 from tune_jobs.cli import main
+from tune_jobs.dashboard.images import write_images
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.dashboard.report import report_html, write_report
 from tune_jobs.dashboard.server import plotly_js
+from tune_jobs.errors import ConfigError
 
 PLOTLY = len(plotly_js())
 
@@ -77,6 +80,20 @@ def test_numbers_that_json_has_not() -> None:
     document = report_html([Study("k", "s", (True,), [trials[0], strange])], now=0.0)
     for part in re.findall(r"type='application/json' id='[\w-]+'>(.*?)</script>", document):
         json.loads(part, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.filterwarnings("ignore")  # of Kaleido and its browser
+def test_figures_as_files(tuned: MakeStudy, tmp_path: Path) -> None:
+    studies = [read_study(tuned(HOSTILE)), read_study(tuned("b"))]
+    paths = write_images(studies, tmp_path / "images")
+    assert {p.parent for p in paths} == {tmp_path / "images"}
+    assert {"2-b-curves.svg", "compare-race-hours.svg"} <= {p.name for p in paths}
+    for path in paths:
+        assert path.read_text().startswith("<svg"), path
+        assert "<script" not in path.read_text()
+    with pytest.raises(ConfigError, match="'gif' is not one of svg, png"):
+        write_images(studies, tmp_path / "images", "gif")
 
 
 def test_the_command(tuned: MakeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

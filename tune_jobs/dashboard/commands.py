@@ -27,6 +27,8 @@ def add_commands(
     compared.add_argument("studies", nargs="+", metavar="STUDY", help=REFERENCE)
     report = add("report", _report, "write a report as one HTML file")
     report.add_argument("studies", nargs="+", metavar="STUDY", help=REFERENCE)
+    report.add_argument("--images", type=Path, metavar="FOLDER", help="the figures as files, too")
+    report.add_argument("--kind", default="svg", help="of the images: svg or png")
     report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
 
 
@@ -70,9 +72,15 @@ def _compare(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard.report import write_report
 
-    path = write_report(studies_of(options.studies), options.output)
-    size = path.stat().st_size
-    print(json.dumps({"report": str(path), "bytes": size}) if options.json else str(path))
+    studies = studies_of(options.studies)
+    path = write_report(studies, options.output)
+    images = []
+    if options.images is not None:
+        from tune_jobs.dashboard.images import write_images
+
+        images = [str(image) for image in write_images(studies, options.images, options.kind)]
+    facts = {"report": str(path), "bytes": path.stat().st_size, "images": images}
+    print(json.dumps(facts) if options.json else "\n".join([str(path), *images]))
     return 0
 
 

@@ -1,0 +1,89 @@
+"""Figures as files, for papers and slides: SVG or PNG.
+
+Drawn by Plotly in a browser that Kaleido starts: Chrome or Chromium, the one of ``BROWSER_PATH`` if
+that is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.dashboard.comparing import comparison_figures
+from tune_jobs.dashboard.drawing import Figure, finite, short
+from tune_jobs.dashboard.figures import FIGURES, figure_names
+from tune_jobs.dashboard.model import Study
+from tune_jobs.errors import ConfigError
+
+KINDS = ("svg", "png")
+WIDTH, HEIGHT = 900, 450
+
+
+def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> list[Path]:
+    """Write all figures of studies, and of their comparison.
+
+    Args:
+        studies: One, or several to compare.
+        folder: Where; it is created.
+        kind: ``svg`` or ``png``.
+
+    Returns:
+        The files, such as ``digits-curves.svg``.
+
+    Raises:
+        ConfigError: there is no such kind, or Plotly, Kaleido or a browser is missing.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"images: {kind!r} is not one of {', '.join(KINDS)}")
+    named = _figures(studies)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{kind}" for name in named]
+    for browser in ("chromium", "chromium-browser", "google-chrome"):
+        if "BROWSER_PATH" not in os.environ and (found := shutil.which(browser)):
+            os.environ["BROWSER_PATH"] = found
+    try:
+        graph: Any = import_module("plotly.graph_objects")
+        io: Any = import_module("plotly.io")
+        import_module("kaleido")
+    except ImportError as error:
+        raise ConfigError("images need Kaleido: pip install 'tune_jobs[images]'") from error
+    try:
+        io.write_images(
+            fig=[graph.Figure(finite(figure)) for figure in named.values()],
+            file=paths,
+            width=WIDTH,
+            height=HEIGHT,
+        )
+    except Exception as error:  # of Kaleido and its browser
+        raise ConfigError(
+            f"the figures could not be drawn: {error}. Kaleido needs Chrome or Chromium; "
+            "BROWSER_PATH says where it is"
+        ) from error
+    return paths
+
+
+def _figures(studies: Sequence[Study]) -> dict[str, Figure]:
+    """All figures by the name of their file."""
+    now, named = time.time(), {}
+    for number, study in enumerate(studies):
+        known = re.sub(r"[^\w-]+", "-", short(study.name)).strip("-") or "study"
+        label = known if len(studies) == 1 else f"{number + 1}-{known}"
+        for name in figure_names(study):
+            title, draw = FIGURES[name]
+            named[f"{label}-{name}"] = _titled(draw(study, now), title)
+    comparable = len({s.maximize for s in studies}) == 1 and all(s.single for s in studies)
+    if len(studies) > 1 and comparable:
+        for name, (title, figure) in comparison_figures(studies).items():
+            named[f"compare-{name}"] = _titled(figure, title)
+    return named
+
+
+def _titled(figure: Figure, title: str) -> Figure:
+    margin = {**figure["layout"].get("margin", {}), "t": 90}
+    return {**figure, "layout": {**figure["layout"], "title": {"text": title}, "margin": margin}}
