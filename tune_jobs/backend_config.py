@@ -27,7 +27,10 @@ from tune_jobs.expressions import did_you_mean
 
 _LOCAL = ("env", "link", "time_limit", "grace")
 _JOB = ("job", "source", "conda", "env", "max_runtime")
-_RUNS = ("fallback_shapes", "poll_seconds", "start_rate", "metrics_from", "connection")
+_RUNS = (
+    *("fallback_shapes", "poll_seconds", "start_rate", "upload_seconds", "upload_rate"),
+    *("metrics_from", "connection"),
+)
 
 
 def make_backend(config: StudyConfig, folder: Path) -> Backend:

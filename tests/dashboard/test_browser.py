@@ -5,6 +5,7 @@ Screenshots are kept in ``build/screenshots``.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,7 +94,7 @@ def test_a_study_is_watched_while_it_runs(
             page.get_by_text("0 running").wait_for()
             assert len(tuner.study.trials) == 2, "paused: no new trials"
             page.get_by_role("button", name="Resume").click()
-            page.get_by_text("12 of 12").wait_for()
+            page.get_by_text(re.compile("^12 of 12")).wait_for()
             page.get_by_text("nobody tunes it").wait_for()
             drawn(here, 5)
             here.screenshot("study")

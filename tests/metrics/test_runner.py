@@ -320,3 +320,24 @@ def test_the_run_side_needs_nothing_but_the_standard_library(tmp_path: Path) -> 
         check=True,
     ).stdout.splitlines()
     assert out == ["[]", str(tmp_path / "tune_jobs/__init__.py")]
+
+
+def test_many_steps_are_few_uploads(job: Job) -> None:
+    # What it prints goes on to the test through a pipe, which nobody reads while it runs.
+    script = (
+        "import time, tune_jobs\n"
+        "for step in range(10_000):\n"
+        "    tune_jobs.report(step=step, value=step)\n"
+        "    if step % 1000 == 0: time.sleep(0.25)\n"
+    )
+    rate = {"TUNE_JOBS_UPLOAD_SECONDS": "0.05", "TUNE_JOBS_UPLOAD_RATE": "1000"}
+    watched = job.start(script, **rate)
+    versions = set()
+    path = job.store / "metrics" / "trial-000000-1.jsonl"
+    while watched.poll() is None:
+        if path.exists():
+            versions.add(path.stat().st_mtime_ns)
+    watched.communicate()
+    versions.add(path.stat().st_mtime_ns)
+    assert len(decode(path.read_bytes()).records) == 10_000, "all of them in the end"
+    assert len(versions) <= 4, "a long file is uploaded more seldom"

@@ -17,6 +17,7 @@ What it needs to know is in environment variables, set by the tuner on the job a
                               are downloaded
     TUNE_JOBS_EXPAND          further variables whose values name the run's folders
     TUNE_JOBS_UPLOAD_SECONDS  least time between two uploads of metrics (5)
+    TUNE_JOBS_UPLOAD_RATE     bytes of metrics and log a second, at most (1e6)
     TUNE_JOBS_LOG_SECONDS     least time between two uploads of the log (30)
     TUNE_JOBS_GRACE           seconds between TERM and KILL (10)
 
@@ -61,7 +62,7 @@ _PATHS = (
 )
 _OURS = (
     *("COMMAND", "HERE", "SOURCES", "REQUEST", "RESUME_FROM", "EXPAND"),
-    *("UPLOAD_SECONDS", "LOG_SECONDS"),
+    *("UPLOAD_SECONDS", "UPLOAD_RATE", "LOG_SECONDS"),
 )
 
 
@@ -287,6 +288,7 @@ class _Uploads:
         self._metrics = GrowingFile(place, f"metrics/{name}.jsonl", metrics)
         self._log = GrowingFile(place, f"runs/{name}/log.txt", log)
         self._seconds = float(env.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
+        self._rate = float(env.get("TUNE_JOBS_UPLOAD_RATE", "1e6"))
         self._log_seconds = float(env.get("TUNE_JOBS_LOG_SECONDS", "30"))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -317,7 +319,9 @@ class _Uploads:
             if time.monotonic() >= next_log:
                 self._warn(_tried(self._log.upload))
                 next_log = time.monotonic() + self._log_seconds
-            self._stopping.wait(self._seconds)
+            # A file is uploaded whole: the longer it is, the more seldom.
+            size = self._metrics.uploaded + self._log.uploaded
+            self._stopping.wait(max(self._seconds, size / self._rate))
 
     def _warn(self, failed: str) -> None:
         if failed and not self._warned:

@@ -161,7 +161,8 @@ class GrowingFile:
 
     def __init__(self, place: Any, name: str, path: str) -> None:
         self._place, self._name, self._path = place, name, path
-        self._uploaded = 0
+        self.uploaded = 0
+        """Its size when it was uploaded last, in bytes."""
 
     def upload(self) -> None:
         """Upload it, if there is more of it than before.
@@ -173,7 +174,7 @@ class GrowingFile:
             size = os.stat(self._path).st_size
         except OSError:
             return
-        if size == self._uploaded:
+        if size == self.uploaded:
             return
         if size <= _LOG_START + _LOG_END:
             with open(self._path, "rb") as file:
@@ -182,7 +183,7 @@ class GrowingFile:
             shortened = f"{self._path}.short"
             _shorten(self._path, shortened, size)
             self._place.put_file(self._name, shortened)
-        self._uploaded = size
+        self.uploaded = size
 
 
 def report_file() -> str | None:

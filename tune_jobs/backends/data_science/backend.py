@@ -63,6 +63,9 @@ class DataScienceBackend:
             name, or a mapping of ``shape``, ``ocpus`` and ``memory_gb``.
         poll_seconds: Time between two polls.
         start_rate: Job runs that are asked for in a second, at most.
+        upload_seconds: Time between two uploads of a run's metrics, at least.
+        upload_rate: Bytes of metrics and log that a run uploads in a second, at most: they are
+            uploaded whole, so long ones more seldom.
         metrics_from: For jobs without the runner (see `from_ocid`): ``report`` if the script calls
             ``tune_jobs.report()``, ``log`` to find them in what it prints, through the Logging
             service.
@@ -87,18 +90,27 @@ class DataScienceBackend:
         fallback_shapes: Sequence[str | Mapping[str, Any]] = (),
         poll_seconds: float = 15.0,
         start_rate: float = 5.0,
+        upload_seconds: float = 5.0,
+        upload_rate: float = 1e6,
         metrics_from: Literal["report", "log"] = "report",
     ) -> None:
         _check_installed()
-        if poll_seconds <= 0 or start_rate <= 0:
-            raise ConfigError("poll_seconds and start_rate must be positive")
+        if min(poll_seconds, start_rate, upload_seconds, upload_rate) <= 0:
+            raise ConfigError(
+                "poll_seconds, start_rate, upload_seconds and upload_rate must be positive"
+            )
         if len(tags or {}) > 5:
             raise ConfigError(f"{len(tags or {})} tags: at most 5 are left beside tune_jobs' own")
         self.connection = connection or Connection()
         self.store_options: Mapping[str, object] = {"connection": self.connection}
         self.notice: Callable[[str], None] = lambda text: None
         self._definition = definition
-        self._env, self._tags, self._max_runtime = dict(env or {}), dict(tags or {}), max_runtime
+        uploads = {
+            "TUNE_JOBS_UPLOAD_SECONDS": f"{upload_seconds:g}",
+            "TUNE_JOBS_UPLOAD_RATE": f"{upload_rate:g}",
+        }
+        self._env, self._tags = {**uploads, **(env or {})}, dict(tags or {})
+        self._max_runtime = max_runtime
         check_shapes(fallback_shapes)
         self._fallback_shapes = fallback_shapes
         self._poll_seconds, self._start_rate = poll_seconds, start_rate
