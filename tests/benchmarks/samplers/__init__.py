@@ -1,0 +1,1 @@
+"""Samplers side by side, in virtual time, with many pending trials."""
