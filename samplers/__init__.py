@@ -1,5 +1,6 @@
 """Optuna samplers for studies whose trials are job runs; each folder stands on its own."""
 
-from .job_sampler import JobSampler
+from .job_sampler import FastTPESampler, JobSampler
+from .model_classes import ModelClassSampler
 
-__all__ = ["JobSampler"]
+__all__ = ["FastTPESampler", "JobSampler", "ModelClassSampler"]

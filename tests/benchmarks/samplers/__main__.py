@@ -52,6 +52,7 @@ def wanted(options: argparse.Namespace) -> Iterator[Cell]:
             for pending, sampler, task in itertools.product(
                 options.pending, options.only or CONTENDERS, options.task or tasks()
             )
+            if sampler != "ModelClassSampler" or tasks()[task].classes
         )
 
 

@@ -9,7 +9,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
-from tune_jobs.samplers import JobSampler
+from tune_jobs.samplers import JobSampler, ModelClassSampler
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -48,6 +48,13 @@ STOCK: Mapping[str, Callable[[int], BaseSampler]] = {
 }
 """Optuna's own. CMA-ES needs the package `cmaes`, and GP needs `torch`: install them first."""
 
-OURS: Mapping[str, Callable[[int], BaseSampler]] = {"JobSampler": lambda seed: JobSampler(seed)}
+def _classes(seed: int) -> BaseSampler:
+    return ModelClassSampler("model", JobSampler, seed)
+
+
+OURS: Mapping[str, Callable[[int], BaseSampler]] = {
+    "JobSampler": lambda seed: JobSampler(seed),
+    "ModelClassSampler": _classes,
+}
 
 CONTENDERS = {**STOCK, **OURS}

@@ -77,7 +77,8 @@ def _ackley10(trial: optuna.Trial) -> float:
 
 
 def _levy6(trial: optuna.Trial) -> float:
-    w = [1 + (trial.suggest_float(f"x{i}", -10.0, 10.0) - 1) / 4 for i in range(6)]
+    away = (3.0, -4.0, 5.0, -2.0, 6.0, -6.0)
+    w = [1 + (trial.suggest_float(f"x{i}", -10.0, 10.0) - 1 - a) / 4 for i, a in enumerate(away)]
     inner = sum((v - 1) ** 2 * (1 + 10 * math.sin(math.pi * v + 1) ** 2) for v in w[:-1])
     last = (w[-1] - 1) ** 2 * (1 + math.sin(2 * math.pi * w[-1]) ** 2)
     return math.sin(math.pi * w[0]) ** 2 + inner + last
