@@ -2,5 +2,6 @@
 
 from .job_sampler import FastTPESampler, JobSampler
 from .model_classes import ModelClassSampler
+from .warm_start import WarmStartSampler
 
-__all__ = ["FastTPESampler", "JobSampler", "ModelClassSampler"]
+__all__ = ["FastTPESampler", "JobSampler", "ModelClassSampler", "WarmStartSampler"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .improvement import highest, log_expected_improvement
 
 
 class Model:
-    """Suggests configurations of one space; keeps its kernel from one suggestion to the next.
+    """Suggests configurations of one space; keeps its kernels from one suggestion to the next.
 
     Args:
         space: Distributions of two values or more.
@@ -22,8 +22,8 @@ class Model:
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
         self.encoding = Encoding(space)
-        self._kernel = Kernel.usual(len(space))
-        self._fitted = 0
+        self._values = _Fitted(self.encoding)
+        self._costs = _Fitted(self.encoding)
 
     def suggest(
         self,
@@ -31,45 +31,65 @@ class Model:
         values: Array,
         pending: Sequence[Mapping[str, Any]],
         rng: np.random.RandomState,
+        costs: Array | None = None,
     ) -> dict[str, Any] | None:
         """Where the improvement to be expected is largest, after all of these.
+
+        With costs it is the improvement for what a run is expected to cost that counts (Snoek et
+        al. 2012, *Practical Bayesian Optimization of Machine Learning Algorithms*).
 
         Args:
             params: Of finished trials.
             values: Their values, less is better, (n,).
             pending: Parameters of trials that are not finished.
             rng: For the candidates.
+            costs: What the finished trials have cost, more than 0, or nan, (n,).
 
         Returns:
             Parameters; None if nothing new is found.
         """
         rows, waiting = self.encoding.encode(params), self.encoding.encode(pending)
-        shown = tamed(values)
-        self._fit(rows, shown)
-        posterior = Posterior(self._kernel, rows, shown, waiting, self._chosen)
+        posterior = self._values.posterior(rows, tamed(values), waiting)
         known = np.concatenate([rows, waiting])
         mean, _ = posterior.at(known)
         # With noise the best value that was seen is better than the function is there.
         best = float(mean.min())
+        price = self._price(rows, costs)
 
         def score(candidates: Array) -> Array:
-            return log_expected_improvement(best, *posterior.at(candidates))
+            return log_expected_improvement(best, *posterior.at(candidates)) - price(candidates)
 
         promising = known[np.argsort(mean, kind="stable")[:8]]
         found = highest(self.encoding, score, promising, known, rng)
         return None if found is None else self.encoding.decode(found)
 
-    @property
-    def _chosen(self) -> Any:
-        return self.encoding.choices > 0
+    def _price(self, rows: Array, costs: Array | None) -> Callable[[Array], Array]:
+        """The logarithm of the cost to be expected, up to a constant."""
+        measured = np.isfinite(costs) if costs is not None else np.zeros(len(rows), dtype=bool)
+        if costs is None or measured.sum() < 4:
+            return lambda candidates: np.zeros(len(candidates))
+        logs = np.log(costs[measured])
+        spread = float(logs.std()) or 1.0
+        shown = (logs - logs.mean()) / spread
+        posterior = self._costs.posterior(rows[measured], shown, rows[:0])
+        return lambda candidates: spread * posterior.at(candidates)[0]
 
-    def _fit(self, rows: Array, values: Array) -> None:
-        """Again whenever there are 5 % more observations."""
-        if len(rows) < max(self._fitted + 1, 1.05 * self._fitted):
-            return
-        fresh = self._fitted == 0
-        self._kernel = fit(rows, values, self._chosen, self._kernel, steps=50 if fresh else 15)
-        self._fitted = len(rows)
+
+class _Fitted:
+    """A kernel, fitted again whenever there are 5 % more observations."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._chosen = encoding.choices > 0
+        self._kernel = Kernel.usual(len(encoding))
+        self._count = 0
+
+    def posterior(self, rows: Array, values: Array, pending: Array) -> Posterior:
+        """What is known after these observations and with these pending."""
+        if len(rows) >= max(self._count + 1, 1.05 * self._count):
+            steps = 15 if self._count else 50
+            self._kernel = fit(rows, values, self._chosen, self._kernel, steps)
+            self._count = len(rows)
+        return Posterior(self._kernel, rows, values, pending, self._chosen)
 
 
 def tamed(values: Array) -> Array:

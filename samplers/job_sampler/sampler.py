@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,25 @@ MODEL_PARAMETERS = 24
 """With more parameters than this it has no advantage."""
 
 
+def _hours(trial: FrozenTrial) -> float | None:
+    return trial.user_attrs.get("tune_jobs:cost", {}).get("run_hours")
+
+
+def _money(trial: FrozenTrial) -> float | None:
+    return trial.user_attrs.get("tune_jobs:cost", {}).get("money")
+
+
+def _seconds(trial: FrozenTrial) -> float | None:
+    return trial.duration.total_seconds() if trial.duration else None
+
+
+COSTS: Mapping[str, Callable[[FrozenTrial], float | None]] = {
+    "hours": _hours,
+    "money": _money,
+    "seconds": _seconds,
+}
+
+
 class JobSampler(BaseSampler):
     """A Gaussian process where it is affordable, TPE elsewhere; made for many pending trials.
 
@@ -41,9 +60,25 @@ class JobSampler(BaseSampler):
         seed: Makes the suggestions reproducible; None draws a seed from the system.
         n_startup_trials: So many trials must be finished before a model takes over from random
             search.
+        cost: What a trial has cost, for studies in which that depends on the configuration: then
+            the model looks for the improvement to be expected for the cost to be expected.
+            ``"hours"`` and ``"money"`` are what the tuner has noted, ``"seconds"`` the time from
+            the trial's begin to its end, or a function of a finished trial; None: costs do not
+            count.
+
+    Raises:
+        ValueError: ``cost`` is none of these.
     """
 
-    def __init__(self, seed: int | None = None, n_startup_trials: int = 10) -> None:
+    def __init__(
+        self,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        cost: str | Callable[[FrozenTrial], float | None] | None = None,
+    ) -> None:
+        if isinstance(cost, str) and cost not in COSTS:
+            raise ValueError(f"cost={cost!r}: it must be one of {', '.join(COSTS)}, or a function")
+        self._cost = COSTS[cost] if isinstance(cost, str) else cost
         self._seed = seed
         self._n_startup_trials = n_startup_trials
         # Of several parameters TPE chooses each by itself better, if many trials are pending;
@@ -136,7 +171,9 @@ class JobSampler(BaseSampler):
             if t.number != trial.number and space.keys() <= t.params.keys()
         ]
         values = _values(trials, study.direction)
-        return self._model[1].suggest([t.params for t in trials], values, pending, self._rng)
+        costs = None if self._cost is None else _positive([self._cost(t) for t in trials])
+        params = [t.params for t in trials]
+        return self._model[1].suggest(params, values, pending, self._rng, costs)
 
 
 def _values(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Array:
@@ -151,6 +188,12 @@ def _values(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Array:
     pruned = ~np.array(complete)
     values[pruned] = np.maximum(values[pruned], np.median(values[complete]))
     return np.asarray(values)
+
+
+def _positive(costs: Sequence[float | None]) -> Array:
+    """Costs as numbers more than 0; nan for those that are not known."""
+    known = np.array([np.nan if cost is None else cost for cost in costs], dtype=float)
+    return np.where(known > 0.0, known, np.nan)
 
 
 def _shown(trial: FrozenTrial, sign: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Outcome:
         regrets: After so many evaluations: how far the true value of the best trial, as told,
             is from the optimum.
         right: Whether the best trial is of the best model class; True where there are no classes.
-        ask_ms: CPU time of the sampler for a trial.
+        ask_ms: CPU time of a trial, asking and telling.
     """
 
     regrets: dict[int, float]
@@ -33,32 +34,33 @@ class Outcome:
 
 def run(task: Task, sampler: BaseSampler, pending: int, evaluations: int, seed: int) -> Outcome:
     """Minimize a task; evaluations are told in the order in which their runs end."""
+    began = time.process_time()
+    study, regrets = study_of(task, sampler, pending, evaluations, seed)
+    spent = time.process_time() - began
+    right = task.classes is None or study.best_trial.params[task.classes[0]] == task.classes[1]
+    shown = {n: regrets[n - 1] for n in CHECKPOINTS if n <= evaluations}
+    return Outcome(shown, right, 1000 * spent / evaluations)
+
+
+def study_of(
+    task: Task, sampler: BaseSampler, pending: int, evaluations: int, seed: int
+) -> tuple[optuna.Study, list[float]]:
+    """The study, and the regret after each of its evaluations."""
     study = optuna.create_study(sampler=sampler)
     noise = random.Random(f"noise {seed}")
     live: list[tuple[float, int, optuna.Trial, float]] = []
-    now, spent, told = 0.0, 0.0, 0
-    best = (float("inf"), float("inf"), False)
-    regrets: dict[int, float] = {}
-    for number in range(evaluations + pending):
-        if len(live) == pending or number >= evaluations:
-            if not live:
-                break
-            now, _, trial, value = heapq.heappop(live)
-            shown = value + noise.gauss(0.0, task.noise)
-            best = min(best, (shown, value - task.optimum, _is_right(task, trial)))
-            study.tell(trial, shown)
-            told += 1
-            if told in CHECKPOINTS or told == evaluations:
-                regrets[told] = best[1]
-        if number < evaluations:
-            began = time.process_time()
+    now, best = 0.0, (math.inf, math.inf)
+    regrets: list[float] = []
+    while len(regrets) < evaluations:
+        if len(live) < pending and len(regrets) + len(live) < evaluations:
             trial = study.ask()
             value = task.value(trial)
-            spent += time.process_time() - began
-            ends = now + seconds_of_run(task, trial.params, seed, trial.number)
+            ends = now + seconds_of_run(task, seed, trial.number)
             heapq.heappush(live, (ends, trial.number, trial, value))
-    return Outcome(regrets, best[2], 1000 * spent / evaluations)
-
-
-def _is_right(task: Task, trial: optuna.Trial) -> bool:
-    return task.classes is None or trial.params[task.classes[0]] == task.classes[1]
+        else:
+            now, _, trial, value = heapq.heappop(live)
+            shown = value + noise.gauss(0.0, task.noise)
+            study.tell(trial, shown)
+            best = min(best, (shown, value - task.optimum))
+            regrets.append(best[1])
+    return study, regrets

@@ -202,7 +202,7 @@ def tasks() -> Mapping[str, Task]:
     return {task.name: task for task in made}
 
 
-def seconds_of_run(task: Task, params: Mapping[str, Any], seed: int, number: int) -> float:
+def seconds_of_run(task: Task, seed: int, number: int) -> float:
     """Virtual: a machine that boots for some minutes, and a run with a heavy tail."""
     chance = random.Random(f"{task.name} {seed} {number}")
     return 60.0 * (chance.uniform(1.0, 5.0) + chance.lognormvariate(2.0, 0.8))
