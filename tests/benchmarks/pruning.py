@@ -1,7 +1,8 @@
 """Run hours until the best configuration is found: no pruning, pruners, promotion.
 
-    python -m tests.benchmarks.pruning                 about ten minutes
+    python -m tests.benchmarks.pruning                 about twenty minutes
     python -m tests.benchmarks.pruning --seeds 3       a look
+    python -m tests.benchmarks.pruning --scaling       promotion on up to 512 slots
 
 Every method gets the same configurations in the same order, in virtual time, with two minutes of
 provisioning and twenty seconds to stop. A run has 27 epochs of a minute each, times how much slower
@@ -72,11 +73,11 @@ def digits() -> list[Configuration]:
     ]
 
 
-def crossing() -> list[Configuration]:
+def crossing(count: int = 300) -> list[Configuration]:
     """Curves whose speed and end are opposed, more or less."""
     chance = random.Random(7)
     made = []
-    for _ in range(300):
+    for _ in range(count):
         end = chance.betavariate(5, 2)
         speed = math.exp(chance.gauss(2.2 * (end - 0.7), 0.6)) * 5.0
         values = [end * (1 - math.exp(-epoch / speed)) for epoch in range(1, EPOCHS + 1)]
@@ -177,14 +178,35 @@ def _spread(values: Sequence[float]) -> str:
     )
 
 
+def _scaling() -> None:
+    """How much sooner more slots are done with the same 4,000 configurations."""
+    table = crossing(4_000)
+    print("| slots | hours | run hours | times faster | of linear |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    first: Result | None = None
+    for slots in (8, 32, 128, 512):
+        result = study_of(table, "promotion", slots, seed=0)
+        first = first or result
+        faster = first.hours / result.hours
+        print(
+            f"| {slots} | {result.hours:.2f} | {result.run_hours:.0f} | {faster:.1f} | "
+            f"{faster / (slots / 8):.2f} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slots", type=int, nargs="*", default=[8, 32, 128])
     parser.add_argument("--task", choices=TASKS, nargs="*", default=list(TASKS))
+    parser.add_argument("--scaling", action="store_true")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if options.scaling:
+        _scaling()
+        return
     print(
         "| task | slots | method | run hours until found: median (quartiles) | of none | found | "
         "run hours in all | of none | hours |"
