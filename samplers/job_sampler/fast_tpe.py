@@ -28,6 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .history import History
 from .kernels import Kernels
+from .threads import one_thread
 
 Space = Mapping[str, BaseDistribution]
 
@@ -42,12 +43,14 @@ class Facts:
     Args:
         ended: COMPLETE and PRUNED trials, as they ended.
         running: RUNNING trials.
-        flat: Whether all that ended have the same parameters.
+        common: The parameters that all that ended have, those with one value only left out.
+        flat: Whether they have no others.
         constrained: Whether any of them has violated a constraint.
     """
 
     ended: Sequence[FrozenTrial]
     running: Sequence[FrozenTrial]
+    common: Mapping[str, BaseDistribution]
     flat: bool
     constrained: bool
 
@@ -119,9 +122,9 @@ class FastTPESampler(TPESampler):
         if study._is_multi_objective() or not self._is_multivariate(study):
             return super().infer_relative_search_space(study, trial)
         with self._lock:
-            self._look(study)
+            facts = self.facts(study)
             if self._group_decomposed_search_space is None:
-                return {n: d for n, d in sorted((self._common or {}).items()) if not d.single()}
+                return dict(facts.common)
             self._search_space_group = self._group_decomposed_search_space._search_space
             return {
                 name: distribution
@@ -160,7 +163,7 @@ class FastTPESampler(TPESampler):
     ) -> dict[str, Any]:
         if study._is_multi_objective():
             return super()._sample(study, trial, search_space)
-        with self._lock:
+        with self._lock, one_thread():
             self._look(study)
             table = self._table(search_space)
             below = self._ranking.best(default_gamma(len(self._finished)))
@@ -191,7 +194,13 @@ class FastTPESampler(TPESampler):
         """What is known of a study."""
         with self._lock:
             self._look(study)
-            return Facts(self._finished, self._running, self._flat, self._ranking.constrained)
+            return Facts(
+                self._finished,
+                self._running,
+                {n: d for n, d in sorted((self._common or {}).items()) if not d.single()},
+                self._flat,
+                self._ranking.constrained,
+            )
 
     def _look(self, study: Study) -> None:
         if self._finished and not self._history.follows(study):

@@ -14,8 +14,9 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from .encoding import Array
-from .fast_tpe import FastTPESampler
+from .fast_tpe import Facts, FastTPESampler
 from .model import Model
+from .threads import one_thread
 
 MODEL_TRIALS = 400
 """With more finished trials than this a Gaussian process takes too long, and TPE takes over."""
@@ -49,8 +50,8 @@ class JobSampler(BaseSampler):
     A space is flat if every trial has the same parameters. As long as a flat space has at most 24
     parameters and the study at most 400 finished trials, the next configuration is where the
     expected improvement is largest under a Gaussian process, in which pending trials are taken to
-    end as expected. Otherwise, and with constraints or several objectives, it is TPE's choice
-    (`FastTPESampler`: 10,000 finished trials cost no more than some milliseconds).
+    end as expected. Otherwise, and with constraints or several objectives, TPE chooses each
+    parameter by itself (`FastTPESampler`).
 
     What is suggested depends on the seed, the trial's number, and what has ended before: the same
     seed and the same history give the same suggestions, also from a sampler that was made anew
@@ -81,9 +82,9 @@ class JobSampler(BaseSampler):
         self._cost = COSTS[cost] if isinstance(cost, str) else cost
         self._seed = seed
         self._n_startup_trials = n_startup_trials
-        # Of several parameters TPE chooses each by itself better, if many trials are pending;
-        # where not all occur together it has to know which do.
-        self._tpe = FastTPESampler(seed=seed, n_startup_trials=n_startup_trials, group=True)
+        # With many pending trials TPE is better at choosing each parameter by itself: see the
+        # benchmark.
+        self._tpe = FastTPESampler(seed=seed, n_startup_trials=n_startup_trials, multivariate=False)
         self._rng = np.random.RandomState(seed)
         self._model: tuple[dict[str, BaseDistribution], Model] | None = None
         self._lock = threading.Lock()
@@ -112,19 +113,20 @@ class JobSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters that are chosen together."""
-        return self._tpe.infer_relative_search_space(study, trial)
+        """The parameters that the model chooses together; none where TPE chooses each."""
+        if study._is_multi_objective():
+            return {}
+        facts = self._tpe.facts(study)
+        return dict(facts.common) if self._is_for_model(facts) else {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Choose them."""
-        if self._is_for_model(study, search_space):
-            with self._lock:
-                chosen = self._from_model(study, trial, search_space)
-            if chosen is not None:
-                return chosen
-        return self._tpe.sample_relative(study, trial, search_space)
+        if not search_space:
+            return {}
+        with self._lock, one_thread():
+            return self._from_model(study, trial, search_space) or {}
 
     def sample_independent(
         self,
@@ -146,17 +148,12 @@ class JobSampler(BaseSampler):
         """Called by Optuna when a trial ends."""
         self._tpe.after_trial(study, trial, state, values)
 
-    def _is_for_model(self, study: Study, space: Mapping[str, BaseDistribution]) -> bool:
-        if study._is_multi_objective() or not 1 <= len(space) <= MODEL_PARAMETERS:
+    def _is_for_model(self, facts: Facts) -> bool:
+        if not self._n_startup_trials <= len(facts.ended) <= MODEL_TRIALS:
             return False
-        facts = self._tpe.facts(study)
-        complete = sum(t.state == TrialState.COMPLETE for t in facts.ended[:MODEL_TRIALS])
-        return (
-            self._n_startup_trials <= len(facts.ended) <= MODEL_TRIALS
-            and complete >= 2
-            and facts.flat
-            and not facts.constrained
-        )
+        complete = sum(t.state == TrialState.COMPLETE for t in facts.ended)
+        small = 1 <= len(facts.common) <= MODEL_PARAMETERS
+        return complete >= 2 and small and facts.flat and not facts.constrained
 
     def _from_model(
         self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]
