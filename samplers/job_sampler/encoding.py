@@ -30,9 +30,7 @@ class Encoding:
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
         self.names = tuple(space)
         self._distributions = tuple(space.values())
-        self.choices = np.array(
-            [len(d.choices) if isinstance(d, CategoricalDistribution) else 0 for d in space.values()]
-        )
+        self.choices = np.array([_choices(d) for d in self._distributions])
         """How many choices a column has; 0 for a number."""
         self._bounds = [
             (0.0, 1.0) if isinstance(d, CategoricalDistribution) else _bounds(d)
@@ -96,6 +94,10 @@ class Encoding:
         if d.step is not None:
             inner = d.low + round((inner - d.low) / d.step) * d.step
         return d.to_external_repr(min(max(inner, d.low), d.high))
+
+
+def _choices(d: BaseDistribution) -> int:
+    return len(d.choices) if isinstance(d, CategoricalDistribution) else 0
 
 
 def _is_log(d: BaseDistribution) -> bool:

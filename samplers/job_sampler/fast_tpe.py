@@ -23,6 +23,7 @@ from optuna.samplers._tpe.sampler import (
     default_gamma,
     default_weights,
 )
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -33,7 +34,7 @@ from .threads import one_thread
 Space = Mapping[str, BaseDistribution]
 
 _FEW = 100
-"""With fewer kernels Optuna's own estimator is as fast, and its ties are broken as it breaks them."""
+"""With fewer kernels Optuna's estimator is as fast, and breaks its ties as it breaks them."""
 
 
 @dataclass(frozen=True)
@@ -179,9 +180,7 @@ class FastTPESampler(TPESampler):
                 table.observations(below), search_space, self._parzen_estimator_parameters
             )
             candidates = good.sample(self._rng.rng, self._n_ei_candidates)
-            bad = table.log_density(
-                candidates, below, pending, self._parzen_estimator_parameters
-            )
+            bad = table.log_density(candidates, below, pending, self._parzen_estimator_parameters)
             chosen = self._compare(candidates, good.log_pdf(candidates) - bad)
         return {n: d.to_external_repr(chosen[n]) for n, d in search_space.items()}
 
@@ -205,7 +204,7 @@ class FastTPESampler(TPESampler):
     def _look(self, study: Study) -> None:
         if self._finished and not self._history.follows(study):
             if self._group_decomposed_search_space is not None:
-                self._group_decomposed_search_space = type(self._group_decomposed_search_space)(True)
+                self._group_decomposed_search_space = _GroupDecomposedSearchSpace(True)
             self._forget()
         news = self._history.look(study)
         self._running = news.running

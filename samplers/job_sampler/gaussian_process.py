@@ -8,6 +8,7 @@ prior of the length scales grows with the root of the number of parameters (Hvar
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +39,9 @@ class Kernel:
     noise: float
 
     @classmethod
-    def usual(cls, columns: int) -> Kernel:
-        """Where a fit begins: the mode of the prior."""
-        return cls(np.full(columns, _usual_length(columns)), 1.0, 1e-3)
+    def usual(cls, columns: int, noise: float) -> Kernel:
+        """Where a fit begins: the mode of the prior, but for the noise."""
+        return cls(np.full(columns, _usual_length(columns)), 1.0, noise)
 
     def between(self, a: Array, b: Array, chosen: Mask) -> Array:
         """The covariances of rows ``a`` (m, d) and rows ``b`` (n, d): (m, n)."""
@@ -92,36 +93,36 @@ class Posterior:
         return cross @ self._weights, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def fit(rows: Array, values: Array, chosen: Mask, start: Kernel, steps: int) -> Kernel:
-    """The kernel of the highest posterior density that is found from ``start``.
+def fit(rows: Array, values: Array, chosen: Mask, starts: Sequence[Kernel], steps: int) -> Kernel:
+    """The kernel of the highest posterior density that is found.
 
     Args:
         rows: What was observed, (n, d).
         values: Of mean 0 and variance 1, (n,).
         chosen: The columns that are choices.
-        start: Where to begin.
-        steps: Of L-BFGS, at most.
+        starts: Where to begin; what is noise to one may be short lengths to another.
+        steps: Of L-BFGS, at most, from each.
     """
     columns = rows.shape[1]
     squared = np.stack([_squared(rows[:, c], bool(chosen[c])) for c in range(columns)])
-    begin = np.log([*start.lengths, start.scale, start.noise])
     bounds = [_BOUNDS_LENGTH] * columns + [_BOUNDS_SCALE, _BOUNDS_NOISE]
-    found = minimize(
-        _loss,
-        np.clip(begin, *np.transpose(bounds)),
-        args=(squared, values, _usual_length(columns)),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": steps},
-    )
-    theta = np.exp(found.x)
+    found = [
+        minimize(
+            _loss,
+            np.clip(np.log([*start.lengths, start.scale, start.noise]), *np.transpose(bounds)),
+            args=(squared, values, _usual_length(columns)),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": steps},
+        )
+        for start in starts
+    ]
+    theta = np.exp(min(found, key=lambda each: float(each.fun)).x)
     return Kernel(theta[:-2], float(theta[-2]), float(theta[-1]))
 
 
-def _loss(
-    theta: Array, squared: Array, values: Array, usual_length: float
-) -> tuple[float, Array]:
+def _loss(theta: Array, squared: Array, values: Array, usual_length: float) -> tuple[float, Array]:
     """The negative log of the posterior density at the logs of the parameters, and its gradient."""
     columns, count = len(squared), len(values)
     inverse_lengths = np.exp(-2.0 * theta[:-2])

@@ -59,7 +59,7 @@ def highest(
         scores = np.concatenate([scores[kept], score(near)])
     for index in np.argsort(-scores, kind="stable"):
         if not _is_among(rows[index], known):
-            return rows[index]
+            return np.asarray(rows[index])
     return None
 
 

@@ -75,7 +75,8 @@ class _Continuous:
 
     def __init__(self, low: float, high: float, log: bool) -> None:
         self._log = log
-        self._low, self._high = (np.log(low), np.log(high)) if log else (low, high)
+        ends = np.array([low, high])
+        self._low, self._high = np.log(ends) if log else ends
         self._middle, self._range = 0.5 * (self._low + self._high), self._high - self._low
         self._widths = np.empty(0)
         self._means = np.empty(0)
@@ -115,9 +116,8 @@ class _Discrete:
 
     def __init__(self, low: float, high: float, step: float, log: bool) -> None:
         self._step, self._log = step, log
-        self._low, self._high = low - step / 2, high + step / 2
-        if log:
-            self._low, self._high = np.log(self._low), np.log(self._high)
+        ends = np.array([low - step / 2, high + step / 2])
+        self._low, self._high = np.log(ends) if log else ends
 
     def log_density(self, candidates: Array, values: Array) -> Array:
         """Of each kernel, the prior's last, at each candidate: (m, n + 1)."""

@@ -80,15 +80,19 @@ class _Fitted:
 
     def __init__(self, encoding: Encoding) -> None:
         self._chosen = encoding.choices > 0
-        self._kernel = Kernel.usual(len(encoding))
-        self._count = 0
+        self._usual = [Kernel.usual(len(encoding), noise) for noise in (1e-3, 0.2)]
+        self._kernel = self._usual[0]
+        self._count = self._anew = 0
 
     def posterior(self, rows: Array, values: Array, pending: Array) -> Posterior:
         """What is known after these observations and with these pending."""
-        if len(rows) >= max(self._count + 1, 1.05 * self._count):
-            steps = 15 if self._count else 50
-            self._kernel = fit(rows, values, self._chosen, self._kernel, steps)
-            self._count = len(rows)
+        count = len(rows)
+        if count >= max(self._anew + 1, 1.5 * self._anew):
+            self._kernel = fit(rows, values, self._chosen, self._usual, steps=50)
+            self._count = self._anew = count
+        elif count >= max(self._count + 1, 1.05 * self._count):
+            self._kernel = fit(rows, values, self._chosen, [self._kernel], steps=15)
+            self._count = count
         return Posterior(self._kernel, rows, values, pending, self._chosen)
 
 

@@ -26,11 +26,13 @@ MODEL_PARAMETERS = 24
 
 
 def _hours(trial: FrozenTrial) -> float | None:
-    return trial.user_attrs.get("tune_jobs:cost", {}).get("run_hours")
+    noted: Mapping[str, float] = trial.user_attrs.get("tune_jobs:cost", {})
+    return noted.get("run_hours")
 
 
 def _money(trial: FrozenTrial) -> float | None:
-    return trial.user_attrs.get("tune_jobs:cost", {}).get("money")
+    noted: Mapping[str, float] = trial.user_attrs.get("tune_jobs:cost", {})
+    return noted.get("money")
 
 
 def _seconds(trial: FrozenTrial) -> float | None:

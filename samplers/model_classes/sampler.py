@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,9 +113,9 @@ class ModelClassSampler(BaseSampler):
             self._follow(study, trial.number)
             index = self._chosen[trial.number] = self._allocate(study)
             return param_distribution.choices[index]
-        index = self._chosen.get(trial.number)
-        if index is not None and (each := self._classes[index]).open.get(trial.number) is not None:
-            return each.ask_one(trial.number, param_name, param_distribution)
+        begun = self._chosen.get(trial.number)
+        if begun is not None and trial.number in self._classes[begun].open:
+            return self._classes[begun].ask_one(trial.number, param_name, param_distribution)
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _begin(self, distribution: CategoricalDistribution) -> None:

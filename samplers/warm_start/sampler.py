@@ -162,7 +162,8 @@ def starts(sources: Sequence[Study], rename: Mapping[str, str]) -> list[Mapping[
         complete = source.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         complete.sort(key=lambda t: t.values[0], reverse=maximize)
         count = min(16, max(4, len(complete) // 8))
-        ranked.append([{rename.get(n, n): v for n, v in t.params.items()} for t in complete[:count]])
+        best = [t.params for t in complete[:count]]
+        ranked.append([{rename.get(n, n): v for n, v in params.items()} for params in best])
     found: list[Mapping[str, Any]] = []
     for params in itertools.chain.from_iterable(itertools.zip_longest(*ranked)):
         if params is not None and params not in found:

@@ -36,24 +36,25 @@ def boosting() -> Iterator[list[str]]:
     """One row a point of the grid; the numbers of trees are stages of the same fit."""
     x, y = load_diabetes(return_X_y=True)
     folds = list(KFold(3, shuffle=True, random_state=0).split(x))
+    stages = int(max(BOOSTING["trees"]))
     others = [BOOSTING[name] for name in ("rate", "depth", "subsample", "leaf")]
     for rate, depth, subsample, leaf in itertools.product(*others):
         model = GradientBoostingRegressor(
             learning_rate=rate,
-            n_estimators=max(BOOSTING["trees"]),
+            n_estimators=stages,
             max_depth=depth,
             subsample=subsample,
             min_samples_leaf=leaf,
             random_state=0,
         )
-        errors, seconds = np.zeros(max(BOOSTING["trees"])), 0.0
+        errors, seconds = np.zeros(stages), 0.0
         for train, test in folds:
             began = time.process_time()
             fitted = clone(model).fit(x[train], y[train])
             seconds += time.process_time() - began
-            stages = fitted.staged_predict(x[test])
-            errors += [float(np.mean((y[test] - stage) ** 2)) for stage in stages]
-        for trees in BOOSTING["trees"]:
+            shown = fitted.staged_predict(x[test])
+            errors += [float(np.mean((y[test] - stage) ** 2)) for stage in shown]
+        for trees in map(int, BOOSTING["trees"]):
             value, spent = errors[trees - 1] / len(folds), seconds * trees / len(errors)
             point = (rate, trees, depth, subsample, leaf)
             yield [*map(str, point), f"{value:.2f}", f"{spent:.4f}"]

@@ -48,6 +48,7 @@ STOCK: Mapping[str, Callable[[int], BaseSampler]] = {
 }
 """Optuna's own. CMA-ES needs the package `cmaes`, and GP needs `torch`: install them first."""
 
+
 def _classes(seed: int) -> BaseSampler:
     return ModelClassSampler("model", JobSampler, seed)
 

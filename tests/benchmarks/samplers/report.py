@@ -45,9 +45,7 @@ def _table(rows: Sequence[Row], pending: int, after: int) -> None:
         print(f"| {sampler} | " + " | ".join(cells) + f" | {ranks.get(sampler, '')} |")
 
 
-def _cell(
-    studies: Studies, signs: Mapping[tuple[str, str], str], task: str, sampler: str
-) -> str:
+def _cell(studies: Studies, signs: Mapping[tuple[str, str], str], task: str, sampler: str) -> str:
     values = studies.get((task, sampler))
     if not values:
         return ""
@@ -95,9 +93,7 @@ def _ranks(studies: Studies, tasks: Sequence[str], samplers: Sequence[str]) -> d
         for _ in range(1000)
     ]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return {
-        s: f"{mean[i]:.2f} ({low[i]:.2f} to {high[i]:.2f})" for i, s in enumerate(whole)
-    }
+    return {s: f"{mean[i]:.2f} ({low[i]:.2f} to {high[i]:.2f})" for i, s in enumerate(whole)}
 
 
 def _costs(rows: Sequence[Row], pending: int) -> None:
@@ -108,7 +104,7 @@ def _costs(rows: Sequence[Row], pending: int) -> None:
         here = [row for row in rows if row["sampler"] == sampler]
         spent = np.mean([float(row["ask_ms"]) for row in here])
         right = [
-            f"{np.mean([int(r['right']) for r in here if r['task'] == task] or [np.nan]):.2f}"
+            f"{np.mean([float(r['right']) for r in here if r['task'] == task] or [np.nan]):.2f}"
             for task in ("classes", "models")
         ]
         print(f"| {sampler} | {spent:.1f} | " + " | ".join(right) + " |")

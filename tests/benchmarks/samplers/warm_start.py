@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.samplers.warm_start        about ten minutes on two cores
 
-An earlier study of 128 trials saw the same function with its optimum moved by a share of each range:
-5 % is a similar task, 50 % an unrelated one. 32 trials are pending.
+An earlier study of 128 trials saw the same function with its optimum moved by a share of each
+range: 5 % is a similar task, 50 % an unrelated one. 32 trials are pending.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main() -> None:
                         sign = ("+" if median(gaps) > 0 else "-") if which and sure else ""
                         value = median(pair[which][index] for pair in found)
                         shown.append(f"{value:.3g}{sign and f'<sup>{sign}</sup>'}")
-                    print(f"| {name} | {share:.0%} | {label} | " + " | ".join(shown) + " |", flush=True)
+                    print(f"| {name} | {share:.0%} | {label} | {' | '.join(shown)} |", flush=True)
 
 
 if __name__ == "__main__":
