@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.databases import SERVERS, Server
+from tests.test_opening import check as check_read_ahead
 from tests.test_recovery import WAITING, Controller
 from tune_jobs.study_writer import RdbWriter, writer_for
 
@@ -48,6 +49,10 @@ def test_a_study_and_its_final_run(server: Server, make_tuner: MakeTuner) -> Non
     tuner.train_best()
     tuner.optimize(n_trials=2)
     assert len(study_in(server).trials) == 14
+
+
+def test_a_study_read_ahead_is_the_same(server: Server) -> None:
+    check_read_ahead(server.url, ["minimize"])
 
 
 def test_two_studies_and_a_worker_of_optuna_beside(server: Server, make_tuner: MakeTuner) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tune_jobs.metrics.report import report as report
     from tune_jobs.metrics.report import resume_dir as resume_dir
     from tune_jobs.oci_connection import Connection as Connection
+    from tune_jobs.opening import load_study as load_study
     from tune_jobs.promotion import Promotion as Promotion
     from tune_jobs.pruners import BanditPruner as BanditPruner
     from tune_jobs.pruners import MedianStoppingPruner as MedianStoppingPruner
@@ -79,6 +80,7 @@ _HOME = {
     "Tuner": "tuner",
     "checkpoint_dir": "metrics.report",
     "compare": "looking",
+    "load_study": "opening",
     "outputs_dir": "metrics.report",
     "replay": "replaying",
     "report": "metrics.report",

@@ -26,6 +26,7 @@ from tune_jobs.ledger import trial_attempt_name
 from tune_jobs.marks import RUN_ATTRIBUTE
 from tune_jobs.outage import Outage
 from tune_jobs.scratch import unannounced
+from tune_jobs.opening import read_ahead
 from tune_jobs.study_writer import (
     Also,
     Changes,
@@ -78,6 +79,7 @@ class StudyMirror(InMemoryStorage):
         self._stored = stored
         self._writer: StudyWriter = writer_for(stored, lease, outage)
         self._reset()
+        read_ahead(stored)
         for trial in stored.get_trials(deepcopy=False):
             self._take_over(trial, trial._trial_id)
         self.study = self._open_study()
