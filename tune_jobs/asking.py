@@ -1,13 +1,20 @@
-"""Asking Optuna for configurations that the constraints accept."""
+"""Asking Optuna for configurations that the constraints accept and that have no value yet."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from optuna.trial import TrialState
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.errors import SpaceError
-from tune_jobs.marks import REFUSED_ATTRIBUTE
+from tune_jobs.marks import (
+    ARGUMENTS_ATTRIBUTE,
+    CAUSE_ATTRIBUTE,
+    REFUSED_ATTRIBUTE,
+    REPLICATE_ATTRIBUTE,
+    SAME_ATTRIBUTE,
+)
 from tune_jobs.space import Space
 from tune_jobs.space_check import out_of_range
 from tune_jobs.study_mirror import StudyMirror
@@ -15,26 +22,101 @@ from tune_jobs.study_mirror import StudyMirror
 MAX_REFUSALS = 1000
 """Configurations in a row that the constraints may refuse."""
 
+MAX_SAME = 100
+"""Configurations in a row that may be known; then nothing is left to try."""
 
-def ask(mirror: StudyMirror, space: Space) -> tuple[int, dict[str, Any]]:
-    """A new trial: its id in the mirror, and what goes on its command line.
+SEED = "seed"
+"""The argument by which replicates differ."""
 
-    A refused configuration becomes a pruned trial without a value: the sampler learns to stay
-    away, and no run is started.
+Duplicates = Literal["reuse", "replicate", "run"]
+Key = tuple[tuple[str, str], ...]
 
-    Raises:
-        SpaceError: the constraints leave (almost) nothing.
+
+class Asking:
+    """New trials, one by one.
+
+    Args:
+        mirror: The study.
+        space: What may be tried.
+        duplicates: What becomes of a configuration that an earlier trial had; see `Tuner`.
     """
-    refusal = None
-    for _ in range(MAX_REFUSALS):
-        trial = mirror.study.ask()
-        params = space.sample(trial)
-        refusal = out_of_range(mirror.trial(trial._trial_id)) or space.refusal(params)
-        if refusal is None:
-            return trial._trial_id, params
-        trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
-        mirror.study.tell(trial, state=TrialState.PRUNED)
-    raise SpaceError(
-        f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
-        "leave (almost) nothing of the search space"
-    )
+
+    def __init__(self, mirror: StudyMirror, space: Space, duplicates: Duplicates) -> None:
+        self._mirror, self._space, self._duplicates = mirror, space, duplicates
+        self.forget()
+
+    def forget(self) -> None:
+        """Trials have other numbers now."""
+        self._first: dict[Key, int] = {}
+        self._known = 0
+
+    def next(self) -> tuple[int, dict[str, Any]] | None:
+        """A new trial: its id in the mirror, and what goes on its command line.
+
+        A refused configuration becomes a pruned trial without a value: the sampler learns to stay
+        away, and no run is started. One that an earlier trial had becomes what that has become.
+
+        Returns:
+            None if nothing is left to try.
+
+        Raises:
+            SpaceError: the constraints leave (almost) nothing.
+        """
+        refusal, refused, same = None, 0, 0
+        while refused < MAX_REFUSALS:
+            trial = self._mirror.study.ask()
+            params = self._space.sample(trial)
+            frozen = self._mirror.trial(trial._trial_id)
+            refusal = out_of_range(frozen) or self._space.refusal(params)
+            if refusal is not None:
+                refused += 1
+                trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
+                self._mirror.study.tell(trial, state=TrialState.PRUNED)
+                continue
+            earlier = self._earlier(frozen)
+            if earlier is None or not self._settle(trial, earlier):
+                return trial._trial_id, params
+            same += 1
+            if same == MAX_SAME:
+                self._mirror.study.stop()
+                return None
+        raise SpaceError(
+            f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
+            "leave (almost) nothing of the search space"
+        )
+
+    def _earlier(self, trial: FrozenTrial) -> FrozenTrial | None:
+        """The first trial of the same configuration that counts."""
+        if self._duplicates == "run" or "fixed_params" in trial.system_attrs:
+            return None
+        trials = self._mirror.study.get_trials(deepcopy=False)
+        for other in trials[self._known : trial.number]:
+            if REFUSED_ATTRIBUTE not in other.user_attrs:
+                self._first.setdefault(_key(other), other.number)
+        self._known = trial.number
+        number = self._first.get(_key(trial))
+        # One that failed may do better this time.
+        failed = number is not None and trials[number].state == TrialState.FAIL
+        return None if number is None or failed else trials[number]
+
+    def _settle(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
+        """Tell the trial what the earlier one has come to; whether no run is needed."""
+        if self._duplicates == "replicate":
+            trial.set_user_attr(REPLICATE_ATTRIBUTE, earlier.number)
+            trial.set_user_attr(ARGUMENTS_ATTRIBUTE, {SEED: trial.number})
+            return False
+        trial.set_user_attr(SAME_ATTRIBUTE, earlier.number)
+        trial.set_user_attr(CAUSE_ATTRIBUTE, f"the same configuration as trial {earlier.number}")
+        for name, value in earlier.constraints.items():
+            trial.set_constraint(name, value)
+        if earlier.state == TrialState.COMPLETE:
+            self._mirror.study.tell(trial, earlier.values)
+        elif earlier.state == TrialState.PRUNED:
+            self._mirror.study.tell(trial, state=TrialState.PRUNED)
+        else:  # its value is not known yet
+            self._mirror.study.tell(trial, state=TrialState.FAIL)
+        return True
+
+
+def _key(trial: FrozenTrial) -> Key:
+    return tuple(sorted((name, repr(value)) for name, value in trial.params.items()))

@@ -18,12 +18,13 @@ from optuna.samplers import BaseSampler
 from tune_jobs.errors import ConfigError, SpaceError
 from tune_jobs.expressions import did_you_mean
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
-from tune_jobs.samplers import JobSampler
+from tune_jobs.samplers import JobSampler, ModelClassSampler
 from tune_jobs.space import Parameter, Space
 from tune_jobs.yaml_source import Located
 
 SAMPLERS: Mapping[str, type[BaseSampler]] = {
     "job": JobSampler,
+    "model_classes": ModelClassSampler,
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
     "gp": optuna.samplers.GPSampler,
@@ -90,8 +91,24 @@ def build_sampler(choice: Choice, space: Space) -> BaseSampler:
     arguments = dict(choice.arguments)
     if choice.name == "grid":
         arguments["search_space"] = _grid(space, choice.place)
+    if choice.name == "model_classes":
+        arguments["sampler"] = JobSampler
     sampler: BaseSampler = _build(SAMPLERS[choice.name], choice, arguments)
     return sampler
+
+
+def usual_sampler(space: Space) -> Choice:
+    """The sampler for a space, where none was named.
+
+    Where other parameters depend on one choice alone, that choice is taken for a model class.
+    """
+    depended = {p.when.names for p in space.parameters if p.when is not None}
+    if len(depended) == 1 and len(names := next(iter(depended))) == 1:
+        name = next(iter(names))
+        kinds = {p.name: p.distribution for p in space.parameters}
+        if isinstance(kinds.get(name), CategoricalDistribution):
+            return Choice("model_classes", {"parameter": name})
+    return Choice("job")
 
 
 def read_choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:
@@ -121,8 +138,9 @@ def argument_types(cls: type[Any]) -> dict[str, tuple[type, ...]]:
     for name, parameter in inspect.signature(cls).parameters.items():
         annotation = parameter.annotation
         words = str(getattr(annotation, "__name__", annotation)).split(" | ")
-        if all(word in _TYPES for word in words):
-            types[name] = tuple(kind for word in words for kind in _TYPES[word])
+        written = [word for word in words if word in _TYPES]
+        if any(word != "None" for word in written):
+            types[name] = tuple(kind for word in written for kind in _TYPES[word])
         elif name == "wrapped_pruner":
             types[name] = (BasePruner,)
     return types

@@ -20,11 +20,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from tune_jobs.asking import Duplicates
 from tune_jobs.choices import (
     PRUNERS,
     SAMPLERS,
@@ -33,6 +34,7 @@ from tune_jobs.choices import (
     at_place,
     build_pruner,
     build_sampler,
+    usual_sampler,
     read_argument,
     read_choice,
 )
@@ -83,6 +85,7 @@ class StudyConfig:
         max_parallel: `max_parallel`.
         max_failures, max_failure_rate: likewise.
         max_run_hours, max_cost, target, patience: likewise; see `Tuner.optimize`.
+        duplicates: `duplicates`: reuse, replicate or run.
         prices: `prices`, money per run hour by shape or backend.
         promotion: `promotion`, a mapping of `argument`, `minimum`, `maximum`, and the rest of
             `Promotion`'s settings.
@@ -118,6 +121,7 @@ class StudyConfig:
     max_cost: float | None = None
     target: float | None = None
     patience: int | None = None
+    duplicates: Duplicates = "reuse"
     prices: Mapping[str, float] = field(default_factory=dict)
     promotion: Promotion | None = None
     sampler: Choice | None = None
@@ -133,7 +137,7 @@ _KEYS = (
     *("metric", "metrics", "metric_constraints", "step", "metrics_file", "extra_metrics"),
     *("parameters", "constraints", "command_line"),
     *("n_trials", "timeout", "max_parallel", "max_failures", "max_failure_rate"),
-    *("max_run_hours", "max_cost", "target", "patience", "prices", "promotion"),
+    *("max_run_hours", "max_cost", "target", "patience", "duplicates", "prices", "promotion"),
     *("sampler", "pruner", "store", "backend", "final"),
 )
 
@@ -176,6 +180,7 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         max_cost=_number(fields, "max_cost"),
         target=_number(fields, "target"),
         patience=_integer(fields, "patience", at_least=1),
+        duplicates=_duplicates(fields),
         prices=_prices(fields),
         promotion=_promotion(fields["promotion"]) if "promotion" in fields else None,
         sampler=read_choice(fields["sampler"], SAMPLERS) if "sampler" in fields else None,
@@ -188,12 +193,12 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
 
 
 def make_sampler(config: StudyConfig) -> BaseSampler:
-    """The sampler that the study asks for, or a `JobSampler`.
+    """The sampler that the study asks for, or the usual one for its space.
 
     Raises:
         ConfigError: it needs a package that is not installed, or a grid of something endless.
     """
-    return build_sampler(config.sampler or Choice("job"), config.space)
+    return build_sampler(config.sampler or usual_sampler(config.space), config.space)
 
 
 def make_pruner(config: StudyConfig) -> BasePruner | None:
@@ -365,6 +370,12 @@ def _prices(fields: Mapping[str, Located]) -> dict[str, float]:
     prices = {shape: price.number() for shape, price in fields["prices"].mapping().items()}
     with at_place(fields["prices"].place):
         return dict(Prices(prices).per_hour)
+
+
+def _duplicates(fields: Mapping[str, Located]) -> Duplicates:
+    if "duplicates" not in fields:
+        return "reuse"
+    return cast(Duplicates, fields["duplicates"].one_of(*get_args(Duplicates)))
 
 
 def _promotion(written: Located) -> Promotion:

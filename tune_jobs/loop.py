@@ -25,7 +25,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from tune_jobs.asking import ask
+from tune_jobs.asking import Asking
 from tune_jobs.backends.base import RunUpdate
 from tune_jobs.budget import Budget
 from tune_jobs.controls import Control
@@ -105,6 +105,7 @@ class Loop:
         lease = session.lease if session.lease.held else None
         self._mirror = StudyMirror(self._definition.study, lease, session.outage)
         self._teller = Teller(session, self._mirror)
+        self._asking = Asking(self._mirror, self._definition.space, self._definition.duplicates)
         self._meter = Meter(self._definition.prices, session.ledger.ended_attempts())
         trials = self._mirror.study.get_trials(deepcopy=False)
         self._sparing = Sparing(self._meter)
@@ -292,8 +293,8 @@ class Loop:
             if going_on is not None:
                 trial = optuna.Trial(self._mirror.study, going_on)
                 self._turn.new.append((going_on, self._definition.space.sample(trial)))
-            elif self._new_trials_left():
-                self._turn.new.append(ask(self._mirror, self._definition.space))
+            elif self._new_trials_left() and (asked := self._asking.next()) is not None:
+                self._turn.new.append(asked)
                 self._budget.started(1)
 
     # -- commit ---------------------------------------------------------------------------------
@@ -310,6 +311,7 @@ class Loop:
             except Renumbered as renumbered:
                 self._turn.new = [(renumbered.ids[t], params) for t, params in self._turn.new]
                 self._teller.forget()
+                self._asking.forget()
                 continue
             self._turn.intended = intended
             self._dispatch.taken.clear()

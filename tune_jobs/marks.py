@@ -18,6 +18,9 @@ CAUSE_ATTRIBUTE = "tune_jobs:cause"
 REFUSED_ATTRIBUTE = "tune_jobs:refused"
 """The constraint that refused its configuration: it had no run."""
 
+SAME_ATTRIBUTE = "tune_jobs:same_as"
+"""The trial that had its configuration before: it had no run, and has its values."""
+
 METRICS_ATTRIBUTE = "tune_jobs:metrics"
 """Further metrics."""
 
@@ -36,8 +39,9 @@ REPLICATE_ATTRIBUTE = "tune_jobs:replicate_of"
 
 
 def is_told(trial: FrozenTrial) -> bool:
-    """Whether a trial is finished and counts: none that was refused, goes on or is a replicate."""
-    extra = REFUSED_ATTRIBUTE in trial.user_attrs or REPLICATE_ATTRIBUTE in trial.user_attrs
+    """Whether a trial is finished and counts: had a run, is no replicate, and does not go on."""
+    others = (REFUSED_ATTRIBUTE, SAME_ATTRIBUTE, REPLICATE_ATTRIBUTE)
+    extra = any(name in trial.user_attrs for name in others)
     return trial.state.is_finished() and not extra and not goes_on(trial)
 
 

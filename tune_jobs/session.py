@@ -10,11 +10,12 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
+from tune_jobs.asking import SEED, Duplicates
 from tune_jobs.backends.base import Backend, MetricSources
 from tune_jobs.command_line import CommandLine, Invocation
 from tune_jobs.controls import Controls
@@ -43,6 +44,7 @@ class Definition:
     store: str | None
     promotion: Promotion | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
+    duplicates: Duplicates = "reuse"
 
     def check(self) -> None:
         """Look for whatever would make every trial fail, before anything is spent.
@@ -53,6 +55,14 @@ class Definition:
         check_space(self.space, self.study)
         self.backend.check()
         self.command_line.check(self.space.names)
+        if self.duplicates not in get_args(Duplicates):
+            known = ", ".join(get_args(Duplicates))
+            raise ConfigError(f"duplicates={self.duplicates!r}: it must be one of {known}")
+        if self.duplicates == "replicate" and SEED in self.space.names:
+            raise ConfigError(
+                f"duplicates='replicate' sets {SEED!r}, which the search space tunes: remove it "
+                "from there, or let duplicates be 'reuse' or 'run'"
+            )
         if self.promotion is not None:
             self._check_promotion(self.promotion.argument)
 

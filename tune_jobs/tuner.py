@@ -40,7 +40,8 @@ from tune_jobs.trial_table import trials_dataframe
 from tune_jobs.watch import watch
 
 if TYPE_CHECKING:
-    from tune_jobs.attached import Attached
+    from tune_jobs.asking import Duplicates
+from tune_jobs.attached import Attached
 
 DEFAULT_PARALLEL = 4
 
@@ -76,6 +77,10 @@ class Tuner:
         promotion: Let configurations begin with a small budget and go on from their checkpoints
             with a larger one if they earn it, see `Promotion`; the study's pruner is not asked.
         prices: Money per run hour, by compute shape or by the backend's name (``{"local": 0.1}``).
+        duplicates: What becomes of a configuration that an earlier trial had, if it was not
+            enqueued: ``reuse`` gives it that trial's values without a run, ``replicate`` runs it
+            with another ``--seed`` (see `replicate`), ``run`` runs it again. With promotion it is
+            run.
         progress: Whether to show progress; or a `Progress` of your own.
 
     Raises:
@@ -103,6 +108,7 @@ class Tuner:
         max_failure_rate: float | None = None,
         promotion: Promotion | None = None,
         prices: Mapping[str, float] | None = None,
+        duplicates: Duplicates = "reuse",
         progress: bool | Progress = True,
     ) -> None:
         if max_parallel < 1:
@@ -135,6 +141,7 @@ class Tuner:
             command_line=command_line or CommandLine(),
             store=None if store is None else os.fspath(store),
             promotion=promotion,
+            duplicates="run" if promotion is not None else duplicates,
             prices=Prices(prices or {}).per_hour,
         )
         self._objective_runs: ObjectiveRuns | None = None

@@ -39,28 +39,33 @@ def highest(
     known: Array,
     rng: np.random.RandomState,
 ) -> Array | None:
-    """A row of a high score that is not among the ``known`` ones.
+    """A row of a high score that is none of the ``known`` ones, in a corner of the space neither.
 
     Random rows and rows around ``promising`` ones are scored; the best of them are refined in
     rounds of smaller and smaller moves.
 
     Returns:
-        The row; None if all that were found are known.
+        The row; None if all that were looked at are known.
     """
+    seen = {row.tobytes() for row in _rounded(known)}
+
+    def scored(rows: Array) -> Array:
+        scores = score(rows)
+        scores[[row.tobytes() in seen for row in _rounded(rows)]] = -np.inf
+        return scores
+
     rows = np.concatenate(
         [encoding.random(_RANDOM, rng)]
         + [moved(encoding, promising, reach, 16, rng) for reach in (0.2, 0.05, 0.01)]
     )
-    scores = score(rows)
+    scores = scored(rows)
     for reach in _ROUNDS:
         kept = np.argsort(-scores, kind="stable")[:_KEPT]
         near = moved(encoding, rows[kept], reach, _AROUND, rng)
         rows = np.concatenate([rows[kept], near])
-        scores = np.concatenate([scores[kept], score(near)])
-    for index in np.argsort(-scores, kind="stable"):
-        if not _is_among(rows[index], known):
-            return np.asarray(rows[index])
-    return None
+        scores = np.concatenate([scores[kept], scored(near)])
+    best = int(np.argmax(scores))
+    return np.asarray(rows[best]) if scores[best] > -np.inf else None
 
 
 def moved(
@@ -79,5 +84,5 @@ def moved(
     return encoding.snap(np.where(changed, np.where(chosen, drawn, around + steps), around))
 
 
-def _is_among(row: Array, known: Array) -> bool:
-    return bool(len(known)) and bool(np.any(np.all(np.abs(known - row) < 1e-9, axis=1)))
+def _rounded(rows: Array) -> Array:
+    return np.round(rows, 9) + 0.0  # there is a negative zero

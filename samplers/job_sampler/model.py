@@ -103,7 +103,7 @@ def tamed(values: Array) -> Array:
     """
     middle = float(np.median(values))
     unit = middle - float(np.quantile(values, 0.1)) or 1.0
-    above = np.maximum(values - middle, 0.0) / unit
-    shown = np.where(values > middle, middle + unit * np.log1p(above), values)
+    away = np.clip((values - middle) / unit, -1e6, 1e6)
+    shown = np.where(away > 0.0, np.log1p(np.maximum(away, 0.0)), away)
     spread = float(shown.std())
     return np.asarray((shown - shown.mean()) / (spread if spread > 0.0 else 1.0))

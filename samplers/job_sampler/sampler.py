@@ -55,8 +55,8 @@ class JobSampler(BaseSampler):
     end as expected. Otherwise, and with constraints or several objectives, TPE chooses each
     parameter by itself (`FastTPESampler`).
 
-    What is suggested depends on the seed, the trial's number, and what has ended before: the same
-    seed and the same history give the same suggestions, also from a sampler that was made anew
+    What is suggested depends on the seed, the trial's number, and the history: the same seed and
+    the same history give the same suggestions, also from a sampler that was made anew
     after a restart, and start-up points are never repeated.
 
     Args:
@@ -106,10 +106,6 @@ class JobSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Called by Optuna when a trial begins."""
-        if self._seed is not None:
-            seed = _derived(self._seed, trial.number)
-            self._rng = np.random.RandomState(seed)
-            self._tpe.seed(seed)
         self._tpe.before_trial(study, trial)
 
     def infer_relative_search_space(
@@ -128,6 +124,8 @@ class JobSampler(BaseSampler):
         if not search_space:
             return {}
         with self._lock, one_thread():
+            if self._seed is not None:
+                self._rng.seed(_derived(self._seed, trial.number, ""))
             return self._from_model(study, trial, search_space) or {}
 
     def sample_independent(
@@ -138,6 +136,8 @@ class JobSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Choose any other parameter."""
+        if self._seed is not None:
+            self._tpe.seed(_derived(self._seed, trial.number, param_name))
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
@@ -208,6 +208,7 @@ def _ends(values: Array) -> tuple[float, float]:
     return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
 
 
-def _derived(seed: int, number: int) -> int:
-    digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+def _derived(seed: int, number: int, name: str) -> int:
+    """A seed of its own for each suggestion, in whatever order they are asked for."""
+    digest = hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()
     return int.from_bytes(digest[:4], "big")  # numpy's RandomState takes 32 bits

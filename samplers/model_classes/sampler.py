@@ -71,8 +71,6 @@ class ModelClassSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Called by Optuna when a trial begins."""
-        if self._seed is not None:
-            self._random = RandomSampler(seed=_derived(self._seed, trial.number))
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -116,6 +114,8 @@ class ModelClassSampler(BaseSampler):
         begun = self._chosen.get(trial.number)
         if begun is not None and trial.number in self._classes[begun].open:
             return self._classes[begun].ask_one(trial.number, param_name, param_distribution)
+        if self._seed is not None:
+            self._random = RandomSampler(seed=_derived(self._seed, trial.number, param_name))
         return self._random.sample_independent(study, trial, param_name, param_distribution)
 
     def _begin(self, distribution: CategoricalDistribution) -> None:
@@ -142,7 +142,7 @@ class ModelClassSampler(BaseSampler):
         if self._distribution is None or self._classes:
             return
         for index in range(len(self._distribution.choices)):
-            seed = None if self._seed is None else _derived(self._seed, -1 - index)
+            seed = None if self._seed is None else _derived(self._seed, index, "class")
             made = optuna.create_study(sampler=self._factory(seed), direction=study.direction)
             self._classes.append(_Class(made))
 
@@ -231,6 +231,6 @@ def _tpe(seed: int | None) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
-def _derived(seed: int, number: int) -> int:
-    digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+def _derived(seed: int, number: int, name: str) -> int:
+    digest = hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()
     return int.from_bytes(digest[:4], "big")  # numpy's RandomState takes 32 bits

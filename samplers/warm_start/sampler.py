@@ -74,8 +74,6 @@ class WarmStartSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Called by Optuna when a trial begins."""
-        if self._seed is not None:
-            self._rng = np.random.RandomState(_derived(self._seed, trial.number))
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(
@@ -84,7 +82,7 @@ class WarmStartSampler(BaseSampler):
         """The parameters that the sampler chooses together."""
         start = self._start(study, trial)
         if start is not None:
-            self._begun = {trial.number: start}
+            self._begun[trial.number] = start
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -105,6 +103,8 @@ class WarmStartSampler(BaseSampler):
         """Choose any other parameter."""
         start = self._begun.get(trial.number, {})
         if param_name in start:
+            if self._seed is not None:
+                self._rng.seed(_derived(self._seed, trial.number, param_name))
             near = self._near(start[param_name], param_distribution, trial.number)
             if near is not None:
                 return near
@@ -183,6 +183,6 @@ def _moved(value: float, d: FloatDistribution | IntDistribution, away: float) ->
     return d.to_external_repr(min(max(raw, d.low), d.high))
 
 
-def _derived(seed: int, number: int) -> int:
-    digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
+def _derived(seed: int, number: int, name: str) -> int:
+    digest = hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()
     return int.from_bytes(digest[:4], "big")  # numpy's RandomState takes 32 bits

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 import sys
 from collections.abc import Callable
@@ -121,11 +122,70 @@ def test_infeasible_trials_and_failures_are_taken() -> None:
     assert len(study.trials) == 6
 
 
-def test_the_folder_stands_on_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As optunahub loads it: one folder, outside of any package of ours."""
-    folder = Path(sys.modules[JobSampler.__module__].__file__ or "").resolve().parent
-    monkeypatch.syspath_prepend(str(folder.parent))
-    module = __import__("job_sampler")
-    monkeypatch.delitem(sys.modules, "job_sampler")
-    monkeypatch.delitem(sys.modules, "job_sampler.sampler")
-    assert module.JobSampler(seed=1) is not None
+def test_many_pending_trials_of_a_flat_space_are_chosen_by_the_model() -> None:
+    study = optuna.create_study(sampler=JobSampler(seed=7))
+    live: list[optuna.Trial] = []
+    for number in range(60):
+        trial = study.ask()
+        trial.suggest_float("x", -1, 1)
+        trial.suggest_float("y", 1e-3, 1e3, log=True)
+        live.append(trial)
+        if number >= 8:
+            done = live.pop(0)
+            x, y = done.params["x"], done.params["y"]
+            study.tell(done, (x - 0.3) ** 2 + (math.log10(y) + 1) ** 2)
+    assert study.best_value < 1e-4
+    random = [t for t in study.trials if not t.system_attrs][:18]
+    assert min(t.value or 9.0 for t in random) > 1e-3
+
+
+def test_a_grid_is_searched_without_repetition() -> None:
+    study = optuna.create_study(sampler=JobSampler(seed=7, n_startup_trials=3))
+    for _ in range(24):
+        trial = study.ask()
+        value = trial.suggest_int("n", 1, 6) + trial.suggest_int("m", 1, 5)
+        study.tell(trial, value)
+    seen = [tuple(t.params.values()) for t in study.trials[3:]]
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, 1e300])
+def test_values_of_any_size_are_taken(bad: float) -> None:
+    study = optuna.create_study(sampler=JobSampler(seed=7, n_startup_trials=2))
+    for number in range(14):
+        trial = study.ask()
+        x = trial.suggest_float("x", 0, 1)
+        if number % 3 == 1:
+            trial.report(bad, 1)
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, bad if number % 3 else x)
+
+
+def test_cheap_configurations_are_tried_first_if_costs_count() -> None:
+    def spent(sampler: BaseSampler) -> float:
+        study = optuna.create_study(sampler=sampler)
+        total = 0.0
+        for _ in range(40):
+            trial = study.ask()
+            x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+            cost = math.exp(5 * y)
+            trial.set_user_attr("tune_jobs:cost", {"run_hours": cost, "money": 2 * cost})
+            total += cost
+            study.tell(trial, (x - 0.5) ** 2)
+        return total
+
+    blind = spent(JobSampler(seed=7))
+    assert spent(JobSampler(seed=7, cost="hours")) < 0.6 * blind
+    assert spent(JobSampler(seed=7, cost="money")) < 0.6 * blind
+    assert spent(JobSampler(seed=7, cost=lambda trial: None)) == blind
+    with pytest.raises(ValueError, match="cost='dollars': it must be one of hours, money, seconds"):
+        JobSampler(cost="dollars")
+
+
+def test_with_several_objectives_constraints_or_conditions_it_is_tpe() -> None:
+    study = optuna.create_study(sampler=JobSampler(seed=7, n_startup_trials=2))
+    run(study, 8)
+    assert JobSampler(n_startup_trials=2).infer_relative_search_space(study, study.ask()) == {}  # type: ignore[arg-type]
+    two = optuna.create_study(sampler=JobSampler(seed=7), directions=["minimize", "maximize"])
+    two.optimize(lambda t: (t.suggest_float("x", 0, 1), t.suggest_float("y", 0, 1)), n_trials=14)

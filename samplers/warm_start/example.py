@@ -1,0 +1,23 @@
+"""A second study begins with what the first has found; a parameter has another name there."""
+
+import optuna
+import optunahub
+
+WarmStartSampler = optunahub.load_module("samplers/warm_start").WarmStartSampler
+
+
+def first(trial):
+    return (trial.suggest_float("lr", 0.0, 1.0) - 0.3) ** 2
+
+
+def second(trial):
+    rate, decay = trial.suggest_float("rate", 0.0, 1.0), trial.suggest_float("decay", 0.0, 1.0)
+    return (rate - 0.32) ** 2 + 0.1 * decay
+
+
+earlier = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1))
+earlier.optimize(first, n_trials=40)
+sampler = WarmStartSampler([earlier], rename={"lr": "rate"}, seed=1)
+study = optuna.create_study(sampler=sampler)
+study.optimize(second, n_trials=40)
+print(study.best_value, study.best_params)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
+
+from tune_jobs.samplers import JobSampler, ModelClassSampler
+from tune_jobs.samplers.model_classes.shares import Arm, next_arm, outlook
+
+
+def value(trial: optuna.Trial, nested: bool = False) -> float:
+    """The net is bad on average, and best at its best."""
+    model = trial.suggest_categorical("model", ["linear", "net"])
+    seed = trial.suggest_float("shared", 0.0, 1.0)
+    if model == "linear":
+        return 0.1 + 0.01 * trial.suggest_float("c", 0.0, 1.0) + 0.001 * seed
+    rate = trial.suggest_float("rate", 0.0, 1.0)
+    if nested and rate > 0.7:
+        trial.suggest_int("warmup", 1, 5)
+    return min(1.0, 8.0 * abs(rate - 0.3)) + 0.001 * seed
+
+
+def run(study: optuna.Study, trials: int, nested: bool = False) -> list[dict[str, Any]]:
+    for _ in range(trials):
+        trial = study.ask()
+        study.tell(trial, value(trial, nested))
+    return [t.params for t in study.trials]
+
+
+def sampler(seed: int | None = 1, **options: Any) -> ModelClassSampler:
+    return ModelClassSampler("model", lambda s: JobSampler(s, 4), seed, trials_each=8, **options)
+
+
+def test_all_classes_get_the_same_first_and_then_the_best_most() -> None:
+    study = optuna.create_study(sampler=sampler())
+    models = [p["model"] for p in run(study, 60)]
+    assert Counter(models[:16]) == {"linear": 8, "net": 8}
+    assert models[16:].count("net") > 22
+    winners = sampler().winners(study)
+    assert list(winners) == ["net", "linear"]
+    assert winners["net"].value == study.best_value
+    assert winners["linear"].params["model"] == "linear"
+
+
+def test_the_direction_counts() -> None:
+    study = optuna.create_study(sampler=sampler(), direction="maximize")
+    for _ in range(40):
+        trial = study.ask()
+        study.tell(trial, -value(trial))
+    assert study.best_trial.params["model"] == "net"
+    assert next(iter(sampler().winners(study))) == "net"
+
+
+def test_pending_trials_count_for_their_class() -> None:
+    study = optuna.create_study(sampler=sampler())
+    trials = [study.ask() for _ in range(10)]
+    for trial in trials:
+        value(trial)
+    assert Counter(t.params["model"] for t in trials) == {"linear": 5, "net": 5}
+
+
+def test_the_same_seed_and_history_go_on_in_the_same_way_after_a_restart() -> None:
+    first, second = (optuna.create_study(sampler=sampler()) for _ in range(2))
+    assert run(first, 30) == run(second, 30)
+    restarted = [optuna.create_study(sampler=sampler()) for _ in range(2)]
+    for study in restarted:
+        study.add_trials(first.trials)
+    assert run(restarted[0], 6) == run(restarted[1], 6)
+    assert not [t for t in restarted[0].trials[30:] if t.params in [f.params for f in first.trials]]
+
+
+def test_what_others_asked_pruned_and_failed_is_taken_in() -> None:
+    study = optuna.create_study(sampler=sampler())
+    run(study, 20, nested=True)
+    study.enqueue_trial({"model": "net", "rate": 0.31, "shared": 0.0})
+    assert run(study, 1)[-1] == {"model": "net", "rate": 0.31, "shared": 0.0}
+    waiting, failed, pruned = study.ask(), study.ask(), study.ask()
+    for trial in (waiting, failed, pruned):
+        value(trial, nested=True)
+    pruned.report(0.5, 1)
+    pruned.set_constraint("memory", -1.0)
+    study.tell(pruned, state=TrialState.PRUNED)
+    study.tell(failed, state=TrialState.FAIL)
+    run(study, 4, nested=True)
+    # A new sampler finds one that is pending, which it did not ask for.
+    study.sampler = sampler()
+    run(study, 4, nested=True)
+    study.tell(waiting, 0.2)
+    run(study, 2)
+    assert {t.state for t in study.trials} == {
+        TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.PRUNED,
+    }
+
+
+def test_mistakes_are_said() -> None:
+    with pytest.raises(ValueError, match="trials_each must be 1 or more, not 0"):
+        ModelClassSampler("model", trials_each=0)
+    two = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler())
+    with pytest.raises(ValueError, match="one objective"):
+        value(two.ask())
+
+
+def test_without_that_parameter_it_is_random_search() -> None:
+    study = optuna.create_study(sampler=ModelClassSampler("modle", lambda seed: RandomSampler(seed)))
+    assert len(run(study, 5)) == 5
+
+
+def test_who_is_next() -> None:
+    assert next_arm([Arm([], 3), Arm([], 2)], 4) == 1
+    assert next_arm([Arm([], 9), Arm([], 8)], 4) == 1, "nothing is known: the same for all"
+    good, rising = [0.3, 0.2, 0.2, 0.2], [0.9, 0.7, 0.5, 0.3]
+    flat = [0.9, 0.8, 0.8, 0.8]
+    assert next_arm([Arm(good, 4), Arm(flat, 4)], 4) == 0
+    counts = [4, 4, 4]
+    for _ in range(420):
+        index = next_arm(
+            [Arm(v, n) for v, n in zip((good, rising, flat), counts, strict=True)], 4
+        )
+        counts[index] += 1
+    assert [n - 4 for n in counts] == pytest.approx([320, 80, 20], abs=3), "16 to 4 to 1"
+
+
+def test_the_outlook_of_a_class() -> None:
+    assert outlook([0.5]) == 0.5
+    assert outlook([0.5, 0.5, 0.5]) == 0.5
+    assert outlook([1.0, 0.9, 0.8, 0.7]) == pytest.approx(0.7 - 4 * 0.1)
