@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import MakeTuner
 from tune_jobs.command_line import CommandLine
+from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import StudyError, TuningStopped
 from tune_jobs.ledger import AttemptState
 
@@ -50,6 +51,18 @@ def test_it_trains_the_best_configuration_and_says_where_it_came_from(
     assert record["versions"]["packages"]["optuna"] == optuna.__version__
     times = record["times"]
     assert times["intended"] <= times["started"] <= times["finished"]
+
+
+def test_the_studys_data_is_that_of_its_final_run(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("1,2\n")
+    tuner = make_tuner(BODY, command_line=LINE, data=["data.csv"])
+    tuner.optimize(n_trials=1)
+    digest = read_study(tuner.study).definition["data"]["data.csv"]["sha256"]
+    record = json.loads(Path(tuner.train_best().provenance).read_text())
+    assert record["data"]["data.csv"]["sha256"] == digest
+    (tmp_path / "data.csv").unlink()
+    with pytest.raises(StudyError, match=r"data=data\.csv: its fingerprint cannot be taken"):
+        tuner.optimize(n_trials=1)
 
 
 def test_it_can_be_repeated_from_its_provenance(make_tuner: MakeTuner, tmp_path: Path) -> None:

@@ -5,29 +5,38 @@ from __future__ import annotations
 import datetime
 import math
 from pathlib import Path
+from typing import Any, Literal
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState, create_trial
 
 import tune_jobs
 from tune_jobs.opening import read_ahead
 
-SPACE = {
+Directions = list[Literal["minimize", "maximize"]]
+
+SPACE: dict[str, BaseDistribution] = {
     "x": FloatDistribution(-1.0, 1.0),
     "n": IntDistribution(1, 100, log=True),
     "kind": CategoricalDistribution(["a", None, 3]),
 }
 
 
-def filled(storage: str, directions: list[str]) -> optuna.Study:
+def filled(storage: str, directions: Directions) -> optuna.Study:
     study = optuna.create_study(study_name="s", storage=storage, directions=directions)
     other = optuna.create_study(study_name="other", storage=storage)
     for number in range(300):
         state = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)[number % 3]
         values = [number / 7, math.inf if number % 2 else -1.0][: len(directions)]
-        params = {"x": number / 300, "n": 1 + number % 100, "kind": ("a", None, 3)[number % 3]}
+        kind = ("a", None, 3)[number % 3]
+        params: dict[str, Any] = {"x": number / 300, "n": 1 + number % 100, "kind": kind}
         if number % 5 == 0:
             params.pop("kind")
         study.add_trial(
@@ -48,7 +57,7 @@ def filled(storage: str, directions: list[str]) -> optuna.Study:
     return study
 
 
-def check(storage: str, directions: list[str]) -> None:
+def check(storage: str, directions: Directions) -> None:
     filled(storage, directions)
     plain = optuna.load_study(study_name="s", storage=storage)
     ahead = tune_jobs.load_study("s", storage)
@@ -64,7 +73,7 @@ def check(storage: str, directions: list[str]) -> None:
 
 
 @pytest.mark.parametrize("directions", [["minimize"], ["minimize", "maximize"]], ids=len)
-def test_it_is_the_same_study(tmp_path: Path, directions: list[str]) -> None:
+def test_it_is_the_same_study(tmp_path: Path, directions: Directions) -> None:
     check(f"sqlite:///{tmp_path}/s.db", directions)
 
 

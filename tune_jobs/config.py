@@ -34,9 +34,9 @@ from tune_jobs.choices import (
     at_place,
     build_pruner,
     build_sampler,
-    usual_sampler,
     read_argument,
     read_choice,
+    usual_sampler,
 )
 from tune_jobs.costs import Prices
 from tune_jobs.metrics.objective import Bound, Metric
@@ -85,6 +85,7 @@ class StudyConfig:
         max_parallel: `max_parallel`.
         max_failures, max_failure_rate: likewise.
         max_run_hours, max_cost, target, patience: likewise; see `Tuner.optimize`.
+        data: `data`, a list of files that the script reads; see `Tuner`.
         duplicates: `duplicates`: reuse, replicate or run.
         prices: `prices`, money per run hour by shape or backend.
         promotion: `promotion`, a mapping of `argument`, `minimum`, `maximum`, and the rest of
@@ -121,6 +122,7 @@ class StudyConfig:
     max_cost: float | None = None
     target: float | None = None
     patience: int | None = None
+    data: tuple[str, ...] = ()
     duplicates: Duplicates = "reuse"
     prices: Mapping[str, float] = field(default_factory=dict)
     promotion: Promotion | None = None
@@ -134,7 +136,7 @@ class StudyConfig:
 
 _KEYS = (
     *("study", "storage", "direction", "script", "module", "command", "python"),
-    *("metric", "metrics", "metric_constraints", "step", "metrics_file", "extra_metrics"),
+    *("metric", "metrics", "metric_constraints", "step", "metrics_file", "extra_metrics", "data"),
     *("parameters", "constraints", "command_line"),
     *("n_trials", "timeout", "max_parallel", "max_failures", "max_failure_rate"),
     *("max_run_hours", "max_cost", "target", "patience", "duplicates", "prices", "promotion"),
@@ -180,6 +182,7 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         max_cost=_number(fields, "max_cost"),
         target=_number(fields, "target"),
         patience=_integer(fields, "patience", at_least=1),
+        data=_texts(fields, "data"),
         duplicates=_duplicates(fields),
         prices=_prices(fields),
         promotion=_promotion(fields["promotion"]) if "promotion" in fields else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
@@ -20,6 +19,7 @@ from tune_jobs.command_line import RunPaths, preview_text
 from tune_jobs.decide import closed
 from tune_jobs.durations import duration
 from tune_jobs.errors import StudyError, TuningStopped
+from tune_jobs.fingerprints import fingerprints
 from tune_jobs.html_table import html_table
 from tune_jobs.ledger import Attempt, AttemptState, final_attempt_name
 from tune_jobs.metrics.objective import Objectives
@@ -101,13 +101,13 @@ def train_best(
     if done and not again:
         progress.say(f"{done[-1].name} trained exactly this already; again=True trains it again")
         return _recorded(session, done[-1])
-    fingerprints = {str(path): _fingerprint(path) for path in data}
+    taken = fingerprints(data or session.definition.data)
     try:
         attempt = _go_on(session, earlier) or _start(session, chosen.number, asked, key, resources)
         observation = _wait(session, attempt, progress)
     finally:
         progress.close()
-    return _finish(session, chosen, asked, observation, fingerprints)
+    return _finish(session, chosen, asked, observation, taken)
 
 
 def choose(
@@ -303,20 +303,6 @@ def _versions() -> dict[str, Any]:
         "tune_jobs": version("tune_jobs") if "tune_jobs" in packages else "a checkout",
         "packages": dict(sorted(packages.items())),
     }
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Size and digest of a data file.
-
-    Raises:
-        StudyError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"bytes": path.stat().st_size, "sha256": digest}
-    except OSError as error:
-        raise StudyError(f"data={path}: its fingerprint cannot be taken: {error}") from error
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

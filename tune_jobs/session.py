@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, get_args
 
@@ -20,6 +21,7 @@ from tune_jobs.backends.base import Backend, MetricSources
 from tune_jobs.command_line import CommandLine, Invocation
 from tune_jobs.controls import Controls
 from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.fingerprints import fingerprints
 from tune_jobs.lease import Lease, owner_of
 from tune_jobs.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
 from tune_jobs.metrics.objective import Objectives
@@ -45,6 +47,7 @@ class Definition:
     promotion: Promotion | None = None
     prices: Mapping[str, float] = field(default_factory=dict)
     duplicates: Duplicates = "reuse"
+    data: tuple[Path, ...] = ()
 
     def check(self) -> None:
         """Look for whatever would make every trial fail, before anything is spent.
@@ -76,8 +79,13 @@ class Definition:
         self.command_line.check(self.space.names, [argument])
 
     def describe(self) -> dict[str, Any]:
-        """What is kept with the study, to compare and to repeat."""
+        """What is kept with the study, to compare and to repeat.
+
+        Raises:
+            StudyError: a data file cannot be read.
+        """
         return {
+            "data": fingerprints(self.data),
             "space": self.space.describe(),
             "run": dict(self.backend.describe()),
             "metrics": [

@@ -37,6 +37,7 @@ def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None)
         max_failure_rate=config.max_failure_rate,
         promotion=config.promotion,
         duplicates=config.duplicates,
+        data=[folder / path for path in config.data],
         prices=config.prices,
         max_parallel=config.max_parallel or DEFAULT_PARALLEL,
         store=_store(config, folder),

@@ -24,9 +24,9 @@ from optuna.trial import FrozenTrial, TrialState
 from tune_jobs.lease import Lease
 from tune_jobs.ledger import trial_attempt_name
 from tune_jobs.marks import RUN_ATTRIBUTE
+from tune_jobs.opening import read_ahead
 from tune_jobs.outage import Outage
 from tune_jobs.scratch import unannounced
-from tune_jobs.opening import read_ahead
 from tune_jobs.study_writer import (
     Also,
     Changes,

@@ -81,6 +81,8 @@ class Tuner:
             enqueued: ``reuse`` gives it that trial's values without a run, ``replicate`` runs it
             with another ``--seed`` (see `replicate`), ``run`` runs it again. With promotion it is
             run.
+        data: Files that the script reads. Their fingerprints are kept with the study: a comparison
+            of studies warns if they differ, and they go into the provenance of a final run.
         progress: Whether to show progress; or a `Progress` of your own.
 
     Raises:
@@ -109,6 +111,7 @@ class Tuner:
         promotion: Promotion | None = None,
         prices: Mapping[str, float] | None = None,
         duplicates: Duplicates = "reuse",
+        data: Sequence[str | os.PathLike[str]] = (),
         progress: bool | Progress = True,
     ) -> None:
         if max_parallel < 1:
@@ -142,6 +145,7 @@ class Tuner:
             store=None if store is None else os.fspath(store),
             promotion=promotion,
             duplicates="run" if promotion is not None else duplicates,
+            data=tuple(map(Path, data)),
             prices=Prices(prices or {}).per_hour,
         )
         self._objective_runs: ObjectiveRuns | None = None
@@ -341,7 +345,7 @@ class Tuner:
             trial: Take this trial instead of the best one.
             pick: For several objectives, which trial of the Pareto front: the name of the metric
                 it is best in, or ``"knee"`` for the one nearest to the best of each.
-            data: Files whose fingerprints go into the provenance.
+            data: Files whose fingerprints go into the provenance; by default the study's.
             resources: What the final run gets instead of what the trials got, on OCI ``shape``,
                 ``ocpus``, ``memory_gb`` and ``max_runtime`` in minutes.
             again: Train although the same final run exists.

@@ -66,12 +66,19 @@ def test_what_cannot_be_compared() -> None:
 
 
 def test_other_code_and_another_metric_are_said() -> None:
-    def of(name: str, metric: str, code: str) -> Study:
+    def of(name: str, metric: str, code: str, data: str = "1") -> Study:
         made = study(name, [0.5])
-        definition = {"metrics": [{"name": metric, "counts": "last"}], "run": {"code_sha256": code}}
+        definition = {
+            "metrics": [{"name": metric, "counts": "last"}],
+            "run": {"code_sha256": code},
+            "data": {f"{name}.csv": {"bytes": 1, "sha256": data}},
+        }
         return Study(name, name, (True,), made.trials, definition=definition)
 
     assert compare([of("a", "acc", "1"), of("b", "acc", "1")]).warnings == []
+    assert compare([of("a", "acc", "1"), of("b", "acc", "1", "2")]).warnings == [
+        "the data is not the same in 'a', 'b'"
+    ]
     warnings = compare([of("a", "acc", "1"), of("b", "f1", "2")]).warnings
     assert len(warnings) == 2
     assert "'a', 'b'" in warnings[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -89,7 +89,7 @@ def stock(**options: Any) -> TPESampler:
     ids=str,
 )
 def test_it_suggests_what_optuna_suggests(
-    options: dict[str, Any], pending: int, direction: str
+    options: dict[str, Any], pending: int, direction: Literal["minimize", "maximize"]
 ) -> None:
     studies = [
         optuna.create_study(sampler=sampler, direction=direction)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import math
 import pickle
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import optuna

@@ -107,7 +107,7 @@ def test_mistakes_are_said() -> None:
 
 
 def test_without_that_parameter_it_is_random_search() -> None:
-    study = optuna.create_study(sampler=ModelClassSampler("modle", lambda seed: RandomSampler(seed)))
+    study = optuna.create_study(sampler=ModelClassSampler("modle", RandomSampler))
     assert len(run(study, 5)) == 5
 
 
@@ -119,9 +119,7 @@ def test_who_is_next() -> None:
     assert next_arm([Arm(good, 4), Arm(flat, 4)], 4) == 0
     counts = [4, 4, 4]
     for _ in range(420):
-        index = next_arm(
-            [Arm(v, n) for v, n in zip((good, rising, flat), counts, strict=True)], 4
-        )
+        index = next_arm([Arm(v, n) for v, n in zip((good, rising, flat), counts, strict=True)], 4)
         counts[index] += 1
     assert [n - 4 for n in counts] == pytest.approx([320, 80, 20], abs=3), "16 to 4 to 1"
 

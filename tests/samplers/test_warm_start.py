@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -11,12 +11,15 @@ from optuna.trial import create_trial
 from tune_jobs.samplers import WarmStartSampler
 from tune_jobs.samplers.warm_start.sampler import ATTRIBUTE
 
+Direction = Literal["minimize", "maximize"]
 
-def earlier(best: float = 0.8, count: int = 64, direction: str = "minimize") -> optuna.Study:
+
+def earlier(best: float = 0.8, count: int = 64, direction: Direction = "minimize") -> optuna.Study:
     study = optuna.create_study(direction=direction)
     sign = 1.0 if direction == "minimize" else -1.0
     for i in range(count):
-        params = {"rate": (i + 0.5) / count, "layers": 1 + i % 9, "kind": "ab"[i % 2], "old": i}
+        rate = (i + 0.5) / count
+        params = {"rate": rate, "layers": 1 + i % 9, "kind": "ab"[i % 2], "old": i}
         study.add_trial(
             create_trial(
                 params=params,
@@ -26,7 +29,7 @@ def earlier(best: float = 0.8, count: int = 64, direction: str = "minimize") -> 
                     "kind": CategoricalDistribution(["a", "b"]),
                     "old": IntDistribution(0, 1000),
                 },
-                value=sign * abs(params["rate"] - best),
+                value=sign * abs(rate - best),
             )
         )
     return study

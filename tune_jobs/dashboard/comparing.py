@@ -182,12 +182,18 @@ def _warnings(studies: Sequence[Study]) -> list[str]:
             lambda s: [m.get("counts") for m in s.definition.get("metrics", [])],
         ),
         ("code", lambda s: s.definition.get("run", {}).get("code_sha256")),
+        ("data", _data),
     ):
         known = [(s.name, of(s)) for s in studies if of(s)]
         if len({repr(value) for _, value in known}) > 1:
             names = ", ".join(repr(name[:60]) for name, _ in known)
             found.append(f"the {label} is not the same in {names}")
     return found
+
+
+def _data(study: Study) -> list[str]:
+    """The digests of its data files, whatever they are called."""
+    return sorted(str(file.get("sha256")) for file in study.definition.get("data", {}).values())
 
 
 # -- figures ------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def slice_figure(study: Study) -> Figure:
                 "xaxis": f"x{n}",
                 "marker": {
                     "color": [t.number for t in trials],
-                    "colorscale": "Blues",
+                    "colorscale": "Viridis",
                     "size": 6,
                     "line": {"width": 0.5, "color": "#64748b"},
                 },

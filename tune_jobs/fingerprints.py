@@ -1,0 +1,28 @@
+"""What a data file was, told apart from any other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.errors import StudyError
+
+
+def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Size and digest of files, by their paths.
+
+    Raises:
+        StudyError: one of them cannot be read.
+    """
+    return {str(path): _fingerprint(path) for path in paths}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": path.stat().st_size, "sha256": digest}
+    except OSError as error:
+        raise StudyError(f"data={path}: its fingerprint cannot be taken: {error}") from error
