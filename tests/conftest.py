@@ -63,6 +63,8 @@ def make_tuner(script: Script, tmp_path: Path) -> MakeTuner:
             pruner=optuna.pruners.NopPruner(),
         )
         settings = {"metric": "value", "max_parallel": 4, "progress": False, **options}
+        # Its sampler begins anew with every tuner, and suggests the same again.
+        settings.setdefault("duplicates", "run")
         backend = LocalBackend(script(body), **backend_options)  # type: ignore[arg-type]
         return Tuner(study, settings.pop("space", space), backend, **settings)  # type: ignore[arg-type]
 

@@ -24,7 +24,7 @@ parameters:
   n: [0, 1, 2]
 n_trials: 4
 max_parallel: 2
-sampler: {name: random, seed: 1}
+sampler: {name: job, seed: 1}
 final:
   arguments: {epochs: 3}
 """

@@ -22,7 +22,7 @@ from tune_jobs.study_mirror import StudyMirror
 MAX_REFUSALS = 1000
 """Configurations in a row that the constraints may refuse."""
 
-MAX_SAME = 100
+MAX_SAME = 50
 """Configurations in a row that may be known; then nothing is left to try."""
 
 SEED = "seed"
@@ -54,10 +54,11 @@ class Asking:
         """A new trial: its id in the mirror, and what goes on its command line.
 
         A refused configuration becomes a pruned trial without a value: the sampler learns to stay
-        away, and no run is started. One that an earlier trial had becomes what that has become.
+        away, and no run is started. One that an earlier trial had has that trial's values; as long
+        as they are not known there is no trial at all.
 
         Returns:
-            None if nothing is left to try.
+            None if nothing is left to try, or nothing until a live run has ended.
 
         Raises:
             SpaceError: the constraints leave (almost) nothing.
@@ -74,11 +75,16 @@ class Asking:
                 self._mirror.study.tell(trial, state=TrialState.PRUNED)
                 continue
             earlier = self._earlier(frozen)
-            if earlier is None or not self._settle(trial, earlier):
+            if earlier is None or self._is_replicate(trial, earlier):
                 return trial._trial_id, params
+            if not earlier.state.is_finished():
+                self._mirror.discard(trial._trial_id)
+                return None
+            self._settle(trial, earlier)
             same += 1
             if same == MAX_SAME:
                 self._mirror.study.stop()
+            if self._mirror.exhausted:
                 return None
         raise SpaceError(
             f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
@@ -95,27 +101,31 @@ class Asking:
                 self._first.setdefault(_key(other), other.number)
         self._known = trial.number
         number = self._first.get(_key(trial))
-        # One that failed may do better this time.
-        failed = number is not None and trials[number].state == TrialState.FAIL
-        return None if number is None or failed else trials[number]
+        if number is None:
+            return None
+        earlier = trials[number]
+        # One that failed may do better this time, and one of others may never end.
+        others = not earlier.state.is_finished() and self._mirror.is_foreign(earlier._trial_id)
+        return None if others or earlier.state == TrialState.FAIL else earlier
 
-    def _settle(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
-        """Tell the trial what the earlier one has come to; whether no run is needed."""
-        if self._duplicates == "replicate":
-            trial.set_user_attr(REPLICATE_ATTRIBUTE, earlier.number)
-            trial.set_user_attr(ARGUMENTS_ATTRIBUTE, {SEED: trial.number})
+    def _is_replicate(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
+        """Let it be one, if that is what a configuration that was tried becomes."""
+        if self._duplicates != "replicate":
             return False
+        trial.set_user_attr(REPLICATE_ATTRIBUTE, earlier.number)
+        trial.set_user_attr(ARGUMENTS_ATTRIBUTE, {SEED: trial.number})
+        return True
+
+    def _settle(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
+        """Tell a trial what an earlier one has come to."""
         trial.set_user_attr(SAME_ATTRIBUTE, earlier.number)
         trial.set_user_attr(CAUSE_ATTRIBUTE, f"the same configuration as trial {earlier.number}")
         for name, value in earlier.constraints.items():
             trial.set_constraint(name, value)
         if earlier.state == TrialState.COMPLETE:
             self._mirror.study.tell(trial, earlier.values)
-        elif earlier.state == TrialState.PRUNED:
+        else:
             self._mirror.study.tell(trial, state=TrialState.PRUNED)
-        else:  # its value is not known yet
-            self._mirror.study.tell(trial, state=TrialState.FAIL)
-        return True
 
 
 def _key(trial: FrozenTrial) -> Key:

@@ -293,7 +293,9 @@ class Loop:
             if going_on is not None:
                 trial = optuna.Trial(self._mirror.study, going_on)
                 self._turn.new.append((going_on, self._definition.space.sample(trial)))
-            elif self._new_trials_left() and (asked := self._asking.next()) is not None:
+            elif not self._new_trials_left() or (asked := self._asking.next()) is None:
+                break
+            else:
                 self._turn.new.append(asked)
                 self._budget.started(1)
 

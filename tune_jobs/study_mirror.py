@@ -155,6 +155,22 @@ class StudyMirror(InMemoryStorage):
             self._take_over(self._writer.read(row), row)
         return changed + len(rows)
 
+    def discard(self, trial_id: int) -> None:
+        """Forget a trial that was the last one asked for, before it is written."""
+        trials = self._studies[self._id].trials
+        assert self._created and self._created[-1] == trial_id == trials[-1]._trial_id
+        self._created.pop()
+        self._dirty.pop(trial_id, None)
+        trials.pop()
+        del self._trial_id_to_study_id_and_number[trial_id]
+        self._max_trial_id -= 1
+        waiting = self._prev_waiting_trial_number
+        waiting[self._id] = min(waiting[self._id], len(trials))
+
+    def is_foreign(self, trial_id: int) -> bool:
+        """Whether others may change a trial."""
+        return trial_id in self._foreign
+
     def own(self, trial_id: int) -> None:
         """Say that a trial is ours: nobody else will change it."""
         self._foreign.discard(trial_id)

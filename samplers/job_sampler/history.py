@@ -45,7 +45,9 @@ class History:
         trials = _trials(study._storage, study._study_id)
         count = len(trials)
         ended, running, still_open = [], [], []
-        for number in (*self._open, *range(self._seen, count)):
+        # A trial that was asked for may have been forgotten again.
+        known = [number for number in self._open if number < count]
+        for number in (*known, *range(self._seen, count)):
             trial = trials[number]
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
                 ended.append(trial)

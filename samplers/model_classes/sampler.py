@@ -93,6 +93,8 @@ class ModelClassSampler(BaseSampler):
         if index is None or self._parameter not in search_space:
             return {}
         assert self._distribution is not None
+        for each in self._classes:
+            each.forget(trial.number)
         wanted = {n: d for n, d in search_space.items() if n != self._parameter}
         params = self._classes[index].ask(trial.number, wanted)
         return {self._parameter: self._distribution.choices[index], **params}
@@ -177,6 +179,12 @@ class _Class:
         """The parameters for a trial."""
         trial = self.open[number] = self.study.ask(dict(space))
         return dict(trial.params)
+
+    def forget(self, number: int) -> None:
+        """The whole study has asked for the same number again: the first one came to nothing."""
+        pending = self.open.pop(number, None)
+        if pending is not None:
+            self.study.tell(pending, state=TrialState.FAIL)
 
     def ask_one(self, number: int, name: str, distribution: BaseDistribution) -> Any:
         """A further parameter for a trial that was asked for."""
