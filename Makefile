@@ -16,7 +16,7 @@ demo: $(READY)      ## Tune a real model with local job runs, then train the bes
 	$(BIN)/python notebooks/demo.py
 
 test: $(READY)      ## All tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(READY)
 	$(BIN)/ruff check .
