@@ -46,7 +46,7 @@ from tune_jobs.durations import duration
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.ledger import Attempt
 from tune_jobs.logs import log_of
-from tune_jobs.marks import REFUSED_ATTRIBUTE, is_told
+from tune_jobs.marks import is_told, shown_state
 from tune_jobs.session import Session
 from tune_jobs.study_file import open_study, tuner_of
 from tune_jobs.tuner import Tuner
@@ -239,7 +239,7 @@ def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:
     trials = study.get_trials(deepcopy=False)
     states: dict[str, int] = {}
     for trial in trials:
-        state = "REFUSED" if REFUSED_ATTRIBUTE in trial.user_attrs else trial.state.name
+        state = shown_state(trial)
         states[state] = states.get(state, 0) + 1
     best = study.best_trials if "COMPLETE" in states else []
     finals = [a for a in tuner.attempts() if a.is_final]

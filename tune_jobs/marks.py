@@ -45,6 +45,13 @@ def is_told(trial: FrozenTrial) -> bool:
     return trial.state.is_finished() and not extra and not goes_on(trial)
 
 
+def shown_state(trial: FrozenTrial) -> str:
+    """A trial's state, or why it had no run: it was REFUSED, or its values were REUSED."""
+    if REFUSED_ATTRIBUTE in trial.user_attrs:
+        return "REFUSED"
+    return "REUSED" if SAME_ATTRIBUTE in trial.user_attrs else trial.state.name
+
+
 def goes_on(trial: FrozenTrial) -> bool:
     """Whether a trial goes on with the configuration of an earlier one."""
     return trial.user_attrs.get(RUNG_ATTRIBUTE, {}).get("after") is not None

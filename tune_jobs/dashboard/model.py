@@ -11,6 +11,7 @@ from tune_jobs.marks import (
     REFUSED_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,
     RUNG_ATTRIBUTE,
+    SAME_ATTRIBUTE,
 )
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
@@ -40,9 +41,9 @@ class Trial:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def refused(self) -> bool:
-        """Whether it had no run because a constraint refused it."""
-        return REFUSED_ATTRIBUTE in self.attributes
+    def unneeded(self) -> bool:
+        """Whether it had no run: a constraint refused it, or an earlier trial was the same."""
+        return REFUSED_ATTRIBUTE in self.attributes or SAME_ATTRIBUTE in self.attributes
 
     @property
     def goes_on_from(self) -> int | None:
@@ -151,10 +152,10 @@ class Study:
         return min(done, key=lambda t: sign * t.values[0])
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in which state; refused ones are left out."""
+        """How many trials are in which state; those that had no run are left out."""
         counts = dict.fromkeys(STATES, 0)
         for trial in self.trials:
-            if not trial.refused:
+            if not trial.unneeded:
                 counts[trial.state] += 1
         return counts
 

@@ -117,7 +117,7 @@ def trials_view(
     chosen = [
         t
         for t in study.trials
-        if not t.refused and (not state or t.state == state) and _has(t, text.lower())
+        if not t.unneeded and (not state or t.state == state) and _has(t, text.lower())
     ]
     chosen.sort(key=_sort_key(sort, last), reverse=descending)
     page = chosen[offset : offset + PAGE]
