@@ -158,8 +158,8 @@ class StudyMirror(InMemoryStorage):
     def discard(self, trial_id: int) -> None:
         """Forget a trial that was the last one asked for, before it is written."""
         trials = self._studies[self._id].trials
-        assert self._created and self._created[-1] == trial_id == trials[-1]._trial_id
-        self._created.pop()
+        last = self._created.pop()
+        assert last == trial_id == trials[-1]._trial_id
         self._dirty.pop(trial_id, None)
         trials.pop()
         del self._trial_id_to_study_id_and_number[trial_id]
