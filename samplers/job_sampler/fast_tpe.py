@@ -59,8 +59,8 @@ class Facts:
 class FastTPESampler(TPESampler):
     """`optuna.samplers.TPESampler` that keeps from one suggestion to the next what does not change.
 
-    For the same seed and the same history it suggests the same. With several objectives it is
-    Optuna's own.
+    For the same seed and the same history it suggests the same. With several objectives, and for
+    the brackets of Hyperband, it is Optuna's own.
 
     Args:
         seed: Makes the suggestions reproducible.
@@ -120,7 +120,7 @@ class FastTPESampler(TPESampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """The parameters that are chosen together."""
-        if study._is_multi_objective() or not self._is_multivariate(study):
+        if not _is_plain(study) or not self._is_multivariate(study):
             return super().infer_relative_search_space(study, trial)
         with self._lock:
             facts = self.facts(study)
@@ -137,7 +137,7 @@ class FastTPESampler(TPESampler):
     def _sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if study._is_multi_objective():
+        if not _is_plain(study):
             return super()._sample_relative(study, trial, search_space)
         if not search_space or len(self.facts(study).ended) < self._n_startup_trials:
             return {}
@@ -151,7 +151,7 @@ class FastTPESampler(TPESampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Choose a parameter by itself."""
-        if study._is_multi_objective():
+        if not _is_plain(study):
             return super().sample_independent(study, trial, param_name, param_distribution)
         if len(self.facts(study).ended) < self._n_startup_trials:
             return self._random_sampler.sample_independent(
@@ -162,7 +162,7 @@ class FastTPESampler(TPESampler):
     def _sample(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if study._is_multi_objective():
+        if not _is_plain(study):
             return super()._sample(study, trial, search_space)
         with self._lock, one_thread():
             self._look(study)
@@ -319,6 +319,11 @@ class _Table:
             self._rows = np.concatenate([self._rows, np.empty((more, len(self._space)))])
             self._present = np.concatenate([self._present, np.zeros(more, dtype=bool)])
         self._rows[number] = [d.to_internal_repr(params[n]) for n, d in self._space.items()]
+
+
+def _is_plain(study: Study) -> bool:
+    """Whether all trials of a study count for each other, by one value."""
+    return not (study._is_multi_objective() or hasattr(study, "_bracket_id"))
 
 
 def _shared(common: dict[str, BaseDistribution] | None, trial: FrozenTrial) -> dict[str, Any]:

@@ -55,9 +55,10 @@ class JobSampler(BaseSampler):
     end as expected. Otherwise, and with constraints or several objectives, TPE chooses each
     parameter by itself (`FastTPESampler`).
 
-    What is suggested depends on the seed, the trial's number, and the history: the same seed and
-    the same history give the same suggestions, also from a sampler that was made anew
-    after a restart, and start-up points are never repeated.
+    The same seed and the same history give the same suggestions, in whatever order parameters are
+    asked for. A sampler that was made anew after a restart never repeats start-up points; it fits
+    its model anew, so it may go on otherwise than the one before would have, but always in the
+    same way.
 
     Args:
         seed: Makes the suggestions reproducible; None draws a seed from the system.
@@ -88,15 +89,22 @@ class JobSampler(BaseSampler):
         # benchmark.
         self._tpe = FastTPESampler(seed=seed, n_startup_trials=n_startup_trials, multivariate=False)
         self._rng = np.random.RandomState(seed)
-        self._model: tuple[dict[str, BaseDistribution], Model] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
         self._lock = threading.Lock()
+        self._model: Model | None = None
+        self._model_of: tuple[Any, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "_lock"}
+        state = dict(vars(self))
+        for name in ("_lock", "_model", "_model_of"):
+            state.pop(name)
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._lock = threading.Lock()
+        self._forget()
 
     def reseed_rng(self) -> None:
         """Draw a new seed from the system; Optuna does so for each of several processes."""
@@ -160,8 +168,9 @@ class JobSampler(BaseSampler):
     def _from_model(
         self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]
     ) -> dict[str, Any] | None:
-        if self._model is None or self._model[0] != space:
-            self._model = (dict(space), Model(space))
+        model_of = (study._storage, study._study_id, space)
+        if self._model is None or self._model_of != model_of:
+            self._model, self._model_of = Model(space), model_of
         facts = self._tpe.facts(study)
         trials = [t for t in facts.ended if space.keys() <= t.params.keys()]
         pending = [
@@ -172,7 +181,7 @@ class JobSampler(BaseSampler):
         values = _values(trials, study.direction)
         costs = None if self._cost is None else _positive([self._cost(t) for t in trials])
         params = [t.params for t in trials]
-        return self._model[1].suggest(params, values, pending, self._rng, costs)
+        return self._model.suggest(params, values, pending, self._rng, costs)
 
 
 def _values(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Array:

@@ -99,6 +99,15 @@ def test_it_suggests_what_optuna_suggests(
     assert ours == theirs
 
 
+def test_it_does_so_within_the_brackets_of_hyperband() -> None:
+    params = []
+    for sampler in (stock(), FastTPESampler(seed=3)):
+        pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9)
+        study = optuna.create_study(study_name="s", sampler=sampler, pruner=pruner)
+        params.append(run(study, 80, 4))
+    assert params[0] == params[1]
+
+
 def test_it_does_so_with_a_database_and_after_a_restart(tmp_path: Any) -> None:
     params = []
     for name, make in (("theirs", stock), ("ours", lambda: FastTPESampler(seed=3))):

@@ -187,3 +187,15 @@ def test_with_several_objectives_constraints_or_conditions_it_is_tpe() -> None:
     assert JobSampler(n_startup_trials=2).infer_relative_search_space(study, study.ask()) == {}  # type: ignore[arg-type]
     two = optuna.create_study(sampler=JobSampler(seed=7), directions=["minimize", "maximize"])
     two.optimize(lambda t: (t.suggest_float("x", 0, 1), t.suggest_float("y", 0, 1)), n_trials=14)
+
+
+def test_another_study_gets_a_model_of_its_own() -> None:
+    def tuned(sampler: JobSampler) -> list[dict[str, Any]]:
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(lambda t: t.suggest_float("x", 0, 1) * t.suggest_float("y", 0, 1), 20)
+        return [t.params for t in study.trials]
+
+    used = JobSampler(seed=7)
+    study = optuna.create_study(sampler=used)
+    study.optimize(lambda t: -t.suggest_float("x", 0, 1) + t.suggest_float("y", 0, 1) ** 9, 30)
+    assert tuned(used) == tuned(JobSampler(seed=7))
