@@ -98,6 +98,7 @@ def main() -> None:
         print("| ---: | --- | ---: | ---: |")
         for trials, study in studies.items():
             _pages(folder, trials, study)
+        _overview(folder)
         print("\n| trials | read s | again s | report s | report MB |")
         print("| ---: | ---: | ---: | ---: | ---: |")
         for trials, study in studies.items():
@@ -130,6 +131,31 @@ def _pages(folder: Path, trials: int, study: optuna.Study) -> None:
         for process in (ours, theirs):
             process.terminate()
             process.wait()
+
+
+def _overview(folder: Path, count: int = 50, trials: int = 200) -> None:
+    """The page of all studies of a storage."""
+    storage = f"sqlite:///{folder}/many.db"
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        "x": optuna.distributions.FloatDistribution(0.0, 1.0)
+    }
+    for number in range(count):
+        study = optuna.create_study(study_name=f"s{number}", storage=storage, direction="maximize")
+        study.add_trials(
+            optuna.trial.create_trial(
+                value=random.random(), params={"x": 0.5}, distributions=distributions
+            )
+            for _ in range(trials)
+        )
+    server = served(["tune_jobs.cli", "dashboard", f"{folder}/many.db", "--port", str(PORT)], PORT)
+    try:
+        rows = f"document.querySelectorAll('main tbody tr').length === {count}"
+        text = "document.querySelector('main').innerText"
+        first, update = times(f"http://127.0.0.1:{PORT}/", rows, text, study)
+        print(f"| {count} studies of {trials} | tune_jobs | {first:.2f} | {update:.2f} |")
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def _report(folder: Path, trials: int, study: optuna.Study) -> None:
