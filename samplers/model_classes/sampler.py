@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,14 @@ class ModelClassSampler(BaseSampler):
         self._distribution: CategoricalDistribution | None = None
         self._classes: list[_Class] = []
         self._chosen: dict[int, int] = {}
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
 
     def reseed_rng(self) -> None:
         """Draw a new seed from the system."""
@@ -78,12 +87,13 @@ class ModelClassSampler(BaseSampler):
         """The class, and its parameters as far as they are known."""
         if study._is_multi_objective():
             raise ValueError("ModelClassSampler: one objective, please: classes are compared by it")
-        self._follow(study, trial.number)
-        if self._distribution is None:
-            return {}
-        index = self._chosen[trial.number] = self._allocate(study)
-        space = self._classes[index].space
-        return {self._parameter: self._distribution, **(space or {})}
+        with self._lock:
+            self._follow(study, trial.number)
+            if self._distribution is None:
+                return {}
+            index = self._chosen[trial.number] = self._allocate(study)
+            space = self._classes[index].space
+            return {self._parameter: self._distribution, **(space or {})}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -92,12 +102,13 @@ class ModelClassSampler(BaseSampler):
         index = self._chosen.get(trial.number)
         if index is None or self._parameter not in search_space:
             return {}
-        assert self._distribution is not None
-        for each in self._classes:
-            each.forget(trial.number)
-        wanted = {n: d for n, d in search_space.items() if n != self._parameter}
-        params = self._classes[index].ask(trial.number, wanted)
-        return {self._parameter: self._distribution.choices[index], **params}
+        with self._lock:
+            assert self._distribution is not None
+            for each in self._classes:
+                each.forget(trial.number)
+            wanted = {n: d for n, d in search_space.items() if n != self._parameter}
+            params = self._classes[index].ask(trial.number, wanted)
+            return {self._parameter: self._distribution.choices[index], **params}
 
     def sample_independent(
         self,
@@ -109,13 +120,15 @@ class ModelClassSampler(BaseSampler):
         """Choose any other parameter."""
         if param_name == self._parameter:
             assert isinstance(param_distribution, CategoricalDistribution)
-            self._begin(param_distribution)
-            self._follow(study, trial.number)
-            index = self._chosen[trial.number] = self._allocate(study)
+            with self._lock:
+                self._begin(param_distribution)
+                self._follow(study, trial.number)
+                index = self._chosen[trial.number] = self._allocate(study)
             return param_distribution.choices[index]
-        begun = self._chosen.get(trial.number)
-        if begun is not None and trial.number in self._classes[begun].open:
-            return self._classes[begun].ask_one(trial.number, param_name, param_distribution)
+        with self._lock:
+            begun = self._chosen.get(trial.number)
+            if begun is not None and trial.number in self._classes[begun].open:
+                return self._classes[begun].ask_one(trial.number, param_name, param_distribution)
         if self._seed is not None:
             self._random = RandomSampler(seed=_derived(self._seed, trial.number, param_name))
         return self._random.sample_independent(study, trial, param_name, param_distribution)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pickle
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -128,3 +130,13 @@ def test_the_outlook_of_a_class() -> None:
     assert outlook([0.5]) == 0.5
     assert outlook([0.5, 0.5, 0.5]) == 0.5
     assert outlook([1.0, 0.9, 0.8, 0.7]) == pytest.approx(0.7 - 4 * 0.1)
+
+
+def test_it_is_asked_by_several_threads_and_can_be_pickled(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    made = ModelClassSampler("model", JobSampler, 1, trials_each=8)
+    study = optuna.create_study(study_name="s", storage=url, sampler=made)
+    study.optimize(value, n_trials=24, n_jobs=4)
+    study.sampler = pickle.loads(pickle.dumps(study.sampler))
+    study.optimize(value, n_trials=4)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 28
