@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.databases import SERVERS, Server
+from tests.test_ledger import check_agreement
 from tests.test_opening import check as check_read_ahead
 from tests.test_recovery import WAITING, Controller
 from tune_jobs.study_writer import RdbWriter, writer_for
@@ -49,6 +50,10 @@ def test_a_study_and_its_final_run(server: Server, make_tuner: MakeTuner) -> Non
     tuner.train_best()
     tuner.optimize(n_trials=2)
     assert len(study_in(server).trials) == 14
+
+
+def test_several_that_open_a_new_study_agree(server: Server) -> None:
+    check_agreement(lambda: server.url)
 
 
 def test_a_study_read_ahead_is_the_same(server: Server) -> None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import sqlalchemy
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from tests.conftest import MakeTuner
 from tune_jobs.errors import StudyError
 from tune_jobs.ledger import (
+    UID_ATTRIBUTE,
     Attempt,
     AttemptState,
     Ledger,
+    engine_of,
     final_attempt_name,
     trial_attempt_name,
 )
-from tune_jobs.ledger_schema import SCHEMA_VERSION
+from tune_jobs.ledger_schema import SCHEMA_VERSION, prepare
 
 INVOCATION = {"argv": ["--x=0.5"], "env": {"A": "ü"}, "files": {}}
 
@@ -108,3 +115,37 @@ def test_many_open_a_new_database_at_once(tmp_path: Path) -> None:
     assert len({ledger.uid for ledger in ledgers}) == 6
     for ledger in ledgers:
         ledger.define({"ok": True})
+
+
+def check_agreement(make: Callable[[], Any] | None) -> None:
+    """Several open a new study at the same moment: all of them in the same ledger."""
+    count = 6
+    for round in range(6):
+        name = f"new{round}"
+        first = optuna.create_study(study_name=name, storage=make() if make else None)
+        studies = [
+            optuna.load_study(study_name=name, storage=make()) if make else first
+            for _ in range(count)
+        ]
+        for study in studies:
+            prepare(engine_of(study)[1])
+        together = threading.Barrier(count)
+
+        def opened(study: optuna.Study, together: threading.Barrier = together) -> tuple[str, str]:
+            together.wait()
+            ledger = Ledger(study, "runs")
+            return ledger.uid, ledger.store
+
+        with ThreadPoolExecutor(count) as pool:
+            found = list(pool.map(opened, studies))
+        assert len(set(found)) == 1
+        assert first.user_attrs[UID_ATTRIBUTE] == found[0][0]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal", "memory"])
+def test_several_that_open_a_new_study_at_the_same_moment_agree(kind: str, tmp_path: Path) -> None:
+    storages: dict[str, Callable[[], Any]] = {
+        "sqlite": lambda: f"sqlite:///{tmp_path}/s.db",
+        "journal": lambda: JournalStorage(JournalFileBackend(f"{tmp_path}/s.log")),
+    }
+    check_agreement(storages.get(kind))

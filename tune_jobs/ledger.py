@@ -16,9 +16,11 @@ beside a journal file they live in an SQLite file of their own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,9 +30,22 @@ from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.storages import InMemoryStorage, RDBStorage
-from sqlalchemy import Connection, Engine, Row, bindparam, create_engine, insert, select, update
+from optuna.storages._rdb.models import StudyUserAttributeModel
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    bindparam,
+    create_engine,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import StaticPool
 
+from tune_jobs.errors import StudyError
 from tune_jobs.html_table import html_table
 from tune_jobs.ledger_schema import attempts as _attempts
 from tune_jobs.ledger_schema import prepare
@@ -39,6 +54,10 @@ from tune_jobs.study_writer import storage_of
 
 UID_ATTRIBUTE = "tune_jobs:uid"
 """The study's user attribute that ties it to its ledger rows and to its folder in the store."""
+
+_REGISTRATIONS = 5
+_registering = threading.Lock()
+"""Studies in memory have one connection for all threads."""
 
 _of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """The ledgers of studies in memory: as long-lived as those."""
@@ -141,10 +160,7 @@ class Ledger:
         """
         self._shared, self.engine = engine_of(study)
         prepare(self.engine)
-        with self.engine.begin() as connection:
-            self.uid, self.store = _register(connection, study, store)
-        if study.user_attrs.get(UID_ATTRIBUTE) != self.uid:
-            study.set_user_attr(UID_ATTRIBUTE, self.uid)
+        self.uid, self.store = _registered(study, self.engine, self._shared, store)
 
     @property
     def durable(self) -> bool:
@@ -356,18 +372,42 @@ def engine_of(study: optuna.Study) -> tuple[bool, Engine]:
     return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
 
 
-def _register(connection: Connection, study: optuna.Study, store: str) -> tuple[str, str]:
-    """The study's uid and store: those of its first tuner.
+def _registered(study: optuna.Study, engine: Engine, shared: bool, store: str) -> tuple[str, str]:
+    """The study's uid and store: those of its first tuner, also of several at the same moment.
 
     The uid is kept as an attribute of the study, so a study that was deleted and created again
     under its old name starts afresh and never meets the runs of its predecessor.
     """
+    for _ in range(_REGISTRATIONS):
+        with (
+            contextlib.suppress(IntegrityError),  # another process was first: look again
+            _registering,
+            engine.begin() as connection,
+        ):
+            return _register(connection, study, shared, store)
+    raise StudyError(f"study {study.study_name!r} cannot be registered: its rows contradict")
+
+
+def _register(
+    connection: Connection, study: optuna.Study, shared: bool, store: str
+) -> tuple[str, str]:
+    if not shared:
+        # Takes SQLite's lock for writing: who opens the same study waits here.
+        connection.execute(delete(_studies).where(_studies.c.uid == ""))
     uid = study.user_attrs.get(UID_ATTRIBUTE)
     query = select(_studies.c.store).where(_studies.c.uid == uid)
     known = None if uid is None else connection.execute(query).scalar()
     if uid is not None and known is not None:
         return str(uid), str(known)
-    uid = uid or secrets.token_hex(4)
-    row = {"uid": uid, "study_name": study.study_name, "store": store, "definition": "{}"}
+    chosen = str(uid or secrets.token_hex(4))
+    row = {"uid": chosen, "study_name": study.study_name, "store": store, "definition": "{}"}
     connection.execute(insert(_studies), row)
-    return uid, store
+    if uid is None and shared:
+        # Optuna would overwrite another's; here the second one violates a constraint.
+        attribute = {"study_id": study._study_id, "key": UID_ATTRIBUTE}
+        connection.execute(
+            insert(StudyUserAttributeModel), {**attribute, "value_json": json.dumps(chosen)}
+        )
+    elif uid is None:
+        study.set_user_attr(UID_ATTRIBUTE, chosen)
+    return chosen, store
