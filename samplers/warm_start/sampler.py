@@ -56,7 +56,7 @@ class WarmStartSampler(BaseSampler):
         sampler: BaseSampler | None = None,
         *,
         rename: Mapping[str, str] | None = None,
-        trials: int = 32,
+        trials: int = 16,
         seed: int | None = None,
     ) -> None:
         self._starts = starts(sources, rename or {})

@@ -56,7 +56,7 @@ def is_warm(trial: optuna.Trial) -> bool:
 
 
 def test_the_best_come_first_renamed_and_within_the_new_ranges() -> None:
-    study = warm([earlier()])
+    study = warm([earlier()], trials=32)
     begun = [ask(study) for _ in range(32)]
     assert [is_warm(t) for t, _ in begun] == [i % 2 == 0 for i in range(32)]
     first = begun[0][1]
@@ -81,12 +81,12 @@ def test_sources_take_turns_and_a_configuration_comes_once_before_it_comes_near(
 
 
 def test_nothing_more_is_taken_when_it_does_not_pay() -> None:
-    study = warm([earlier()])
+    study = warm([earlier()], trials=32)
     for _ in range(12):
         trial, _ = ask(study)
         study.tell(trial, 1.0 if is_warm(trial) else 0.5)
     assert not any(is_warm(ask(study)[0]) for _ in range(20))
-    good = warm([earlier()])
+    good = warm([earlier()], trials=32)
     for _ in range(12):
         trial, _ = ask(good)
         good.tell(trial, 0.5 if is_warm(trial) else 1.0)
