@@ -75,8 +75,7 @@ def stock(**options: Any) -> TPESampler:
         return TPESampler(seed=3, **options)
 
 
-@pytest.mark.parametrize("direction", ["minimize", "maximize"])
-@pytest.mark.parametrize("pending", [1, 8])
+@pytest.mark.parametrize(("pending", "direction"), [(1, "maximize"), (8, "minimize")])
 @pytest.mark.parametrize(
     "options",
     [
