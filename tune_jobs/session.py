@@ -26,6 +26,7 @@ from tune_jobs.lease import Lease, owner_of
 from tune_jobs.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
 from tune_jobs.metrics.objective import Objectives
 from tune_jobs.metrics.store import MetricStore, absolute, study_folder
+from tune_jobs.opening import read_ahead
 from tune_jobs.outage import Outage
 from tune_jobs.promotion import Promotion
 from tune_jobs.runs import Runs
@@ -55,6 +56,7 @@ class Definition:
         Raises:
             ConfigError: its message says what to mend.
         """
+        read_ahead(self.study)
         check_space(self.space, self.study)
         self.backend.check()
         self.command_line.check(self.space.names)

@@ -12,6 +12,7 @@ was faster, `commit()` takes their trials over first and renumbers ours.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -196,12 +197,26 @@ class StudyMirror(InMemoryStorage):
     # -- taking over what others wrote --------------------------------------------------------
 
     def _take_over(self, trial: FrozenTrial, row: int) -> int:
-        trial_id = super().create_new_trial(self._id, trial)
+        if trial.state.is_finished():
+            trial_id = self._append(copy.copy(trial))
+        else:
+            trial_id = super().create_new_trial(self._id, trial)
         self._row_of[trial_id] = row
         self._last_row = max(self._last_row, row)
         if not trial.state.is_finished():
             self._foreign.add(trial_id)
         return trial_id
+
+    def _append(self, trial: FrozenTrial) -> int:
+        """As `create_new_trial` does, for a trial that nobody changes: without a deep copy."""
+        with self._lock:
+            trials = self._studies[self._id].trials
+            self._max_trial_id += 1
+            trial._trial_id, trial.number = self._max_trial_id, len(trials)
+            self._trial_id_to_study_id_and_number[trial._trial_id] = (self._id, trial.number)
+            trials.append(trial)
+            self._update_cache(trial._trial_id, self._id)
+            return trial._trial_id
 
     def _refresh(self, trial_id: int) -> bool:
         now = self._writer.read(self._row_of[trial_id])
