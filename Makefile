@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types check benchmark clean
+.PHONY: demo test slow lint types check benchmark clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version.split()[0]'
@@ -15,8 +15,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)      ## Tune a real model with local job runs, then train the best configuration.
 	$(BIN)/python notebooks/demo.py
 
-test: $(READY)      ## All tests.
+test: $(READY)      ## The tests, but for the slow ones.
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+slow: $(READY)      ## Notebooks, browser, fuzz, kills.
+	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -25,7 +28,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test slow
 
 benchmark: $(READY)
 	$(BIN)/python -m tests.benchmarks.overhead

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("backend", "kills"), [("local", 12), ("oci", 4)])
 def test_whenever_the_tuner_is_killed_nothing_is_lost_or_done_twice(

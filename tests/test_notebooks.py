@@ -11,6 +11,8 @@ import pytest
 from nbclient import NotebookClient
 
 nbformat: Any = import_module("nbformat")  # it is not typed
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 

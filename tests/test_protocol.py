@@ -37,6 +37,8 @@ from tune_jobs.progress import Silent
 from tune_jobs.session import Session
 from tune_jobs.tuner import Tuner
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 6
 
 

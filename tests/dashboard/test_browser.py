@@ -22,7 +22,10 @@ from tune_jobs.dashboard.report import write_report
 from tune_jobs.dashboard.server import serve
 from tune_jobs.tuner import Tuner
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+]
 
 SLOW = """\
 echo "hello from $n"

@@ -80,6 +80,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.slow
 def test_forty_trials_and_the_final_run_with_faults(
     study_yaml: Path,
     emulator: Emulator,
