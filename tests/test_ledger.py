@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tune_jobs.ledger import (
     final_attempt_name,
     trial_attempt_name,
 )
-from tune_jobs.ledger_schema import SCHEMA_VERSION, prepare
+from tune_jobs.ledger_schema import SCHEMA_VERSION, prepare, studies
 
 INVOCATION = {"argv": ["--x=0.5"], "env": {"A": "ü"}, "files": {}}
 
@@ -115,6 +115,18 @@ def test_many_open_a_new_database_at_once(tmp_path: Path) -> None:
     assert len({ledger.uid for ledger in ledgers}) == 6
     for ledger in ledgers:
         ledger.define({"ok": True})
+
+
+def test_a_ledger_in_memory_is_read_while_it_is_written() -> None:
+    """The tuner and the notebook's view are threads of one process: one waits for the other."""
+    ledger = Ledger(optuna.create_study(), "runs")
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.engine.begin() as connection:
+            connection.execute(sqlalchemy.update(studies).values(definition='{"kept": true}'))
+            reader = pool.submit(ledger.definition)
+            wait([reader], timeout=0.2)
+        assert reader.result() == {"kept": True}
+    assert ledger.definition() == {"kept": True}
 
 
 def check_agreement(make: Callable[[], Any] | None) -> None:

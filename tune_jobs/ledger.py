@@ -20,7 +20,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -43,7 +42,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import QueuePool
 
 from tune_jobs.errors import StudyError
 from tune_jobs.html_table import html_table
@@ -56,8 +55,6 @@ UID_ATTRIBUTE = "tune_jobs:uid"
 """The study's user attribute that ties it to its ledger rows and to its folder in the store."""
 
 _REGISTRATIONS = 5
-_registering = threading.Lock()
-"""Studies in memory have one connection for all threads."""
 
 _of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """The ledgers of studies in memory: as long-lived as those."""
@@ -363,13 +360,22 @@ def engine_of(study: optuna.Study) -> tuple[bool, Engine]:
         return True, storage.engine
     if isinstance(storage, InMemoryStorage):
         if storage not in _of_memory:
-            _of_memory[storage] = create_engine(
-                "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-            )
+            _of_memory.setdefault(storage, _in_memory())
         return False, _of_memory[storage]
     # Beside an Optuna journal file, whose storage keeps its backend, and that its path.
     path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
     return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
+
+
+def _in_memory() -> Engine:
+    """A database in memory is one connection: threads take turns, a transaction each."""
+    return create_engine(
+        "sqlite://",
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        connect_args={"check_same_thread": False},
+    )
 
 
 def _registered(study: optuna.Study, engine: Engine, shared: bool, store: str) -> tuple[str, str]:
@@ -381,7 +387,6 @@ def _registered(study: optuna.Study, engine: Engine, shared: bool, store: str) -
     for _ in range(_REGISTRATIONS):
         with (
             contextlib.suppress(IntegrityError),  # another process was first: look again
-            _registering,
             engine.begin() as connection,
         ):
             return _register(connection, study, shared, store)
