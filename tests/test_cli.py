@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tune_jobs.cli import main
@@ -98,6 +100,26 @@ def test_a_run_that_has_its_trials_does_nothing(run: Run) -> None:
     run("run")
     code, out, _ = run("run")
     assert (code, out.startswith("digits: 4 complete")) == (0, True)
+
+
+def test_a_run_that_has_its_trials_stops_job_runs_that_nobody_owns(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "train.sh").write_text(f"echo $$ > {tmp_path}/begun; exec sleep 120\n")
+    command = [sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml", "--n-trials", "1"]
+    tuning = subprocess.Popen(command, cwd=tmp_path)
+    while not ((tmp_path / "begun").exists() and (tmp_path / "begun").read_text()):
+        os.sched_yield()
+    tuning.kill()
+    tuning.wait(30)
+    optuna.load_study(study_name="digits", storage="sqlite:///digits.db").tell(0, 0.5)
+    code, out, _ = run("run", "--n-trials", "1")
+    assert (code, out.startswith("digits: 1 complete")) == (0, True)
+    run_process = Path("/proc", (tmp_path / "begun").read_text().strip())
+    give_up = time.monotonic() + 30
+    while run_process.exists() and time.monotonic() < give_up:
+        os.sched_yield()
+    assert not run_process.exists()
 
 
 def test_paths_are_relative_to_the_file(run: Run, tmp_path: Path, monkeypatch: object) -> None:

@@ -17,7 +17,8 @@ from tests.databases import SERVERS, Server
 from tests.test_ledger import check_agreement
 from tests.test_opening import check as check_read_ahead
 from tests.test_recovery import WAITING, Controller
-from tune_jobs.study_writer import RdbWriter, writer_for
+from tune_jobs.rdb_writer import RdbWriter
+from tune_jobs.study_writer import writer_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 

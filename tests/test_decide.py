@@ -130,9 +130,9 @@ def test_recovery_sorts_every_open_attempt_once() -> None:
     }
     everything = [told, never_started, unacknowledged, live, ended, vanished]
     plan = recover(everything, found, frozenset({0}))
-    assert plan.close == [told]
+    assert plan.close == [replace(told, state=AttemptState.SUCCEEDED)]
     assert plan.submit == [never_started]
-    assert plan.watch == [unacknowledged, live]
+    assert plan.watch == [(a, found[a.name]) for a in (unacknowledged, live)]
     assert plan.harvest == [(ended, found[ended.name])]
     assert plan.lost == [vanished]
     assert str(plan) == (

@@ -11,13 +11,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("backend", "kills"), [("local", 12), ("oci", 4)])
-def test_whenever_the_tuner_is_killed_nothing_is_lost_or_done_twice(
-    backend: str, kills: int
-) -> None:
-    words = ["--backend", backend, "--kills", str(kills)]
+@pytest.mark.parametrize(
+    "words",
+    ["--kills 12", "--storage journal --kills 12", "--backend oci --kills 4"],
+)
+def test_whenever_the_tuner_is_killed_nothing_is_lost_or_done_twice(words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.kill", *words],
+        [sys.executable, "-m", "tests.faults.kill", *words.split()],
         capture_output=True,
         text=True,
         check=False,

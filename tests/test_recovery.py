@@ -6,21 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 import sqlalchemy
+from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner, space
-from tune_jobs.decide import Limits
+from tune_jobs.decide import End, Limits
 from tune_jobs.errors import BackendError, StudyError
 from tune_jobs.lease import StudyOwned
 from tune_jobs.ledger import AttemptState
 from tune_jobs.loop import Loop
-from tune_jobs.progress import Silent
+from tune_jobs.progress import Silent, Snapshot
 from tune_jobs.session import Session
 from tune_jobs.study_mirror import StudyMirror
 
@@ -78,9 +81,9 @@ JOURNAL = (
 )
 
 
-def journal() -> optuna.storages.JournalStorage:
+def journal() -> JournalStorage:
     """What `JOURNAL` says, in this process."""
-    return optuna.storages.JournalStorage(JournalFileBackend("journal.log"))
+    return JournalStorage(JournalFileBackend("journal.log"))
 
 
 @pytest.mark.parametrize("storage", [SQLITE, JOURNAL], ids=["sqlite", "journal"])
@@ -282,11 +285,71 @@ def test_an_enqueued_trial_that_was_only_claimed_is_run(
     assert done.trials[0].value == 0.25
 
 
+def test_an_enqueued_trial_whose_tuner_died_as_it_was_claimed_is_run(
+    make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = optuna.create_study(study_name="s", storage=journal(), direction="maximize")
+    study.enqueue_trial({"x": 0.25})
+    claim = JournalStorage.set_trial_state_values
+
+    def dies(self: JournalStorage, trial_id: int, state: TrialState, *values: Any) -> bool:
+        claim(self, trial_id, state, *values)
+        raise KeyboardInterrupt
+
+    mirror = StudyMirror(study)
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalStorage, "set_trial_state_values", dies)
+        with pytest.raises(KeyboardInterrupt):
+            mirror.study.ask()
+    done = make_tuner(study=study).optimize(n_trials=1)
+    assert [t.value for t in done.trials] == [0.25]
+
+
+def test_an_enqueued_trial_that_another_was_faster_to_take_stays_theirs(
+    make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = optuna.create_study(study_name="s", storage=journal(), direction="maximize")
+    study.enqueue_trial({"x": 0.25})
+    mirror = StudyMirror(study)
+    note = JournalStorage.set_trial_user_attr
+
+    def beaten(self: JournalStorage, trial_id: int, key: str, value: Any) -> None:
+        note(self, trial_id, key, value)
+        self.set_trial_state_values(trial_id, TrialState.RUNNING)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalStorage, "set_trial_user_attr", beaten)
+        mirror.study.ask()
+    done = make_tuner(study=study).optimize(n_trials=1)
+    assert [t.state.name for t in done.trials] == ["RUNNING", "COMPLETE"]
+
+
 def test_a_running_trial_of_somebody_else_is_left_alone(make_tuner: MakeTuner) -> None:
     tuner = make_tuner()
     tuner.study.ask()
     study = tuner.optimize(n_trials=2)
     assert [t.state.name for t in study.trials] == ["RUNNING", "COMPLETE", "COMPLETE"]
+
+
+def test_the_pruner_is_asked_again_about_an_adopted_run(make_tuner: MakeTuner) -> None:
+    # What a run reports is written before the decision, and its tuner can die between the two.
+    tuner = make_tuner('echo "epoch=1 value=0.5"; sleep 60', step="epoch", max_parallel=1)
+
+    class Leaves(Silent):
+        def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
+            if any(run.step is not None for run in snapshot().running):
+                loop.end(End.LEAVE)
+
+    with Session(tuner.definition) as session:
+        session.open_backend()
+        loop = Loop(session, Limits(1, None, 1, None), Leaves())
+        loop.run()
+    assert tuner.study.trials[0].intermediate_values == {1: 0.5}
+    assert tuner.study.trials[0].state == TrialState.RUNNING
+    tuner.study.pruner = optuna.pruners.ThresholdPruner(lower=0.6)
+    study = tuner.optimize(n_trials=1)
+    assert [t.state for t in study.trials] == [TrialState.PRUNED]
+    assert [a.attempt for a in tuner.attempts()] == [1]
 
 
 def test_a_study_created_again_under_its_name_starts_afresh(make_tuner: MakeTuner) -> None:

@@ -11,8 +11,9 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from tune_jobs.rdb_writer import RdbWriter
 from tune_jobs.study_mirror import Renumbered, StudyMirror
-from tune_jobs.study_writer import RdbWriter, StorageWriter
+from tune_jobs.study_writer import StorageWriter
 
 
 def nothing(connection: object) -> None:

@@ -168,8 +168,8 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
     if all(limit is None for limit in spending):
         raise ConfigError(f"{options.file}: say how much to spend: add n_trials: or timeout:")
     tuner = tuner_of(config, options.file)
-    left = None if n_trials is None else n_trials - _told(tuner.study)
-    if left is None or left > 0:
+    left = None if n_trials is None else max(0, n_trials - _told(tuner.study))
+    if left != 0 or any(a.told is None for a in tuner.attempts()):
         tuner.optimize(left, timeout, take_over=options.take_over, **limits)
     return _print_status(options, tuner)
 

@@ -308,7 +308,7 @@ class Recovery:
     """What to do with the attempts that an earlier tuner left open.
 
     Args:
-        close: Their trials are finished already; only the ledger does not know.
+        close: Their trials are finished already; only the ledger does not know. As they ended.
         submit: Intended, and provably never started: start them now.
         watch: Live: go on as if this tuner had started them.
         harvest: Ended meanwhile.
@@ -318,7 +318,7 @@ class Recovery:
 
     close: Sequence[Attempt] = ()
     submit: Sequence[Attempt] = ()
-    watch: Sequence[Attempt] = ()
+    watch: Sequence[tuple[Attempt, RunUpdate]] = ()
     harvest: Sequence[tuple[Attempt, RunUpdate]] = ()
     lost: Sequence[Attempt] = ()
     stop: Sequence[Attempt] = ()
@@ -344,18 +344,25 @@ def recover(
     for attempt in open_attempts:
         update = found.get(attempt.name)
         if attempt.trial in finished_trials:
-            close.append(attempt)
+            close.append(_closed_late(attempt, update))
             if update is not None and not update.state.is_terminal:
                 stop.append(attempt)
         elif update is not None and update.state.is_terminal:
             harvest.append((attempt, update))
         elif update is not None:
-            watch.append(attempt)
+            watch.append((attempt, update))
         elif attempt.state == AttemptState.INTENDED:
             submit.append(attempt)
         else:
             lost.append(attempt)
     return Recovery(close, submit, watch, harvest, lost, stop)
+
+
+def _closed_late(attempt: Attempt, update: RunUpdate | None) -> Attempt:
+    if update is None or not update.state.is_terminal:
+        return replace(attempt, state=AttemptState.LOST)
+    cause = (attempt.cause if attempt.state == AttemptState.PRUNING else None) or update.cause
+    return closed(attempt, update, _ledger_state(update.state), cause)
 
 
 def closed(attempt: Attempt, update: RunUpdate, state: AttemptState, cause: str) -> Attempt:

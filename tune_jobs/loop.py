@@ -421,21 +421,17 @@ class Loop:
         finished = frozenset(t.number for t in trials if t.state.is_finished())
         found = self._session.backend.find([a.name for a in left])
         plan = recover(left, found, finished)
-        for attempt in left:
-            if attempt not in plan.close and attempt.trial is not None:
-                self._mirror.own(self._teller.trial(attempt.trial)._trial_id)
         unrecorded = self._unrecorded(trials)
-        self._turn.ended = [replace(a, state=AttemptState.LOST) for a in [*plan.close, *plan.lost]]
+        ours = [n for a in [*left, *unrecorded] if (n := a.trial) is not None and n not in finished]
+        for number in ours:
+            self._mirror.own(self._teller.frozen(number)._trial_id)
+        self._budget.started(sum(not goes_on(self._teller.frozen(n)) for n in ours))
+        for attempt in [*plan.close, *(replace(a, state=AttemptState.LOST) for a in plan.lost)]:
+            self._end(attempt)
         self._turn.intended = [*map(self._next_attempt, plan.lost), *unrecorded]
-        for attempt in plan.watch:
-            self._runs.watch(attempt)
-            if attempt.state == AttemptState.PRUNING:
-                self._turn.pruning.append(attempt)
-        for attempt, update in plan.harvest:
+        for attempt, update in [*plan.watch, *plan.harvest]:
             self._runs.watch(attempt, update)
-        adopted = [a for a in left if a not in plan.close] + unrecorded
-        fresh = [a for a in adopted if not goes_on(self._teller.frozen(a.trial or 0))]
-        self._budget.started(len(fresh))
+        self._turn.pruning = [a for a, _ in plan.watch if a.state == AttemptState.PRUNING]
         self._commit()
         for attempt in plan.stop:
             self._session.backend.cancel(attempt.name)
@@ -451,14 +447,13 @@ class Loop:
         written in one transaction, new ones.
         """
         ours = [
-            t for t in trials if t.state == TrialState.RUNNING and RUN_ATTRIBUTE in t.user_attrs
+            t for t in trials if t.state == TrialState.RUNNING and t.user_attrs.get(RUN_ATTRIBUTE)
         ]
         recorded = self._session.ledger.trials() if ours else set()
         attempts = []
         for trial in ours:
             if trial.number not in recorded:
                 params = self._definition.space.sample(self._teller.trial(trial.number))
-                self._mirror.own(self._teller.trial(trial.number)._trial_id)
                 attempts.append(self._teller.attempt(trial.number, params))
         return attempts
 

@@ -28,14 +28,8 @@ from tune_jobs.marks import RUN_ATTRIBUTE
 from tune_jobs.opening import read_ahead
 from tune_jobs.outage import Outage
 from tune_jobs.scratch import unannounced
-from tune_jobs.study_writer import (
-    Also,
-    Changes,
-    NumbersTaken,
-    StudyWriter,
-    TrialChange,
-    writer_for,
-)
+from tune_jobs.study_changes import Also, Changes, NumbersTaken, StudyWriter, TrialChange
+from tune_jobs.study_writer import writer_for
 
 
 @dataclass

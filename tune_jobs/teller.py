@@ -43,6 +43,7 @@ class Teller:
         self._mirror = mirror
         self._single = len(session.definition.objectives.metrics) == 1
         self._trials: dict[int, optuna.Trial] = {}
+        self._followed: set[int] = set()
         self._done_with: list[int] = []
         self.promotion: Promotion | None = session.definition.promotion
         self.ladder = self._climbed() if self.promotion else None
@@ -56,6 +57,7 @@ class Teller:
     def forget(self) -> None:
         """Trials have other numbers now."""
         self._trials.clear()
+        self._followed.clear()
 
     def frozen(self, number: int) -> FrozenTrial:
         """The trial as it is; not to be changed."""
@@ -64,11 +66,18 @@ class Teller:
     # -- while the run is live ------------------------------------------------------------------
 
     def report(self, number: int, reading: Reading) -> Iterator[int]:
-        """Report what Optuna does not know yet; yields each step when it is reported, in order."""
+        """Report what Optuna does not know yet; yields each step when it is reported, in order.
+
+        Of an adopted run the last known step comes again: whoever reported it may have been killed
+        before the pruner's answer was written down.
+        """
         if not self._single:
             return
         trial = self.trial(number)
         known = self.frozen(number).intermediate_values
+        if reading.steps and number not in self._followed:
+            self._followed.add(number)
+            yield from sorted(reading.steps.keys() & known.keys())[-1:]
         for step in sorted(reading.steps.keys() - known.keys()):
             trial.report(reading.steps[step], step)
             yield step

@@ -2,13 +2,14 @@
 
     python -m tests.faults.kill --backend local --kills 1000 [--seed 7]
     python -m tests.faults.kill --backend oci --kills 100
+    python -m tests.faults.kill --storage journal --kills 300
 
-A study of a few trials is run once, to count its points (`points`): before and after every commit,
-every call of the backend, every access to the store. Then, again and again, in a folder of its own:
-a tuner that is killed by SIGKILL at a random point, sometimes a second one that is killed, too, and
-one that is left alone. After that must hold:
+A study of a few trials, some of which its pruner stops, is run once, to count its points
+(`points`): before and after every commit, every call of the backend, every access to the store.
+Then, again and again, in a folder of its own: a tuner that is killed by SIGKILL at a random point,
+sometimes a second one that is killed, too, and one that is left alone. After that must hold:
 
-    every trial is complete, once, with the value that its own run wrote
+    every trial is complete or pruned, once, with the value that its own run wrote
     every run that was started is an attempt of the ledger, and every attempt is one run
     no run is live, no attempt is open, nobody owns the study
 
@@ -30,11 +31,13 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from tests.faults.points import Points
 from tune_jobs.backends.base import Backend
@@ -44,11 +47,13 @@ from tune_jobs.marks import is_told
 from tune_jobs.tuner import Tuner
 
 TRIALS = 4
+PRUNED_FROM = 0.7
 SCRIPT = """\
 for a in "$@"; do case $a in --x=*) x=${a#--x=};; esac; done
 name=${TUNE_JOBS_RUN##*/}
 : > "$HERE/$name.$$"
-echo "value=$x"
+echo "epoch=1 value=$x"
+case $x in 0.[789]*) sleep 100;; esac
 """
 
 
@@ -60,18 +65,22 @@ class Place:
         folder: The study, and what was run: a file ``<attempt>.<pid>`` for each run.
         store: The metric store.
         make: Makes the backend.
+        journal: Whether the study is in a journal file instead of SQLite.
     """
 
     folder: Path
     store: str
     make: Callable[[Path], Backend]
+    journal: bool = False
 
     def tuner(self) -> Tuner:
         """A tuner of the round's study."""
+        file = JournalFileBackend(f"{self.folder}/study.log") if self.journal else None
         study = optuna.create_study(
             study_name="faults",
-            storage=f"sqlite:///{self.folder}/study.db",
+            storage=JournalStorage(file) if file else f"sqlite:///{self.folder}/study.db",
             sampler=optuna.samplers.RandomSampler(),
+            pruner=optuna.pruners.ThresholdPruner(upper=PRUNED_FROM),
             load_if_exists=True,
         )
         return Tuner(
@@ -79,6 +88,7 @@ class Place:
             {"x": optuna.distributions.FloatDistribution(0.0, 1.0)},
             self.make(self.folder),
             metric="value",
+            step="epoch",
             max_parallel=2,
             store=self.store,
             progress=False,
@@ -90,9 +100,8 @@ class Place:
         tuner = self.tuner()
         if not tuner.study.trials:
             tuner.study.enqueue_trial({"x": 0.25})
-        left = TRIALS - sum(is_told(t) for t in tuner.study.trials)
-        if left > 0:
-            tuner.optimize(n_trials=left)
+            tuner.study.enqueue_trial({"x": 0.75})
+        tuner.optimize(n_trials=TRIALS - sum(is_told(t) for t in tuner.study.trials))
 
 
 def local(folder: Path) -> Backend:
@@ -184,13 +193,14 @@ def problems(place: Place) -> list[str]:
     tuner = place.tuner()
     trials, attempts = tuner.study.trials, tuner.attempts()
     found = []
-    if [t.state.name for t in trials] != ["COMPLETE"] * TRIALS:
-        found.append(f"trials are {[t.state.name for t in trials]}")
-    found += [
-        f"trial {t.number} has {t.value}, its run wrote {t.params['x']}"
-        for t in trials
-        if t.value != t.params.get("x")
-    ]
+    if len(trials) != TRIALS:
+        found.append(f"there are {len(trials)} trials")
+    for trial in trials:
+        x, state = trial.params.get("x"), trial.state.name
+        if x is None or state != ("PRUNED" if x >= PRUNED_FROM else "COMPLETE"):
+            found.append(f"trial {trial.number} with {x} is {state}")
+        if trial.value != x:
+            found.append(f"trial {trial.number} has {trial.value}, its run wrote {x}")
     runs = Counter(p.name.rsplit(".", 1)[0] for p in place.folder.glob("trial-*"))
     found += [f"{name} was run {count} times" for name, count in runs.items() if count > 1]
     if set(runs) != {a.name for a in attempts}:
@@ -203,8 +213,8 @@ def problems(place: Place) -> list[str]:
 
 
 def _told_once(attempts: list[Attempt]) -> list[str]:
-    succeeded = Counter(a.trial for a in attempts if a.state == "SUCCEEDED")
-    return [f"trial {t} succeeded {n} times" for t, n in succeeded.items() if n != 1]
+    ended = Counter(a.trial for a in attempts if a.state in ("SUCCEEDED", "CANCELED"))
+    return [f"runs of trial {t} ended {n} times" for t in range(TRIALS) if (n := ended[t]) != 1]
 
 
 def one_round(place: Place, kills: list[int]) -> list[str]:
@@ -235,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run rounds; the exit code is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=["local", "oci"], default="local")
+    parser.add_argument("--storage", choices=["sqlite", "journal"], default="sqlite")
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args(arguments)
@@ -245,18 +256,19 @@ def main(arguments: list[str] | None = None) -> int:
     (root / "oci").mkdir()
     oci = Oci(root / "oci") if options.backend == "oci" else None
     try:
-        return _rounds(options.kills, chance, root, oci)
+        return _rounds(options.kills, chance, root, oci, options.storage == "journal")
     finally:
         if oci:
             oci.close()
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _rounds(wanted: int, chance: random.Random, root: Path, oci: Oci | None) -> int:
+def _rounds(wanted: int, chance: random.Random, root: Path, oci: Oci | None, journal: bool) -> int:
     def fresh(number: int) -> Place:
         folder = root / f"round-{number}"
         folder.mkdir()
-        return oci.place(folder) if oci else Place(folder, str(folder / "runs"), local)
+        place = oci.place(folder) if oci else Place(folder, str(folder / "runs"), local)
+        return replace(place, journal=journal)
 
     points = count_points(fresh(0))
     done, number, bad, began = 0, 0, 0, time.monotonic()

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine.default import DefaultDialect
 
 from tune_jobs.backends.data_science.job_runs import JobRuns
@@ -17,6 +18,7 @@ from tune_jobs.metrics.object_storage import ObjectStorageFolder
 
 BOUNDARIES: dict[type, tuple[str, ...]] = {
     DefaultDialect: ("do_commit",),
+    JournalFileBackend: ("read_logs", "append_logs"),
     LocalBackend: ("open", "submit", "cancel", "find", "close"),
     JobRuns: ("create", "cancel", "seen", "named"),
     FsspecFolder: ("read", "write"),
