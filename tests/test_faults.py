@@ -13,7 +13,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(
     "words",
-    ["--kills 12", "--storage journal --kills 12", "--backend oci --kills 4"],
+    [
+        "--kills 12",
+        "--kills 12 --scenario promotion --storage journal",
+        "--kills 6 --scenario final",
+        "--kills 4 --backend oci",
+    ],
 )
 def test_whenever_the_tuner_is_killed_nothing_is_lost_or_done_twice(words: str) -> None:
     done = subprocess.run(

@@ -59,6 +59,17 @@ def test_brackets_get_their_shares() -> None:
     assert promotion.first_rung(7).budget == promotion.budgets(promotion.first_rung(7).bracket)[0]
 
 
+def test_nobody_stands_twice_on_a_rung() -> None:
+    ladder = Ladder(RUNGS, maximize=True)
+    for number in (0, 1, 2, 0, 1, 2):
+        ladder.stand(number, Rung(0, 0, 1), 0.1 * number)
+    assert ladder.candidate() == 2
+    ladder.leave(2)
+    assert ladder.candidate() is None
+    ladder.stand(2, Rung(0, 0, 1), 0.2)
+    assert ladder.candidate() is None, "it has gone on"
+
+
 def test_one_of_three_goes_on_the_best_first_and_the_highest_rung_first() -> None:
     ladder = Ladder(RUNGS, maximize=True)
     low = Rung(0, 0, 1)
@@ -176,7 +187,6 @@ TRAIN = """\
 for a in "$@"; do case $a in --epochs=*) epochs=${a#--epochs=};; esac; done
 done=0
 [ -e "$TUNE_JOBS_RESUME_DIR/epoch" ] && done=$(cat "$TUNE_JOBS_RESUME_DIR/epoch")
-mkdir -p "$TUNE_JOBS_CHECKPOINT_DIR"
 echo "began after $done"
 while [ "$done" -lt "$epochs" ]; do
     done=$((done + 1))

@@ -137,15 +137,17 @@ class Ladder:
         self._all: dict[tuple[int, int], list[tuple[float, int]]] = {r: [] for r in rungs}
         self._waiting: dict[tuple[int, int], list[tuple[float, int]]] = {r: [] for r in rungs}
         self._key: dict[int, tuple[tuple[int, int], tuple[float, int]]] = {}
+        self._known: set[int] = set()
 
     def _height(self, bracket: int) -> int:
         return len(self._promotion.budgets(bracket))
 
     def stand(self, number: int, rung: Rung, value: float) -> None:
-        """A trial has reached a rung."""
+        """A trial has reached a rung; a trial does so once."""
         place, key = (rung.bracket, rung.index), (self._sign * value, number)
-        if place not in self._all:
-            return  # of a call with other rungs
+        if number in self._known or place not in self._all:
+            return  # or it is of a call with other rungs
+        self._known.add(number)
         insort(self._all[place], key)
         if not self._promotion.is_last(rung):
             insort(self._waiting[place], key)

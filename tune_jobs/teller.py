@@ -142,7 +142,8 @@ class Teller:
         trials = self._mirror.study.get_trials(deepcopy=False)
         for trial in trials:
             rung = _rung(trial)
-            if rung is not None and REACHED_ATTRIBUTE in trial.user_attrs:
+            told = trial.state.is_finished() and REACHED_ATTRIBUTE in trial.user_attrs
+            if rung is not None and told:
                 ladder.stand(trial.number, rung, trial.user_attrs[REACHED_ATTRIBUTE])
         for trial in trials:
             rung = _rung(trial)

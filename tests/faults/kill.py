@@ -1,15 +1,16 @@
 """Kill the tuner at every point of a study, start it again, and look whether anything is wrong.
 
-    python -m tests.faults.kill --backend local --kills 1000 [--seed 7]
+    python -m tests.faults.kill --kills 1000 [--seed 7]
     python -m tests.faults.kill --backend oci --kills 100
     python -m tests.faults.kill --storage journal --kills 300
+    python -m tests.faults.kill --scenario promotion --kills 300
 
-A study of a few trials, some of which its pruner stops, is run once, to count its points
-(`points`): before and after every commit, every call of the backend, every access to the store.
-Then, again and again, in a folder of its own: a tuner that is killed by SIGKILL at a random point,
+A study of a few trials (`scenarios`) is run once, to count its points (`points`): before and after
+every commit, every access to a journal, every call of the backend, every access to the store. Then,
+again and again, in a folder of its own: a tuner that is killed by SIGKILL at a random point,
 sometimes a second one that is killed, too, and one that is left alone. After that must hold:
 
-    every trial is complete or pruned, once, with the value that its own run wrote
+    every trial is told once, as what it should be, with the value that its own run wrote
     every run that was started is an attempt of the ledger, and every attempt is one run
     no run is live, no attempt is open, nobody owns the study
 
@@ -40,21 +41,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tests.faults.points import Points
+from tests.faults.scenarios import SCENARIOS, TRIALS, Scenario
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local import LocalBackend
-from tune_jobs.ledger import Attempt
 from tune_jobs.marks import is_told
 from tune_jobs.tuner import Tuner
-
-TRIALS = 4
-PRUNED_FROM = 0.7
-SCRIPT = """\
-for a in "$@"; do case $a in --x=*) x=${a#--x=};; esac; done
-name=${TUNE_JOBS_RUN##*/}
-: > "$HERE/$name.$$"
-echo "epoch=1 value=$x"
-case $x in 0.[789]*) sleep 100;; esac
-"""
 
 
 @dataclass(frozen=True)
@@ -65,12 +56,14 @@ class Place:
         folder: The study, and what was run: a file ``<attempt>.<pid>`` for each run.
         store: The metric store.
         make: Makes the backend.
+        scenario: What is tuned.
         journal: Whether the study is in a journal file instead of SQLite.
     """
 
     folder: Path
     store: str
     make: Callable[[Path], Backend]
+    scenario: Scenario
     journal: bool = False
 
     def tuner(self) -> Tuner:
@@ -80,7 +73,7 @@ class Place:
             study_name="faults",
             storage=JournalStorage(file) if file else f"sqlite:///{self.folder}/study.db",
             sampler=optuna.samplers.RandomSampler(),
-            pruner=optuna.pruners.ThresholdPruner(upper=PRUNED_FROM),
+            pruner=self.scenario.pruner(),
             load_if_exists=True,
         )
         return Tuner(
@@ -92,6 +85,7 @@ class Place:
             max_parallel=2,
             store=self.store,
             progress=False,
+            **self.scenario.settings,
         )
 
     def work(self, points: Points) -> None:
@@ -102,19 +96,23 @@ class Place:
             tuner.study.enqueue_trial({"x": 0.25})
             tuner.study.enqueue_trial({"x": 0.75})
         tuner.optimize(n_trials=TRIALS - sum(is_told(t) for t in tuner.study.trials))
+        if self.scenario.final:
+            tuner.train_best(arguments={"epochs": 3})
 
 
-def local(folder: Path) -> Backend:
+def local(folder: Path, scenario: Scenario) -> Place:
     """Runs on this machine."""
     script = folder / "train.sh"
-    script.write_text(SCRIPT)
-    return LocalBackend(script, env={"HERE": str(folder)})
+    script.write_text(scenario.script)
+    here = {"HERE": str(folder)}
+    return Place(folder, str(folder / "runs"), lambda _: LocalBackend(script, env=here), scenario)
 
 
 class Oci:
     """Runs of an emulated OCI, in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scenario: Scenario) -> None:
+        self._scenario = scenario
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.oci_emulator", "--folder", str(folder)],
             stdout=subprocess.PIPE,
@@ -134,7 +132,7 @@ class Oci:
         from tune_jobs.backends.base import MetricSources
 
         script = folder / "train.sh"
-        script.write_text(SCRIPT)
+        script.write_text(self._scenario.script)
         connection = Connection(config_file=self._config, endpoint=self._endpoint)
         on = Infrastructure(self._compartment, self._project, "VM.Standard2.1")
         backend = DataScienceBackend.from_script(script, on, connection=connection)
@@ -157,7 +155,7 @@ class Oci:
                 start_rate=100.0,
             )
 
-        return Place(folder, f"{self._store}/{folder.name}", make)
+        return Place(folder, f"{self._store}/{folder.name}", make, self._scenario)
 
     def close(self) -> None:
         """End the services."""
@@ -192,29 +190,28 @@ def problems(place: Place) -> list[str]:
     """What is wrong after the last tuner has ended."""
     tuner = place.tuner()
     trials, attempts = tuner.study.trials, tuner.attempts()
-    found = []
-    if len(trials) != TRIALS:
-        found.append(f"there are {len(trials)} trials")
-    for trial in trials:
-        x, state = trial.params.get("x"), trial.state.name
-        if x is None or state != ("PRUNED" if x >= PRUNED_FROM else "COMPLETE"):
-            found.append(f"trial {trial.number} with {x} is {state}")
-        if trial.value != x:
-            found.append(f"trial {trial.number} has {trial.value}, its run wrote {x}")
-    runs = Counter(p.name.rsplit(".", 1)[0] for p in place.folder.glob("trial-*"))
+    found = place.scenario.problems(trials)
+    found += [
+        f"trial {t.number} has {t.value}, its run wrote {t.params.get('x')}"
+        for t in trials
+        if t.value != t.params.get("x")
+    ]
+    runs = Counter(p.name.rsplit(".", 1)[0] for p in place.folder.glob("*-*.*"))
     found += [f"{name} was run {count} times" for name, count in runs.items() if count > 1]
     if set(runs) != {a.name for a in attempts}:
         found.append(f"runs {sorted(runs)}, attempts {[a.name for a in attempts]}")
     found += [f"{a.name} is open: {a.state}" for a in attempts if a.told is None]
-    found += _told_once(attempts)
+    over = [a for a in attempts if a.state in ("SUCCEEDED", "CANCELED") and not a.is_final]
+    ended = Counter(a.trial for a in over)
+    found += [
+        f"runs of trial {t.number} ended {n} times" for t in trials if (n := ended[t.number]) != 1
+    ]
+    finals = [a.name for a in attempts if a.is_final and a.state == "SUCCEEDED"]
+    if len(finals) != place.scenario.final:
+        found.append(f"final runs that succeeded: {finals}")
     if tuner.owner() is not None:
         found.append(f"owned by {tuner.owner()}")
     return found
-
-
-def _told_once(attempts: list[Attempt]) -> list[str]:
-    ended = Counter(a.trial for a in attempts if a.state in ("SUCCEEDED", "CANCELED"))
-    return [f"runs of trial {t} ended {n} times" for t in range(TRIALS) if (n := ended[t]) != 1]
 
 
 def one_round(place: Place, kills: list[int]) -> list[str]:
@@ -246,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=["local", "oci"], default="local")
     parser.add_argument("--storage", choices=["sqlite", "journal"], default="sqlite")
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="pruning")
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args(arguments)
@@ -254,22 +252,24 @@ def main(arguments: list[str] | None = None) -> int:
     chance = random.Random(options.seed)
     root = Path(tempfile.mkdtemp(prefix="faults-"))
     (root / "oci").mkdir()
-    oci = Oci(root / "oci") if options.backend == "oci" else None
+    scenario = SCENARIOS[options.scenario]
+    oci = Oci(root / "oci", scenario) if options.backend == "oci" else None
+
+    def fresh(number: int) -> Place:
+        folder = root / f"round-{number}"
+        folder.mkdir()
+        place = oci.place(folder) if oci else local(folder, scenario)
+        return replace(place, journal=options.storage == "journal")
+
     try:
-        return _rounds(options.kills, chance, root, oci, options.storage == "journal")
+        return _rounds(options.kills, chance, fresh)
     finally:
         if oci:
             oci.close()
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _rounds(wanted: int, chance: random.Random, root: Path, oci: Oci | None, journal: bool) -> int:
-    def fresh(number: int) -> Place:
-        folder = root / f"round-{number}"
-        folder.mkdir()
-        place = oci.place(folder) if oci else Place(folder, str(folder / "runs"), local)
-        return replace(place, journal=journal)
-
+def _rounds(wanted: int, chance: random.Random, fresh: Callable[[int], Place]) -> int:
     points = count_points(fresh(0))
     done, number, bad, began = 0, 0, 0, time.monotonic()
     while done < wanted:

@@ -59,6 +59,10 @@ class Start:
     publish: tuple[str, str] | None
 
 
+_FOLDERS = ("outputs", "checkpoints", "resume")
+"""What a script is told by its environment, and so expects to be there."""
+
+
 @dataclass
 class LocalRun:
     """A run that is live; made by `launch`."""
@@ -96,6 +100,9 @@ class LocalRun:
             self.follower.finish(finished)
         except OSError as error:
             self.problem = f"its metrics could not be written: {error}"
+        for name in _FOLDERS:
+            with contextlib.suppress(OSError):  # it was used
+                os.rmdir(os.path.join(self.start.folder, name))
         state, cause = self._verdict(code)
         ended = {
             "event": "ended",
@@ -212,7 +219,7 @@ def _fill(work: str, start: Start) -> None:
 
 
 def _make_folders(start: Start) -> None:
-    """The run's folder and working directory, and those that its command line names."""
+    """The run's folder, its working directory, and those that it is told."""
     try:
         os.mkdir(start.folder)
     except FileNotFoundError:
@@ -221,16 +228,13 @@ def _make_folders(start: Start) -> None:
     except FileExistsError:
         pass  # an earlier host began and was killed
     _make_folder(os.path.join(start.folder, "work"))
-    named = "\0".join([*start.command, *start.env.values(), *start.files.values()])
-    resume = os.path.join(start.folder, "resume")
     for checkpoints in start.resume:
         with contextlib.suppress(OSError):
             if os.listdir(checkpoints):
-                os.symlink(checkpoints, resume)
+                os.symlink(checkpoints, os.path.join(start.folder, "resume"))
                 break
-    for path in (*(os.path.join(start.folder, n) for n in ("outputs", "checkpoints")), resume):
-        if path in named:  # a script that is told a folder expects it to be there
-            _make_folder(path)
+    for name in _FOLDERS:
+        _make_folder(os.path.join(start.folder, name))
 
 
 def _make_folder(path: str) -> None:
