@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -158,8 +159,7 @@ class ModelClassSampler(BaseSampler):
             return
         for index in range(len(self._distribution.choices)):
             seed = None if self._seed is None else _derived(self._seed, index, "class")
-            made = optuna.create_study(sampler=self._factory(seed), direction=study.direction)
-            self._classes.append(_Class(made))
+            self._classes.append(_Class(_unannounced(self._factory(seed), study.direction)))
 
     def _allocate(self, study: Study) -> int:
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
@@ -246,6 +246,17 @@ class _Class:
                     system_attrs=dict(trial.system_attrs),
                 )
             )
+
+
+def _unannounced(sampler: BaseSampler, direction: StudyDirection) -> Study:
+    """A study in memory; nobody need read in the log that it was created."""
+    logger = logging.getLogger("optuna.storages._in_memory")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        return optuna.create_study(sampler=sampler, direction=direction)
+    finally:
+        logger.setLevel(level)
 
 
 def _tpe(seed: int | None) -> BaseSampler:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -140,3 +141,20 @@ def test_it_is_asked_by_several_threads_and_can_be_pickled(tmp_path: Path) -> No
     study.sampler = pickle.loads(pickle.dumps(study.sampler))
     study.optimize(value, n_trials=4)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 28
+
+
+def test_the_studies_of_the_classes_are_not_announced(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("optuna.storages._in_memory")
+    logger.addHandler(caplog.handler)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    try:
+        study = optuna.create_study(sampler=ModelClassSampler("model", seed=1))
+        for _ in range(3):
+            trial = study.ask()
+            trial.suggest_categorical("model", ["a", "b"])
+            study.tell(trial, 1.0)
+    finally:
+        optuna.logging.set_verbosity(before)
+        logger.removeHandler(caplog.handler)
+    assert len({record.getMessage() for record in caplog.records}) == 1, "the study itself"
