@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,64 +90,70 @@ class Process:
             self._process = None
 
 
-def _owned(folder: Path) -> Path:
-    """A folder that belongs to whom the server runs as."""
-    folder.mkdir()
-    if os.getuid() == 0:
-        shutil.chown(folder, "nobody")
-        for parent in folder.parents:
-            with contextlib.suppress(PermissionError):
-                if parent.stat().st_uid == 0 and str(parent).startswith("/tmp/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
-    return folder
+@contextlib.contextmanager
+def _owned() -> Iterator[Path]:
+    """A folder that belongs to whom the server runs as.
+
+    Not one of pytest's: those are closed to others whenever another pytest starts.
+    """
+    with tempfile.TemporaryDirectory("-server", ignore_cleanup_errors=True) as folder:
+        if os.getuid() == 0:
+            shutil.chown(folder, "nobody")
+        yield Path(folder)
 
 
 @contextlib.contextmanager
-def postgresql(folder: Path) -> Iterator[Server]:
+def postgresql() -> Iterator[Server]:
     """An empty PostgreSQL."""
     pytest.importorskip("psycopg")
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     initdb = _program("initdb", *map(str, newest))
-    data, port = _owned(folder / "postgresql"), free_port()
-    subprocess.run(
-        [initdb, "-D", data / "data", "-A", "trust", "-U", "tuner", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd=data,
-        **_user(),  # type: ignore[call-overload]
-    )
-    command = [
-        *(str(Path(initdb).resolve().parent / "postgres"), "-D", str(data / "data")),
-        *("-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-F"),
-    ]
-    url = f"postgresql+psycopg://tuner@127.0.0.1:{port}/postgres"
-    yield from _running(Process(command, url, data))
+    port = free_port()
+    with _owned() as data:
+        subprocess.run(
+            [initdb, "-D", data / "data", "-A", "trust", "-U", "tuner", "--no-sync"],
+            check=True,
+            capture_output=True,
+            cwd=data,
+            **_user(),  # type: ignore[call-overload]
+        )
+        command = [
+            *(str(Path(initdb).resolve().parent / "postgres"), "-D", str(data / "data")),
+            *("-h", "127.0.0.1", "-p", str(port), "-k", str(data), "-F"),
+        ]
+        url = f"postgresql+psycopg://tuner@127.0.0.1:{port}/postgres"
+        yield from _running(Process(command, url, data))
 
 
 @contextlib.contextmanager
-def mariadb(folder: Path) -> Iterator[Server]:
+def mariadb() -> Iterator[Server]:
     """An empty MariaDB."""
     pytest.importorskip("pymysql")
     install = _program("mariadb-install-db")
     server = _program("mariadbd", "/usr/sbin")
-    data, port = _owned(folder / "mariadb"), free_port()
-    subprocess.run(
-        [
-            *(install, "--no-defaults", f"--datadir={data}/data", "--skip-test-db"),
-            "--auth-root-authentication-method=normal",
-        ],
-        check=True,
-        capture_output=True,
-        cwd=data,
-        **_user(),  # type: ignore[call-overload]
-    )
-    command = [
-        *(server, "--no-defaults", f"--datadir={data}/data", f"--socket={data}/s"),
-        *("--bind-address=127.0.0.1", f"--port={port}", "--skip-grant-tables"),
-        *("--skip-networking=0", f"--pid-file={data}/pid", "--innodb-flush-log-at-trx-commit=2"),
-    ]
-    url = f"mysql+pymysql://root@127.0.0.1:{port}/mysql"
-    yield from _running(Process(command, url, data), "CREATE DATABASE tuning", "tuning")
+    port = free_port()
+    with _owned() as data:
+        subprocess.run(
+            [
+                *(install, "--no-defaults", f"--datadir={data}/data", "--skip-test-db"),
+                "--auth-root-authentication-method=normal",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=data,
+            **_user(),  # type: ignore[call-overload]
+        )
+        command = [
+            *(server, "--no-defaults", f"--datadir={data}/data", f"--socket={data}/s"),
+            *("--bind-address=127.0.0.1", f"--port={port}", "--skip-grant-tables"),
+            *(
+                "--skip-networking=0",
+                f"--pid-file={data}/pid",
+                "--innodb-flush-log-at-trx-commit=2",
+            ),
+        ]
+        url = f"mysql+pymysql://root@127.0.0.1:{port}/mysql"
+        yield from _running(Process(command, url, data), "CREATE DATABASE tuning", "tuning")
 
 
 def _running(server: Process, statement: str = "", database: str = "") -> Iterator[Server]:
