@@ -362,8 +362,8 @@ class Loop:
 
     def _remove_checkpoints(self, more: int | None) -> None:
         """Those that no run will go on from, if ``more`` configurations may still come."""
-        for name in self._teller.unneeded_checkpoints(more):
-            self._session.store.remove_checkpoints(name)
+        if names := self._teller.unneeded_checkpoints(more):
+            self._session.store.remove_checkpoints(names)
 
     # -- account --------------------------------------------------------------------------------
 

@@ -149,6 +149,8 @@ class Teller:
             rung = _rung(trial)
             if rung is not None and rung.after is not None:
                 ladder.leave(rung.after)
+                if trial.state.is_finished():  # whoever told it may have removed nothing
+                    self._done_with.append(rung.after)
         return ladder
 
     def _reach(self, trial: optuna.Trial, value: float) -> TrialState:

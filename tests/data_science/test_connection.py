@@ -113,6 +113,26 @@ def test_a_bucket_in_the_tenancy_s_own_namespace(
     assert full.find("prefix") == ["a.txt"]
 
 
+def test_many_folders_are_removed_with_one_listing(
+    connection: Connection, emulator: Emulator
+) -> None:
+    folder = ObjectStorageFolder(f"oci://tune-jobs@{emulator.namespace}/study", connection)
+    for number in range(8):
+        folder.write(f"runs/trial-{number}/checkpoints/deep/a.txt", b"1")
+        folder.write(f"runs/trial-{number}/log.txt", b"1")
+    emulator.requests.clear()
+    folder.remove_all([f"runs/trial-{n}/checkpoints" for n in (1, 2, 3, 5, 6, 99)])
+    listings = [seen for seen in emulator.requests if seen.operation == "list_objects"]
+    assert len(listings) == 1
+    left = folder.find("runs")
+    assert [name for name in left if "checkpoints" in name] == [
+        f"trial-{n}/checkpoints/deep/a.txt" for n in (0, 4, 7)
+    ]
+    assert len([name for name in left if name.endswith("log.txt")]) == 8
+    folder.remove_all(["runs/trial-0/checkpoints", "runs/trial-9/checkpoints"])
+    assert len(folder.find("runs")) == 10
+
+
 def test_a_folder_of_object_storage(connection: Connection, emulator: Emulator) -> None:
     folder = ObjectStorageFolder(f"oci://tune-jobs@{emulator.namespace}", connection)
     with pytest.raises(FileNotFoundError):

@@ -57,3 +57,10 @@ def test_checkpoints_travel_through_the_bucket(
     left = ObjectStorageFolder(bucket, connection).find(prefix)
     kept = [name.split("/runs/")[1].split("/")[0] for name in left if "/checkpoints/" in name]
     assert sorted(kept) == [f"trial-{t.number:06d}-1" for t in whole]
+
+    # One that a killed tuner did not come to removing.
+    forgotten = f"{left[0].split('/')[0]}/runs/trial-000000-1/checkpoints/deep/epoch.txt"
+    assert trials[0].state == TrialState.PRUNED
+    ObjectStorageFolder(bucket, connection).write(f"{prefix}/{forgotten}", b"1")
+    tuner.optimize(n_trials=1)
+    assert forgotten not in ObjectStorageFolder(bucket, connection).find(prefix)

@@ -339,7 +339,7 @@ class SimulatedBackend:
 
 
 def _drop(store: str) -> None:
-    open_folder(store, {}).remove_all("")
+    open_folder(store, {}).remove_all([""])
 
 
 def _drawn(seconds: Seconds, chance: random.Random) -> float:

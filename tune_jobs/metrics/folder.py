@@ -8,7 +8,7 @@ a range of names.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import fsspec
@@ -41,8 +41,8 @@ class Folder(Protocol):
         """Remove a file."""
         ...
 
-    def remove_all(self, folder: str) -> None:
-        """Remove everything below ``folder``, if there is anything."""
+    def remove_all(self, folders: Sequence[str]) -> None:
+        """Remove everything below these folders, if there is anything."""
         ...
 
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
@@ -101,10 +101,11 @@ class FsspecFolder:
         """See `Folder.remove`."""
         self._fs.rm_file(f"{self._root}/{path}")
 
-    def remove_all(self, folder: str) -> None:
+    def remove_all(self, folders: Sequence[str]) -> None:
         """See `Folder.remove_all`."""
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(f"{self._root}/{folder}", recursive=True)
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm(f"{self._root}/{folder}", recursive=True)
 
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
         """See `Folder.versions`."""

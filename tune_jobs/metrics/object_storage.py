@@ -9,7 +9,9 @@ is asked for after its end. The collection of metrics relies on it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from os.path import commonpath
+from pathlib import PurePosixPath
 from typing import Any
 
 from tune_jobs.errors import StoreError
@@ -17,6 +19,7 @@ from tune_jobs.oci_connection import Connection
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 _PAGE = 1000
+_FEW = 4
 
 
 class ObjectStorageFolder:
@@ -81,10 +84,21 @@ class ObjectStorageFolder:
         """See `Folder.remove`."""
         self._call(self._client.delete_object, *self._name(path))
 
-    def remove_all(self, folder: str) -> None:
-        """See `Folder.remove_all`."""
-        for name in self.find(folder):
-            self.remove(f"{folder}/{name}")
+    def remove_all(self, folders: Sequence[str]) -> None:
+        """See `Folder.remove_all`: a listing for each of a few, one of all that is around many."""
+        if len(folders) <= _FEW:
+            found = [f"{folder}/{name}" for folder in folders for name in self.find(folder)]
+        else:
+            wanted = set(folders)
+            listed = self._list(
+                prefix=f"{self._prefix}{commonpath(folders)}",
+                start=f"{self._prefix}{min(folders)}",
+                end=f"{self._prefix}{max(folders)}\x7f",
+            )
+            names = (entry["name"][len(self._prefix) :] for entry in listed)
+            found = [n for n in names if any(str(p) in wanted for p in PurePosixPath(n).parents)]
+        for name in found:
+            self.remove(name)
 
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
         """See `Folder.versions`."""

@@ -14,7 +14,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -191,10 +191,10 @@ class MetricStore:
         """
         return self._read(relative, 0).decode("utf-8", "replace")
 
-    def remove_checkpoints(self, name: str) -> None:
-        """Remove what an attempt saved; what cannot be removed stays."""
+    def remove_checkpoints(self, names: Sequence[str]) -> None:
+        """Remove what these attempts saved; what cannot be removed stays."""
         with contextlib.suppress(Exception):  # every file system behind fsspec has its own
-            self._folder.remove_all(f"runs/{name}/checkpoints")
+            self._folder.remove_all([f"runs/{name}/checkpoints" for name in names])
 
     def outputs(self, name: str) -> list[str]:
         """What an attempt left in its outputs folder, relative to it."""
