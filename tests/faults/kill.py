@@ -2,7 +2,7 @@
 
     python -m tests.faults.kill --kills 1000 [--seed 7]
     python -m tests.faults.kill --backend oci --kills 100
-    python -m tests.faults.kill --storage journal --kills 300
+    python -m tests.faults.kill --storage journal --kills 300        (or postgresql, mariadb)
     python -m tests.faults.kill --scenario promotion --kills 300
 
 A study of a few trials (`scenarios`) is run once, to count its points (`points`): before and after
@@ -20,6 +20,7 @@ The tuner is a forked process, so that a kill is real and costs no imports.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -31,21 +32,36 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tests.databases import SERVERS
 from tests.faults.points import Points
 from tests.faults.scenarios import SCENARIOS, TRIALS, Scenario
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local import LocalBackend
 from tune_jobs.marks import is_told
 from tune_jobs.tuner import Tuner
+
+Storage = Callable[[Path], BaseStorage | str]
+
+
+@contextlib.contextmanager
+def storage_of(kind: str) -> Iterator[Storage]:
+    """Where studies are kept: in a file of their own, or all in one server."""
+    if kind in SERVERS:
+        with SERVERS[kind]() as server:
+            yield lambda _: server.url
+    elif kind == "journal":
+        yield lambda folder: JournalStorage(JournalFileBackend(f"{folder}/study.log"))
+    else:
+        yield lambda folder: f"sqlite:///{folder}/study.db"
 
 
 @dataclass(frozen=True)
@@ -57,21 +73,20 @@ class Place:
         store: The metric store.
         make: Makes the backend.
         scenario: What is tuned.
-        journal: Whether the study is in a journal file instead of SQLite.
+        storage: Where the study of a folder is kept.
     """
 
     folder: Path
     store: str
     make: Callable[[Path], Backend]
     scenario: Scenario
-    journal: bool = False
+    storage: Storage
 
     def tuner(self) -> Tuner:
         """A tuner of the round's study."""
-        file = JournalFileBackend(f"{self.folder}/study.log") if self.journal else None
         study = optuna.create_study(
-            study_name="faults",
-            storage=JournalStorage(file) if file else f"sqlite:///{self.folder}/study.db",
+            study_name=self.folder.name,
+            storage=self.storage(self.folder),
             sampler=optuna.samplers.RandomSampler(),
             pruner=self.scenario.pruner(),
             load_if_exists=True,
@@ -100,12 +115,15 @@ class Place:
             tuner.train_best(arguments={"epochs": 3})
 
 
-def local(folder: Path, scenario: Scenario) -> Place:
+def local(folder: Path, scenario: Scenario, storage: Storage) -> Place:
     """Runs on this machine."""
     script = folder / "train.sh"
     script.write_text(scenario.script)
-    here = {"HERE": str(folder)}
-    return Place(folder, str(folder / "runs"), lambda _: LocalBackend(script, env=here), scenario)
+
+    def make(folder: Path) -> Backend:
+        return LocalBackend(script, env={"HERE": str(folder)})
+
+    return Place(folder, str(folder / "runs"), make, scenario, storage)
 
 
 class Oci:
@@ -141,7 +159,7 @@ class Oci:
         backend.close()
         return str(job)
 
-    def place(self, folder: Path) -> Place:
+    def place(self, folder: Path, storage: Storage) -> Place:
         """A round's place: a prefix of its own in the bucket."""
 
         def make(folder: Path) -> Backend:
@@ -155,7 +173,7 @@ class Oci:
                 start_rate=100.0,
             )
 
-        return Place(folder, f"{self._store}/{folder.name}", make, self._scenario)
+        return Place(folder, f"{self._store}/{folder.name}", make, self._scenario, storage)
 
     def close(self) -> None:
         """End the services."""
@@ -242,7 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run rounds; the exit code is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", choices=["local", "oci"], default="local")
-    parser.add_argument("--storage", choices=["sqlite", "journal"], default="sqlite")
+    parser.add_argument("--storage", choices=["sqlite", "journal", *SERVERS], default="sqlite")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="pruning")
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -255,14 +273,15 @@ def main(arguments: list[str] | None = None) -> int:
     scenario = SCENARIOS[options.scenario]
     oci = Oci(root / "oci", scenario) if options.backend == "oci" else None
 
-    def fresh(number: int) -> Place:
-        folder = root / f"round-{number}"
-        folder.mkdir()
-        place = oci.place(folder) if oci else local(folder, scenario)
-        return replace(place, journal=options.storage == "journal")
-
     try:
-        return _rounds(options.kills, chance, fresh)
+        with storage_of(options.storage) as storage:
+
+            def fresh(number: int) -> Place:
+                folder = root / f"round-{number}"
+                folder.mkdir()
+                return oci.place(folder, storage) if oci else local(folder, scenario, storage)
+
+            return _rounds(options.kills, chance, fresh)
     finally:
         if oci:
             oci.close()
