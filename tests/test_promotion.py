@@ -196,6 +196,13 @@ done
 """
 
 
+def test_the_smoke_run_is_one_on_the_first_rung(make_tuner: MakeTuner) -> None:
+    body = TRAIN + "\n[ $epochs = 1 ] || exit 3"
+    tuner = make_tuner(body, step="epoch", promotion=RUNGS)
+    report = tuner.check()
+    assert report, str(report)
+
+
 def test_real_runs_go_on_from_their_checkpoints(make_tuner: MakeTuner, tmp_path: Path) -> None:
     tuner = make_tuner(TRAIN, promotion=RUNGS, step="epoch", max_parallel=2)
     study = tuner.optimize(n_trials=9)

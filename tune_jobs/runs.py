@@ -75,6 +75,7 @@ class Runs:
             files=attempt.invocation["files"],
             resources=attempt.invocation.get("resources", {}),
             resume=tuple(attempt.invocation.get("resume", ())),
+            checkpoints=attempt.is_final or "budget" in attempt.invocation,
             labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
         )
         try:

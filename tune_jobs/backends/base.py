@@ -63,6 +63,8 @@ class RunRequest:
         labels: What people may look for it by (trial, attempt); for tags.
         resume: Names of earlier runs; the run goes on from the checkpoints of the first that left
             some, and finds them in its ``resume`` folder.
+        checkpoints: A later run may go on from this one: the folders for that are there when it
+            starts, even if nothing on its command line names them.
         resources: What it runs on, where that differs from the other runs; see the backend.
     """
 
@@ -73,6 +75,7 @@ class RunRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     resume: tuple[str, ...] = ()
+    checkpoints: bool = False
 
 
 @dataclass(frozen=True)

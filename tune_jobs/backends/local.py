@@ -172,6 +172,7 @@ class LocalBackend:
             files=dict(request.files),
             links=[str(path) for path in self.link],
             resume=[f"{self._folder(earlier)}/checkpoints" for earlier in request.resume],
+            checkpoints=request.checkpoints,
             metrics=f"{self._scratch}/{self._study}/metrics/{name}.jsonl",
             sources=self._sources,
             time_limit=self.time_limit,

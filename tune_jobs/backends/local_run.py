@@ -37,6 +37,7 @@ class Start:
         links: Paths to link into the working directory.
         resume: Checkpoints of earlier runs; the first that exists and is not empty is found by the
             run in its ``resume`` folder.
+        checkpoints: Whether the folders for checkpoints are to be there, named or not.
         metrics: Where the run's metrics go.
         sources: What `Follower` looks for.
         time_limit: Seconds, or None.
@@ -52,15 +53,12 @@ class Start:
     files: dict[str, str]
     links: list[str]
     resume: list[str]
+    checkpoints: bool
     metrics: str
     sources: dict[str, Any]
     time_limit: float | None
     grace: float
     publish: tuple[str, str] | None
-
-
-_FOLDERS = ("outputs", "checkpoints", "resume")
-"""What a script is told by its environment, and so expects to be there."""
 
 
 @dataclass
@@ -100,9 +98,6 @@ class LocalRun:
             self.follower.finish(finished)
         except OSError as error:
             self.problem = f"its metrics could not be written: {error}"
-        for name in _FOLDERS:
-            with contextlib.suppress(OSError):  # it was used
-                os.rmdir(os.path.join(self.start.folder, name))
         state, cause = self._verdict(code)
         ended = {
             "event": "ended",
@@ -219,7 +214,7 @@ def _fill(work: str, start: Start) -> None:
 
 
 def _make_folders(start: Start) -> None:
-    """The run's folder, its working directory, and those that it is told."""
+    """The run's folder, its working directory, and those that it expects to be there."""
     try:
         os.mkdir(start.folder)
     except FileNotFoundError:
@@ -233,8 +228,12 @@ def _make_folders(start: Start) -> None:
             if os.listdir(checkpoints):
                 os.symlink(checkpoints, os.path.join(start.folder, "resume"))
                 break
-    for name in _FOLDERS:
-        _make_folder(os.path.join(start.folder, name))
+    named = "\0".join([*start.command, *start.env.values(), *start.files.values()])
+    for name in ("outputs", "checkpoints", "resume"):
+        path = os.path.join(start.folder, name)
+        # Not always: three folders more would cost a short run as much as all of its files.
+        if path in named or (start.checkpoints and name != "outputs"):
+            _make_folder(path)
 
 
 def _make_folder(path: str) -> None:
