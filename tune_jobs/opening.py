@@ -8,7 +8,6 @@ queries and put where Optuna's own cache keeps them; from then on Optuna reads o
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
@@ -25,6 +23,8 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
+
+from tune_jobs.optuna_tables import distribution_of
 
 _ENOUGH = 200
 """With fewer trials Optuna is as fast."""
@@ -134,7 +134,7 @@ def _built(
     steps: dict[int, float],
     attrs: Sequence[dict[int, dict[str, Any]]],
 ) -> FrozenTrial:
-    distributions = {name: _distribution(text) for _, name, _, text in sorted(params)}
+    distributions = {name: distribution_of(text) for _, name, _, text in sorted(params)}
     return FrozenTrial(
         number=row.number,
         state=row.state,
@@ -159,8 +159,3 @@ def _local(stored: datetime | None) -> datetime | None:
     if stored is None:
         return None
     return stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-
-
-@functools.lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)

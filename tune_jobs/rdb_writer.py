@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.marks import RUN_ATTRIBUTE
+from tune_jobs.optuna_tables import tables as optuna_tables
 from tune_jobs.outage import Outage
 from tune_jobs.study_changes import Also, Changes, NumbersTaken, TrialChange
 
@@ -84,7 +84,7 @@ class RdbWriter:
     def _create(self, connection: Connection, created: Sequence[FrozenTrial]) -> list[int]:
         # The first statement takes the write lock (a row lock; SQLite: of the database), so that
         # nobody adds a trial between the insertion and the count.
-        tables = _tables()
+        tables = optuna_tables()
         if self._engine.dialect.name != "sqlite":
             connection.execute(_lock_study(), {"study": self._study_id})
         rows = [
@@ -126,7 +126,7 @@ class RdbWriter:
         finished = [c for c in changed if c.finished]
         lost = {c.row for c in finished if not self._finish(connection, c)}
         kept = [c for c in changed if c.row not in lost]
-        tables = _tables()
+        tables = optuna_tables()
         _delete_keys(
             connection, tables.user_attrs, [(c.row, k) for c in kept for k in c.user_attrs]
         )
@@ -153,7 +153,7 @@ class RdbWriter:
         """Parameters, attributes and intermediate values, an executemany each."""
         from optuna.storages._rdb.models import TrialIntermediateValueModel as Step
 
-        tables = _tables()
+        tables = optuna_tables()
         params, users, systems, steps = [], [], [], []
         for change in changes:
             row, trial = change.row, change.trial
@@ -201,7 +201,7 @@ class RdbWriter:
                 {"trial_id": row, "objective": objective, "value": stored, "value_type": kind}
             )
         if values:
-            connection.execute(_tables().values.insert(), values)
+            connection.execute(optuna_tables().values.insert(), values)
 
     def claim(self, row: int, attempt: str) -> bool:
         taken = self._outage.outlast(lambda: self._claim(row, attempt))
@@ -212,7 +212,7 @@ class RdbWriter:
     def _claim(self, row: int, attempt: str) -> bool:
         # Optuna's own way reads the state and then writes it, so two may take the same trial.
         noted = {"trial_id": row, "key": RUN_ATTRIBUTE, "value_json": json.dumps(attempt)}
-        user_attrs = _tables().user_attrs
+        user_attrs = optuna_tables().user_attrs
         with self._engine.begin() as connection:
             if self._lease is not None:
                 self._lease.beat(connection)
@@ -236,33 +236,6 @@ class RdbWriter:
         return self._outage.outlast(lambda: self._storage.get_trial(row))
 
 
-@dataclass(frozen=True)
-class _Tables:
-    trials: Table
-    params: Table
-    values: Table
-    steps: Table
-    user_attrs: Table
-    system_attrs: Table
-
-
-@lru_cache(maxsize=1)
-def _tables() -> _Tables:
-    from optuna.storages._rdb import models
-
-    return _Tables(
-        trials=models.TrialModel.__table__,
-        params=models.TrialParamModel.__table__,
-        values=models.TrialValueModel.__table__,
-        steps=models.TrialIntermediateValueModel.__table__,
-        user_attrs=models.TrialUserAttributeModel.__table__,
-        system_attrs=models.TrialSystemAttributeModel.__table__,
-    )
-
-
-# Statements are built once: SQLAlchemy's cache then finds them by identity.
-
-
 @lru_cache(maxsize=1)
 def _lock_study() -> Any:
     from optuna.storages._rdb import models
@@ -278,7 +251,7 @@ def _lock_study() -> Any:
 def _count_before() -> Any:
     from sqlalchemy import bindparam, func, select
 
-    trials = _tables().trials
+    trials = optuna_tables().trials
     return select(func.count()).where(
         trials.c.study_id == bindparam("study"), trials.c.trial_id < bindparam("row")
     )
@@ -288,7 +261,7 @@ def _count_before() -> Any:
 def _rows_after() -> Any:
     from sqlalchemy import bindparam, select
 
-    trials = _tables().trials
+    trials = optuna_tables().trials
     return (
         select(trials.c.trial_id)
         .where(trials.c.study_id == bindparam("study"), trials.c.trial_id > bindparam("row"))
@@ -300,7 +273,7 @@ def _rows_after() -> Any:
 def _claim_trial() -> Any:
     from sqlalchemy import bindparam, update
 
-    trials = _tables().trials
+    trials = optuna_tables().trials
     return (
         update(trials)
         .where(trials.c.trial_id == bindparam("row"), trials.c.state == TrialState.WAITING)
@@ -312,7 +285,7 @@ def _claim_trial() -> Any:
 def _finish_trial() -> Any:
     from sqlalchemy import bindparam, update
 
-    trials = _tables().trials
+    trials = optuna_tables().trials
     return (
         update(trials)
         .where(trials.c.trial_id == bindparam("row"), trials.c.state == TrialState.RUNNING)

@@ -402,7 +402,11 @@ def test_a_service_and_a_store_that_do_not_answer_for_a_while_end_nothing(
 
 
 def test_a_killed_tuner_s_runs_are_adopted(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator, connection: Connection
+    backend_of: MakeBackend,
+    tuner_of: MakeTuner,
+    emulator: Emulator,
+    connection: Connection,
+    tmp_path: Path,
 ) -> None:
     class Killed(BaseException):
         pass
@@ -417,7 +421,11 @@ def test_a_killed_tuner_s_runs_are_adopted(
         def say(self, text: str) -> None: ...
         def close(self) -> None: ...
 
-    script = "import time\ntime.sleep(1)\nprint('value: 1')\n"
+    go = tmp_path / "go"
+    script = (
+        f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
+        "print('value: 1')\n"
+    )
     backend = backend_of(script)
     backend.cancel = lambda name: None  # type: ignore[method-assign]  # a killed one stops nothing
     tuner = tuner_of(backend, max_parallel=3, progress=Dies())
@@ -426,6 +434,7 @@ def test_a_killed_tuner_s_runs_are_adopted(
     with pytest.raises(Killed):
         tuner.optimize(n_trials=3)
     monkey.undo()
+    go.touch()
     again = tuner_of(backend_of(script), max_parallel=3)
     again.optimize(n_trials=3)
     assert [t.state.name for t in again.study.trials] == ["COMPLETE"] * 3

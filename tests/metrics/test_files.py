@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,14 +37,7 @@ def read(
 
 def without_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if PyYAML were not installed."""
-    real = builtins.__import__
-
-    def fake(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "yaml":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", fake)
+    monkeypatch.setitem(sys.modules, "yaml", None)
 
 
 ONE: Found = [(None, {"accuracy": 0.9})]

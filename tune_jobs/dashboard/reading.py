@@ -12,12 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
@@ -28,6 +26,8 @@ from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.errors import StudyError
 from tune_jobs.lease import owner_of
 from tune_jobs.ledger import UID_ATTRIBUTE, engine_of
+from tune_jobs.optuna_tables import distribution_of
+from tune_jobs.optuna_tables import tables as optuna_tables
 from tune_jobs.study_writer import storage_of
 
 _FEW = 500
@@ -148,7 +148,7 @@ class RelationalSource:
 
     def heads(self) -> list[Head]:
         """See `Source.heads`: six statements, however many studies there are."""
-        tables = _tables()
+        tables = optuna_tables()
         with self._engine.connect() as connection:
             listed = select(tables.studies.c.study_id, tables.studies.c.study_name)
             names: dict[int, str] = {r.study_id: r.study_name for r in connection.execute(listed)}
@@ -177,7 +177,7 @@ class RelationalSource:
     def _bests(
         self, connection: Connection, maximize: Mapping[int, tuple[bool, ...]]
     ) -> dict[int, float]:
-        trials, values = _tables().trials, _tables().values
+        trials, values = optuna_tables().trials, optuna_tables().values
         query = (
             select(trials.c.study_id, func.min(values.c.value), func.max(values.c.value))
             .join(values, values.c.trial_id == trials.c.trial_id)
@@ -221,7 +221,7 @@ class RelationalSource:
         if not number.isdecimal():
             raise KeyError(key)
         study = int(number)
-        tables = _tables()
+        tables = optuna_tables()
         with self._engine.connect() as connection:
             name = connection.execute(
                 select(tables.studies.c.study_name).where(tables.studies.c.study_id == study)
@@ -237,7 +237,7 @@ class RelationalSource:
         return Study(key, name, maximize, trials, uid=uid, **facts)
 
     def _trials(self, connection: Connection, study: int) -> list[Trial]:
-        known, table = self._known[study].trials, _tables().trials
+        known, table = self._known[study].trials, optuna_tables().trials
         rows = connection.execute(
             select(
                 table.c.trial_id,
@@ -264,7 +264,7 @@ class _Details:
 
     def __init__(self, connection: Connection, study: int, ids: Sequence[int]) -> None:
         self._connection, self._study, self._ids = connection, study, ids
-        tables = _tables()
+        tables = optuna_tables()
         self._params: dict[int, dict[str, Any]] = defaultdict(dict)
         self._values: dict[int, dict[int, float]] = defaultdict(dict)
         self._steps: dict[int, dict[int, float]] = defaultdict(dict)
@@ -272,7 +272,7 @@ class _Details:
         if not ids:
             return
         for row in self._rows(tables.params, "param_name", "param_value", "distribution_json"):
-            distribution = _distribution(row.distribution_json)
+            distribution = distribution_of(row.distribution_json)
             self._params[row.trial_id][row.param_name] = distribution.to_external_repr(
                 row.param_value
             )
@@ -290,7 +290,7 @@ class _Details:
         if len(self._ids) <= _FEW:
             query = query.where(table.c.trial_id.in_(self._ids))
         else:
-            trials = _tables().trials
+            trials = optuna_tables().trials
             query = query.join(trials, trials.c.trial_id == table.c.trial_id).where(
                 trials.c.study_id == self._study
             )
@@ -336,36 +336,8 @@ def _ledger_facts(engine: Engine, uid: str, known: _Known) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Tables:
-    studies: Table
-    directions: Table
-    study_attrs: Table
-    trials: Table
-    params: Table
-    values: Table
-    steps: Table
-    user_attrs: Table
-
-
-@lru_cache(maxsize=1)
-def _tables() -> Any:
-    from optuna.storages._rdb import models
-
-    return _Tables(
-        studies=models.StudyModel.__table__,
-        directions=models.StudyDirectionModel.__table__,
-        study_attrs=models.StudyUserAttributeModel.__table__,
-        trials=models.TrialModel.__table__,
-        params=models.TrialParamModel.__table__,
-        values=models.TrialValueModel.__table__,
-        steps=models.TrialIntermediateValueModel.__table__,
-        user_attrs=models.TrialUserAttributeModel.__table__,
-    )
-
-
 def _directions(connection: Connection) -> dict[int, tuple[bool, ...]]:
-    table = _tables().directions
+    table = optuna_tables().directions
     found: dict[int, dict[int, bool]] = defaultdict(dict)
     for row in connection.execute(select(table)):
         found[row.study_id][row.objective] = row.direction == StudyDirection.MAXIMIZE
@@ -373,16 +345,11 @@ def _directions(connection: Connection) -> dict[int, tuple[bool, ...]]:
 
 
 def _uids(connection: Connection, study: int | None = None) -> dict[int, str]:
-    table = _tables().study_attrs
+    table = optuna_tables().study_attrs
     query = select(table.c.study_id, table.c.value_json).where(table.c.key == UID_ATTRIBUTE)
     if study is not None:
         query = query.where(table.c.study_id == study)
     return {number: str(json.loads(text)) for number, text in connection.execute(query)}
-
-
-@lru_cache(maxsize=10_000)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
 
 
 def _number(value: float | None, kind: str) -> float:
