@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from tune_jobs.backends.local import LocalBackend
+from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.tuner import Tuner
 
 Script = Callable[..., Path]

@@ -28,7 +28,7 @@ def test_reporting_is_light() -> None:
 
 
 def test_the_host_of_local_runs_is_light() -> None:
-    assert loaded_after("import tune_jobs.backends.local_host") == set()
+    assert loaded_after("import tune_jobs.backends.local.host") == set()
 
 
 def test_the_tuner_does_not_load_what_it_may_never_need() -> None:

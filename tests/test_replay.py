@@ -11,9 +11,9 @@ from optuna.pruners import MedianPruner
 
 from tests.conftest import MakeTuner
 from tests.simulation import EPOCHS, MINUTE, simulated
-from tune_jobs.cli import main
+from tune_jobs.cli.main import main
+from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import StudyError
-from tune_jobs.promotion import Promotion
 from tune_jobs.replaying import replay
 from tune_jobs.tuner import Tuner
 

@@ -10,82 +10,82 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tune_jobs.argument_styles import ConfigField as ConfigField
-    from tune_jobs.argument_styles import ConfigFile as ConfigFile
-    from tune_jobs.argument_styles import Environment as Environment
-    from tune_jobs.argument_styles import Hydra as Hydra
-    from tune_jobs.argument_styles import JsonField as JsonField
-    from tune_jobs.argument_styles import KeyValue as KeyValue
-    from tune_jobs.argument_styles import Omit as Omit
-    from tune_jobs.argument_styles import Option as Option
-    from tune_jobs.argument_styles import Positional as Positional
-    from tune_jobs.argument_styles import Switch as Switch
     from tune_jobs.backends.data_science.backend import DataScienceBackend as DataScienceBackend
     from tune_jobs.backends.data_science.definition import Infrastructure as Infrastructure
-    from tune_jobs.backends.local import LocalBackend as LocalBackend
+    from tune_jobs.backends.local.backend import LocalBackend as LocalBackend
     from tune_jobs.backends.simulated import Course as Course
     from tune_jobs.backends.simulated import Report as Report
     from tune_jobs.backends.simulated import SimulatedBackend as SimulatedBackend
     from tune_jobs.backends.simulated import SimulatedRun as SimulatedRun
-    from tune_jobs.command_line import CommandLine as CommandLine
-    from tune_jobs.costs import Costs as Costs
-    from tune_jobs.entry_point import EntryPoint as EntryPoint
+    from tune_jobs.core.costs import Costs as Costs
+    from tune_jobs.core.objectives import Metric as Metric
+    from tune_jobs.core.promotion import Promotion as Promotion
+    from tune_jobs.dashboard.api import compare as compare
+    from tune_jobs.dashboard.api import write_report as write_report
     from tune_jobs.errors import TuneJobsError as TuneJobsError
-    from tune_jobs.final import FinalRun as FinalRun
-    from tune_jobs.looking import compare as compare
-    from tune_jobs.looking import write_report as write_report
-    from tune_jobs.metrics.objective import Metric as Metric
-    from tune_jobs.metrics.report import checkpoint_dir as checkpoint_dir
-    from tune_jobs.metrics.report import outputs_dir as outputs_dir
-    from tune_jobs.metrics.report import report as report
-    from tune_jobs.metrics.report import resume_dir as resume_dir
-    from tune_jobs.oci_connection import Connection as Connection
-    from tune_jobs.opening import load_study as load_study
-    from tune_jobs.promotion import Promotion as Promotion
+    from tune_jobs.oci.connection import Connection as Connection
     from tune_jobs.pruners import BanditPruner as BanditPruner
     from tune_jobs.pruners import MedianStoppingPruner as MedianStoppingPruner
     from tune_jobs.pruners import TruncationPruner as TruncationPruner
     from tune_jobs.replaying import replay as replay
+    from tune_jobs.runtime.report import checkpoint_dir as checkpoint_dir
+    from tune_jobs.runtime.report import outputs_dir as outputs_dir
+    from tune_jobs.runtime.report import report as report
+    from tune_jobs.runtime.report import resume_dir as resume_dir
+    from tune_jobs.script.command_line import CommandLine as CommandLine
+    from tune_jobs.script.entry_point import EntryPoint as EntryPoint
+    from tune_jobs.script.styles import ConfigField as ConfigField
+    from tune_jobs.script.styles import ConfigFile as ConfigFile
+    from tune_jobs.script.styles import Environment as Environment
+    from tune_jobs.script.styles import Hydra as Hydra
+    from tune_jobs.script.styles import JsonField as JsonField
+    from tune_jobs.script.styles import KeyValue as KeyValue
+    from tune_jobs.script.styles import Omit as Omit
+    from tune_jobs.script.styles import Option as Option
+    from tune_jobs.script.styles import Positional as Positional
+    from tune_jobs.script.styles import Switch as Switch
+    from tune_jobs.storage.bulk_read import load_study as load_study
     from tune_jobs.tuner import Tuner as Tuner
+    from tune_jobs.tuning.final_run import FinalRun as FinalRun
 
 _HOME = {
     "BanditPruner": "pruners",
-    "CommandLine": "command_line",
-    "ConfigField": "argument_styles",
-    "ConfigFile": "argument_styles",
-    "Connection": "oci_connection",
-    "Costs": "costs",
+    "CommandLine": "script.command_line",
+    "ConfigField": "script.styles",
+    "ConfigFile": "script.styles",
+    "Connection": "oci.connection",
+    "Costs": "core.costs",
     "Course": "backends.simulated",
     "DataScienceBackend": "backends.data_science.backend",
-    "EntryPoint": "entry_point",
-    "Environment": "argument_styles",
-    "FinalRun": "final",
-    "Hydra": "argument_styles",
+    "EntryPoint": "script.entry_point",
+    "Environment": "script.styles",
+    "FinalRun": "tuning.final_run",
+    "Hydra": "script.styles",
     "Infrastructure": "backends.data_science.definition",
-    "JsonField": "argument_styles",
-    "KeyValue": "argument_styles",
-    "LocalBackend": "backends.local",
+    "JsonField": "script.styles",
+    "KeyValue": "script.styles",
+    "LocalBackend": "backends.local.backend",
     "MedianStoppingPruner": "pruners",
-    "Metric": "metrics.objective",
-    "Omit": "argument_styles",
-    "Option": "argument_styles",
-    "Positional": "argument_styles",
-    "Promotion": "promotion",
+    "Metric": "core.objectives",
+    "Omit": "script.styles",
+    "Option": "script.styles",
+    "Positional": "script.styles",
+    "Promotion": "core.promotion",
     "Report": "backends.simulated",
     "SimulatedBackend": "backends.simulated",
     "SimulatedRun": "backends.simulated",
-    "Switch": "argument_styles",
+    "Switch": "script.styles",
     "TruncationPruner": "pruners",
     "TuneJobsError": "errors",
     "Tuner": "tuner",
-    "checkpoint_dir": "metrics.report",
-    "compare": "looking",
-    "load_study": "opening",
-    "outputs_dir": "metrics.report",
+    "checkpoint_dir": "runtime.report",
+    "compare": "dashboard.api",
+    "load_study": "storage.bulk_read",
+    "outputs_dir": "runtime.report",
     "replay": "replaying",
-    "report": "metrics.report",
-    "resume_dir": "metrics.report",
-    "write_report": "looking",
+    "report": "runtime.report",
+    "resume_dir": "runtime.report",
+    "write_report": "dashboard.api",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore

@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING, Any, cast
 import optuna
 
 from tune_jobs.backends.base import Backend, MetricSources
-from tune_jobs.background import Background
-from tune_jobs.check import CheckReport, smoke_check
-from tune_jobs.command_line import CommandLine
-from tune_jobs.controls import COMMANDS
-from tune_jobs.costs import Costs, Prices
-from tune_jobs.decide import End, Limits
+from tune_jobs.core.costs import Costs, Prices
+from tune_jobs.core.html_table import html_table
+from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
+from tune_jobs.core.outcomes import End, Limits
+from tune_jobs.core.promotion import Promotion
+from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.core.usage import Meter
 from tune_jobs.errors import ConfigError, StudyError
-from tune_jobs.final import FinalRun, train_best
-from tune_jobs.html_table import html_table
-from tune_jobs.lease import describe, owner_of
-from tune_jobs.ledger import Attempt
-from tune_jobs.logs import log_of
-from tune_jobs.loop import Loop
-from tune_jobs.marks import is_told
-from tune_jobs.meter import Meter
-from tune_jobs.metrics.objective import Bound, Metric, Objectives, as_metrics
-from tune_jobs.objective_runs import ObjectiveRuns
-from tune_jobs.preview import Preview, preview
-from tune_jobs.progress import Progress, progress_for
-from tune_jobs.promotion import Promotion
-from tune_jobs.replicates import enqueue_replicates
-from tune_jobs.session import Definition, Session
-from tune_jobs.space import Space, SpaceFunction, as_space, load_space
-from tune_jobs.trial_table import trials_dataframe
-from tune_jobs.watch import watch
+from tune_jobs.notebook.background import Background
+from tune_jobs.notebook.panels import Progress, progress_for
+from tune_jobs.notebook.tables import trials_dataframe
+from tune_jobs.script.command_line import CommandLine
+from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
+from tune_jobs.storage.controls import COMMANDS
+from tune_jobs.storage.lease import describe, owner_of
+from tune_jobs.storage.ledger import Attempt
+from tune_jobs.tuning.final_run import FinalRun, train_best
+from tune_jobs.tuning.logs import log_of
+from tune_jobs.tuning.loop import Loop
+from tune_jobs.tuning.objective import ObjectiveRuns
+from tune_jobs.tuning.preview import Preview, preview
+from tune_jobs.tuning.replicates import enqueue_replicates
+from tune_jobs.tuning.session import Definition, Session
+from tune_jobs.tuning.smoke_check import CheckReport, smoke_check
+from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
-    from tune_jobs.asking import Duplicates
-from tune_jobs.attached import Attached
+    from tune_jobs.tuning.suggest import Duplicates
+from tune_jobs.notebook.monitor import Attached
 
 DEFAULT_PARALLEL = 4
 
@@ -282,7 +282,7 @@ class Tuner:
         Raises:
             StudyError: there is no such study, or tune_jobs never ran it.
         """
-        from tune_jobs.attached import Attached
+        from tune_jobs.notebook.monitor import Attached
 
         return Attached(study_name, storage)
 

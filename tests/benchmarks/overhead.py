@@ -102,7 +102,7 @@ def tune_jobs_runner() -> Runner:
 
         def close(self) -> None:
             # The host leaves when nobody is connected: this is the last moment to look at it.
-            for pid in _children("tune_jobs.backends.local_host"):
+            for pid in _children("tune_jobs.backends.local.host"):
                 self.host = Helper(_cpu_seconds_of(pid), _peak_rss_mb(pid))
             super().close()
 

@@ -24,10 +24,10 @@ import optuna
 
 from tests.benchmarks.oci_requests import Service
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
-from tune_jobs.ledger import AttemptState
-from tune_jobs.progress import Progress, Silent
-from tune_jobs.session import Session
-from tune_jobs.study_mirror import StudyMirror
+from tune_jobs.notebook.panels import Progress, Silent
+from tune_jobs.storage.ledger import AttemptState
+from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.tuning.session import Session
 
 SPACE = {f"x{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(6)}
 

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from tests.dashboard.conftest import MakeStudy
 from tests.simulation import simulated
-from tune_jobs.cli import main
+from tune_jobs.cli.main import main
 from tune_jobs.dashboard.comparing import _two_sided, compare, comparison_figures, race_figure
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.reading import read_study

@@ -13,7 +13,7 @@ import pytest
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.dashboard.test_figures import run, trial
 from tests.dashboard_browser import CHROMIUM
-from tune_jobs.cli import main
+from tune_jobs.cli.main import main
 from tune_jobs.dashboard.images import write_images
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import read_study

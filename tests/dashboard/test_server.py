@@ -16,7 +16,7 @@ from tests.conftest import MakeTuner
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tune_jobs.dashboard.server import Dashboard, serve
 from tune_jobs.errors import ConfigError
-from tune_jobs.session import Session
+from tune_jobs.tuning.session import Session
 
 
 @pytest.fixture

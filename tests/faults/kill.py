@@ -45,8 +45,8 @@ from tests.databases import SERVERS
 from tests.faults.points import Points
 from tests.faults.scenarios import SCENARIOS, TRIALS, Scenario
 from tune_jobs.backends.base import Backend
-from tune_jobs.backends.local import LocalBackend
-from tune_jobs.marks import is_told
+from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.core.trial_attributes import is_told
 from tune_jobs.tuner import Tuner
 
 Storage = Callable[[Path], BaseStorage | str]

@@ -12,9 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine.default import DefaultDialect
 
 from tune_jobs.backends.data_science.job_runs import JobRuns
-from tune_jobs.backends.local import LocalBackend
-from tune_jobs.metrics.folder import FsspecFolder
-from tune_jobs.metrics.object_storage import ObjectStorageFolder
+from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.metric_store.folder import FsspecFolder
+from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 
 BOUNDARIES: dict[type, tuple[str, ...]] = {
     DefaultDialect: ("do_commit",),

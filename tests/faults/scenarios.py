@@ -10,8 +10,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from tune_jobs.marks import RUNG_ATTRIBUTE
-from tune_jobs.promotion import Promotion
+from tune_jobs.core.promotion import Promotion
+from tune_jobs.core.trial_attributes import RUNG_ATTRIBUTE
 
 TRIALS = 4
 PRUNED_FROM = 0.7

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tune_jobs.command_line import RunPaths
+from tune_jobs.script.command_line import RunPaths
 
 
 class RunState(StrEnum):

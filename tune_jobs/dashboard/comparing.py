@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 from tune_jobs.dashboard.drawing import MANY_POINTS, SERIES, Figure, layout, short, thinned
 from tune_jobs.dashboard.figures import best_so_far
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameters import importance_info, parallel_of
-from tune_jobs.marks import REPLICATE_ATTRIBUTE
 
 HOUR = 3600.0
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.marks import (
+from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,

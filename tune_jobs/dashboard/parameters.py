@@ -160,7 +160,7 @@ def importance_info(study: Study) -> list[tuple[str, float]]:
     """
     import optuna
 
-    from tune_jobs.scratch import unannounced
+    from tune_jobs.core.scratch import unannounced
 
     trials = thinned([t for t in study.complete() if math.isfinite(t.values[0])], MANY_POINTS)
     names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]

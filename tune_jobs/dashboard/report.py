@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.core.formatting import duration
 from tune_jobs.dashboard.comparing import compare, comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.server import plotly_js
 from tune_jobs.dashboard.views import bounded
-from tune_jobs.durations import duration
 
 TOP = 20
 """Trials in the table of a study."""

@@ -23,14 +23,14 @@ from werkzeug.routing import Map, Rule
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from tune_jobs.controls import Controls
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import Source, open_source
 from tune_jobs.dashboard.views import comparison_view, head_view, study_view, trials_view
 from tune_jobs.errors import ConfigError, StoreError
-from tune_jobs.metrics.store import MetricStore, study_folder
+from tune_jobs.metric_store.store import MetricStore, study_folder
+from tune_jobs.storage.controls import Controls
 
 FRESH_SECONDS = 1.0
 """Seconds for which what was read is shown to everybody who asks."""

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
 from tune_jobs.dashboard.comparing import Comparison, Winner, compare, comparison_figures
 from tune_jobs.dashboard.drawing import tame
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.dashboard.reading import Head
-from tune_jobs.marks import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
 
 PAGE = 50
 """Trials on a page of the table."""

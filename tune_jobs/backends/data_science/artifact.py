@@ -23,7 +23,7 @@ from typing import Any
 
 from tune_jobs.backends.data_science.definition import Start
 from tune_jobs.errors import ConfigError
-from tune_jobs.run_side import copy_run_side
+from tune_jobs.runtime.package import copy_runtime
 
 ENTRYPOINT = "JOB_RUN_ENTRYPOINT"
 """The service's variable for what to start in an archive."""
@@ -31,14 +31,14 @@ ENTRYPOINT = "JOB_RUN_ENTRYPOINT"
 START_SCRIPT = "tune_jobs_start.py"
 _RUN_SIDE = "tune_jobs_run"
 _START = f'''\
-"""Starts the runner of tune_jobs, which starts the script; see tune_jobs/metrics/runner.py."""
+"""Starts the runner of tune_jobs, which starts the script; see tune_jobs/runtime/runner.py."""
 import os
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
 os.environ["TUNE_JOBS_HERE"] = here
 sys.path.insert(0, os.path.join(here, "{_RUN_SIDE}"))
-from tune_jobs.metrics.runner import main
+from tune_jobs.runtime.runner import main
 
 sys.exit(main(sys.argv[1:]))
 '''
@@ -69,7 +69,7 @@ def with_runner(job: Any, start: Start, workspace: Path) -> Any:
     env["TUNE_JOBS_COMMAND"] = json.dumps(list(command))
     env["TUNE_JOBS_WORK_DIR"] = start.work_dir
     (unpacked / START_SCRIPT).write_text(_START)
-    copy_run_side(unpacked / _RUN_SIDE)
+    copy_runtime(unpacked / _RUN_SIDE)
     runtime = ScriptRuntime().with_source(
         str(_zipped(unpacked, workspace / "artifact.zip")), entrypoint=START_SCRIPT
     )

@@ -22,10 +22,8 @@ from tune_jobs.backends.data_science.definition import (
     ScriptDefinition,
     YamlDefinition,
 )
-from tune_jobs.backends.data_science.failures import refusal
 from tune_jobs.backends.data_science.job import STUDY_TAG, Job, JobShelf
 from tune_jobs.backends.data_science.job_runs import USE, JobRuns
-from tune_jobs.backends.data_science.live_runs import LiveRuns
 from tune_jobs.backends.data_science.log_metrics import LogMetrics
 from tune_jobs.backends.data_science.log_search import RunLog, RunLogs, log_of_run
 from tune_jobs.backends.data_science.request import (
@@ -36,13 +34,15 @@ from tune_jobs.backends.data_science.request import (
     run_details,
     token,
 )
-from tune_jobs.backends.data_science.shapes import Shapes, check_shapes
-from tune_jobs.backends.data_science.starter import Refused, Started, Starter
-from tune_jobs.command_line import RunPaths
-from tune_jobs.entry_point import EntryPoint
+from tune_jobs.backends.oci_runs.failures import refusal
+from tune_jobs.backends.oci_runs.live_runs import LiveRuns
+from tune_jobs.backends.oci_runs.shapes import Shapes, check_shapes
+from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
-from tune_jobs.metrics.folder import SCHEME, Folder, open_folder
-from tune_jobs.oci_connection import Connection
+from tune_jobs.metric_store.folder import SCHEME, Folder, open_folder
+from tune_jobs.oci.connection import Connection
+from tune_jobs.script.command_line import RunPaths
+from tune_jobs.script.entry_point import EntryPoint
 
 LIMIT_PATIENCE = 1800.0
 """Seconds for which the service may have no room for a single run."""

@@ -16,8 +16,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol
 
-from tune_jobs.entry_point import EntryPoint
 from tune_jobs.errors import ConfigError
+from tune_jobs.script.entry_point import EntryPoint
 
 _ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 _FOLDER = "code"

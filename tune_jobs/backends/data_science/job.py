@@ -23,10 +23,10 @@ import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
 from tune_jobs.backends.data_science.definition import Definition
-from tune_jobs.backends.data_science.failures import refusal
+from tune_jobs.backends.oci_runs.failures import refusal
 from tune_jobs.errors import BackendError, TuneJobsError
-from tune_jobs.metrics.folder import Folder
-from tune_jobs.oci_connection import Connection
+from tune_jobs.metric_store.folder import Folder
+from tune_jobs.oci.connection import Connection
 
 FOLDER = "jobs"
 MANAGE = "allow group <tuners> to manage data-science-jobs in compartment <compartment>"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tune_jobs.oci_connection import Connection
+from tune_jobs.oci.connection import Connection
 
 PAGE = 100
 """Runs on a page of a listing; the service's limit."""

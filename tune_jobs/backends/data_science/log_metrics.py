@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from tune_jobs.backends.base import MetricSources, RunState, RunUpdate
-from tune_jobs.backends.data_science.failures import is_transient, refusal
 from tune_jobs.backends.data_science.log_search import READ, Line, RunLogs
+from tune_jobs.backends.oci_runs.failures import is_transient, refusal
 from tune_jobs.errors import BackendError
-from tune_jobs.metrics.extract import Extractor
-from tune_jobs.metrics.folder import Folder
-from tune_jobs.metrics.records import encode
+from tune_jobs.metric_store.folder import Folder
+from tune_jobs.runtime.extract import Extractor
+from tune_jobs.runtime.records import encode
 
 PATIENCE = 60.0
 """Seconds for which a run that has ended may still have lines on their way."""

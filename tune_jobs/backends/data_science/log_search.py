@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tune_jobs.backends.data_science.failures import refusal
+from tune_jobs.backends.oci_runs.failures import refusal
 from tune_jobs.errors import BackendError
-from tune_jobs.oci_connection import Connection
+from tune_jobs.oci.connection import Connection
 
 LIMIT = 1000
 """Entries in an answer; the service's limit."""

@@ -1,0 +1,588 @@
+"""Job runs through the real SDKs against the emulator."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import oci
+import optuna
+import pytest
+
+from tests.backends.data_science.conftest import SOURCES, MakeBackend, end_of, run, until_ended
+from tests.oci_emulator import Emulator, Fault
+from tests.oci_emulator.faults import Kind
+from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
+from tune_jobs.backends.base import RunState
+from tune_jobs.errors import BackendError, ConfigError, TuningStopped
+from tune_jobs.metric_store.store import MetricStore
+
+PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
+ECHO = "import json, sys\nprint('ARGV', json.dumps(sys.argv[1:]))\nprint('value: 1')\n"
+
+MakeTuner = Callable[..., Tuner]
+
+
+def opened(backend: DataScienceBackend, store: str) -> DataScienceBackend:
+    backend.check()
+    backend.open(store, "study-1", SOURCES, keep_runs=True)
+    return backend
+
+
+def stored(backend: DataScienceBackend, store: str) -> MetricStore:
+    return MetricStore(store, "study-1", backend.store_options)
+
+
+def operations(emulator: Emulator) -> Counter[str]:
+    return Counter(seen.operation for seen in emulator.requests)
+
+
+def client(connection: Connection) -> Any:
+    return connection.client(oci.data_science.DataScienceClient)
+
+
+def test_a_run_and_what_it_leaves(
+    backend_of: MakeBackend, store: str, connection: Connection
+) -> None:
+    script = (
+        "import os, sys\nfrom tune_jobs import outputs_dir, report\n"
+        "report(value=0.5, step=1)\nprint('step 2 value: 0.75')\n"
+        "(outputs_dir() / 'model.txt').write_text('weights')\n"
+        "open(sys.argv[1].split('=')[1] + '/by-name.txt', 'w').write('x')\n"
+    )
+    backend = opened(backend_of(script), store)
+    backend.submit(run("trial-000000-1", f"--out={backend.paths('trial-000000-1').outputs}"))
+    end = end_of(backend, "trial-000000-1")
+    files = stored(backend, store)
+    log = files.log("trial-000000-1")
+    assert (end.state, end.exit_code) == (RunState.SUCCEEDED, 0), log
+    assert end.started is not None
+    assert end.finished is not None
+    assert end.started <= end.finished
+    assert {r.step: dict(r.values) for r in files.records("trial-000000-1")} == {
+        1: {"value": 0.5},
+        2: {"value": 0.75},
+    }
+    assert files.outputs("trial-000000-1") == ["by-name.txt", "model.txt"]
+    assert "step 2 value: 0.75" in log
+    seen = client(connection).get_job_run(end.run_id).data
+    assert seen.display_name == "trial-000000-1"
+    assert seen.freeform_tags["tune_jobs_study"] == "study-1"
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("--a=b c", '--q=it\'s "quoted"', "--u=ü€", "--x=-1e-05", "--empty=", "", "*", "$HOME"),
+        ("--lines=one\ntwo",),
+        tuple(f"--p{i}={'x' * 40}" for i in range(150)),
+    ],
+    ids=["odd characters", "a newline", "more than 4,000 characters"],
+)
+def test_arguments_arrive_as_they_are(
+    argv: tuple[str, ...], backend_of: MakeBackend, store: str
+) -> None:
+    backend = opened(backend_of(ECHO), store)
+    backend.submit(run("trial-000000-1", *argv))
+    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
+    log = stored(backend, store).log("trial-000000-1")
+    line = next(line for line in log.splitlines() if line.startswith("ARGV "))
+    assert tuple(json.loads(line[5:])) == argv
+    backend.close()
+
+
+def test_files_and_variables_arrive(backend_of: MakeBackend, store: str) -> None:
+    script = "import os\nprint(open('conf/a.yaml').read(), os.environ['COLOR'], os.environ['ALL'])"
+    backend = opened(backend_of(script, env={"ALL": "job"}), store)
+    backend.submit(run("trial-000000-1", files={"conf/a.yaml": "lr: 1"}, env={"COLOR": "red"}))
+    end = end_of(backend, "trial-000000-1")
+    assert end.state == RunState.SUCCEEDED
+    assert "lr: 1 red job" in stored(backend, store).log("trial-000000-1")
+    backend.close()
+
+
+def test_a_script_that_fails_is_told_with_its_exit_code(
+    backend_of: MakeBackend, store: str
+) -> None:
+    backend = opened(backend_of("import sys\nprint('no such layer')\nsys.exit(21)\n"), store)
+    backend.submit(run("trial-000000-1"))
+    end = end_of(backend, "trial-000000-1")
+    assert (end.state, end.exit_code, end.transient) == (RunState.FAILED, 21, False)
+    assert end.cause == "exit code 21"
+    assert "no such layer" in stored(backend, store).log("trial-000000-1")
+    backend.close()
+
+
+def test_the_job_is_created_once_and_again_when_the_script_changes(
+    backend_of: MakeBackend, store: str, emulator: Emulator
+) -> None:
+    opened(backend_of(PRINTS), store).close()
+    opened(backend_of(PRINTS), store).close()
+    assert operations(emulator)["create_job"] == 1
+    backend = opened(backend_of(ECHO), store)
+    assert operations(emulator)["create_job"] == 2
+    definition = stored(backend, store).outputs("x")
+    assert definition == []
+    kept = backend._folder.find("jobs")
+    assert len(kept) == 2
+    text = backend._folder.read(f"jobs/{kept[0]}").decode()
+    assert "kind: job" in text
+    assert "VM.Standard.E4.Flex" in text
+    backend.close()
+
+
+def test_a_job_whose_creator_was_killed_before_it_was_noted_is_found_again(
+    backend_of: MakeBackend, store: str, emulator: Emulator
+) -> None:
+    backend = opened(backend_of(PRINTS), store)
+    for name in backend._folder.find("jobs"):
+        backend._folder.remove(f"jobs/{name}")
+    backend.close()
+    opened(backend_of(PRINTS), store).close()
+    assert operations(emulator)["create_job"] == 1
+
+
+def test_importing_ads_leaves_the_root_logger_alone(backend_of: MakeBackend, store: str) -> None:
+    before = list(logging.getLogger().handlers)
+    opened(backend_of(PRINTS), store).close()
+    assert logging.getLogger().handlers == before
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "throttle", "error"])
+def test_a_start_without_an_answer_is_one_run(
+    kind: Kind,
+    backend_of: MakeBackend,
+    store: str,
+    emulator: Emulator,
+    connection: Connection,
+) -> None:
+    backend = opened(backend_of(PRINTS), store)
+    emulator.faults.add(Fault(kind, operation="create_job_run", times=1))
+    told: list[str] = []
+    backend.notice = told.append
+    backend.submit(run("trial-000000-1", "--x=0.5"))
+    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
+    runs = client(connection).list_job_runs(emulator.compartment).data
+    assert [r.display_name for r in runs] == ["trial-000000-1"]
+    assert operations(emulator)["create_job_run"] == 2
+    assert len(told) == 1
+    assert "trying again" in told[0]
+    backend.close()
+
+
+def test_a_storm_of_429_on_starting_does_not_close_the_other_services(
+    backend_of: MakeBackend, store: str, emulator: Emulator
+) -> None:
+    backend = opened(backend_of(PRINTS), store)
+    emulator.faults.add(Fault("throttle", operation="create_job_run", times=12))
+    names = {f"trial-{i:06d}-1" for i in range(12)}
+    for name in names:
+        backend.submit(run(name, "--x=1"))
+    while operations(emulator)["create_job_run"] < 12:
+        backend.wait(0.1)
+    stored(backend, store).check_writable()  # an open circuit breaker would raise
+    assert len(until_ended(backend, names, 90.0)) == 12
+    backend.close()
+
+
+def test_one_listing_a_poll_and_never_a_request_for_one_run(
+    backend_of: MakeBackend, store: str, tmp_path: Path
+) -> None:
+    with Emulator(tmp_path / "idle", execute=False) as emulator:
+        emulator.data_science.duration = lambda run: 1e6
+        connection = Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
+        on = Infrastructure(emulator.compartment, emulator.project, "VM.Standard2.1")
+        backend = backend_of(
+            PRINTS, infrastructure=on, connection=connection, poll_seconds=0.05, start_rate=1e6
+        )
+        opened(backend, f"oci://tune-jobs@{emulator.namespace}/runs")
+        names = [f"trial-{i:06d}-1" for i in range(250)]
+        for name in names:
+            backend.submit(run(name))
+        while len(backend._live) < len(names):
+            backend.wait(0.1)
+        emulator.requests.clear()
+        polls = 0
+        while polls < 3:
+            polls += len([u for u in backend.wait(5.0) if u.name == names[0]])
+        counted = operations(emulator)
+        assert counted == {"list_job_runs": 3 * polls}
+        backend.close()
+
+
+def test_old_runs_that_are_still_live_are_found_behind_many_newer_ones(
+    backend_of: MakeBackend, store: str, emulator: Emulator
+) -> None:
+    backend = opened(backend_of(PRINTS), store)
+    emulator.data_science.next_states.append("IN_PROGRESS")
+    backend.submit(run("trial-000000-1", "--x=1"))
+    while not backend._live:
+        backend.wait(0.1)
+    run_id = backend._live._live["trial-000000-1"].run_id
+    job_id = backend._opened.id
+    emulator.data_science.fill(job_id, 500)
+    emulator.requests.clear()
+    assert backend._runs.seen(job_id, [run_id]).keys() == {run_id}
+    counted = operations(emulator)
+    assert counted["list_job_runs"] <= 2
+    assert counted["get_job_run"] <= 1
+    backend.close()
+
+
+def test_cancel_asks_once_waits_for_nothing_and_a_run_that_ended_is_left_alone(
+    backend_of: MakeBackend, store: str, emulator: Emulator
+) -> None:
+    backend = opened(backend_of("import time\nprint('up', flush=True)\ntime.sleep(60)\n"), store)
+    backend.submit(run("trial-000000-1"))
+    while "trial-000000-1" not in backend._live:
+        backend.wait(0.1)
+    before = time.monotonic()
+    backend.cancel("trial-000000-1")
+    assert time.monotonic() - before < 0.5
+    end = end_of(backend, "trial-000000-1")
+    assert end.state == RunState.CANCELED
+    emulator.requests.clear()
+    assert end.run_id is not None
+    backend._runs.cancel(end.run_id)  # 409: it has ended
+    backend._runs.cancel("ocid1.datasciencejobrun.oc1..nobody")  # 404
+    assert operations(emulator) == {"cancel_job_run": 2}
+    backend.cancel("trial-000000-1")
+    backend.cancel("never-heard-of")
+    backend.close()
+
+
+def test_a_run_that_somebody_else_cancels_is_not_tried_again(
+    backend_of: MakeBackend, store: str, connection: Connection
+) -> None:
+    backend = opened(backend_of("import time\ntime.sleep(60)\n"), store)
+    backend.submit(run("trial-000000-1"))
+    while "trial-000000-1" not in backend._live:
+        backend.wait(0.1)
+    client(connection).cancel_job_run(backend._live._live["trial-000000-1"].run_id)
+    end = end_of(backend, "trial-000000-1")
+    assert (end.state, end.transient) == (RunState.FAILED, False)
+    assert "somebody else" in end.cause
+    backend.close()
+
+
+def test_runs_are_found_again_by_name_by_the_next_tuner(
+    backend_of: MakeBackend, store: str
+) -> None:
+    script = "import sys, time\ntime.sleep(float(sys.argv[1]))\nprint('value: 1')\n"
+    backend = opened(backend_of(script), store)
+    backend.submit(run("trial-000000-1", "0"))
+    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
+    backend.submit(run("trial-000001-1", "60"))
+    while "trial-000001-1" not in backend._live:
+        backend.wait(0.1)
+    backend.close()
+    again = opened(backend_of(script), store)
+    found = again.find(["trial-000000-1", "trial-000001-1", "trial-000002-1"])
+    assert {name: update.state.is_terminal for name, update in found.items()} == {
+        "trial-000000-1": True,
+        "trial-000001-1": False,
+    }
+    again.cancel("trial-000001-1")
+    assert end_of(again, "trial-000001-1").state == RunState.CANCELED
+    again.close()
+
+
+def test_a_missing_policy_stops_at_once_and_says_which(
+    backend_of: MakeBackend, store: str, emulator: Emulator
+) -> None:
+    backend = opened(backend_of(PRINTS), store)
+    emulator.faults.add(
+        Fault("error", operation="create_job_run", status=404, code="NotAuthorizedOrNotFound")
+    )
+    backend.submit(run("trial-000000-1"))
+    with pytest.raises(BackendError, match="manage data-science-job-runs"):
+        end_of(backend, "trial-000000-1")
+    backend.close()
+
+
+def test_a_wrong_compartment_is_named(backend_of: MakeBackend, store: str) -> None:
+    nowhere = Infrastructure(
+        "ocid1.compartment.oc1..nowhere", "ocid1.datascienceproject.oc1..x", "VM.Standard2.1"
+    )
+    wrong = backend_of(PRINTS, infrastructure=nowhere)
+    with pytest.raises(BackendError, match=r"ocid1\.compartment\.oc1\.\.nowhere"):
+        opened(wrong, store)
+
+
+def test_a_store_that_runs_cannot_reach_is_refused(backend_of: MakeBackend) -> None:
+    with pytest.raises(BackendError, match="oci://bucket@namespace/prefix"):
+        backend_of(PRINTS).open("runs", "study-1", SOURCES, keep_runs=True)
+
+
+def test_a_bucket_that_does_not_exist_is_named(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+) -> None:
+    backend = backend_of(PRINTS)
+    tuner = tuner_of(backend, store=f"oci://elsewhere@{emulator.namespace}/runs")
+    with pytest.raises(Exception, match=r"elsewhere.*BucketNotFound"):
+        tuner.optimize(n_trials=1)
+
+
+def test_out_of_capacity_is_tried_again_on_the_fallback_shape(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator, connection: Connection
+) -> None:
+    emulator.limits.capacity["VM.Standard.E4.Flex"] = 0
+    backend = backend_of(PRINTS, fallback_shapes=["VM.Standard2.1"])
+    tuner = tuner_of(backend, max_parallel=1)
+    tuner.optimize(n_trials=2)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "COMPLETE"]
+    first, second = tuner.attempts(0)
+    assert "out of host capacity" in (first.cause or "")
+    run_of = client(connection).get_job_run(second.run_id).data
+    shape = run_of.job_infrastructure_configuration_details.shape_name
+    override = run_of.job_infrastructure_configuration_override_details
+    assert "VM.Standard2.1" in (shape, override and override.shape_name)
+    assert len(tuner.attempts(1)) == 1
+
+
+def test_a_service_limit_is_waited_for(
+    backend_of: MakeBackend,
+    tuner_of: MakeTuner,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune_jobs.backends.oci_runs.starter.LIMIT_PAUSE", 0.3)
+    emulator.limits.max_live_runs = 2
+    tuner = tuner_of(backend_of(PRINTS), max_parallel=4)
+    tuner.optimize(n_trials=6)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 6
+    assert len(tuner.attempts()) == 6
+
+
+@pytest.mark.parametrize("state", ["NEEDS_ATTENTION", "A_STATE_OF_TOMORROW"])
+def test_a_state_that_nobody_ends_is_given_up_after_a_while(
+    state: str,
+    backend_of: MakeBackend,
+    store: str,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.ATTENTION_PATIENCE", 0.5)
+    emulator.data_science.next_states.append(state)
+    backend = opened(backend_of(PRINTS), store)
+    backend.submit(run("trial-000000-1"))
+    end = end_of(backend, "trial-000000-1")
+    assert (end.state, end.transient) == (RunState.FAILED, True)
+    assert "was in state" in end.cause
+    backend.close()
+
+
+def test_a_listing_that_is_behind_loses_nothing(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+) -> None:
+    emulator.faults.add(Fault("stale", operation="list_job_runs", seconds=1.0))
+    tuner = tuner_of(backend_of(PRINTS))
+    tuner.optimize(n_trials=4)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
+    assert len(tuner.attempts()) == 4
+
+
+def test_a_service_and_a_store_that_do_not_answer_for_a_while_end_nothing(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+) -> None:
+    tuner = tuner_of(backend_of(PRINTS))
+    tuner.optimize(n_trials=1)
+    emulator.faults.add(Fault("error", operation="list_job_runs", times=3))
+    emulator.faults.add(Fault("drop_before", operation="list_objects", times=3))
+    emulator.faults.add(Fault("throttle", operation="get_object", times=3))
+    tuner.optimize(n_trials=3)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
+
+
+def test_a_killed_tuner_s_runs_are_adopted(
+    backend_of: MakeBackend,
+    tuner_of: MakeTuner,
+    emulator: Emulator,
+    connection: Connection,
+    tmp_path: Path,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Dies:
+        """Progress that stops the tuner where a kill would: between two turns."""
+
+        def update(self, *_: object, **__: object) -> None:
+            if operations(emulator)["create_job_run"] >= 3:
+                raise Killed
+
+        def say(self, text: str) -> None: ...
+        def close(self) -> None: ...
+
+    go = tmp_path / "go"
+    script = (
+        f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
+        "print('value: 1')\n"
+    )
+    backend = backend_of(script)
+    backend.cancel = lambda name: None  # type: ignore[method-assign]  # a killed one stops nothing
+    tuner = tuner_of(backend, max_parallel=3, progress=Dies())
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr("tune_jobs.tuning.loop.STOP_SECONDS", 0.0)
+    with pytest.raises(Killed):
+        tuner.optimize(n_trials=3)
+    monkey.undo()
+    go.touch()
+    again = tuner_of(backend_of(script), max_parallel=3)
+    again.optimize(n_trials=3)
+    assert [t.state.name for t in again.study.trials] == ["COMPLETE"] * 3
+    runs = client(connection).list_job_runs(emulator.compartment).data
+    assert sorted(r.display_name for r in runs) == [f"trial-{i:06d}-1" for i in range(3)]
+
+
+def test_no_secret_is_kept_anywhere(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator, tmp_path: Path
+) -> None:
+    tuner = tuner_of(backend_of(PRINTS))
+    tuner.optimize(n_trials=1)
+    tuner.train_best()
+    key = Path(emulator.config()["key_file"]).read_text().splitlines()[1]
+    kept = (tmp_path / "s.db").read_bytes()
+    folder = tuner.definition.backend._folder  # type: ignore[attr-defined]
+    kept += b"".join(folder.read(name) for name in folder.find("jobs") if False)
+    for name in folder.find("runs"):
+        kept += folder.read(f"runs/{name}")
+    for secret in (key, emulator.config()["fingerprint"], "PRIVATE KEY"):
+        assert secret.encode() not in kept
+
+
+@pytest.mark.parametrize("quoted", ["--x=1", "--name='a b'"])
+def test_the_arguments_of_an_existing_job_are_kept(
+    quoted: str, connection: Connection, store: str, backend_of: MakeBackend
+) -> None:
+    made = opened(backend_of(ECHO), store)
+    job = client(connection).get_job(made._opened.id).data
+    made.close()
+    details = oci.data_science.models.CreateJobDetails(
+        project_id=job.project_id,
+        compartment_id=job.compartment_id,
+        display_name="mine",
+        job_configuration_details=oci.data_science.models.DefaultJobConfigurationDetails(
+            command_line_arguments=quoted, environment_variables={"MINE": "1"}
+        ),
+        job_infrastructure_configuration_details=job.job_infrastructure_configuration_details,
+    )
+    mine = client(connection).create_job(details).data
+    client(connection).create_job_artifact(
+        mine.id, ECHO.encode(), content_disposition="attachment; filename=echo.py"
+    )
+    backend = opened(
+        DataScienceBackend.from_ocid(mine.id, connection=connection, poll_seconds=0.1), store
+    )
+    backend.submit(run("trial-000000-1", "--lr=0.1"))
+    end = end_of(backend, "trial-000000-1")
+    assert end.state == RunState.SUCCEEDED
+    sent = client(connection).get_job_run(end.run_id).data.job_configuration_override_details
+    assert shlex.split(sent.command_line_arguments) == [*shlex.split(quoted), "--lr=0.1"]
+    assert sent.environment_variables["MINE"] == "1"
+    backend.close()
+
+
+def test_options_that_cannot_be_are_refused(connection: Connection) -> None:
+    with pytest.raises(ConfigError, match="ocid1"):
+        Infrastructure(compartment="my-compartment")
+    with pytest.raises(ConfigError, match="log_group"):
+        Infrastructure(log="ocid1.log.oc1..x")
+    with pytest.raises(ConfigError, match="both ocpus and memory_gb"):
+        Infrastructure(ocpus=1)
+    with pytest.raises(ConfigError, match="least is 50"):
+        Infrastructure(block_storage_gb=10)
+    with pytest.raises(ConfigError, match="at most 5"):
+        Infrastructure(tags={str(i): "x" for i in range(6)})
+    with pytest.raises(ConfigError, match="not a job's OCID"):
+        DataScienceBackend.from_ocid("digits", connection=connection)
+    with pytest.raises(ConfigError, match="auth 'password'"):
+        Connection(auth="password")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="poll_seconds"):
+        DataScienceBackend.from_script("train.py", connection=connection, poll_seconds=0)
+
+
+def test_intermediate_values_prune_a_run_on_the_service(
+    backend_of: MakeBackend, tuner_of: MakeTuner
+) -> None:
+    script = (
+        "import sys, time\nx = float(sys.argv[1].split('=')[1])\n"
+        "for step in range(600):\n    print(f'step {step} value: {x}', flush=True)\n"
+        "    time.sleep(0.1)\n"
+    )
+    study = optuna.create_study(
+        direction="maximize",
+        pruner=optuna.pruners.ThresholdPruner(lower=2.0),
+    )
+    backend = backend_of(script, env={"TUNE_JOBS_UPLOAD_SECONDS": "0.2"})
+    tuner = tuner_of(backend, step="step")
+    tuner = Tuner(
+        study,
+        tuner.definition.space,
+        backend,
+        metric="value",
+        step="step",
+        store=tuner.definition.store,
+        progress=False,
+    )
+    tuner.optimize(n_trials=1)
+    assert study.trials[0].state.name == "PRUNED"
+    assert study.trials[0].intermediate_values
+
+
+def test_the_final_run_may_have_more_than_the_trials(
+    backend_of: MakeBackend, tuner_of: MakeTuner, connection: Connection
+) -> None:
+    tuner = tuner_of(backend_of(PRINTS, max_runtime=30))
+    tuner.optimize(n_trials=1)
+    tuner.train_best(resources={"shape": "VM.GPU.A10.1", "max_runtime": 600})
+    runs = {a.name: client(connection).get_job_run(a.run_id).data for a in tuner.attempts()}
+    trial, final = runs["trial-000000-1"], runs["final-1-1"]
+    assert final.job_infrastructure_configuration_details.shape_name == "VM.GPU.A10.1"
+    assert final.job_configuration_override_details.maximum_runtime_in_minutes == 600
+    assert trial.job_infrastructure_configuration_details.shape_name == "VM.Standard.E4.Flex"
+    with pytest.raises(TuningStopped, match="shape"):
+        tuner.train_best(resources={"gpus": 4}, again=True)
+
+
+def test_a_smoke_check_waits_for_a_machine(
+    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+) -> None:
+    emulator.delays.accepted = 2.0
+    report = tuner_of(backend_of(PRINTS)).check(time_limit=30.0)
+    assert report, str(report)
+    emulator.delays.accepted = 0.0
+    slow = tuner_of(backend_of("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
+    assert "stopped at the check's time limit" in str(slow)
+
+
+def test_a_run_that_the_service_forgot_is_run_again(
+    backend_of: MakeBackend,
+    tuner_of: MakeTuner,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.MISSING_PATIENCE", 0.3)
+    backend = backend_of(PRINTS)
+    emulator.data_science.next_states.append("IN_PROGRESS")
+    watched, gone = backend.wait, list[str]()
+
+    def wait(timeout: float | None) -> Any:
+        if not gone:
+            for run in emulator.data_science.runs():
+                gone.append(run.id)
+                emulator.data_science.vanish(run.id)
+        return watched(timeout)
+
+    monkeypatch.setattr(backend, "wait", wait)
+    tuner = tuner_of(backend, max_parallel=1)
+    tuner.optimize(n_trials=1)
+    assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
+    assert tuner.study.trials[0].state.name == "COMPLETE"

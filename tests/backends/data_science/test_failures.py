@@ -1,0 +1,95 @@
+"""What a failure means, by what the service says of it."""
+
+import oci
+import pytest
+
+from tune_jobs.backends.oci_runs.failures import (
+    failure_of,
+    is_limit,
+    is_transient,
+    refusal,
+)
+from tune_jobs.errors import BackendError, SubmitError
+
+
+def service_error(status: int, code: str, message: str = "no") -> Exception:
+    error: Exception = oci.exceptions.ServiceError(status, code, {"opc-request-id": "ABC"}, message)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("details", "cause", "transient", "hopeless"),
+    [
+        ("Job run artifact execution failed with exit code 21.", "exit code 21", False, False),
+        ("Execution failed with exit code: 137", "exit code 137", False, False),
+        ("Out of host capacity.", "out of host capacity", True, False),
+        ("Capacity limit exceeded for VM.GPU.A10.1", "out of host capacity", True, False),
+        ("LimitExceeded: vm-standard-e4-count", "service limit", True, False),
+        ("The run was preempted", "preempted", True, False),
+        ("Internal error occurred", "inside the service", True, False),
+        ("Job run exceeded its maximum runtime of 60 minutes", "maximum runtime", False, False),
+        ("NotAuthorizedOrNotFound: log group", "not allowed", False, True),
+        ("Conda environment generalml_p99 could not be found", "set up", False, True),
+        ("Failed to pull the image iad.ocir.io/x/y:1", "set up", False, True),
+        ("something that nobody has seen yet", "something that nobody", False, False),
+        ("", "gives no reason", False, False),
+        (None, "gives no reason", False, False),
+    ],
+)
+def test_a_run_failed_of_what_its_details_say(
+    details: str | None, cause: str, transient: bool, hopeless: bool
+) -> None:
+    failure = failure_of(details)
+    assert cause in failure.cause
+    assert (failure.transient, failure.hopeless) == (transient, hopeless)
+    assert len(failure.cause) < 1200
+
+
+def test_a_script_s_exit_code_goes_before_whatever_else_the_text_says() -> None:
+    failure = failure_of("Internal: artifact execution failed with exit code 3")
+    assert failure.exit_code == 3
+    assert not failure.transient
+
+
+def test_details_are_bounded_and_in_one_line() -> None:
+    failure = failure_of("capacity\n" * 10_000)
+    assert "\n" not in failure.cause
+    assert len(failure.cause) < 1200
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (service_error(429, "TooManyRequests"), True),
+        (service_error(503, "ServiceUnavailable"), True),
+        (service_error(500, "InternalServerError"), True),
+        (service_error(409, "LockConflict"), True),
+        (service_error(409, "InvalidatedRetryToken"), False),
+        (service_error(404, "NotAuthorizedOrNotFound"), False),
+        (service_error(400, "LimitExceeded"), False),
+        (oci.exceptions.RequestException("gone"), True),
+        (oci.exceptions.ConnectTimeout("slow"), True),
+        (ConnectionResetError(), True),
+        (ValueError("a bug"), False),
+    ],
+)
+def test_what_may_be_asked_again(error: Exception, transient: bool) -> None:
+    assert is_transient(error) is transient
+
+
+def test_a_limit_is_neither_transient_nor_an_answer_for_good() -> None:
+    assert is_limit(service_error(400, "LimitExceeded"))
+    assert is_limit(service_error(400, "QuotaExceeded"))
+    assert not is_limit(service_error(400, "InvalidParameter"))
+    assert not is_limit(ValueError())
+
+
+def test_a_refusal_says_what_was_done_what_oci_said_and_what_to_mend() -> None:
+    missing = refusal(service_error(404, "NotAuthorizedOrNotFound"), "starting", "allow group x")
+    assert isinstance(missing, BackendError)
+    assert not isinstance(missing, SubmitError)
+    for part in ("starting", "NotAuthorizedOrNotFound", "allow group x", "ABC"):
+        assert part in str(missing)
+    wrong_key = refusal(service_error(401, "NotAuthenticated"), "starting", "")
+    assert "fingerprint" in str(wrong_key)
+    assert isinstance(refusal(service_error(400, "InvalidParameter"), "x", ""), SubmitError)

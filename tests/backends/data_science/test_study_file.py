@@ -1,0 +1,185 @@
+"""`tune-jobs run` on a study.yaml with job runs on OCI, through the real SDKs, with faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import oci
+import optuna
+import pytest
+
+from tests.oci_emulator import Emulator, Fault
+from tune_jobs import Connection
+from tune_jobs.cli.main import main
+from tune_jobs.config.study_config import load_study
+from tune_jobs.config.study_file import tuner_of
+from tune_jobs.errors import ConfigError
+from tune_jobs.tuning.session import Session
+
+SCRIPT = """\
+import sys, time
+from pathlib import Path
+arguments = dict(a.lstrip("-").split("=") for a in sys.argv[1:])
+x, epochs = float(arguments["x"]), int(arguments.get("epochs", 3))
+for epoch in range(epochs):
+    print(f"epoch {epoch} score: {1 - (x - 0.3) ** 2 - 1 / (epoch + 2)}", flush=True)
+Path(arguments["out"], "model.txt").write_text(str(x))
+"""
+
+
+@pytest.fixture
+def study_yaml(tmp_path: Path, emulator: Emulator) -> Path:
+    """A study with job runs on OCI, beside its script."""
+    (tmp_path / "train.py").write_text(SCRIPT)
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        f"""\
+study: digits
+script: train.py
+metric: score
+direction: maximize
+step: epoch
+parameters:
+  x: {{type: float, low: 0, high: 1}}
+command_line:
+  arguments: ["{{parameters}}", "--out={{outputs}}"]
+sampler: {{name: random, seed: 1}}
+pruner: none
+n_trials: 40
+max_parallel: 8
+storage: sqlite:///digits.db
+store: oci://tune-jobs@{emulator.namespace}/tuning
+backend:
+  type: data_science
+  compartment: {emulator.compartment}
+  project: {emulator.project}
+  shape: VM.Standard.E4.Flex
+  ocpus: 1
+  memory_gb: 16
+  log_group: ocid1.loggroup.oc1..g
+  poll_seconds: 0.3
+  start_rate: 50
+  connection: {{config_file: {emulator.config_file}, endpoint: "{emulator.endpoint}"}}
+final: {{arguments: {{epochs: 6}}}}
+"""
+    )
+    return path
+
+
+FAULTS = [
+    Fault("drop_after", operation="create_job_run", every=7),
+    Fault("drop_before", operation="create_job_run", after=3, every=9),
+    Fault("throttle", operation="create_job_run", after=5, every=8),
+    Fault("error", operation="list_job_runs", after=4, every=6),
+    Fault("stale", operation="list_job_runs", every=2, seconds=0.5),
+    Fault("throttle", operation="list_objects", after=3, every=7),
+    Fault("drop_before", operation="get_object", every=11),
+    Fault("drop_after", operation="put_object", after=10, every=13),
+    Fault("slow", operation="get_object", every=5, seconds=0.2),
+]
+
+
+@pytest.mark.slow
+def test_forty_trials_and_the_final_run_with_faults(
+    study_yaml: Path,
+    emulator: Emulator,
+    connection: Connection,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["check", str(study_yaml)]) == 0, capsys.readouterr().out
+    for fault in FAULTS:
+        emulator.faults.add(fault)
+    emulator.data_science.next_failures += [
+        "Internal error: the host failed its health check.",
+        "The run was preempted.",
+    ]
+    assert main(["run", str(study_yaml)]) == 0, capsys.readouterr().err
+    assert main(["train-best", str(study_yaml)]) == 0
+    emulator.faults.clear()
+
+    study = optuna.load_study(
+        study_name="digits", storage=f"sqlite:///{study_yaml.parent}/digits.db"
+    )
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 40
+    for trial in study.trials:
+        expected = 1 - (trial.params["x"] - 0.3) ** 2
+        assert trial.value == pytest.approx(expected - 1 / 4)
+        assert sorted(trial.intermediate_values) == [0, 1, 2]
+
+    # No run twice, none unknown: each attempt of the ledger is one run of the service.
+    runs = oci.pagination.list_call_get_all_results(
+        connection.client(oci.data_science.DataScienceClient).list_job_runs,
+        emulator.compartment,
+    ).data
+    names = sorted(r.display_name for r in runs if not r.display_name.startswith("check"))
+    attempts = tuner_of(load_study(study_yaml), study_yaml, study=study).attempts()
+    assert names == sorted(a.name for a in attempts)
+    assert len(names) == 40 + 2 + 1
+    assert {r.id for r in runs} >= {a.run_id for a in attempts}
+
+    capsys.readouterr()
+    assert main(["logs", str(study_yaml), "7"]) == 0
+    assert "epoch 2 score:" in capsys.readouterr().out
+    assert main(["status", str(study_yaml), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["trials"] == {"COMPLETE": 40}
+    assert status["final_runs"][0]["state"] == "SUCCEEDED"
+
+
+def test_logs_of_a_live_run_come_from_the_logging_service(
+    study_yaml: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study_yaml.parent / "train.py").write_text(
+        "import time\nprint('first line', flush=True)\ntime.sleep(60)\n"
+    )
+    tuner = tuner_of(load_study(study_yaml), study_yaml)
+    with Session(tuner.definition) as session:
+        session.open_backend()
+        attempt = session.trial_attempt(0, {"x": 0.5})
+        session.ledger.intend(None, [attempt])
+        session.runs.submit(attempt)
+        while True:
+            for observation in session.runs.wait(1.0):
+                run_id = observation.update.run_id
+                assert run_id is not None
+                session.ledger.submitted(None, [(attempt.name, run_id, 0.0)])
+            if any("first line" in e.message for e in emulator.log_search.entries()):
+                break
+        assert main(["logs", str(study_yaml), "0"]) == 0
+        assert "first line" in capsys.readouterr().out
+        assert "first line" in tuner.logs(0)
+        session.runs.cancel(attempt.name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("compartment:", "compartmant:"), "did you mean 'compartment'"),
+        (("type: data_science", "type: data_scence"), "did you mean 'data_science'"),
+        (("ocpus: 1\n", "ocpus: 1\n  conda_env: x\n"), "unknown key 'conda_env'"),
+        (("{config_file", "{config_fle"), "did you mean 'config_file'"),
+        (("  memory_gb: 16\n", ""), "both ocpus and memory_gb"),
+        (("project: ocid1", "project: mine"), "is not an OCID"),
+    ],
+)
+def test_a_mistake_in_the_backend_is_named_with_its_line(
+    change: tuple[str, str], message: str, study_yaml: Path
+) -> None:
+    text = study_yaml.read_text()
+    assert change[0] in text
+    study_yaml.write_text(text.replace(*change))
+    with pytest.raises(ConfigError, match=r"study\.yaml:\d+: .*" + message):
+        tuner_of(load_study(study_yaml), study_yaml)
+
+
+def test_a_job_that_exists_is_named_instead(study_yaml: Path, tmp_path: Path) -> None:
+    text = study_yaml.read_text()
+    start, end = text.index("  compartment:"), text.index("  poll_seconds")
+    job = "  job: ocid1.datasciencejob.oc1..x\n"
+    study_yaml.write_text(text[:start] + job + text[end:])
+    tuner = tuner_of(load_study(study_yaml), study_yaml)
+    assert "ocid1.datasciencejob.oc1..x" in repr(tuner.definition.backend)
+    study_yaml.write_text(text[:start] + job + text[start:])
+    with pytest.raises(ConfigError, match="'compartment' belongs to the job"):
+        tuner_of(load_study(study_yaml), study_yaml)

@@ -1,0 +1,239 @@
+"""Local runs: their own group, their own folder, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Script
+from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
+from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.errors import BackendError, ConfigError
+from tune_jobs.metric_store.store import MetricStore, absolute
+from tune_jobs.script.entry_point import EntryPoint
+
+SOURCES = MetricSources(names=("value",))
+
+
+class Bench:
+    """A backend that is open, and the store it writes to."""
+
+    def __init__(
+        self, backend: LocalBackend, store: str = "runs", sources: MetricSources = SOURCES
+    ) -> None:
+        self.backend = backend
+        self.store = MetricStore(absolute(store), "study")
+        backend.open(absolute(store), "study", sources, keep_runs=True)
+
+    def start(self, name: str, *argv: str, **request: object) -> None:
+        """Submit a run."""
+        settings = {"env": {}, "files": {}, **request}
+        self.backend.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
+
+    def end_of(self, name: str) -> RunUpdate:
+        """Wait until a run has ended."""
+        while True:
+            for update in self.backend.wait(20.0):
+                if update.name == name and update.state.is_terminal:
+                    return update
+
+    def run(self, name: str, *argv: str, **request: object) -> RunUpdate:
+        """Submit a run and wait for its end."""
+        self.start(name, *argv, **request)
+        return self.end_of(name)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Bench]]:
+    """Benches to close."""
+    benches: list[Bench] = []
+    yield benches
+    for bench in benches:
+        bench.backend.close()
+
+
+OpenBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def bench(script: Script, opened: list[Bench]) -> OpenBench:
+    """Open a backend over a shell script."""
+
+    def open_bench(
+        body: str, store: str = "runs", sources: MetricSources = SOURCES, **options: object
+    ) -> Bench:
+        backend = LocalBackend(script(body), **options)  # type: ignore[arg-type]
+        opened.append(Bench(backend, store, sources))
+        return opened[-1]
+
+    return open_bench
+
+
+def test_a_run_and_what_it_leaves(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench('pwd; echo "value=$x" >&2; ls; cat in/c.json; echo $COLOR')
+    update = b.run("r-1", "--x=0.5", env={"COLOR": "red"}, files={"in/c.json": "{}\n"})
+    assert (update.state, update.exit_code, update.cause) == (RunState.SUCCEEDED, 0, "")
+    folder = tmp_path / "runs/study/runs/r-1"
+    assert b.store.log("r-1").split() == [f"{folder}/work", "value=0.5", "in", "{}", "red"]
+    assert [r.values for r in b.store.records("r-1")] == [{"value": 0.5}]
+    assert {p.name for p in folder.iterdir()} == {*("work", "log.txt", "run.jsonl")}
+    assert update.started is not None
+    assert update.finished is not None
+    assert update.started <= update.finished
+
+
+def test_the_same_name_is_started_once(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench(f"echo x >> {tmp_path}/count; echo value=1")
+    first = b.run("r-1")
+    assert b.run("r-1") == first
+    assert (tmp_path / "count").read_text() == "x\n"
+
+
+def test_find_tells_what_became_of_runs(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench(f'[ "$x" = 1 ] && until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo value=1')
+    b.run("ended-1")
+    b.start("live-1", "--x=1")
+    found = b.backend.find(["ended-1", "live-1", "never-1"])
+    assert {n: u.state for n, u in found.items()} == {
+        "ended-1": RunState.SUCCEEDED,
+        "live-1": RunState.IN_PROGRESS,
+    }
+    (tmp_path / "go").touch()
+    assert b.end_of("live-1").state == RunState.SUCCEEDED
+
+
+def test_cancel_ends_the_whole_group(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench(f"sleep 61 & echo $! > {tmp_path}/child; : > {tmp_path}/ready; sleep 61", grace=5.0)
+    b.start("r-1")
+    while not (tmp_path / "ready").exists():
+        os.sched_yield()
+    b.backend.cancel("r-1")
+    update = b.end_of("r-1")
+    assert (update.state, update.cause) == (RunState.CANCELED, "canceled")
+    child = int((tmp_path / "child").read_text())
+    while _is_running(child):
+        os.sched_yield()
+    b.backend.cancel("r-1")
+    b.backend.cancel("never-1")
+
+
+def test_what_ignores_term_is_killed_after_a_grace_period(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench(f"trap '' TERM; : > {tmp_path}/ready; while :; do sleep 0.1; done", grace=0.2)
+    b.start("r-1")
+    while not (tmp_path / "ready").exists():
+        os.sched_yield()
+    b.backend.cancel("r-1")
+    assert b.end_of("r-1").state == RunState.CANCELED
+
+
+def test_a_background_process_does_not_outlive_its_run(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench(f"sleep 61 & echo $! > {tmp_path}/child; echo value=1")
+    assert b.run("r-1").state == RunState.SUCCEEDED
+    child = int((tmp_path / "child").read_text())
+    while _is_running(child):
+        os.sched_yield()
+
+
+def test_no_zombies(bench: OpenBench) -> None:
+    b = bench("echo value=1")
+    for number in range(5):
+        b.run(f"r-{number}")
+    states = [stat.rsplit(")", 1)[1].split() for stat in _stats()]
+    ours = [s for s in states if s[1] == str(os.getpid())]
+    assert not [s for s in ours if s[0] == "Z"]
+
+
+def test_the_host_leaves_when_nobody_needs_it(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench(f"echo $PPID > {tmp_path}/host; echo value=1")
+    b.run("r-1")
+    host = os.pidfd_open(int((tmp_path / "host").read_text()))
+    b.backend.close()
+    assert select.select([host], [], [], 20)[0]
+    os.close(host)
+
+
+def test_a_program_that_cannot_be_started(opened: list[Bench], tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    b = Bench(LocalBackend(program))
+    opened.append(b)
+    update = b.run("r-1")
+    assert update.state == RunState.FAILED
+    assert "could not be started" in update.cause
+
+
+def test_arguments_that_are_too_many_for_the_kernel(bench: OpenBench) -> None:
+    b = bench("echo value=1")
+    update = b.run("r-1", *["x" * 100_000] * 100)
+    assert update.state == RunState.FAILED
+    assert "Argument list too long" in update.cause
+
+
+def test_links(bench: OpenBench, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("value=0.25\n")
+    b = bench("cat data/train.csv", link=["data"])
+    assert b.run("r-1").state == RunState.SUCCEEDED
+    assert b.store.records("r-1")[0].values == {"value": 0.25}
+    with pytest.raises(ConfigError, match="missing does not exist"):
+        LocalBackend("train.sh", link=["missing"]).check()
+
+
+def test_report_without_an_installation(opened: list[Bench], tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        "from tune_jobs import report\nimport tune_jobs\n"
+        "report(value=0.5, step=2)\nprint(tune_jobs.__file__)\n"
+    )
+    plain = Path(sys.executable).resolve()  # the interpreter without our virtual environment
+    b = Bench(LocalBackend("train.py", python=str(plain)))
+    opened.append(b)
+    assert b.run("r-1").state == RunState.SUCCEEDED, b.store.log("r-1")
+    assert [(r.step, r.values) for r in b.store.records("r-1")] == [(2, {"value": 0.5})]
+
+
+def test_a_module(opened: list[Bench], tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "train.py").write_text("import sys; print('value=' + sys.argv[1])\n")
+    b = Bench(LocalBackend(EntryPoint.module("package.train")))
+    opened.append(b)
+    assert b.run("r-1", "0.75").state == RunState.SUCCEEDED, b.store.log("r-1")
+    assert b.store.records("r-1")[0].values == {"value": 0.75}
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
+def test_a_metrics_file(name: str, bench: OpenBench) -> None:
+    texts = {"metrics.json": '{"value": 0.5}', "metrics.csv": "epoch,value\\n1,0.25\\n2,0.5\\n"}
+    sources = MetricSources(("value",), step="epoch", file=name)
+    b = bench(f"printf '{texts[name]}' > {name}", sources=sources)
+    b.run("r-1")
+    assert b.store.records("r-1")[-1].values["value"] == 0.5
+
+
+def test_a_store_in_memory_is_refused(script: Script) -> None:
+    with pytest.raises(BackendError, match="exists only inside this process"):
+        LocalBackend(script("")).open("memory://runs", "study", SOURCES, keep_runs=True)
+
+
+def test_a_time_limit_must_be_positive() -> None:
+    with pytest.raises(ConfigError, match="time_limit must be positive"):
+        LocalBackend("train.sh", time_limit=0)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _stats() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended just now
+            yield path.read_text()

@@ -1,0 +1,270 @@
+"""`tune-jobs`, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tune_jobs.cli.main import main
+
+STUDY = """\
+study: digits
+direction: maximize
+command: [sh, train.sh]
+metric: value
+parameters:
+  x: {type: float, low: 0, high: 1}
+  n: [0, 1, 2]
+n_trials: 4
+max_parallel: 2
+sampler: {name: job, seed: 1}
+final:
+  arguments: {epochs: 3}
+"""
+
+TRAIN = (
+    'for a in "$@"; do case $a in --x=*) x=${a#--x=};; esac; done; echo started; echo value=$x\n'
+)
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command on study.yaml; returns exit code, stdout and stderr."""
+    (tmp_path / "train.sh").write_text(TRAIN)
+    (tmp_path / "study.yaml").write_text(STUDY)
+
+    def call(command: str, *arguments: str) -> tuple[int, str, str]:
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            code = main([command, "study.yaml", *arguments])
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_a_study_from_the_first_check_to_the_final_run(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("check")
+    assert (code, out.count("ok  ")) == (0, 5)
+    assert not (tmp_path / "digits.db").exists()
+
+    code, out, _ = run("preview", "-n", "2")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert f"sh {tmp_path}/train.sh --x=0." in out
+
+    code, out, err = run("run")
+    assert code == 0
+    assert out.startswith("digits: 4 complete\nbest: trial ")
+    assert "4 of 4 done" in err
+
+    code, out, _ = run("run", "--n-trials", "6", "--json")
+    assert json.loads(out)["trials"] == {"COMPLETE": 6}
+
+    code, out, _ = run("show", "2", "--json")
+    shown = json.loads(out)
+    assert shown["values"] == [shown["params"]["x"]]
+    assert [a["name"] for a in shown["attempts"]] == ["trial-000002-1"]
+    code, out, _ = run("show", "2")
+    assert "trial-000002-1: SUCCEEDED" in out
+    assert f"--x={shown['params']['x']!r}" in out
+
+    code, out, _ = run("logs", "2")
+    assert out == f"started\nvalue={shown['params']['x']!r}\n"
+
+    code, out, _ = run("train-best", "--json")
+    final = json.loads(out)
+    assert (code, final["arguments"]) == (0, {"epochs": 3})
+    code, out, _ = run("train-best", "--set", "epochs=7", "--trial", "1")
+    assert (code, "arguments   epochs=7" in out) == (0, True)
+    code, out, _ = run("logs", "final-1-1", "-f")
+    assert out.startswith("started")
+    code, out, _ = run("status")
+    assert "final-2-1: trial 1, succeeded" in out
+
+
+def test_a_run_that_has_its_trials_does_nothing(run: Run) -> None:
+    run("run")
+    code, out, _ = run("run")
+    assert (code, out.startswith("digits: 4 complete")) == (0, True)
+
+
+def test_a_run_that_has_its_trials_stops_job_runs_that_nobody_owns(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "train.sh").write_text(f"echo $$ > {tmp_path}/begun; exec sleep 120\n")
+    command = [sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml", "--n-trials", "1"]
+    tuning = subprocess.Popen(command, cwd=tmp_path)
+    while not ((tmp_path / "begun").exists() and (tmp_path / "begun").read_text()):
+        os.sched_yield()
+    tuning.kill()
+    tuning.wait(30)
+    optuna.load_study(study_name="digits", storage="sqlite:///digits.db").tell(0, 0.5)
+    code, out, _ = run("run", "--n-trials", "1")
+    assert (code, out.startswith("digits: 1 complete")) == (0, True)
+    run_process = Path("/proc", (tmp_path / "begun").read_text().strip())
+    give_up = time.monotonic() + 30
+    while run_process.exists() and time.monotonic() < give_up:
+        os.sched_yield()
+    assert not run_process.exists()
+
+
+def test_paths_are_relative_to_the_file(run: Run, tmp_path: Path, monkeypatch: object) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    os.chdir(tmp_path / "elsewhere")
+    assert main(["run", "../study.yaml"]) == 0
+    assert (tmp_path / "digits.db").exists()
+    assert (tmp_path / "runs").is_dir()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_logs_follow_a_live_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text(
+        f"echo begun; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo value=0.5\n"
+    )
+    command = [sys.executable, "-m", "tune_jobs.cli"]
+    tuning = subprocess.Popen([*command, "run", "study.yaml", "--n-trials", "1"], cwd=tmp_path)
+    log = tmp_path.glob("runs/*/runs/trial-000000-1/log.txt")
+    while not any(path.read_text() for path in log):
+        log = tmp_path.glob("runs/*/runs/trial-000000-1/log.txt")
+        os.sched_yield()
+    following = subprocess.Popen(
+        [*command, "logs", "study.yaml", "0", "-f"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert following.stdout is not None
+    assert following.stdout.readline() == "begun\n"
+    (tmp_path / "go").touch()
+    assert following.stdout.read() == "value=0.5\n"
+    assert (following.wait(30), tuning.wait(30)) == (0, 0)
+    following.stdout.close()
+
+
+def test_a_termination_leaves_a_state_to_go_on_from(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text(f": > {tmp_path}/begun; sleep 60; echo value=0.5\n")
+    tuning = subprocess.Popen(
+        [sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "begun").exists():
+        os.sched_yield()
+    tuning.send_signal(signal.SIGTERM)
+    _, err = tuning.communicate(timeout=30)
+    assert tuning.returncode == 130
+    assert "run the same command again to go on" in err
+    (tmp_path / "train.sh").write_text(TRAIN)
+    code, out, _ = run("run")
+    assert (code, "digits: 4 complete" in out) == (0, True)
+
+
+# -- mistakes -----------------------------------------------------------------------------------
+
+
+def test_a_typo_gets_the_line_and_the_nearest_key(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY.replace("max_parallel", "max_paralel"))
+    code, _, err = run("run")
+    assert code == 2
+    assert "study.yaml:9: " in err
+    assert "'max_paralel' (did you mean 'max_parallel'?)" in err
+
+
+def test_a_typo_in_the_backend(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY + "backend: {time_limt: 30}\n")
+    code, _, err = run("run")
+    assert code == 2
+    assert "unknown key 'time_limt' (did you mean 'time_limit'?)" in err
+
+
+@pytest.mark.parametrize("command", ["status", "show", "logs", "train-best"])
+def test_a_study_that_does_not_exist_is_not_created(command: str, run: Run, tmp_path: Path) -> None:
+    code, _, err = run(command, *(["1"] if command in ("show", "logs") else []))
+    assert code == 3
+    assert "there is no study 'digits' yet: `tune-jobs run study.yaml` starts it" in err
+    assert not (tmp_path / "digits.db").exists()
+
+
+def test_trials_that_do_not_exist(run: Run) -> None:
+    run("run")
+    assert run("show", "99")[::2] == (3, "tune-jobs: study 'digits' has no trial 99\n")
+    assert run("logs", "99")[0] == 3
+    assert run("train-best", "--trial", "99")[0] == 3
+    assert run("train-best", "--set", "epochs")[0] == 2
+
+
+def test_a_check_of_a_script_that_rejects_the_flags(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--y')\np.parse_args()\n"
+    )
+    text = STUDY.replace("command: [sh, train.sh]", "script: train.py")
+    (tmp_path / "study.yaml").write_text(text)
+    code, out, _ = run("check")
+    assert code == 1
+    assert "FAIL  script: it rejects --x=0." in out
+    assert "Describe how it wants its parameters with CommandLine" in out
+
+
+def test_a_check_of_a_metric_that_is_not_printed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text("echo val_value=0.5\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert "metric 'value' was not reported; numbers were printed for: val_value" in out
+
+
+def test_a_check_of_a_space_of_which_nothing_is_left(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY + "constraints: [x > 2]\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert "configurations in a row were refused" in out
+
+
+def test_a_check_of_a_script_that_hangs(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY + "backend: {time_limit: 1, grace: 1}\n")
+    (tmp_path / "train.sh").write_text("sleep 60\n")
+    code, out, _ = run("check")
+    assert code == 1
+    assert "time limit of 1 s reached" in out
+
+
+def test_a_study_that_fails_altogether(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text("echo no data; exit 4\n")
+    code, _, err = run("run", "--n-trials", "50")
+    assert code == 1
+    assert "the first 5 trials all failed" in err or "trials all failed" in err
+    assert "exit code 4\nno data" in err
+
+
+def test_a_study_with_another_direction(run: Run, tmp_path: Path) -> None:
+    run("run")
+    (tmp_path / "study.yaml").write_text(STUDY.replace("maximize", "minimize"))
+    code, _, err = run("run")
+    assert code == 3
+    assert "study.yaml:2: study 'digits' exists and is to maximize, not to minimize" in err
+
+
+def test_no_budget(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY.replace("n_trials: 4\n", ""))
+    code, _, err = run("run")
+    assert (code, "say how much to spend" in err) == (2, True)
+
+
+def test_help_names_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    for word in ("run", "status", "show", "logs", "train-best", "preview", "check", "Exit codes"):
+        assert word in out

@@ -1,0 +1,514 @@
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from tune_jobs.config import choices
+from tune_jobs.config.choices import Choice
+from tune_jobs.config.study_config import FinalConfig, load_study, make_pruner, make_sampler
+from tune_jobs.core.objectives import Metric
+from tune_jobs.errors import ConfigError, MetricError, SpaceError
+from tune_jobs.samplers import JobSampler
+from tune_jobs.space.yaml_source import load, loads, located
+from tune_jobs.storage.mirror import StudyMirror
+
+MINIMAL = """\
+study: digits
+script: train.py
+metric: accuracy
+direction: maximize
+parameters:
+  lr: {type: float, low: 1e-5, high: 1e-1, log: true}
+"""
+
+FULL = """\
+study: digits
+storage: postgresql://me:secret@host/db
+module: pkg.train
+python: /opt/python
+metrics:
+  - {name: accuracy, goal: maximize, counts: best}
+  - name: loss
+    goal: minimize
+    pattern: 'loss is (\\S+)'
+metric_constraints: {memory_mb: "<= 2000"}
+step: epoch
+metrics_file: metrics.json
+parameters:
+  lr: {type: float, low: 1e-5, high: 1e-1, log: true}
+  aug: [off, light]
+  epochs: 20
+constraints:
+  - lr * epochs < 1
+command_line:
+  parameters: {lr: -l}
+n_trials: 100
+timeout: 2h
+max_parallel: 8
+max_failures: 20
+sampler: {name: tpe, seed: 7, n_startup_trials: 20}
+store: runs
+backend:
+  type: local
+  time_limit: 1h
+  env: {OMP_NUM_THREADS: 1}
+final: {arguments: {epochs: 50}}
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# -- study.yaml -------------------------------------------------------------------------------
+
+
+def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, MINIMAL))
+    assert (study.study, study.script, study.storage) == (
+        "digits",
+        "train.py",
+        "sqlite:///digits.db",
+    )
+    assert (study.metrics, study.directions) == ((Metric("accuracy"),), ("maximize",))
+    assert study.space.parameters[0].distribution == FloatDistribution(1e-5, 0.1, log=True)
+    assert (study.sampler, study.pruner, study.final, study.n_trials) == (None, None, None, None)
+    assert study.backend == {"type": "local"}
+    assert study.places["metric"].endswith("study.yaml:3")
+
+
+def test_everything_that_can_be_said(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, FULL))
+    assert (study.module, study.python, study.script, study.command) == (
+        "pkg.train",
+        "/opt/python",
+        None,
+        None,
+    )
+    assert study.metrics == (
+        Metric("accuracy", counts="best"),
+        Metric("loss", pattern=r"loss is (\S+)"),
+    )
+    assert study.directions == ("maximize", "minimize")
+    assert study.metric_constraints == {"memory_mb": "<= 2000"}
+    assert (study.step, study.metrics_file) == ("epoch", "metrics.json")
+    assert study.space.parameters[1].distribution == CategoricalDistribution(["off", "light"])
+    assert [c.text for c in study.space.constraints] == ["lr * epochs < 1"]
+    assert study.command_line == {"parameters": {"lr": "-l"}}
+    assert (study.n_trials, study.timeout) == (100, 7200)
+    assert (study.max_parallel, study.max_failures, study.store) == (8, 20, "runs")
+    assert study.sampler is not None
+    assert (study.sampler.name, study.sampler.arguments) == (
+        "tpe",
+        {"seed": 7, "n_startup_trials": 20},
+    )
+    assert study.backend["env"] == {"OMP_NUM_THREADS": 1}
+    assert study.final == FinalConfig({"epochs": 50})
+    assert "secret" not in repr(study)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"timeout": "90s"}, {"timeout": 90}),
+        ({"timeout": "1.5m"}, {"timeout": 90}),
+        ({"timeout": "1d"}, {"timeout": 86400}),
+        ({"timeout": "90"}, {"timeout": 90}),
+        ({"timeout": "0.5"}, {"timeout": 0.5}),
+        ({"n_trials": "1e3"}, {"n_trials": 1000}),
+        ({"study": "a/b c"}, {"storage": "sqlite:///a_b_c.db"}),
+        ({"script": None, "command": "[./train, --fast]"}, {"command": ("./train", "--fast")}),
+        ({"direction": None, "metric": "{name: a, goal: minimize}"}, {"directions": ("minimize",)}),
+        ({"metric": "{name: a, counts: best}"}, {"metrics": (Metric("a", counts="best"),)}),
+        ({"pruner": "hyperband"}, {"pruner": Choice("hyperband")}),
+        ({"backend": "{env: {}}"}, {"backend": {"type": "local", "env": {}}}),
+        ({"final": "{}"}, {"final": FinalConfig()}),
+    ],
+)
+def test_ways_to_write_it(
+    tmp_path: Path, changes: dict[str, str | None], expected: dict[str, Any]
+) -> None:
+    study = load_study(written(tmp_path, changed(changes)))
+    for name, value in expected.items():
+        found = getattr(study, name)
+        assert (Choice(found.name) if isinstance(found, Choice) else found) == value
+
+
+def changed(changes: dict[str, str | None]) -> str:
+    """MINIMAL with other lines; the changed keys stand from line 1 on."""
+    keep = [line for line in MINIMAL.splitlines() if line.split(":")[0] not in changes]
+    if "parameters" in changes:
+        keep = [line for line in keep if not line.startswith(" ")]
+    return "\n".join(
+        [f"{key}: {value}" for key, value in changes.items() if value is not None] + keep
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"paralel": "8"}, ":1: unknown key 'paralel' "),
+        ({"max_paralel": "8"}, ":1: unknown key 'max_paralel' (did you mean 'max_parallel'?)"),
+        ({"study": None}, ":1: has no 'study'"),
+        ({"study": "''"}, ":1: study: is empty"),
+        ({"study": "12"}, ":1: study: 12 is not a text; put it in quotes"),
+        ({"script": None}, ":1: has nothing to run"),
+        ({"module": "a"}, ":1: module: 'script' is given as well"),
+        ({"script": None, "command": "./train"}, ":1: command: './train' is not a list"),
+        ({"script": None, "command": "[]"}, ":1: command: is empty"),
+        ({"script": None, "command": "[a]", "python": "p"}, ":2: python: has no use"),
+        ({"metric": None}, ":1: has no metric"),
+        ({"direction": None}, ":3: metric: does not say what is better"),
+        ({"direction": "up"}, ":1: direction: 'up' is unknown (known: maximize, minimize)"),
+        ({"direction": "maximise"}, "(did you mean 'maximize'?)"),
+        ({"metric": "{name: a, goal: minimize}"}, ":1: metric.goal: 'minimize' contradicts"),
+        ({"metric": "{goal: minimize}"}, ":1: metric: has no name"),
+        ({"metric": "{name: a, count: best}"}, "unknown key 'count' (did you mean 'counts'?)"),
+        ({"metric": "{name: a, counts: first}"}, ":1: metric 'a': counts must be one of"),
+        ({"metric": "{name: a, pattern: '('}"}, ":1: metric 'a': the pattern"),
+        ({"metrics": "[a]"}, ":1: metrics: 'metric' is given as well"),
+        ({"metric": None, "metrics": "[a]"}, "direction: has no use beside 'metrics'"),
+        ({"metric": None, "direction": None, "metrics": "[a]"}, ":1: metrics[0]: does not say"),
+        ({"metric": None, "direction": None, "metrics": "[]"}, ":1: metrics: is empty"),
+        (
+            {
+                "metric": None,
+                "direction": None,
+                "metrics": "[{name: a, goal: minimize}, {name: a, goal: maximize}]",
+            },
+            ":1: metrics[1]: metric 'a' is listed twice",
+        ),
+        (
+            {
+                "metric": None,
+                "direction": None,
+                "metrics": "[{name: a, goal: minimize}, {name: b, goal: maximize}]",
+                "pruner": "median",
+            },
+            ":2: pruner: Optuna prunes on a single metric",
+        ),
+        ({"metric_constraints": "{mem: 3}"}, ":1: metric_constraints.mem: 3 is not a text"),
+        (
+            {"metric_constraints": "{mem: '< 3'}"},
+            ":1: constraint on metric 'mem': write '<= NUMBER'",
+        ),
+        ({"n_trials": "0"}, ":1: n_trials: 0 is too small: write at least 1"),
+        ({"n_trials": "many"}, ":1: n_trials: 'many' is not a number"),
+        ({"n_trials": "1.5"}, ":1: n_trials: 1.5 is not a whole number"),
+        ({"max_parallel": "true"}, ":1: max_parallel: True is not a number"),
+        ({"max_failures": "-1"}, "write at least 0"),
+        ({"timeout": "2 weeks"}, ":1: timeout: '2 weeks' is no duration: write 90s"),
+        ({"timeout": "0s"}, ":1: timeout: '0s' is no duration: write one above 0"),
+        ({"timeout": "-5"}, ":1: timeout: -5 is no duration"),
+        ({"timeout": f"'{'9' * 400}'"}, "is no duration"),
+        ({"sampler": "tpee"}, ":1: sampler: 'tpee' is unknown (did you mean 'tpe'?)"),
+        ({"sampler": "{seed: 1}"}, ":1: sampler: has no name"),
+        ({"sampler": "{name: job, sed: 1}"}, "unknown key 'sed' (did you mean 'seed'?)"),
+        ({"sampler": "{name: tpe, gamma: 1}"}, "sampler: unknown key 'gamma'"),
+        (
+            {"sampler": "{name: job, seed: seven}"},
+            "sampler.seed: 'seven' is not of type int or None",
+        ),
+        ({"sampler": "{name: job, seed: true}"}, "sampler.seed: True is not of type int or None"),
+        ({"sampler": "[job]"}, ":1: sampler: ['job'] is not a text"),
+        ({"pruner": "medain"}, "(did you mean 'median'?)"),
+        ({"pruner": "percentile"}, ":1: pruner: 'percentile' has no 'percentile'"),
+        (
+            {"pruner": "{name: patient, patience: 3}"},
+            ":1: pruner: 'patient' has no 'wrapped_pruner'",
+        ),
+        ({"backend": "[local]"}, ":1: backend: ['local'] is not a mapping"),
+        ({"backend": "{type: 3}"}, ":1: backend.type: 3 is not a text"),
+        ({"final": "{argument: {}}"}, ":1: final: unknown key 'argument'"),
+        ({"final": "{arguments: [1]}"}, ":1: final.arguments: [1] is not a mapping"),
+        ({"command_line": "[1]"}, ":1: command_line: [1] is not a mapping"),
+        ({"parameters": "{}"}, ":1: parameters: nothing to tune"),
+        ({"parameters": "\n  lr: {type: float, low: 2, high: 1}"}, ":2: parameters.lr: low 2.0 is"),
+        (
+            {"parameters": "\n  lr:\n    type: int\n    lwo: 1"},
+            ":4: parameters.lr: unknown key 'lwo'",
+        ),
+        (
+            {"parameters": "\n  a: [1]\n  a: [2]"},
+            ":3: parameters: key 'a' is written twice, first in",
+        ),
+        ({"parameters": "\n  lr:"}, ":2: parameters.lr: None is no value"),
+        ({"parameters": "\n  a:\n  - true\n  - auto"}, ":2: parameters.a: choices mix true/false"),
+        (
+            {"constraints": "\n- lr < 1\n- lr < epochs"},
+            ":3: constraints[1]: expression 'lr < epochs'",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(
+    tmp_path: Path, changes: dict[str, str | None], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_study(written(tmp_path, changed(changes)))
+    assert f"{tmp_path / 'study.yaml'}:" in str(error.value)
+    assert problem in str(error.value)
+    assert str(error.value).count("study.yaml") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"parameters": "{}"}, SpaceError),
+        ({"metric": "{name: a, counts: first}"}, MetricError),
+    ],
+)
+def test_an_error_keeps_its_class(
+    tmp_path: Path, changes: dict[str, str | None], kind: type[ConfigError]
+) -> None:
+    with pytest.raises(kind):
+        load_study(written(tmp_path, changed(changes)))
+
+
+# -- samplers and pruners ---------------------------------------------------------------------
+
+
+def built(tmp_path: Path, **changes: str) -> tuple[Any, Any]:
+    study = load_study(written(tmp_path, changed(dict(changes))))
+    return make_sampler(study), make_pruner(study)
+
+
+def test_the_usual_sampler_and_pruner(tmp_path: Path) -> None:
+    sampler, pruner = built(tmp_path)
+    assert isinstance(sampler, JobSampler)
+    assert pruner is None
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("job", JobSampler),
+        ("{name: job, seed: 7, n_startup_trials: 5}", JobSampler),
+        ("{name: tpe, seed: 7, multivariate: true}", optuna.samplers.TPESampler),
+        ("{name: random, seed: null}", optuna.samplers.RandomSampler),
+        ("{name: nsgaii, mutation_prob: 1e-1}", optuna.samplers.NSGAIISampler),
+        ("nsgaiii", optuna.samplers.NSGAIIISampler),
+    ],
+)
+def test_samplers_by_name(tmp_path: Path, text: str, kind: type[Any]) -> None:
+    assert type(built(tmp_path, sampler=text)[0]) is kind
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("none", optuna.pruners.NopPruner),
+        ("{name: median, n_warmup_steps: 3}", optuna.pruners.MedianPruner),
+        ("{name: percentile, percentile: 25}", optuna.pruners.PercentilePruner),
+        ("{name: successive_halving, min_resource: 2}", optuna.pruners.SuccessiveHalvingPruner),
+        ("{name: hyperband, max_resource: 81}", optuna.pruners.HyperbandPruner),
+        ("{name: threshold, lower: 0.1}", optuna.pruners.ThresholdPruner),
+        (
+            "{name: patient, patience: 2, wrapped_pruner: {name: median, n_startup_trials: 1}}",
+            optuna.pruners.PatientPruner,
+        ),
+    ],
+)
+def test_pruners_by_name(tmp_path: Path, text: str, kind: type[Any]) -> None:
+    assert type(built(tmp_path, pruner=text)[1]) is kind
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"pruner": "{name: percentile, percentile: 101}"}, "'percentile' refuses its arguments"),
+        ({"sampler": "grid"}, "'lr' is FloatDistribution"),
+        (
+            {"sampler": "grid", "parameters": "{a: [1], b: {choices: [1], when: a == 1}}"},
+            "'b' has a `when`",
+        ),
+        (
+            {
+                "sampler": "grid",
+                "parameters": "{a: {type: int, low: 1, high: 1e9}, b: [1, 2, 3, 4, 5, 6, 7, 8, 9]}",
+            },
+            "a grid of 9000000000 configurations is too large",
+        ),
+        (
+            {"sampler": "grid", "parameters": "{a: {type: float, low: 0, high: 1e9, step: 1e-6}}"},
+            "a grid of 100001 configurations is too large",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_named_with_its_line(
+    tmp_path: Path, changes: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        built(tmp_path, **changes)
+    assert "study.yaml:1: " in str(error.value)
+    assert problem in str(error.value)
+
+
+def test_a_missing_package_is_noticed_before_the_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choices, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="'gp' needs 'torch': pip install torch"):
+        built(tmp_path, sampler="gp")
+
+
+def test_a_grid_is_tried_to_its_end(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        changed(
+            {
+                "parameters": "{a: [x, [1]], b: {type: int, low: 1, high: 5, step: 2}, "
+                "c: {type: float, low: 0, high: 0.3, step: 0.1}, d: 7}"
+            }
+        )
+        + "\nsampler: {name: grid, seed: 1}",
+    )
+    loaded = load_study(path)
+    mirror = StudyMirror(optuna.create_study(sampler=make_sampler(loaded)))
+    study = mirror.study
+    tried = set()
+    while not mirror.exhausted:
+        trial = study.ask()
+        params = loaded.space.sample(trial)
+        tried.add((str(params["a"]), params["b"], params["c"]))
+        study.tell(trial, 1.0)
+    assert len(tried) == 24
+    assert sorted({c for _, _, c in tried}) == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+# -- YAML -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("-1.5E+3", -1500.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("012", 12),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("-.inf", -math.inf),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("''", ""),
+        ("no", "no"),
+        ("on", "on"),
+        ("Off", "Off"),
+        ("1:30", "1:30"),
+        ("1_000", "1_000"),
+        ("2024-01-01", "2024-01-01"),
+        ("'1'", "1"),
+        ("!!str 1", "1"),
+        ("!!float 1", 1.0),
+        ("[a, {b: 1}]", ["a", {"b": 1}]),
+        ("{a: &x [1], b: *x}", {"a": [1], "b": [1]}),
+        ("on: 1", {"on": 1}),
+        ("\ufeffa: 1", {"a": 1}),
+    ],
+)
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    assert loads(text).plain() == value
+    assert type(loads(text).plain()) is type(value)
+
+
+def test_nan_is_read() -> None:
+    assert math.isnan(loads(".NaN").plain())
+
+
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "s.yaml: is empty"),
+        ("# nothing", "s.yaml: is empty"),
+        ("a: 1\nb: 2\na: 3", "s.yaml:3: key 'a' is written twice, first in line 1"),
+        ("x:\n  a: 1\n  a: 3", "s.yaml:3: x: key 'a' is written twice, first in line 2"),
+        ("a: 1\n1: 2", "s.yaml:2: key 1 is not a text: put it in quotes"),
+        ("[1]: 2", "key [...] is not a text"),
+        ("a: [1", "s.yaml:1: is not YAML"),
+        ("a: 1\n b: 2", "s.yaml:2: is not YAML"),
+        ("a: 1\n---\nb: 2", "s.yaml:2: is not YAML"),
+        ("a: *b", "s.yaml:1: is not YAML"),
+        ("a: \x07", "s.yaml: is not YAML"),
+        ('a: "\\UFFFFFFFF"', "s.yaml: is not YAML"),
+        ("a: !!python/object:os.system {}", "s.yaml:1: a: tag"),
+        ("a: !!binary aGk=", "s.yaml:1: a: tag"),
+        ("a: !mine 1", "s.yaml:1: a: tag '!mine' is not supported"),
+        ("a: !!int one", "s.yaml:1: a: 'one' is not a int"),
+        ("a: !!bool yes", "s.yaml:1: a: 'yes' is not a bool"),
+        ("a: !!map [1]", "s.yaml:1: a: tag"),
+        ("a: " + "9" * 5000, "s.yaml:1: a: '999"),
+        ("a: &x [*x]", "nested deeper than 50"),
+        ("[" * 60 + "]" * 60, "nested deeper than 50"),
+        ("[" * 100_000, "nested deeper than 50"),
+        (BOMB, "aliases make more than 100000 values"),
+        ("a: " + "x" * (1 << 20), "is larger than 1048576 bytes"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_what_is_no_definition(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        loads(text, "s.yaml")
+    assert problem in str(error.value)
+
+
+def test_a_value_knows_its_name_and_line() -> None:
+    document = loads("a:\n  b:\n    - 1\n    - c: 2\n", "s.yaml")
+    leaf = document.mapping()["a"].mapping()["b"].items()[1].mapping()["c"]
+    assert str(leaf.error("is odd")) == "s.yaml:4: a.b[1].c: is odd"
+
+
+def test_plain_values_have_names_only() -> None:
+    item = located({"a": (1, 2)}, "root").mapping()["a"].items()[0]
+    assert str(item.error("is odd")) == "root.a[0]: is odd"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "cannot be read"), (b"a: \xff", "is not UTF-8"), (b"\xff" * (2 << 20), "is larger")],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, problem: str) -> None:
+    path = tmp_path / "study.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=problem):
+        load(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path)
+
+
+_PIECES = st.sampled_from(
+    ["a", ": ", "\n", "  ", "- ", "[", "]", "{", "}", ",", "&x ", "*x", "!!int ", "!!str", "|", ">"]
+)
+
+
+@settings(deadline=None)
+@given(st.one_of(st.text(max_size=80), st.lists(_PIECES, max_size=25).map("".join)))
+@example("%YAML 1.999999999999999999999")
+@example("%YAML " + "9" * 5000 + ".1\n---\na")
+@example("\ud800")
+@example("!<> a")
+@example("=")
+@example("<<: {a: 1}")
+def test_nothing_but_config_error_comes_out(text: str) -> None:
+    with suppress(ConfigError):
+        loads(text).plain()

@@ -1,0 +1,141 @@
+"""The decisions, as plain tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from optuna.trial import TrialState
+
+from tune_jobs.backends.base import RunState, RunUpdate
+from tune_jobs.core.objectives import Reading
+from tune_jobs.core.outcomes import (
+    MAX_ATTEMPTS,
+    Action,
+    Limits,
+    Tally,
+    free_slots,
+    gave_up,
+    judge,
+    recover,
+    trials_left,
+)
+from tune_jobs.storage.ledger import Attempt, AttemptState
+
+LIMITS = Limits(n_trials=10, deadline=100.0, max_parallel=4, max_failures=None)
+ATTEMPT = Attempt("trial-000003-1", 3, 1, "local", AttemptState.SUBMITTED, {}, 0.0)
+GOOD = Reading((0.5,), "", {}, {}, {})
+BAD = Reading(None, "metric 'value' was not reported", {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("tally", "now", "expected"),
+    [
+        (Tally(), 0.0, 4),
+        (Tally(started=3, live=3), 0.0, 1),
+        (Tally(started=4, live=4), 0.0, 0),
+        (Tally(), 100.0, 0),
+        (Tally(live=6), 0.0, 0),
+    ],
+)
+def test_free_slots(tally: Tally, now: float, expected: int) -> None:
+    assert free_slots(LIMITS, tally, now) == expected
+
+
+def test_free_slots_without_limits() -> None:
+    endless = Limits(n_trials=None, deadline=None, max_parallel=4, max_failures=None)
+    assert free_slots(endless, Tally(started=10_000, live=1), 1e12) == 3
+
+
+@pytest.mark.parametrize(("started", "expected"), [(0, 10), (9, 1), (10, 0), (12, 0)])
+def test_trials_left(started: int, expected: int) -> None:
+    assert trials_left(LIMITS, Tally(started=started)) == expected
+    assert trials_left(replace(LIMITS, n_trials=None), Tally(started=started)) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "tally", "reason"),
+    [
+        (LIMITS, Tally(failed=4), ""),
+        (LIMITS, Tally(failed=5), "the first 5 trials all failed"),
+        (LIMITS, Tally(failed=5, pruned=1), ""),
+        (LIMITS, Tally(failed=50, ever_complete=True), ""),
+        (replace(LIMITS, max_failures=2), Tally(failed=2, ever_complete=True), ""),
+        (
+            replace(LIMITS, max_failures=2),
+            Tally(failed=3, ever_complete=True),
+            "3 trials failed, more than max_failures=2",
+        ),
+    ],
+)
+def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
+    assert gave_up(limits, tally) == reason
+
+
+@pytest.mark.parametrize(
+    ("attempt", "update", "reading", "action", "state"),
+    [
+        (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), GOOD, Action.TELL, TrialState.COMPLETE),
+        (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), BAD, Action.TELL, TrialState.FAIL),
+        # A script that fails after it has reported its metric has failed.
+        (ATTEMPT, RunUpdate("", RunState.FAILED), GOOD, Action.TELL, TrialState.FAIL),
+        (ATTEMPT, RunUpdate("", RunState.FAILED, transient=True), GOOD, Action.TRY_AGAIN, None),
+        (
+            replace(ATTEMPT, attempt=MAX_ATTEMPTS),
+            RunUpdate("", RunState.FAILED, transient=True),
+            GOOD,
+            Action.TELL,
+            TrialState.FAIL,
+        ),
+        (ATTEMPT, RunUpdate("", RunState.LOST), BAD, Action.TRY_AGAIN, None),
+        (ATTEMPT, RunUpdate("", RunState.CANCELED), GOOD, Action.TRY_AGAIN, None),
+        (
+            replace(ATTEMPT, state=AttemptState.PRUNING),
+            RunUpdate("", RunState.CANCELED),
+            GOOD,
+            Action.TELL,
+            TrialState.PRUNED,
+        ),
+    ],
+)
+def test_judging_a_run_that_has_ended(
+    attempt: Attempt,
+    update: RunUpdate,
+    reading: Reading,
+    action: Action,
+    state: TrialState | None,
+) -> None:
+    verdict = judge(attempt, update, reading)
+    assert verdict.action is action
+    if state is not None:
+        assert verdict.trial_state == state
+    assert verdict.ledger_state == update.state.value
+
+
+def test_recovery_sorts_every_open_attempt_once() -> None:
+    def attempt(trial: int, state: AttemptState) -> Attempt:
+        return replace(ATTEMPT, name=f"trial-{trial:06d}-1", trial=trial, state=state)
+
+    told = attempt(0, AttemptState.SUBMITTED)
+    never_started = attempt(1, AttemptState.INTENDED)
+    unacknowledged = attempt(2, AttemptState.INTENDED)
+    live = attempt(3, AttemptState.SUBMITTED)
+    ended = attempt(4, AttemptState.SUBMITTED)
+    vanished = attempt(5, AttemptState.SUBMITTED)
+    found = {
+        told.name: RunUpdate(told.name, RunState.SUCCEEDED),
+        unacknowledged.name: RunUpdate(unacknowledged.name, RunState.IN_PROGRESS),
+        live.name: RunUpdate(live.name, RunState.ACCEPTED),
+        ended.name: RunUpdate(ended.name, RunState.FAILED),
+    }
+    everything = [told, never_started, unacknowledged, live, ended, vanished]
+    plan = recover(everything, found, frozenset({0}))
+    assert plan.close == [replace(told, state=AttemptState.SUCCEEDED)]
+    assert plan.submit == [never_started]
+    assert plan.watch == [(a, found[a.name]) for a in (unacknowledged, live)]
+    assert plan.harvest == [(ended, found[ended.name])]
+    assert plan.lost == [vanished]
+    assert str(plan) == (
+        "2 live runs adopted, 1 runs that had ended harvested, 1 intended runs started, "
+        "1 lost runs to be run again"
+    )

@@ -1,0 +1,76 @@
+"""A metric store that is no folder of this machine: here an FTP server on loopback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.conftest import MakeTuner
+from tune_jobs.errors import StoreError
+from tune_jobs.script.command_line import CommandLine
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """URI of an empty folder on the server."""
+    from pyftpdlib.authorizers import DummyAuthorizer  # here, where its warnings are ignored
+    from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.servers import ThreadedFTPServer
+
+    (tmp_path / "served").mkdir()
+    authorizer = DummyAuthorizer()
+    authorizer.add_anonymous(str(tmp_path / "served"), perm="elradfmwMT")
+
+    class Handler(FTPHandler):  # type: ignore[misc]
+        pass
+
+    Handler.authorizer = authorizer
+    ftp = ThreadedFTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=ftp.serve_forever, kwargs={"handle_exit": False})
+    thread.start()
+    yield f"ftp://127.0.0.1:{ftp.address[1]}/runs"
+    ftp.close_all()
+    thread.join()
+
+
+@pytest.mark.filterwarnings("ignore")  # of the FTP client's sockets
+def test_a_study_whose_store_is_elsewhere(
+    server: str, make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(
+        'for a in "$@"; do case $a in --out=*) echo m > "${a#--out=}/m.txt";; esac; done; '
+        "echo value=$x",
+        store=server,
+        command_line=CommandLine(["{parameters}", "--out={outputs}"]),
+    )
+    study = tuner.optimize(n_trials=3)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 3
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+    assert tuner.logs(1) == f"value={study.trials[1].params['x']!r}\n"
+    final = tuner.train_best()
+    assert final.files == ("m.txt",)
+    served = next((tmp_path / "served" / "runs").iterdir())
+    assert {p.name for p in (served / "runs" / "final-1-1").iterdir()} >= {
+        *("log.txt", "run.jsonl", "outputs", "provenance.json")
+    }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_server_that_is_not_there(make_tuner: MakeTuner) -> None:
+    with pytest.raises(StoreError, match=r"cannot be opened|is not writable"):
+        make_tuner(store="ftp://127.0.0.1:1/runs").optimize(n_trials=1)
+
+
+def test_a_password_in_the_uri_is_refused(make_tuner: MakeTuner) -> None:
+    with pytest.raises(StoreError, match="holds a password") as refused:
+        make_tuner(store="ftp://me:secret@127.0.0.1/runs").optimize(n_trials=1)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_protocol_that_nobody_knows(make_tuner: MakeTuner) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        make_tuner(store="nowhere://runs").optimize(n_trials=1)

@@ -1,0 +1,92 @@
+"""What a person sees, without a person."""
+
+from __future__ import annotations
+
+import io
+
+from tune_jobs.core.formatting import duration
+from tune_jobs.notebook.panels import Lines, Silent, Snapshot, _panel, _table, progress_for
+
+NOW = Snapshot(
+    study="digits <b>",
+    n_trials=40,
+    complete=8,
+    pruned=1,
+    failed=1,
+    live=2,
+    max_parallel=2,
+    metric="accuracy",
+    best=((3, (0.9375,)),),
+    best_params={"lr": "<script>alert(1)</script>"},
+    elapsed=30.0,
+)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_line_says_everything() -> None:
+    assert NOW.line() == (
+        "digits <b>: 10 of 40 done, running 2 of 2 slots, pruned 1, failed 1, "
+        "rate 20.0 trials/min, elapsed 30s, left about 1m30s, best accuracy 0.9375 (trial 3)"
+    )
+
+
+def test_before_the_first_trial_nothing_is_promised() -> None:
+    begin = Snapshot("s", 40, 0, 0, 0, 2, 2, "accuracy", (), {}, 0.0)
+    assert begin.eta is None
+    assert "left" not in begin.line()
+
+
+def test_lines_come_when_something_changed_and_not_too_often() -> None:
+    out, clock = io.StringIO(), Clock()
+    lines = Lines(out, seconds=10.0, clock=clock)
+    for second in range(60):
+        clock.now = float(second)
+        lines.update(lambda: NOW)
+    assert out.getvalue().count("\n") == 1
+    lines.update(lambda: NOW, last=True)
+    assert out.getvalue().count("\n") == 2
+
+
+def test_a_snapshot_is_made_only_when_it_is_shown() -> None:
+    clock, made = Clock(), []
+    lines = Lines(io.StringIO(), clock=clock)
+    for _ in range(100):
+        lines.update(lambda: made.append(1) or NOW)  # type: ignore[func-returns-value]
+    assert made == []
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (0.4, 59, 61, 3661)] == ["0s", "59s", "1m01s", "1h01m"]
+
+
+def test_the_place_decides() -> None:
+    assert isinstance(progress_for(False), Silent)
+    assert isinstance(progress_for(True, io.StringIO()), Lines)
+    mine = Silent()
+    assert progress_for(mine) is mine
+
+
+def test_a_terminal_shows_the_same() -> None:
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=100, record=True)
+    console.print(_panel(NOW))
+    text = console.export_text()
+    assert any(
+        line.startswith("│ trials") and "10 of 40 done" in line for line in text.splitlines()
+    )
+    assert "0.9375 (trial 3)" in text
+    assert "digits <b>" in text
+
+
+def test_a_notebook_shows_names_and_values_escaped() -> None:
+    page = _table(NOW)
+    assert "<script>" not in page
+    assert "digits <b>" not in page
+    assert "&lt;script&gt;" in page

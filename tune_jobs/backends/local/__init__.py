@@ -1,0 +1,1 @@
+"""Job runs as local processes, which outlive their tuner."""

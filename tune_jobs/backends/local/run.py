@@ -1,0 +1,322 @@
+"""One local run: its folder, its process, its history, and how it ended.
+
+The history ``run.jsonl`` in the run's folder has a line before the process is started, one when it
+is, and one when it has ended. A run without a history was certainly never started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.runtime.follow import Follower
+
+_TRANSIENT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
+
+
+@dataclass(frozen=True)
+class Start:
+    """One run to start.
+
+    Args:
+        id: ``study folder/run name``; unique on this machine's metric store.
+        folder: The run's folder; ``run.jsonl`` in it is the run's history.
+        command: The whole command.
+        env: Variables beside those of the connection's ``hello``.
+        files: Files to write into the working directory first.
+        links: Paths to link into the working directory.
+        resume: Checkpoints of earlier runs; the first that exists and is not empty is found by the
+            run in its ``resume`` folder.
+        checkpoints: Whether the folders for checkpoints are to be there, named or not.
+        metrics: Where the run's metrics go.
+        sources: What `Follower` looks for.
+        time_limit: Seconds, or None.
+        grace: Seconds between TERM and KILL.
+        publish: For a metric store that is not a local folder: its URI of this run's metrics
+            and its URI of this run's folder.
+    """
+
+    id: str
+    folder: str
+    command: list[str]
+    env: dict[str, str]
+    files: dict[str, str]
+    links: list[str]
+    resume: list[str]
+    checkpoints: bool
+    metrics: str
+    sources: dict[str, Any]
+    time_limit: float | None
+    grace: float
+    publish: tuple[str, str] | None
+
+
+@dataclass
+class LocalRun:
+    """A run that is live; made by `launch`."""
+
+    start: Start
+    process: subprocess.Popen[bytes]
+    follower: Follower
+    started: float
+    stop_cause: str = ""
+    canceled: bool = False
+    problem: str = ""
+
+    def stop(self, cause: str, *, canceled: bool) -> None:
+        """TERM to the whole group; `kill` follows after the grace period."""
+        self.stop_cause, self.canceled = cause, canceled
+        _signal_group(self.process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """KILL to the whole group."""
+        _signal_group(self.process.pid, signal.SIGKILL)
+
+    def follow(self) -> int:
+        """Take what it printed, reported and wrote; returns how many new records that gave."""
+        try:
+            return self.follower.poll(time.time())
+        except OSError as error:
+            self.problem = f"its metrics could not be written: {error}"
+            return 0
+
+    def finish(self, status: int, usage: resource.struct_rusage) -> dict[str, Any]:
+        """After its process was reaped: the last metrics, and the last line of its history."""
+        code = self.process.returncode = os.waitstatus_to_exitcode(status)
+        finished = time.time()
+        try:
+            self.follower.finish(finished)
+        except OSError as error:
+            self.problem = f"its metrics could not be written: {error}"
+        state, cause = self._verdict(code)
+        ended = {
+            "event": "ended",
+            "state": state,
+            "metrics_problem": self.follower.problem,
+            "exit_code": code if code >= 0 else None,
+            "cause": cause,
+            "transient": bool(self.problem),
+            "started": self.started,
+            "finished": finished,
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "max_rss_kb": usage.ru_maxrss,
+        }
+        try:
+            _write_history(self.start.folder, ended)
+        except OSError as error:
+            ended |= {"state": "FAILED", "cause": f"its end could not be kept: {error}"}
+        return ended
+
+    def _verdict(self, code: int) -> tuple[str, str]:
+        if self.canceled and code != 0:
+            return "CANCELED", self.stop_cause
+        if self.stop_cause and not self.canceled:
+            return "FAILED", self.stop_cause
+        if self.problem:
+            return "FAILED", self.problem
+        if code == 0:
+            return "SUCCEEDED", ""
+        if code < 0:
+            name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+            hint = " (out of memory?)" if name == "SIGKILL" else ""
+            return "FAILED", f"killed by signal {name}{hint}"
+        return "FAILED", f"exit code {code}"
+
+
+def launch(start: Start, inherited: Mapping[str, str]) -> LocalRun:
+    """Start a run in a process group of its own.
+
+    Args:
+        start: The run.
+        inherited: The environment beside the run's own variables.
+
+    Raises:
+        OSError: it cannot be started; see `refused`.
+    """
+    folder = start.folder
+    work, log = os.path.join(folder, "work"), os.path.join(folder, "log.txt")
+    _make_folders(start)
+    _fill(work, start)
+    env = {**inherited, **start.env, **_run_variables(start)}
+    follower = Follower(start.sources, log, env["TUNE_JOBS_METRICS_FILE"], work, start.metrics)
+    started = time.time()
+    _write_history(folder, {"event": "accepted", "time": started, "command": start.command})
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            start.command,
+            cwd=work,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _write_history(folder, {"event": "started", "pid": process.pid, "time": started})
+    return LocalRun(start, process, follower, started)
+
+
+def refused(start: Start, error: OSError) -> dict[str, Any]:
+    """The history's last line for a run that could not be started."""
+    now = time.time()
+    ended = {
+        "event": "ended",
+        "state": "FAILED",
+        "cause": f"could not be started: {error}",
+        "transient": error.errno in _TRANSIENT,
+        "started": now,
+        "finished": now,
+    }
+    with contextlib.suppress(OSError):
+        _write_history(start.folder, ended)
+    return ended
+
+
+def what_became_of(folder: str) -> dict[str, Any] | None:
+    """The end of a run that no host runs any more; None if it was never started."""
+    history = _read_history(folder)
+    if not history or history[-1]["event"] == "ended":
+        return history[-1] if history else None
+    # An earlier host started it and is gone, and its exit code with that host.
+    last = history[-1]
+    if last["event"] == "started" and _was_born(last["pid"], last["time"]):
+        _signal_group(last["pid"], signal.SIGKILL)
+    lost = {
+        "event": "ended",
+        "state": "LOST",
+        "cause": "the process that ran it ended before it did (a restart of the machine?)",
+        "transient": True,
+        "started": history[0].get("time"),
+        "finished": time.time(),
+    }
+    _write_history(folder, lost)
+    return lost
+
+
+def _fill(work: str, start: Start) -> None:
+    """Links and files that the run finds in its working directory."""
+    for link in start.links:
+        with contextlib.suppress(FileExistsError):
+            os.symlink(link, os.path.join(work, os.path.basename(link)))
+    for name, text in start.files.items():
+        path = Path(work, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _make_folders(start: Start) -> None:
+    """The run's folder, its working directory, and those that it expects to be there."""
+    try:
+        os.mkdir(start.folder)
+    except FileNotFoundError:
+        os.makedirs(start.folder)
+        os.makedirs(os.path.dirname(start.metrics), exist_ok=True)
+    except FileExistsError:
+        pass  # an earlier host began and was killed
+    _make_folder(os.path.join(start.folder, "work"))
+    for checkpoints in start.resume:
+        with contextlib.suppress(OSError):
+            if os.listdir(checkpoints):
+                os.symlink(checkpoints, os.path.join(start.folder, "resume"))
+                break
+    named = "\0".join([*start.command, *start.env.values(), *start.files.values()])
+    for name in ("outputs", "checkpoints", "resume"):
+        path = os.path.join(start.folder, name)
+        # Not always: three folders more would cost a short run as much as all of its files.
+        if path in named or (start.checkpoints and name != "outputs"):
+            _make_folder(path)
+
+
+def _make_folder(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+
+
+def _run_variables(start: Start) -> dict[str, str]:
+    """What a run finds in its environment."""
+    return {
+        "TUNE_JOBS_RUN": start.id,
+        "TUNE_JOBS_METRICS_FILE": os.path.join(start.folder, "reported.jsonl"),
+        "TUNE_JOBS_OUTPUTS_DIR": os.path.join(start.folder, "outputs"),
+        "TUNE_JOBS_CHECKPOINT_DIR": os.path.join(start.folder, "checkpoints"),
+        "TUNE_JOBS_RESUME_DIR": os.path.join(start.folder, "resume"),
+    }
+
+
+def _read_history(folder: str) -> list[dict[str, Any]]:
+    """The events of a run, oldest first; empty if it was never started."""
+    try:
+        text = Path(folder, "run.jsonl").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    events = []
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):  # a line cut short by a crash
+            events.append(json.loads(line))
+    return events
+
+
+def _write_history(folder: str, event: Mapping[str, Any]) -> None:
+    with open(os.path.join(folder, "run.jsonl"), "a", encoding="utf-8") as file:
+        file.write(json.dumps(event) + "\n")
+
+
+def publish(start: Start, *, whole: bool) -> str:
+    """Copy a run's metrics, at its end all that it left, to a store that is not a local folder.
+
+    Returns what went wrong, or an empty text.
+    """
+    import fsspec
+
+    assert start.publish is not None
+    metrics, folder = start.publish
+    try:
+        if os.path.exists(start.metrics):
+            fs, path = fsspec.core.url_to_fs(metrics)
+            fs.put_file(start.metrics, path)
+        for local in sorted(Path(start.folder).rglob("*")) if whole else ():
+            relative = local.relative_to(start.folder).as_posix()
+            if local.is_file() and not relative.startswith("work/"):
+                fs, path = fsspec.core.url_to_fs(f"{folder}/{relative}")
+                fs.put_file(str(local), path)
+    except Exception as error:  # every file system behind fsspec has errors of its own
+        return f"its data could not be copied to {folder}: {error}"
+    return ""
+
+
+def next_ended() -> tuple[int, int, resource.struct_rusage] | None:
+    """Reap one child that has ended and end what is left of its group."""
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        # The leader is not reaped yet: its group's number cannot belong to anybody else.
+        _signal_group(ended.si_pid, signal.SIGKILL)
+        return os.wait4(ended.si_pid, 0)
+    except ChildProcessError:
+        return None
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _was_born(pid: int, at: float) -> bool:
+    """Whether the process ``pid`` was started at the time ``at``: pids are given again."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return False
+    birth = time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+    return abs(birth - at) < 2.0

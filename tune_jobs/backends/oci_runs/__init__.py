@@ -1,0 +1,1 @@
+"""What the OCI backends share: starting runs, listing live ones, reading failures."""

@@ -1,0 +1,1 @@
+"""What things are, and what to decide about them: plain data and functions without I/O or clock."""

@@ -1,0 +1,1 @@
+"""The metric store as the tuner sees it."""

@@ -1,0 +1,136 @@
+"""A folder in OCI Object Storage, through the ``oci`` client.
+
+    oci://bucket@namespace/prefix        oci://bucket/prefix (in the tenancy's own namespace)
+
+Object Storage is strongly consistent: what a run has uploaded before its end is in a listing that
+is asked for after its end. The collection of metrics relies on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from os.path import commonpath
+from pathlib import PurePosixPath
+from typing import Any
+
+from tune_jobs.errors import StoreError
+from tune_jobs.oci.connection import Connection
+
+_URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
+_PAGE = 1000
+_FEW = 4
+
+
+class ObjectStorageFolder:
+    """Objects below a prefix of one bucket.
+
+    Args:
+        uri: ``oci://bucket@namespace/prefix``.
+        connection: How OCI is reached; by default as ADS would.
+
+    Raises:
+        StoreError: the URI is not of this form, or the ``oci`` package is not installed.
+    """
+
+    readers = 8
+
+    def __init__(self, uri: str, connection: Connection | None = None) -> None:
+        parts = _URI.fullmatch(uri.rstrip("/"))
+        if parts is None:
+            raise StoreError(f"{uri!r} is not of the form oci://bucket@namespace/prefix")
+        try:
+            import oci
+        except ImportError as error:
+            raise StoreError(
+                f"{uri}: the package 'oci' is not installed: pip install 'tune_jobs[oci]'"
+            ) from error
+        self._retry = oci.retry.RetryStrategyBuilder(
+            max_attempts_check=True,
+            max_attempts=5,
+            total_elapsed_time_check=True,
+            total_elapsed_time_seconds=60,
+            retry_base_sleep_time_seconds=0.5,
+            retry_max_wait_between_calls_seconds=8,
+            service_error_check=True,
+            service_error_retry_on_any_5xx=True,
+            service_error_retry_config={429: []},
+        ).get_retry_strategy()
+        self._error = oci.exceptions.ServiceError
+        self._client = (connection or Connection()).client(oci.object_storage.ObjectStorageClient)
+        self._bucket = parts["bucket"]
+        self._namespace = parts["namespace"] or self._call(self._client.get_namespace).data
+        self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""
+
+    def read(self, path: str, start: int = 0) -> bytes:
+        """See `Folder.read`."""
+        wanted = {} if start == 0 else {"range": f"bytes={start}" + ("-" if start > 0 else "")}
+        try:
+            answer = self._call(self._client.get_object, *self._name(path), **wanted)
+        except self._error as error:
+            if error.status == 404 and error.code == "ObjectNotFound":
+                raise FileNotFoundError(path) from error
+            if error.status == 416:  # nothing after ``start``
+                return b""
+            raise
+        with answer.data as body:
+            return bytes(body.content)
+
+    def write(self, path: str, data: bytes) -> None:
+        """See `Folder.write`."""
+        self._call(self._client.put_object, *self._name(path), data)
+
+    def remove(self, path: str) -> None:
+        """See `Folder.remove`."""
+        self._call(self._client.delete_object, *self._name(path))
+
+    def remove_all(self, folders: Sequence[str]) -> None:
+        """See `Folder.remove_all`: a listing for each of a few, one of all that is around many."""
+        if len(folders) <= _FEW:
+            found = [f"{folder}/{name}" for folder in folders for name in self.find(folder)]
+        else:
+            wanted = set(folders)
+            listed = self._list(
+                prefix=f"{self._prefix}{commonpath(folders)}",
+                start=f"{self._prefix}{min(folders)}",
+                end=f"{self._prefix}{max(folders)}\x7f",
+            )
+            names = (entry["name"][len(self._prefix) :] for entry in listed)
+            found = [n for n in names if any(str(p) in wanted for p in PurePosixPath(n).parents)]
+        for name in found:
+            self.remove(name)
+
+    def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
+        """See `Folder.versions`."""
+        root = f"{self._prefix}{folder}/"
+        entries = self._list(
+            prefix=root,
+            start=f"{root}{first}",
+            end=f"{root}{last}\x7f",  # `end` itself is left out
+            delimiter="/",
+            fields="name,etag",
+        )
+        return {entry["name"][len(root) :]: entry["etag"] for entry in entries}
+
+    def find(self, folder: str) -> list[str]:
+        """See `Folder.find`."""
+        root = f"{self._prefix}{folder}/"
+        return sorted(entry["name"][len(root) :] for entry in self._list(prefix=root))
+
+    def _list(self, **wanted: Any) -> Iterator[dict[str, Any]]:
+        """All pages of a listing."""
+        while True:
+            answer = self._call(
+                self._client.list_objects, self._namespace, self._bucket, limit=_PAGE, **wanted
+            ).data
+            for entry in answer.objects:
+                yield {"name": entry.name, "etag": entry.etag}
+            if not answer.next_start_with:
+                return
+            wanted["start"] = answer.next_start_with
+
+    def _name(self, path: str) -> tuple[str, str, str]:
+        return self._namespace, self._bucket, f"{self._prefix}{path}"
+
+    def _call(self, operation: Any, *arguments: Any, **wanted: Any) -> Any:
+        return operation(*arguments, retry_strategy=self._retry, **wanted)

@@ -1,0 +1,1 @@
+"""Panels, tables and background runs for notebooks and terminals."""

@@ -1,0 +1,25 @@
+"""Optuna's table of trials, with columns of their job runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+
+from tune_jobs.core.trial_attributes import COST_ATTRIBUTE
+from tune_jobs.storage.ledger import Attempt, run_columns
+
+
+def trials_dataframe(study: optuna.Study, attempts: Sequence[Attempt]) -> Any:
+    """See `Tuner.trials_dataframe`."""
+    table = study.trials_dataframe()
+    last = {a.trial: a for a in attempts if not a.is_final}
+    rows = [run_columns(last.get(number)) for number in table["number"]]
+    for name in run_columns(None):
+        table[name] = [row[name] for row in rows]
+    trials = study.get_trials(deepcopy=False)
+    costs = [t.user_attrs.get(COST_ATTRIBUTE, {}) for t in trials[: len(table)]]
+    table["run_hours"] = [cost.get("run_hours") for cost in costs]
+    table["money"] = [cost.get("money") for cost in costs]
+    return table

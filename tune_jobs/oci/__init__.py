@@ -1,0 +1,1 @@
+"""How OCI is reached."""

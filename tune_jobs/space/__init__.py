@@ -1,0 +1,1 @@
+"""Search spaces, their conditions, and whether one fits its study."""

@@ -1,0 +1,270 @@
+"""Definitions that know where they were written: `study.yaml:12: parameters.lr: ...`.
+
+`load` reads YAML as YAML 1.2 has it, not as PyYAML does: `1e-5` is a number, `no` and `off` are
+texts, a key that is written twice is a mistake. `located` gives a plain Python structure the same
+form, without lines, so that one reader serves both.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tune_jobs.errors import ConfigError
+from tune_jobs.space.expressions import did_you_mean
+
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 100_000  # counted where they are used: aliases multiply them
+_MAX_DEPTH = 50
+_TAG = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True)
+class Located:
+    """A value, its name (`parameters.lr.low`) and its place (`study.yaml:12`, or nothing).
+
+    The value is a scalar, a list of Located or a dict of Located. The methods that return it as
+    some type raise ConfigError, with name and place, if it is not of that type.
+    """
+
+    value: Any
+    name: str = ""
+    place: str = ""
+
+    def error(self, problem: str) -> ConfigError:
+        """An error about this value."""
+        return ConfigError(": ".join(part for part in (self.place, self.name, problem) if part))
+
+    def plain(self) -> Any:
+        """The value without names and places."""
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+    def mapping(self) -> dict[str, Located]:
+        """The value as a mapping with any keys."""
+        if not isinstance(self.value, dict):
+            raise self._not_a("mapping of keys to values")
+        return self.value
+
+    def fields(self, *known: str) -> dict[str, Located]:
+        """The value as a mapping that has no other keys than these."""
+        for key, item in self.mapping().items():
+            if key not in known:
+                raise replace(item, name=self.name).error(
+                    f"unknown key {key!r} {did_you_mean(key, known)}"
+                )
+        return self.mapping()
+
+    def items(self) -> list[Located]:
+        """The value as a list."""
+        if not isinstance(self.value, list):
+            raise self._not_a("list")
+        return self.value
+
+    def text(self) -> str:
+        """The value as a text that is not empty."""
+        if not isinstance(self.value, str):
+            raise self._not_a("text; put it in quotes if it is meant as one")
+        if not self.value.strip():
+            raise self.error("is empty: write a text")
+        return self.value
+
+    def one_of(self, *known: str) -> str:
+        """The value as one of these texts."""
+        if self.text() not in known:
+            raise self.error(f"{self.value!r} is unknown {did_you_mean(self.value, known)}")
+        return self.text()
+
+    def number(self) -> float:
+        """The value as a finite number; a text that spells one is taken as well."""
+        try:
+            number = math.nan if isinstance(self.value, bool) else float(self.value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise self._not_a("number")
+        return number
+
+    def integer(self, at_least: int | None = None) -> int:
+        """The value as a whole number; `1e3` is one."""
+        number = self.number()
+        if not number.is_integer():
+            raise self._not_a("whole number")
+        whole = self.value if isinstance(self.value, int) else int(number)
+        if at_least is not None and whole < at_least:
+            raise self.error(f"{whole} is too small: write at least {at_least}")
+        return whole
+
+    def flag(self) -> bool:
+        """The value as true or false."""
+        if not isinstance(self.value, bool):
+            raise self._not_a("true or false")
+        return self.value
+
+    def _not_a(self, kind: str) -> ConfigError:
+        shown = repr(self.plain())
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+        return self.error(f"{shown} is not a {kind}")
+
+
+def located(value: object, name: str = "") -> Located:
+    """A plain Python structure as Located, with names and no places.
+
+    Raises:
+        ConfigError: a key is not a text.
+    """
+    if isinstance(value, Mapping):
+        wrong = [key for key in value if not isinstance(key, str)]
+        if wrong:
+            raise Located(value, name).error(f"key {wrong[0]!r} is not a text: put it in quotes")
+        return Located({k: located(v, _join(name, k)) for k, v in value.items()}, name)
+    if isinstance(value, list | tuple):
+        return Located([located(v, f"{name}[{i}]") for i, v in enumerate(value)], name)
+    return Located(value, name)
+
+
+def load(path: str | os.PathLike[str]) -> Located:
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or `loads` refuses it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        return loads(raw.decode("utf-8-sig"), os.fspath(path))
+    except UnicodeDecodeError as error:
+        if len(raw) > _MAX_BYTES:
+            raise _too_large(os.fspath(path)) from None
+        raise ConfigError(f"{os.fspath(path)}: is not UTF-8 text: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{os.fspath(path)}: cannot be read: {error}") from error
+
+
+def loads(text: str, source: str = "<text>") -> Located:
+    """Read YAML text; `source` is how messages call it.
+
+    Raises:
+        ConfigError: it is not YAML, empty, too large, has a key twice, a key that is no text, or a
+            tag other than the plain ones.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
+        raise _too_large(source)
+    try:
+        node = yaml.compose(text, Loader=_Yaml12)
+        if node is None:
+            raise ConfigError(f"{source}: is empty: write a mapping of keys to values")
+        return _Reader(source).read(node, "", _line(node))
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line}: is not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{source}: is not YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: is nested deeper than {_MAX_DEPTH}: flatten it") from None
+
+
+def _too_large(source: str) -> ConfigError:
+    return ConfigError(f"{source}: is larger than {_MAX_BYTES} bytes: it is not a study file")
+
+
+class _Yaml12(yaml.SafeLoader):
+    """PyYAML with the scalars of YAML 1.2, whose `on`, `1:30` and `0o7` are no traps."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name
+
+
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", "~nN"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+):
+    _Yaml12.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), list(_first))
+_Yaml12.add_implicit_resolver(_TAG + "null", re.compile("^$"), [""])
+
+
+@dataclass
+class _Reader:
+    source: str
+    nodes: int = 0
+
+    def read(self, node: yaml.Node, name: str, line: int, depth: int = 0) -> Located:
+        """Make a node Located; `line` is that of its key, where it has one."""
+        here = Located(None, name, f"{self.source}:{line}")
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise here.error(f"aliases make more than {_MAX_NODES} values: write them out")
+        if depth > _MAX_DEPTH:
+            raise here.error(f"is nested deeper than {_MAX_DEPTH}: flatten it")
+        kind = node.tag.removeprefix(_TAG)
+        if isinstance(node, yaml.MappingNode) and kind == "map":
+            return replace(here, value=self._mapping(node, name, depth))
+        if isinstance(node, yaml.SequenceNode) and kind == "seq":
+            items = enumerate(node.value)
+            return replace(
+                here,
+                value=[
+                    self.read(item, f"{name}[{i}]", _line(item), depth + 1) for i, item in items
+                ],
+            )
+        if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
+            try:
+                return replace(here, value=_SCALARS[kind](node.value))
+            except (ValueError, KeyError):
+                raise here.error(f"{node.value[:60]!r} is not a {kind}") from None
+        raise here.error(f"tag {node.tag!r} is not supported: write a plain value")
+
+    def _mapping(self, node: yaml.MappingNode, name: str, depth: int) -> dict[str, Located]:
+        values: dict[str, Located] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = _line(key_node)
+            here = Located(None, name, f"{self.source}:{line}")
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
+                shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "[...]"
+                raise here.error(f"key {shown} is not a text: put it in quotes")
+            key = key_node.value
+            if key in values:
+                raise here.error(
+                    f"key {key!r} is written twice, first in line {lines[key]}: remove one"
+                )
+            lines[key] = line
+            values[key] = self.read(value_node, _join(name, key), line, depth + 1)
+        return values
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _join(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key
+
+
+def _integer(text: str) -> int:
+    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+
+
+def _float(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_SCALARS: Mapping[str, Any] = {
+    "str": str,
+    "null": lambda text: None,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "int": _integer,
+    "float": _float,
+}

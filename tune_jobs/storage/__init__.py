@@ -1,0 +1,1 @@
+"""What is durable: Optuna's storage behind a mirror, the ledger, the lease, the controls."""

@@ -1,0 +1,33 @@
+"""What a job run printed: as it was stored, or as a service has it while the run is live."""
+
+from __future__ import annotations
+
+from tune_jobs.backends.base import LogTail
+from tune_jobs.metric_store.store import MetricStore
+from tune_jobs.storage.ledger import Attempt
+from tune_jobs.tuning.session import Session
+
+
+class StoredLog:
+    """The log in the metric store, which grows while the run is live."""
+
+    def __init__(self, store: MetricStore, name: str) -> None:
+        self._store, self._name = store, name
+        self._offset = 0
+
+    def read(self) -> bytes:
+        """See `LogTail.read`."""
+        data = self._store.log_from(self._name, self._offset)
+        self._offset += len(data)
+        return data
+
+
+def log_of(session: Session, attempt: Attempt) -> LogTail:
+    """The log of an attempt's run.
+
+    What a run that has ended left in the store is whole, and is there at once; else the backend is
+    asked whether the output is somewhere else (OCI Logging).
+    """
+    stored = attempt.told is not None and session.store.log(attempt.name, 1)
+    elsewhere = None if stored else session.backend.log(attempt.name, attempt.run_id)
+    return elsewhere or StoredLog(session.store, attempt.name)

@@ -1,0 +1,235 @@
+"""What is open while a study is worked on: its ledger, its store, its backend.
+
+`Definition` is what the user said; a `Session` is that, opened. The tuner's loop, a final run, a
+smoke check and ``tuner.objective`` all work through one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, get_args
+
+import optuna
+from sqlalchemy.exc import SQLAlchemyError
+
+from tune_jobs.backends.base import Backend, MetricSources
+from tune_jobs.core.objectives import Objectives
+from tune_jobs.core.promotion import Promotion
+from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.metric_store.store import MetricStore, absolute, study_folder
+from tune_jobs.script.command_line import CommandLine, Invocation
+from tune_jobs.space.compatibility import check_space
+from tune_jobs.space.search_space import Space
+from tune_jobs.storage.bulk_read import read_ahead
+from tune_jobs.storage.controls import Controls
+from tune_jobs.storage.lease import Lease, owner_of
+from tune_jobs.storage.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
+from tune_jobs.storage.retry import Outage
+from tune_jobs.tuning.fingerprints import fingerprints
+from tune_jobs.tuning.suggest import SEED, Duplicates
+from tune_jobs.tuning.tracker import Runs
+
+
+@dataclass(frozen=True)
+class Definition:
+    """Everything that defines how a trial of a study is run and read."""
+
+    study: optuna.Study
+    space: Space
+    backend: Backend
+    objectives: Objectives
+    sources: MetricSources
+    command_line: CommandLine
+    store: str | None
+    promotion: Promotion | None = None
+    prices: Mapping[str, float] = field(default_factory=dict)
+    duplicates: Duplicates = "reuse"
+    data: tuple[Path, ...] = ()
+
+    def check(self) -> None:
+        """Look for whatever would make every trial fail, before anything is spent.
+
+        Raises:
+            ConfigError: its message says what to mend.
+        """
+        read_ahead(self.study)
+        check_space(self.space, self.study)
+        self.backend.check()
+        self.command_line.check(self.space.names)
+        if self.duplicates not in get_args(Duplicates):
+            known = ", ".join(get_args(Duplicates))
+            raise ConfigError(f"duplicates={self.duplicates!r}: it must be one of {known}")
+        if self.duplicates == "replicate" and SEED in self.space.names:
+            raise ConfigError(
+                f"duplicates='replicate' sets {SEED!r}, which the search space tunes: remove it "
+                "from there, or let duplicates be 'reuse' or 'run'"
+            )
+        if self.promotion is not None:
+            self._check_promotion(self.promotion.argument)
+
+    def _check_promotion(self, argument: str) -> None:
+        if len(self.objectives.metrics) > 1:
+            raise ConfigError("promotion compares one metric: leave it out with several")
+        if argument in self.space.names:
+            raise ConfigError(
+                f"promotion sets {argument!r}, which the search space tunes: remove it from there"
+            )
+        self.command_line.check(self.space.names, [argument])
+
+    def describe(self) -> dict[str, Any]:
+        """What is kept with the study, to compare and to repeat.
+
+        Raises:
+            StudyError: a data file cannot be read.
+        """
+        return {
+            "data": fingerprints(self.data),
+            "space": self.space.describe(),
+            "run": dict(self.backend.describe()),
+            "metrics": [
+                {"name": m.name, "counts": m.counts, "pattern": m.pattern}
+                for m in self.objectives.metrics
+            ],
+            "directions": [d.name.lower() for d in self.study.directions],
+        }
+
+
+HAND_OVER = 60.0
+"""Seconds within which an owner lets go of a study when it is asked to."""
+
+
+class Session:
+    """An open study: ledger, store, and, once `open_backend` was called, its job runs.
+
+    Raises:
+        StudyError: the study's runs are in another store than the one asked for.
+        StoreError: the store cannot be opened.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        wanted = absolute(definition.store or definition.backend.default_store)
+        self.ledger = Ledger(definition.study, wanted)
+        if definition.store is not None and self.ledger.store != wanted:
+            raise StudyError(
+                f"the runs of study {definition.study.study_name!r} are in {self.ledger.store}, "
+                f"not in {wanted}: pass that store, or none."
+            )
+        self.folder = study_folder(definition.study.study_name, self.ledger.uid)
+        self.store = MetricStore(self.ledger.store, self.folder, definition.backend.store_options)
+        self.backend = definition.backend
+        self.clock = definition.backend.clock
+        self._opened = False
+        self.lease = Lease(self.ledger.engine, self.ledger.uid)
+        self.controls = Controls(self.ledger.engine, self.ledger.uid)
+        self.outage = Outage(repr(self.ledger.engine.url), self._notice)
+        self.runs = Runs(self.backend, self.store, self.clock)
+
+    def open_backend(self) -> None:
+        """Get ready to run job runs.
+
+        Raises:
+            StoreError: the store is not writable.
+            BackendError: no run can be started.
+        """
+        self.store.check_writable()
+        self._opened = True
+        self.backend.open(
+            self.ledger.store,
+            self.folder,
+            self.definition.sources,
+            keep_runs=self.ledger.durable,
+        )
+
+    def own(self, *, take_over: bool = False) -> str | None:
+        """Become the one who tunes the study.
+
+        Args:
+            take_over: Ask an owner that is alive to let go, and wait for it.
+
+        Returns:
+            Who was the owner and is gone; None if the study was free.
+
+        Raises:
+            StudyOwned: somebody else is, and is alive.
+        """
+        if not self.ledger.durable:
+            return None  # nobody else can see it
+        if take_over and owner_of(self.ledger.engine, self.ledger.uid) is not None:
+            self.controls.ask("hand_over")
+        # What was asked of an owner who is gone; to cancel a trial still makes sense. Looked up
+        # before: what is asked from now on may be meant for us.
+        pending = self.outage.outlast(self.controls.pending)
+        stale = [c.id for c in pending if c.command != "cancel"]
+        gone = self.outage.outlast(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
+        self.outage.outlast(lambda: self.controls.done(*stale))
+        return gone
+
+    def renew(self) -> None:
+        """Say that the owner is there; see `Lease.renew`."""
+        if self.lease.held:
+            self.outage.outlast(self.lease.renew)
+
+    def assure(self) -> None:
+        """Before runs are started or stopped; see `Lease.assure`."""
+        if self.lease.held:
+            self.outage.outlast(self.lease.assure)
+
+    def _notice(self, text: str) -> None:
+        self.backend.notice(text)
+
+    def trial_attempt(
+        self,
+        trial: int,
+        params: Mapping[str, Any],
+        attempt: int = 1,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Attempt:
+        """The intention to run a trial's configuration."""
+        name = trial_attempt_name(trial, attempt)
+        return self.attempt(name, trial, self.render(name, params, overrides), attempt)
+
+    def attempt(
+        self, name: str, trial: int | None, invocation: Mapping[str, Any], attempt: int = 1
+    ) -> Attempt:
+        """The intention to run an invocation under a name."""
+        return Attempt(
+            name=name,
+            trial=trial,
+            attempt=attempt,
+            backend=self.backend.name,
+            state=AttemptState.INTENDED,
+            invocation=invocation,
+            intended=self.clock(),
+        )
+
+    def render(
+        self, name: str, params: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The command line of a configuration, with the run's own folders in it."""
+        rendered: Invocation = self.definition.command_line.render(
+            params, self.backend.paths(name), overrides=overrides or {}
+        )
+        return {
+            "argv": list(rendered.argv),
+            "env": dict(rendered.env),
+            "files": dict(rendered.files),
+        }
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._opened:
+            self.backend.close()
+        with contextlib.suppress(SQLAlchemyError):  # who is gone is found to be
+            self.lease.release()

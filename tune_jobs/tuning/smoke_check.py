@@ -1,0 +1,140 @@
+"""One smoke trial before a hundred are started: what would go wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tune_jobs.backends.base import RunState
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.storage.ledger import Attempt
+from tune_jobs.tuning.preview import sample_configurations
+from tune_jobs.tuning.session import Definition, Session
+from tune_jobs.tuning.tracker import Observation
+
+_REJECTED = re.compile(
+    r"(?:unrecognized arguments?:|no such option:?|unknown (?:option|flag|argument):?) *(.+)", re.I
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    what: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.ok else 'FAIL'}  {self.what}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a smoke trial showed; true if a study may be started."""
+
+    findings: tuple[Finding, ...]
+
+    def __bool__(self) -> bool:
+        return all(finding.ok for finding in self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings))
+
+    __repr__ = __str__
+
+
+def smoke_check(
+    definition: Definition, arguments: Mapping[str, Any], time_limit: float
+) -> CheckReport:
+    """Look at the definition, then run one configuration outside of the study."""
+    findings = []
+    try:
+        findings.append(Finding(True, "definition", _definition(definition)))
+        with Session(definition) as session:
+            session.open_backend()
+            findings.append(Finding(True, "metric store", f"{session.store.uri} is writable"))
+            findings += _smoke_run(session, arguments, time_limit)
+    except TuneJobsError as error:
+        findings.append(Finding(False, "before the first run", str(error)))
+    return CheckReport(tuple(findings))
+
+
+def _definition(definition: Definition) -> str:
+    definition.check()
+    return f"{', '.join(sorted(definition.space.names))} for {definition.backend!r}"
+
+
+def _smoke_run(session: Session, arguments: Mapping[str, Any], time_limit: float) -> list[Finding]:
+    definition = session.definition
+    params = sample_configurations(definition, 1)[0]
+    name = f"check-{secrets.token_hex(3)}-1"
+    more = {}
+    if definition.promotion is not None:  # as a run on the first rung
+        more = {"budget": definition.promotion.minimum}
+        arguments = {definition.promotion.argument: definition.promotion.minimum, **arguments}
+    attempt = session.attempt(name, None, {**session.render(name, params, arguments), **more})
+    session.runs.submit(attempt)
+    observation = _wait(session, attempt, time_limit)
+    log = session.store.log(name, 64 * 1024)
+    script = _script(observation, log, attempt)
+    if not script.ok:
+        return [script]
+    return [script, _metric(session, observation), _time(observation)]
+
+
+def _wait(session: Session, attempt: Attempt, time_limit: float) -> Observation:
+    give_up = session.clock() + time_limit
+    canceled = False
+    while True:
+        for observation in session.runs.wait(0.5):
+            if observation.ended:
+                return observation
+            # Minutes may pass until a service has found a machine.
+            waits = observation.update.state == RunState.ACCEPTED
+            give_up = math.inf if waits else min(give_up, session.clock() + time_limit)
+        if session.clock() > give_up and not canceled:
+            canceled = True
+            session.runs.cancel(attempt.name)
+
+
+def _script(observation: Observation, log: str, attempt: Attempt) -> Finding:
+    update = observation.update
+    if update.state == RunState.SUCCEEDED:
+        return Finding(True, "script", "ran and ended with exit code 0")
+    if update.state == RunState.CANCELED:
+        detail = "was stopped at the check's time limit; give check() arguments that make it quick"
+        return Finding(False, "script", detail)
+    rejected = _REJECTED.search(log)
+    if rejected:
+        detail = (
+            f"it rejects {rejected[1].strip()}. "
+            f"It was given: {' '.join(attempt.invocation['argv'])}. "
+            "Describe how it wants its parameters with CommandLine(naming=..., parameters=...)"
+        )
+        return Finding(False, "script", detail)
+    tail = "\n        ".join([line for line in log.splitlines() if line.strip()][-8:])
+    return Finding(False, "script", f"{update.cause}\n        {tail}")
+
+
+def _metric(session: Session, observation: Observation) -> Finding:
+    objectives = session.definition.objectives
+    reading = objectives.read(observation.records)
+    if reading.values is None:
+        detail = session.runs.explain(observation, reading.problem, objectives.names)
+        return Finding(False, "metric", detail)
+    found = ", ".join(
+        f"{metric.name} = {value:g}"
+        for metric, value in zip(objectives.metrics, reading.values, strict=True)
+    )
+    return Finding(True, "metric", f"{found}; intermediate values at {len(reading.steps)} steps")
+
+
+def _time(observation: Observation) -> Finding:
+    update = observation.update
+    seconds = (update.finished or 0.0) - (update.started or 0.0)
+    return Finding(True, "time", f"{seconds:.1f} s for this run")

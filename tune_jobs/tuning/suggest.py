@@ -1,0 +1,132 @@
+"""Asking Optuna for configurations that the constraints accept and that have no value yet."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from tune_jobs.core.trial_attributes import (
+    ARGUMENTS_ATTRIBUTE,
+    CAUSE_ATTRIBUTE,
+    REFUSED_ATTRIBUTE,
+    REPLICATE_ATTRIBUTE,
+    SAME_ATTRIBUTE,
+)
+from tune_jobs.errors import SpaceError
+from tune_jobs.space.compatibility import out_of_range
+from tune_jobs.space.search_space import Space
+from tune_jobs.storage.mirror import StudyMirror
+
+MAX_REFUSALS = 1000
+"""Configurations in a row that the constraints may refuse."""
+
+MAX_SAME = 50
+"""Configurations in a row that may be known; then nothing is left to try."""
+
+SEED = "seed"
+"""The argument by which replicates differ."""
+
+Duplicates = Literal["reuse", "replicate", "run"]
+Key = tuple[tuple[str, str], ...]
+
+
+class Asking:
+    """New trials, one by one.
+
+    Args:
+        mirror: The study.
+        space: What may be tried.
+        duplicates: What becomes of a configuration that an earlier trial had; see `Tuner`.
+    """
+
+    def __init__(self, mirror: StudyMirror, space: Space, duplicates: Duplicates) -> None:
+        self._mirror, self._space, self._duplicates = mirror, space, duplicates
+        self.forget()
+
+    def forget(self) -> None:
+        """Trials have other numbers now."""
+        self._first: dict[Key, int] = {}
+        self._known = 0
+
+    def next(self) -> tuple[int, dict[str, Any]] | None:
+        """A new trial: its id in the mirror, and what goes on its command line.
+
+        A refused configuration becomes a pruned trial without a value: the sampler learns to stay
+        away, and no run is started. One that an earlier trial had has that trial's values; as long
+        as they are not known there is no trial at all.
+
+        Returns:
+            None if nothing is left to try, or nothing until a live run has ended.
+
+        Raises:
+            SpaceError: the constraints leave (almost) nothing.
+        """
+        refusal, refused, same = None, 0, 0
+        while refused < MAX_REFUSALS:
+            trial = self._mirror.study.ask()
+            params = self._space.sample(trial)
+            frozen = self._mirror.trial(trial._trial_id)
+            refusal = out_of_range(frozen) or self._space.refusal(params)
+            if refusal is not None:
+                refused += 1
+                trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
+                self._mirror.study.tell(trial, state=TrialState.PRUNED)
+                continue
+            earlier = self._earlier(frozen)
+            if earlier is None or self._is_replicate(trial, earlier):
+                return trial._trial_id, params
+            if not earlier.state.is_finished():
+                self._mirror.discard(trial._trial_id)
+                return None
+            self._settle(trial, earlier)
+            same += 1
+            if same == MAX_SAME:
+                self._mirror.study.stop()
+            if self._mirror.exhausted:
+                return None
+        raise SpaceError(
+            f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
+            "leave (almost) nothing of the search space"
+        )
+
+    def _earlier(self, trial: FrozenTrial) -> FrozenTrial | None:
+        """The first trial of the same configuration that counts."""
+        if self._duplicates == "run" or "fixed_params" in trial.system_attrs:
+            return None
+        trials = self._mirror.study.get_trials(deepcopy=False)
+        for other in trials[self._known : trial.number]:
+            if REFUSED_ATTRIBUTE not in other.user_attrs:
+                self._first.setdefault(_key(other), other.number)
+        self._known = trial.number
+        number = self._first.get(_key(trial))
+        if number is None:
+            return None
+        earlier = trials[number]
+        # One that failed may do better this time, and one of others may never end.
+        others = not earlier.state.is_finished() and self._mirror.is_foreign(earlier._trial_id)
+        return None if others or earlier.state == TrialState.FAIL else earlier
+
+    def _is_replicate(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
+        """Let it be one, if that is what a configuration that was tried becomes."""
+        if self._duplicates != "replicate":
+            return False
+        trial.set_user_attr(REPLICATE_ATTRIBUTE, earlier.number)
+        trial.set_user_attr(ARGUMENTS_ATTRIBUTE, {SEED: trial.number})
+        return True
+
+    def _settle(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
+        """Tell a trial what an earlier one has come to."""
+        trial.set_user_attr(SAME_ATTRIBUTE, earlier.number)
+        trial.set_user_attr(CAUSE_ATTRIBUTE, f"the same configuration as trial {earlier.number}")
+        for name, value in earlier.constraints.items():
+            trial.set_constraint(name, value)
+        if earlier.state == TrialState.COMPLETE:
+            self._mirror.study.tell(trial, earlier.values)
+        else:
+            self._mirror.study.tell(trial, state=TrialState.PRUNED)
+
+
+def _key(trial: FrozenTrial) -> Key:
+    return tuple(sorted((name, repr(value)) for name, value in trial.params.items()))

@@ -1,0 +1,46 @@
+"""Looking on while another process tunes: only reads, from the study and its ledger."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.notebook.panels import Progress, Snapshot
+from tune_jobs.storage.lease import owner_of
+from tune_jobs.tuning.session import Session
+
+LOOK_SECONDS = 1.0
+
+
+def watch(session: Session, progress: Progress, max_parallel: int) -> None:
+    """Show the study's progress until nobody tunes it any more."""
+    began = time.time()
+    owner = session.outage.outlast(lambda: owner_of(session.ledger.engine, session.ledger.uid))
+    progress.say(f"watching {owner}" if owner else "nobody is tuning this study")
+    while owner is not None:
+        progress.update(lambda: _snapshot(session, max_parallel, began))
+        time.sleep(LOOK_SECONDS)  # another process works, perhaps on another machine
+        owner = session.outage.outlast(lambda: owner_of(session.ledger.engine, session.ledger.uid))
+    progress.update(lambda: _snapshot(session, max_parallel, began), last=True)
+
+
+def _snapshot(session: Session, max_parallel: int, began: float) -> Snapshot:
+    study = session.definition.study
+    trials = [t for t in study.get_trials(deepcopy=False) if is_told(t)]
+    states = Counter(t.state.name for t in trials)
+    live = [a for a in session.ledger.open_attempts() if not a.is_final]
+    best = study.best_trials if states["COMPLETE"] else []
+    return Snapshot(
+        study=study.study_name,
+        n_trials=None,
+        complete=states["COMPLETE"],
+        pruned=states["PRUNED"],
+        failed=states["FAIL"],
+        live=len(live),
+        max_parallel=max(max_parallel, len(live)),
+        metric=", ".join(m.name for m in session.definition.objectives.metrics),
+        best=tuple((t.number, tuple(t.values)) for t in best[:3]),
+        best_params=dict(best[0].params) if best else {},
+        elapsed=time.time() - began,
+    )
