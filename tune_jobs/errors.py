@@ -16,6 +16,9 @@ Every message names the thing, its value and what to do about it.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+
 
 class TuneJobsError(Exception):
     """Base of every error that tune_jobs raises on purpose."""
@@ -55,3 +58,11 @@ class SubmitError(BackendError):
 
 class TuningStopped(TuneJobsError):
     """The tuner gave up before its budget was used; the message names the limit that fired."""
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f"(did you mean {near[0]!r}?)"
+    return f"(known: {', '.join(sorted(known))})" if known else "(none is known here)"

@@ -19,11 +19,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.backends.simulated import Course, Report, SimulatedBackend, SimulatedRun
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.scratch import unannounced
 from tune_jobs.core.trial_attributes import RUNG_ATTRIBUTE
 from tune_jobs.errors import StudyError
-from tune_jobs.storage.ledger import Attempt
 from tune_jobs.tuner import Tuner
 
 HOUR = 3600.0

@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 import optuna
 
-from tune_jobs.backends.base import Backend, MetricSources
+from tune_jobs.backends.base import Backend
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.commands import COMMANDS
 from tune_jobs.core.costs import Costs, Prices
-from tune_jobs.core.html_table import html_table
+from tune_jobs.core.formatting import html_table
+from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
 from tune_jobs.core.outcomes import End, Limits
 from tune_jobs.core.promotion import Promotion
+from tune_jobs.core.snapshot import Progress
 from tune_jobs.core.trial_attributes import is_told
 from tune_jobs.core.usage import Meter
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.background import Background
-from tune_jobs.notebook.panels import Progress, progress_for
+from tune_jobs.notebook.panels import progress_for
 from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
-from tune_jobs.storage.controls import COMMANDS
 from tune_jobs.storage.lease import describe, owner_of
-from tune_jobs.storage.ledger import Attempt
 from tune_jobs.tuning.final_run import FinalRun, train_best
 from tune_jobs.tuning.logs import log_of
 from tune_jobs.tuning.loop import Loop

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Script
-from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
 from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.core.job_runs import MetricSources, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.metric_store.store import MetricStore, absolute
 from tune_jobs.script.entry_point import EntryPoint

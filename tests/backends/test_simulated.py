@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 
 from tests.simulation import EPOCHS, MINUTE, SPACE, curve, fails, simulated
 from tune_jobs.backends.simulated import Course, Report, SimulatedRun
+from tune_jobs.core.attempts import AttemptState
 from tune_jobs.errors import ConfigError, TuningStopped
-from tune_jobs.storage.ledger import AttemptState
 
 
 def test_time_is_virtual_and_slots_are_refilled_at_once() -> None:

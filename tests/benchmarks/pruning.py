@@ -29,7 +29,7 @@ import optuna
 from optuna.trial import TrialState
 
 from tune_jobs import Promotion, Report, SimulatedBackend, SimulatedRun, Tuner
-from tune_jobs.storage.ledger import Attempt
+from tune_jobs.core.attempts import Attempt
 
 EPOCHS = 27
 MINUTE = 60.0

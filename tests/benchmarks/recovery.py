@@ -24,8 +24,9 @@ import optuna
 
 from tests.benchmarks.oci_requests import Service
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
-from tune_jobs.notebook.panels import Progress, Silent
-from tune_jobs.storage.ledger import AttemptState
+from tune_jobs.core.attempts import AttemptState
+from tune_jobs.core.snapshot import Progress
+from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.session import Session
 

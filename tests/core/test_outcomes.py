@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState
 
-from tune_jobs.backends.base import RunState, RunUpdate
+from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.job_runs import RunState, RunUpdate
 from tune_jobs.core.objectives import Reading
 from tune_jobs.core.outcomes import (
     MAX_ATTEMPTS,
@@ -20,7 +21,6 @@ from tune_jobs.core.outcomes import (
     recover,
     trials_left,
 )
-from tune_jobs.storage.ledger import Attempt, AttemptState
 
 LIMITS = Limits(n_trials=10, deadline=100.0, max_parallel=4, max_failures=None)
 ATTEMPT = Attempt("trial-000003-1", 3, 1, "local", AttemptState.SUBMITTED, {}, 0.0)

@@ -147,7 +147,7 @@ class Oci:
     def _make_job(self, folder: Path) -> str:
         """One job for all rounds: making it takes longer than a round."""
         from tune_jobs import Connection, DataScienceBackend, Infrastructure
-        from tune_jobs.backends.base import MetricSources
+        from tune_jobs.core.job_runs import MetricSources
 
         script = folder / "train.sh"
         script.write_text(self._scenario.script)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 
 from tune_jobs.core.formatting import duration
-from tune_jobs.notebook.panels import Lines, Silent, Snapshot, _panel, _table, progress_for
+from tune_jobs.core.snapshot import Snapshot
+from tune_jobs.notebook.panels import Lines, Silent, _panel, _table, progress_for
 
 NOW = Snapshot(
     study="digits <b>",

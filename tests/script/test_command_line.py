@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, ConfigError
-from tune_jobs.script.command_line import (
-    PARAMETERS,
-    CommandLine,
-    Invocation,
-    RunPaths,
-    preview_text,
-)
+from tune_jobs.script.command_line import PARAMETERS, CommandLine, Invocation, preview_text
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,

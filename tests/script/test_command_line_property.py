@@ -17,7 +17,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.script.command_line import PARAMETERS, CommandLine, RunPaths, preview_text
+from tune_jobs.core.job_runs import RunPaths
+from tune_jobs.script.command_line import PARAMETERS, CommandLine, preview_text
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,

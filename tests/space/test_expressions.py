@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.errors import ConfigError
-from tune_jobs.space.expressions import Expression, did_you_mean
+from tune_jobs.errors import ConfigError, did_you_mean
+from tune_jobs.space.expressions import Expression
 
 PARAMS: dict[str, Any] = {
     "lr": 0.01,

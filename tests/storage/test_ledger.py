@@ -16,16 +16,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tests.conftest import MakeTuner
+from tune_jobs.core.attempts import Attempt, AttemptState, final_attempt_name, trial_attempt_name
 from tune_jobs.errors import StudyError
-from tune_jobs.storage.ledger import (
-    UID_ATTRIBUTE,
-    Attempt,
-    AttemptState,
-    Ledger,
-    engine_of,
-    final_attempt_name,
-    trial_attempt_name,
-)
+from tune_jobs.storage.database import engine_of
+from tune_jobs.storage.ledger import UID_ATTRIBUTE, Ledger
 from tune_jobs.storage.schema import SCHEMA_VERSION, prepare, studies
 
 INVOCATION = {"argv": ["--x=0.5"], "env": {"A": "ü"}, "files": {}}

@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 from tests.conftest import MakeTuner
 from tests.tuning.test_recovery import WAITING, Controller, runs_alive
 from tune_jobs.cli.main import main
+from tune_jobs.core.commands import Control
 from tune_jobs.core.outcomes import End, Limits, Orders, changed, obey
+from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, StudyError
-from tune_jobs.notebook.panels import Silent, Snapshot
-from tune_jobs.storage.controls import Control
+from tune_jobs.notebook.panels import Silent
 from tune_jobs.tuning.loop import Loop
 from tune_jobs.tuning.session import Session
 

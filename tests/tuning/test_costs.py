@@ -12,8 +12,8 @@ from tests.simulation import EPOCHS, MINUTE, curve, fails, simulated
 from tune_jobs.backends.simulated import Report, SimulatedRun
 from tune_jobs.core.costs import Amount, Prices
 from tune_jobs.core.outcomes import Limits, Tally, affordable, good_enough
+from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, TuningStopped
-from tune_jobs.notebook.panels import Snapshot
 
 HOURS = EPOCHS * MINUTE / 3600
 PRICES = {"simulated": 2.0}

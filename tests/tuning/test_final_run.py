@@ -13,10 +13,10 @@ import optuna
 import pytest
 
 from tests.conftest import MakeTuner
+from tune_jobs.core.attempts import AttemptState
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import StudyError, TuningStopped
 from tune_jobs.script.command_line import CommandLine
-from tune_jobs.storage.ledger import AttemptState
 
 BODY = """
 for a in "$@"; do

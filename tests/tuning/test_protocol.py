@@ -27,11 +27,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from tests.conftest import space
-from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
+from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.core.outcomes import Limits
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.runtime.records import Record, encode
-from tune_jobs.script.command_line import RunPaths
 from tune_jobs.storage.lease import LeaseLost
 from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.loop import Loop

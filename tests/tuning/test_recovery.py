@@ -18,11 +18,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner, space
+from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.outcomes import End, Limits
+from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import BackendError, StudyError
-from tune_jobs.notebook.panels import Silent, Snapshot
+from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.lease import StudyOwned
-from tune_jobs.storage.ledger import AttemptState
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.loop import Loop
 from tune_jobs.tuning.session import Session

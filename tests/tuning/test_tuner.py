@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner, Script
 from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.objectives import Metric
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE
 from tune_jobs.errors import (
@@ -25,7 +26,6 @@ from tune_jobs.errors import (
     StudyError,
     TuningStopped,
 )
-from tune_jobs.storage.ledger import AttemptState
 from tune_jobs.tuner import Tuner
 
 

@@ -21,11 +21,10 @@ import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
+from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.metric_store.folder import Folder, open_folder
 from tune_jobs.runtime.records import Record, encode
-from tune_jobs.script.command_line import RunPaths
 
 Seconds = float | tuple[float, float] | Callable[[random.Random], float]
 """A number, a range to draw from uniformly, or a function of a random generator."""

@@ -43,10 +43,10 @@ import optuna
 from tune_jobs.cli.dashboard import add_commands
 from tune_jobs.config.study_config import StudyConfig, load_study, promotion_from, pruner_from
 from tune_jobs.config.study_file import open_study, tuner_of
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.trial_attributes import is_told, shown_state
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
-from tune_jobs.storage.ledger import Attempt
 from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.logs import log_of
 from tune_jobs.tuning.session import Session

@@ -21,9 +21,8 @@ from typing import Any
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.config.study_config import StudyConfig
-from tune_jobs.errors import ConfigError
+from tune_jobs.errors import ConfigError, did_you_mean
 from tune_jobs.script.entry_point import EntryPoint
-from tune_jobs.space.expressions import did_you_mean
 
 _LOCAL = ("env", "link", "time_limit", "grace")
 _JOB = ("job", "source", "conda", "env", "max_runtime")

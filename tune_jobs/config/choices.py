@@ -15,10 +15,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from tune_jobs.errors import ConfigError, SpaceError
+from tune_jobs.errors import ConfigError, SpaceError, did_you_mean
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 from tune_jobs.samplers import JobSampler, ModelClassSampler
-from tune_jobs.space.expressions import did_you_mean
 from tune_jobs.space.search_space import Parameter, Space
 from tune_jobs.space.yaml_source import Located
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.commands import Control
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.outcomes import (
     Limits,
@@ -22,8 +24,6 @@ from tune_jobs.core.outcomes import (
 )
 from tune_jobs.core.trial_attributes import is_told
 from tune_jobs.core.usage import Meter
-from tune_jobs.storage.controls import Control
-from tune_jobs.storage.ledger import Attempt
 
 
 class Budget:

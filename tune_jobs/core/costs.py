@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tune_jobs.core.formatting import duration
-from tune_jobs.core.html_table import html_table
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.errors import ConfigError
-from tune_jobs.storage.ledger import Attempt
 
 HOUR = 3600.0
 

@@ -9,11 +9,11 @@ from enum import Enum
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.backends.base import RunState, RunUpdate
+from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.commands import Control
 from tune_jobs.core.costs import Amount
+from tune_jobs.core.job_runs import RunState, RunUpdate
 from tune_jobs.core.objectives import Reading
-from tune_jobs.storage.controls import Control
-from tune_jobs.storage.ledger import Attempt, AttemptState
 
 MAX_ATTEMPTS = 3
 """Job runs that one trial may have when it fails for reasons outside of the script."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.outcomes import worth_stopping
 from tune_jobs.core.usage import Meter
-from tune_jobs.storage.ledger import Attempt
 
 
 class Sparing:

@@ -9,9 +9,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from statistics import fmean, median
 
-from tune_jobs.backends.base import RunState, RunUpdate
+from tune_jobs.core.attempts import Attempt, AttemptState
 from tune_jobs.core.costs import Amount, Costs, Prices
-from tune_jobs.storage.ledger import Attempt, AttemptState
+from tune_jobs.core.job_runs import RunState, RunUpdate
 
 REMEMBERED = 32
 """Runs of each kind that expectations are made from, the latest ones."""

@@ -24,11 +24,11 @@ from sqlalchemy import Connection, Engine, Table, func, inspect, select
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.errors import StudyError
 from tune_jobs.storage import schema as ledger_schema
+from tune_jobs.storage.database import engine_of, storage_of
 from tune_jobs.storage.lease import owner_of
-from tune_jobs.storage.ledger import UID_ATTRIBUTE, engine_of
+from tune_jobs.storage.ledger import UID_ATTRIBUTE
 from tune_jobs.storage.tables import distribution_of
 from tune_jobs.storage.tables import tables as optuna_tables
-from tune_jobs.storage.writers import storage_of
 
 _FEW = 500
 """Trials up to which details are asked for one by one, in one statement."""

@@ -9,14 +9,13 @@ import optuna
 from optuna.storages import BaseStorage
 from sqlalchemy import Engine
 
-from tune_jobs.core.formatting import duration
-from tune_jobs.core.html_table import html_table
+from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.dashboard.figures import FIGURES
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.storage.controls import Controls
-from tune_jobs.storage.ledger import engine_of
+from tune_jobs.storage.database import engine_of
 
 POLL = 0.5
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import optuna
 
+from tune_jobs.core.attempts import Attempt, run_columns
 from tune_jobs.core.trial_attributes import COST_ATTRIBUTE
-from tune_jobs.storage.ledger import Attempt, run_columns
 
 
 def trials_dataframe(study: optuna.Study, attempts: Sequence[Attempt]) -> Any:

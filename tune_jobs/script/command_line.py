@@ -32,6 +32,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
+from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError
 from tune_jobs.script.from_yaml import (
     check_keys,
@@ -75,25 +76,6 @@ PARAMETERS = "{parameters}"
 """In ``arguments``: the place of every parameter that has no ``{param:NAME}`` of its own."""
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _NOTHING: Mapping[str, ParamValue] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class RunPaths:
-    """The folders of one run, as the run itself sees them.
-
-    ``resume`` has the checkpoints of the run that this one goes on from; it is empty for a run that
-    starts afresh.
-    """
-
-    work: str
-    outputs: str
-    checkpoints: str
-    resume: str
-
-    @classmethod
-    def below(cls, folder: str) -> RunPaths:
-        """The folders of a run that has ``folder`` to itself."""
-        return cls(*(f"{folder}/{name}" for name in ("work", "outputs", "checkpoints", "resume")))
 
 
 @dataclass(frozen=True)

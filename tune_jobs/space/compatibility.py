@@ -11,8 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from tune_jobs.core.scratch import scratch_study
-from tune_jobs.errors import SpaceError
-from tune_jobs.space.expressions import did_you_mean
+from tune_jobs.errors import SpaceError, did_you_mean
 from tune_jobs.space.search_space import Space, json_text
 
 _DRAWS = 32

@@ -9,7 +9,6 @@ unless the rest decides (`False and ...`, `True or ...`).
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import operator
 import warnings
@@ -17,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.errors import ConfigError
+from tune_jobs.errors import ConfigError, did_you_mean
 
 _MAX_LENGTH = 500
 _MAX_DEPTH = 50
@@ -26,14 +25,6 @@ _MAX_BITS = 1024  # of a power; 2 ** 2 ** 99 would never end
 
 class _Absent(Exception):
     """A name has no value in this configuration."""
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f"(did you mean {near[0]!r}?)"
-    return f"(known: {', '.join(sorted(known))})" if known else "(none is known here)"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from tune_jobs.errors import ConfigError
-from tune_jobs.space.expressions import did_you_mean
+from tune_jobs.errors import ConfigError, did_you_mean
 
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 100_000  # counted where they are used: aliases multiply them

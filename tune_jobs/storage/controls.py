@@ -13,33 +13,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, insert, select, update
 
+from tune_jobs.core.commands import Control
 from tune_jobs.storage.schema import controls
-
-COMMANDS = ("pause", "resume", "stop", "cancel", "set", "hand_over")
-
-
-@dataclass(frozen=True)
-class Control:
-    """One command that is not done yet.
-
-    Args:
-        argument: ``{"runs": "cancel"}`` of a stop, ``{"trial": 12}`` of a cancel, the limits of
-            a set.
-    """
-
-    id: int
-    command: str
-    argument: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{name}={value}" for name, value in self.argument.items())
-        return " ".join(filter(None, [self.command.replace("_", " "), told]))
 
 
 class Controls:

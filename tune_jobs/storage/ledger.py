@@ -17,129 +17,40 @@ beside a journal file they live in an SQLite file of their own.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import optuna
-from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.storages._rdb.models import StudyUserAttributeModel
 from sqlalchemy import (
     Connection,
     Engine,
     Row,
     bindparam,
-    create_engine,
     delete,
     insert,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.pool import QueuePool
 
-from tune_jobs.core.html_table import html_table
+from tune_jobs.core.attempts import (
+    Attempt,
+    AttemptState,
+)
 from tune_jobs.errors import StudyError
+from tune_jobs.storage.database import engine_of
 from tune_jobs.storage.schema import attempts as _attempts
 from tune_jobs.storage.schema import prepare
 from tune_jobs.storage.schema import studies as _studies
-from tune_jobs.storage.writers import storage_of
 
 UID_ATTRIBUTE = "tune_jobs:uid"
 """The study's user attribute that ties it to its ledger rows and to its folder in the store."""
 
 _REGISTRATIONS = 5
-
-_of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
-"""The ledgers of studies in memory: as long-lived as those."""
-
-
-class AttemptState(StrEnum):
-    """Where an attempt is; the life cycle is drawn at the top of this module."""
-
-    INTENDED = "INTENDED"
-    SUBMITTED = "SUBMITTED"
-    PRUNING = "PRUNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-    LOST = "LOST"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One job run of one trial, as the ledger has it.
-
-    Args:
-        name: ``trial-000012-1`` or ``final-1-1``: with the study's uid, the run's identity.
-        trial: Trial number; of a final run, the trial whose configuration it trains.
-        invocation: What is run (``argv``, ``env``, ``files``), so that it can be submitted again.
-        intended, accepted, started, finished, told: Seconds since the epoch; when it was written
-            down, taken by the backend, running, over, and told to Optuna.
-        shape: What it ran on, where a backend says so.
-        cause: Why it ended, in a sentence; empty for a success.
-    """
-
-    name: str
-    trial: int | None
-    attempt: int
-    backend: str
-    state: AttemptState
-    invocation: Mapping[str, Any]
-    intended: float
-    run_id: str | None = None
-    shape: str | None = None
-    accepted: float | None = None
-    started: float | None = None
-    finished: float | None = None
-    told: float | None = None
-    cause: str | None = None
-    exit_code: int | None = None
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what is run: the same for attempts of the same configuration."""
-        what = {key: self.invocation.get(key) for key in ("argv", "env", "files")}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-    def _repr_html_(self) -> str:
-        shown = {**run_columns(self), "command line": " ".join(self.invocation.get("argv", ()))}
-        return html_table((k.replace("_", " "), str(v)) for k, v in shown.items() if v is not None)
-
-    @property
-    def is_final(self) -> bool:
-        """Whether this is a final run and not a trial's."""
-        return self.name.startswith("final-")
-
-
-def run_columns(attempt: Attempt | None) -> dict[str, Any]:
-    """What a table of trials shows of a trial's last attempt; None for a trial without one."""
-    if attempt is None:
-        return dict.fromkeys(_COLUMNS)
-    seconds = None
-    if attempt.started is not None and attempt.finished is not None:
-        seconds = attempt.finished - attempt.started
-    said = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, seconds)
-    return dict(zip(_COLUMNS, (*said, attempt.cause), strict=True))
-
-
-_COLUMNS = ("run", "run_state", "run_attempt", "run_shape", "run_seconds", "cause")
-
-
-def trial_attempt_name(trial: int, attempt: int) -> str:
-    """The name of an attempt of a trial; sorts by trial number."""
-    return f"trial-{trial:06d}-{attempt}"
-
-
-def final_attempt_name(final: int, attempt: int) -> str:
-    """The name of an attempt of the ``final``-th final run of a study."""
-    return f"final-{final}-{attempt}"
 
 
 class Ledger:
@@ -350,31 +261,6 @@ def _attempt(row: Row[Any]) -> Attempt:
         told=row.told,
         cause=row.cause,
         exit_code=row.exit_code,
-    )
-
-
-def engine_of(study: optuna.Study) -> tuple[bool, Engine]:
-    """Whether the study's own database holds the ledger, and the engine of the ledger."""
-    storage = storage_of(study)
-    if isinstance(storage, RDBStorage):
-        return True, storage.engine
-    if isinstance(storage, InMemoryStorage):
-        if storage not in _of_memory:
-            _of_memory.setdefault(storage, _in_memory())
-        return False, _of_memory[storage]
-    # Beside an Optuna journal file, whose storage keeps its backend, and that its path.
-    path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
-    return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
-
-
-def _in_memory() -> Engine:
-    """A database in memory is one connection: threads take turns, a transaction each."""
-    return create_engine(
-        "sqlite://",
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        connect_args={"check_same_thread": False},
     )
 
 

@@ -22,12 +22,12 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.core.attempts import trial_attempt_name
 from tune_jobs.core.scratch import unannounced
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
 from tune_jobs.storage.bulk_read import read_ahead
 from tune_jobs.storage.changes import Also, Changes, NumbersTaken, StudyWriter, TrialChange
 from tune_jobs.storage.lease import Lease
-from tune_jobs.storage.ledger import trial_attempt_name
 from tune_jobs.storage.retry import Outage
 from tune_jobs.storage.writers import writer_for
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
 from tune_jobs.storage.changes import Also, Changes, NumbersTaken, StudyWriter, TrialChange
+from tune_jobs.storage.database import storage_of
 from tune_jobs.storage.rdb_writer import KNOWN_SCHEMA, RdbWriter
 from tune_jobs.storage.retry import Outage
 
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from tune_jobs.storage.lease import Lease
-
-
-def storage_of(study: optuna.Study) -> BaseStorage:
-    """The study's storage, without the cache that Optuna puts around a relational one."""
-    storage = study._storage
-    return storage._backend if isinstance(storage, _CachedStorage) else storage
 
 
 def writer_for(

@@ -14,18 +14,17 @@ from typing import Any, cast
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from tune_jobs.backends.base import RunState
-from tune_jobs.core.formatting import duration
-from tune_jobs.core.html_table import html_table
+from tune_jobs.core.attempts import Attempt, AttemptState, final_attempt_name
+from tune_jobs.core.formatting import duration, html_table
+from tune_jobs.core.job_runs import RunPaths, RunState
 from tune_jobs.core.objectives import Objectives
+from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import closed
+from tune_jobs.core.snapshot import Progress
 from tune_jobs.errors import StudyError, TuningStopped
-from tune_jobs.notebook.panels import Progress
-from tune_jobs.script.command_line import RunPaths, preview_text
-from tune_jobs.storage.ledger import Attempt, AttemptState, final_attempt_name
+from tune_jobs.script.command_line import preview_text
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.session import Session
-from tune_jobs.tuning.tracker import Observation
 
 
 @dataclass(frozen=True)

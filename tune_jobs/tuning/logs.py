@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tune_jobs.backends.base import LogTail
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.metric_store.store import MetricStore
-from tune_jobs.storage.ledger import Attempt
 from tune_jobs.tuning.session import Session
 
 

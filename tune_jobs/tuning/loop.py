@@ -25,9 +25,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-from tune_jobs.backends.base import RunUpdate
+from tune_jobs.core.attempts import Attempt, AttemptState
 from tune_jobs.core.budget import Budget
+from tune_jobs.core.commands import Control
+from tune_jobs.core.job_runs import RunUpdate
 from tune_jobs.core.objectives import Reading
+from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import (
     Action,
     End,
@@ -40,19 +43,16 @@ from tune_jobs.core.outcomes import (
     recover,
 )
 from tune_jobs.core.prune_deferral import Sparing
+from tune_jobs.core.snapshot import Progress, Snapshot
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE, goes_on
 from tune_jobs.core.usage import Meter
 from tune_jobs.errors import BackendError, TuningStopped
-from tune_jobs.notebook.panels import Progress, Snapshot
-from tune_jobs.storage.controls import Control
 from tune_jobs.storage.lease import LeaseLost
-from tune_jobs.storage.ledger import Attempt, AttemptState
 from tune_jobs.storage.mirror import Renumbered, StudyMirror
 from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.session import Session
 from tune_jobs.tuning.submit_queue import Dispatch
 from tune_jobs.tuning.suggest import Asking
-from tune_jobs.tuning.tracker import Observation
 from tune_jobs.tuning.trial_reporter import Teller
 
 TICK = 0.5

@@ -15,13 +15,13 @@ from dataclasses import replace
 import optuna
 from optuna.trial import TrialState
 
+from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import Action, closed, judge
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE
 from tune_jobs.errors import BackendError, TuneJobsError
-from tune_jobs.storage.ledger import Attempt, AttemptState
 from tune_jobs.tuning.loop import TICK
 from tune_jobs.tuning.session import Definition, Session
-from tune_jobs.tuning.tracker import Observation
 
 
 class JobRunFailed(TuneJobsError):

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tune_jobs.core.attempts import trial_attempt_name
+from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.scratch import scratch_study
 from tune_jobs.errors import SpaceError
-from tune_jobs.script.command_line import Invocation, RunPaths, preview_text
-from tune_jobs.storage.ledger import trial_attempt_name
+from tune_jobs.script.command_line import Invocation, preview_text
 from tune_jobs.tuning.session import Definition
 
 MAX_DRAWS = 1000

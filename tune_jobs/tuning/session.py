@@ -16,7 +16,9 @@ from typing import Any, get_args
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from tune_jobs.backends.base import Backend, MetricSources
+from tune_jobs.backends.base import Backend
+from tune_jobs.core.attempts import Attempt, AttemptState, trial_attempt_name
+from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import ConfigError, StudyError
@@ -27,7 +29,7 @@ from tune_jobs.space.search_space import Space
 from tune_jobs.storage.bulk_read import read_ahead
 from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.lease import Lease, owner_of
-from tune_jobs.storage.ledger import Attempt, AttemptState, Ledger, trial_attempt_name
+from tune_jobs.storage.ledger import Ledger
 from tune_jobs.storage.retry import Outage
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.suggest import SEED, Duplicates

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tune_jobs.backends.base import RunState
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.job_runs import RunState
+from tune_jobs.core.observations import Observation
 from tune_jobs.errors import TuneJobsError
-from tune_jobs.storage.ledger import Attempt
 from tune_jobs.tuning.preview import sample_configurations
 from tune_jobs.tuning.session import Definition, Session
-from tune_jobs.tuning.tracker import Observation
 
 _REJECTED = re.compile(
     r"(?:unrecognized arguments?:|no such option:?|unknown (?:option|flag|argument):?) *(.+)", re.I

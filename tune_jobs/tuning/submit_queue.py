@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from tune_jobs.backends.base import RunUpdate
-from tune_jobs.storage.ledger import Attempt
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.job_runs import RunUpdate
 from tune_jobs.tuning.tracker import Runs
 
 

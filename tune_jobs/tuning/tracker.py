@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
-from tune_jobs.backends.base import Backend, RunRequest, RunState, RunUpdate
+from tune_jobs.backends.base import Backend
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.job_runs import RunRequest, RunState, RunUpdate
+from tune_jobs.core.observations import Observation
 from tune_jobs.errors import StoreError, SubmitError
 from tune_jobs.metric_store.store import MetricStore
 from tune_jobs.runtime.extract import metric_like_names
-from tune_jobs.runtime.records import Record
-from tune_jobs.storage.ledger import Attempt
 
 LOG_TAIL = 64 * 1024
 """Bytes at the end of a log that a failure's message is made from."""
 
 STORE_PATIENCE = 600.0
 """Seconds for which a store that cannot be read is asked again."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What was seen of one attempt: its state, and all its metrics so far."""
-
-    attempt: Attempt
-    update: RunUpdate
-    records: Sequence[Record]
-
-    @property
-    def ended(self) -> bool:
-        """Whether the run is over."""
-        return self.update.state.is_terminal
 
 
 class Runs:

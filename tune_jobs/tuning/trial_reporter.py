@@ -9,10 +9,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from tune_jobs.core.attempts import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.core.costs import Amount
 from tune_jobs.core.objectives import Reading
+from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import Verdict
 from tune_jobs.core.promotion import Ladder, Promotion, Rung
+from tune_jobs.core.snapshot import Running
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
@@ -23,11 +26,8 @@ from tune_jobs.core.trial_attributes import (
     RUNG_ATTRIBUTE,
     note_run,
 )
-from tune_jobs.notebook.panels import Running
-from tune_jobs.storage.ledger import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.session import Session
-from tune_jobs.tuning.tracker import Observation
 
 
 class Teller:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+from tune_jobs.core.snapshot import Progress, Snapshot
 from tune_jobs.core.trial_attributes import is_told
-from tune_jobs.notebook.panels import Progress, Snapshot
 from tune_jobs.storage.lease import owner_of
 from tune_jobs.tuning.session import Session
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.oci_emulator import Emulator
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
-from tune_jobs.backends.base import MetricSources, RunRequest, RunUpdate
+from tune_jobs.core.job_runs import MetricSources, RunRequest, RunUpdate
 
 SOURCES = MetricSources(("value",), step="step")
 

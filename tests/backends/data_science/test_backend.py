@@ -19,7 +19,7 @@ from tests.backends.data_science.conftest import SOURCES, MakeBackend, end_of, r
 from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.faults import Kind
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
-from tune_jobs.backends.base import RunState
+from tune_jobs.core.job_runs import RunState
 from tune_jobs.errors import BackendError, ConfigError, TuningStopped
 from tune_jobs.metric_store.store import MetricStore
 

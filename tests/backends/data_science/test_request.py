@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tune_jobs.backends.base import MetricSources, RunRequest
 from tune_jobs.backends.data_science.job import Job
 from tune_jobs.backends.data_science.request import (
     MAX_ARGUMENTS,
@@ -19,6 +18,7 @@ from tune_jobs.backends.data_science.request import (
     run_details,
     token,
 )
+from tune_jobs.core.job_runs import MetricSources, RunRequest
 from tune_jobs.errors import SubmitError
 
 JOB = Job(

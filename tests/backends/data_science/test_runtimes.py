@@ -20,8 +20,8 @@ from tests.backends.data_science.conftest import SOURCES, end_of, run
 from tests.oci_emulator import Emulator
 from tests.oci_emulator.data_science import NOTEBOOK_SESSION
 from tune_jobs import Connection, DataScienceBackend, EntryPoint, Infrastructure
-from tune_jobs.backends.base import MetricSources, RunState
 from tune_jobs.backends.data_science.job import quiet_ads
+from tune_jobs.core.job_runs import MetricSources, RunState
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.metric_store.store import MetricStore
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
 from tune_jobs.backends.data_science.definition import (
     AdsDefinition,
     Definition,
@@ -38,10 +37,10 @@ from tune_jobs.backends.oci_runs.failures import refusal
 from tune_jobs.backends.oci_runs.live_runs import LiveRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes, check_shapes
 from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
+from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.metric_store.folder import SCHEME, Folder, open_folder
 from tune_jobs.oci.connection import Connection
-from tune_jobs.script.command_line import RunPaths
 from tune_jobs.script.entry_point import EntryPoint
 
 LIMIT_PATIENCE = 1800.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tune_jobs.backends.oci_runs.service import ServiceRun
 from tune_jobs.oci.connection import Connection
 
 PAGE = 100
@@ -23,28 +23,10 @@ STRAGGLERS = 5
 USE = "allow group <tuners> to manage data-science-job-runs in compartment <compartment>"
 
 
-@dataclass(frozen=True)
-class Run:
-    """A job run, as a listing shows it.
-
-    Args:
-        state: The service's ``lifecycleState``, known to the SDK or not.
-        details: ``lifecycleDetails``, free text.
-        started, finished: Seconds since the epoch.
-    """
-
-    id: str
-    name: str
-    state: str
-    details: str
-    tags: Mapping[str, str]
-    accepted: float | None
-    started: float | None
-    finished: float | None
-
-
 class JobRuns:
     """The job runs of one compartment."""
+
+    policy = USE
 
     def __init__(self, connection: Connection, compartment: str) -> None:
         import oci
@@ -74,13 +56,13 @@ class JobRuns:
             if error.status not in (404, 409):
                 raise
 
-    def seen(self, job: str, run_ids: Collection[str]) -> dict[str, Run]:
+    def seen(self, job: str, run_ids: Collection[str]) -> dict[str, ServiceRun]:
         """These runs of a job, by OCID: the newest pages of one listing until all were seen.
 
         A few old runs that are still live would otherwise cost a page for every hundred that were
         started after them: they are asked for by name. A run that does not exist is absent.
         """
-        found: dict[str, Run] = {}
+        found: dict[str, ServiceRun] = {}
         wanted = set(run_ids)
         pages = 0
         for page in self._pages(job):
@@ -93,9 +75,11 @@ class JobRuns:
                 break
         return found
 
-    def named(self, job: str, names: Collection[str], tags: Mapping[str, str]) -> dict[str, Run]:
+    def named(
+        self, job: str, names: Collection[str], tags: Mapping[str, str]
+    ) -> dict[str, ServiceRun]:
         """The runs of a job with these display names and tags, by name."""
-        found: dict[str, Run] = {}
+        found: dict[str, ServiceRun] = {}
         wanted = set(names)
         for page in self._pages(job):
             for run in page:
@@ -105,7 +89,7 @@ class JobRuns:
                 break
         return found
 
-    def _get(self, run_id: str) -> Run | None:
+    def _get(self, run_id: str) -> ServiceRun | None:
         try:
             return _run(self._client.get_job_run(run_id).data)
         except self._error as error:
@@ -113,7 +97,7 @@ class JobRuns:
                 return None
             raise
 
-    def _pages(self, job: str) -> Iterator[list[Run]]:
+    def _pages(self, job: str) -> Iterator[list[ServiceRun]]:
         wanted: dict[str, Any] = {}
         while True:
             answer = self._client.list_job_runs(
@@ -130,8 +114,8 @@ class JobRuns:
                 return
 
 
-def _run(model: Any) -> Run:
-    return Run(
+def _run(model: Any) -> ServiceRun:
+    return ServiceRun(
         id=model.id,
         name=model.display_name or "",
         state=model.lifecycle_state,

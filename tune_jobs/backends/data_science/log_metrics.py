@@ -10,9 +10,9 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from tune_jobs.backends.base import MetricSources, RunState, RunUpdate
 from tune_jobs.backends.data_science.log_search import READ, Line, RunLogs
 from tune_jobs.backends.oci_runs.failures import is_transient, refusal
+from tune_jobs.core.job_runs import MetricSources, RunState, RunUpdate
 from tune_jobs.errors import BackendError
 from tune_jobs.metric_store.folder import Folder
 from tune_jobs.runtime.extract import Extractor

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tune_jobs.backends.base import MetricSources, RunRequest
 from tune_jobs.backends.data_science.job import STUDY_TAG, Job
+from tune_jobs.core.job_runs import MetricSources, RunRequest
 from tune_jobs.errors import SubmitError
 
 MAX_ARGUMENTS = 4000

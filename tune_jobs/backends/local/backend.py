@@ -23,11 +23,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.base import MetricSources, RunRequest, RunState, RunUpdate
 from tune_jobs.backends.local.run import Start
+from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.runtime import report
-from tune_jobs.script.command_line import RunPaths
 from tune_jobs.script.entry_point import EntryPoint
 
 _CONNECT_SECONDS = 15.0

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from tune_jobs.backends.base import RunState, RunUpdate
-from tune_jobs.backends.data_science.job_runs import USE, JobRuns, Run
 from tune_jobs.backends.oci_runs.failures import brief, failure_of, is_transient, refusal
+from tune_jobs.backends.oci_runs.service import ServiceRun, ServiceRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
+from tune_jobs.core.job_runs import RunState, RunUpdate
 
 MISSING_PATIENCE = 60.0
 """Seconds for which a listing may not know a run that was started."""
@@ -59,7 +59,7 @@ class LiveRuns:
 
     def __init__(
         self,
-        runs: JobRuns,
+        runs: ServiceRuns,
         shapes: Shapes,
         notice: Callable[[str], None],
         poll_seconds: float,
@@ -109,7 +109,7 @@ class LiveRuns:
         by_job: dict[str, list[str]] = {}
         for live in self._live.values():
             by_job.setdefault(live.job_id, []).append(live.run_id)
-        seen: dict[str, Run] = {}
+        seen: dict[str, ServiceRun] = {}
         try:
             for job_id, run_ids in by_job.items():
                 seen |= self._runs.seen(job_id, run_ids)
@@ -149,7 +149,7 @@ class LiveRuns:
 
     def _named(
         self, job_id: str, names: Collection[str], tags: Mapping[str, str]
-    ) -> dict[str, Run]:
+    ) -> dict[str, ServiceRun]:
         """Ask until there is an answer: nothing can be done without it."""
         while True:
             try:
@@ -161,7 +161,7 @@ class LiveRuns:
     def _endure(self, error: Exception) -> None:
         """A service that does not answer is asked again, ever more slowly."""
         if not is_transient(error):
-            raise refusal(error, "listing job runs", USE) from error
+            raise refusal(error, "listing job runs", self._runs.policy) from error
         self._failures += 1
         pause = min(LONGEST_POLL, self._poll_seconds * 2**self._failures)
         self._next_poll = self._clock() + pause
@@ -176,12 +176,12 @@ class LiveRuns:
             self._runs.cancel(run_id)
         except Exception as error:
             if not is_transient(error):  # else the next poll asks again
-                reason = refusal(error, f"canceling {run_id}", USE)
+                reason = refusal(error, f"canceling {run_id}", self._runs.policy)
                 self._notice(f"{name} cannot be canceled, so it goes on: {reason}")
 
     # -- what a state means -----------------------------------------------------------------------
 
-    def _update(self, name: str, run: Run) -> RunUpdate:
+    def _update(self, name: str, run: ServiceRun) -> RunUpdate:
         if run.state in _ENDED:
             return self._ended(name, run)
         if run.state not in _STATES:
@@ -191,7 +191,7 @@ class LiveRuns:
             self._ask_to_stop(name, run.id)  # it was not heard
         return RunUpdate(name, _STATES[run.state], run.id, started=run.started, has_metrics=None)
 
-    def _ended(self, name: str, run: Run) -> RunUpdate:
+    def _ended(self, name: str, run: ServiceRun) -> RunUpdate:
         live, ours = self._live.pop(name), name in self._to_cancel
         self._to_cancel.discard(name)
         update = RunUpdate(
@@ -224,7 +224,7 @@ class LiveRuns:
             hopeless=failure.hopeless,
         )
 
-    def _odd(self, name: str, run: Run) -> RunUpdate:
+    def _odd(self, name: str, run: ServiceRun) -> RunUpdate:
         live, now = self._live[name], self._clock()
         since = now if live.odd_since is None else live.odd_since
         self._live[name] = replace(live, odd_since=since)

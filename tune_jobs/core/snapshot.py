@@ -1,0 +1,117 @@
+"""The progress of a call of ``optimize``, and where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tune_jobs.core.costs import Costs
+from tune_jobs.core.formatting import duration
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Running:
+    """A live run: its latest metric, if it has reported one."""
+
+    name: str
+    stopping: bool
+    step: int | None
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far a call of ``optimize`` is.
+
+    Args:
+        n_trials: Trials to finish; None without such a limit.
+        promoted: Runs told of configurations that went on with a larger budget.
+        costs: What the study's runs took.
+        running: Some of the live runs.
+        best: Trial number and values of the best trials (one, or some of the Pareto front).
+        elapsed: Seconds since the call began.
+    """
+
+    study: str
+    n_trials: int | None
+    complete: int
+    pruned: int
+    failed: int
+    live: int
+    max_parallel: int
+    metric: str
+    best: tuple[tuple[int, tuple[float, ...]], ...]
+    best_params: Mapping[str, Any]
+    elapsed: float
+    promoted: int = 0
+    costs: Costs = field(default_factory=Costs)
+    running: tuple[Running, ...] = ()
+
+    @property
+    def done(self) -> int:
+        """Trials that were told."""
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def per_minute(self) -> float:
+        """Finished trials per minute so far."""
+        return 60.0 * self.done / self.elapsed if self.elapsed > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until ``n_trials`` are done at this rate; None while that cannot be said."""
+        if self.n_trials is None or not self.done or not self.elapsed:
+            return None
+        return max(0.0, (self.n_trials - self.done) * self.elapsed / self.done)
+
+    def counts(self) -> list[tuple[str, str]]:
+        """Label and text of every figure, in the order of display."""
+        of = f" of {self.n_trials}" if self.n_trials is not None else ""
+        rows = [
+            ("trials", f"{self.done}{of} done"),
+            ("running", f"{self.live} of {self.max_parallel} slots"),
+            ("pruned", str(self.pruned)),
+            ("failed", str(self.failed)),
+            ("rate", f"{self.per_minute:.1f} trials/min"),
+            ("elapsed", duration(self.elapsed)),
+        ]
+        if self.promoted:
+            rows.insert(3, ("promoted", str(self.promoted)))
+        if self.costs.has_prices:
+            used = self.costs.spent + self.costs.committed
+            rows.append(("cost", f"{used.money:.4g} with the live runs"))
+        if self.eta is not None:
+            rows.append(("left", f"about {duration(self.eta)}"))
+        if self.best:
+            values = "; ".join(
+                f"{', '.join(format(v, '.6g') for v in values)} (trial {number})"
+                for number, values in self.best
+            )
+            rows.append((f"best {self.metric}", values))
+        return rows
+
+    def line(self) -> str:
+        """All figures in one line."""
+        return f"{self.study}: " + ", ".join(
+            text if label == "trials" else f"{label} {text}" for label, text in self.counts()
+        )
+
+
+class Progress(Protocol):
+    """Where progress goes."""
+
+    def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
+        """Show how far it is; the snapshot is made only when it is shown."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Show something that happened once."""
+        ...
+
+    def close(self) -> None:
+        """Leave the display as it is."""
+        ...

@@ -1,0 +1,1 @@
+"""Conformance suites for backends and metric stores, for implementations of your own."""
