@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 
-from tune_jobs.backends.simulated import Course, Report, SimulatedBackend, SimulatedRun
+from tune_jobs.backends.simulated import Course, SimulatedBackend, SimulatedReport, SimulatedRun
 from tune_jobs.tuner import Tuner
 
 EPOCHS = 9
@@ -18,12 +18,12 @@ MINUTE = 60.0
 SPACE: Mapping[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
 
 
-def curve(run: SimulatedRun) -> list[Report]:
+def curve(run: SimulatedRun) -> list[SimulatedReport]:
     """A minute an epoch; the value is ``x`` minus what is still to be learned."""
     last = int(run.arguments.get("epochs", EPOCHS))
     first = (run.resume_step or 0) + 1
     return [
-        Report(MINUTE * (i + 1), epoch, {"acc": run.number("x") - 1.0 / epoch})
+        SimulatedReport(MINUTE * (i + 1), epoch, {"acc": run.number("x") - 1.0 / epoch})
         for i, epoch in enumerate(range(first, last + 1))
     ]
 

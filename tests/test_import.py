@@ -5,9 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import tune_jobs
 
-HEAVY = ("oci", "ads", "pandas", "plotly", "sqlalchemy", "optuna", "fsspec", "rich", "numpy")
+HEAVY = (
+    *("oci", "ads", "pandas", "plotly", "sqlalchemy", "optuna", "fsspec", "rich", "numpy"),
+    *("scipy", "werkzeug"),
+)
 
 
 def loaded_after(code: str) -> set[str]:
@@ -42,3 +47,18 @@ def test_every_public_name_is_there() -> None:
         assert getattr(tune_jobs, name).__name__ == name
     assert set(dir(tune_jobs)) == set(tune_jobs.__all__)
     assert not hasattr(tune_jobs, "Tunner")
+
+
+def test_the_core_is_light() -> None:
+    code = (
+        "import importlib, pkgutil, tune_jobs.core as core\n"
+        "for module in pkgutil.iter_modules(core.__path__, 'tune_jobs.core.'):\n"
+        "    importlib.import_module(module.name)"
+    )
+    assert loaded_after("import tune_jobs.core") == set()
+    assert loaded_after(code) <= {"optuna", "numpy"}
+
+
+def test_a_renamed_public_name_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="SimulatedReport"):
+        assert tune_jobs.Report is tune_jobs.SimulatedReport

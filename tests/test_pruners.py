@@ -11,18 +11,21 @@ from optuna import pruners
 from optuna.trial import TrialState
 
 from tests.simulation import EPOCHS, MINUTE, curve, simulated
-from tune_jobs.backends.simulated import Report, SimulatedRun
+from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
 from tune_jobs.errors import ConfigError
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 
 
-def worsens(run: SimulatedRun) -> list[Report]:
+def worsens(run: SimulatedRun) -> list[SimulatedReport]:
     """Bad runs get worse after their third epoch."""
     reports = curve(run)
     if run.number("x") > 0.5:
         return reports
     third = reports[2].values["acc"]
-    late = [Report(r.seconds, r.step, {"acc": third - 0.02 * (r.step or 0)}) for r in reports[3:]]
+    late = [
+        SimulatedReport(r.seconds, r.step, {"acc": third - 0.02 * (r.step or 0)})
+        for r in reports[3:]
+    ]
     return [*reports[:3], *late]
 
 
@@ -145,11 +148,11 @@ def test_arguments_that_make_no_sense(wrong: object) -> None:
 # -- what a run costs to start ------------------------------------------
 
 
-def late(run: SimulatedRun) -> list[Report]:
+def late(run: SimulatedRun) -> list[SimulatedReport]:
     """Every third run looks bad one step before its end."""
     reports = curve(run)
     if run.trial is not None and run.trial > 5:
-        reports[-2] = Report(reports[-2].seconds, EPOCHS - 1, {"acc": -5.0})
+        reports[-2] = SimulatedReport(reports[-2].seconds, EPOCHS - 1, {"acc": -5.0})
     return reports
 
 
@@ -169,10 +172,10 @@ def test_a_run_that_would_end_before_another_one_could_boot_is_left_alone() -> N
 
 
 def test_a_run_that_should_be_nearly_done_and_is_not_is_stopped() -> None:
-    def hangs(run: SimulatedRun) -> list[Report]:
+    def hangs(run: SimulatedRun) -> list[SimulatedReport]:
         reports = late(run)
         if run.trial is not None and run.trial > 5:
-            reports[-1] = Report(1e6, EPOCHS, {"acc": 0.0})
+            reports[-1] = SimulatedReport(1e6, EPOCHS, {"acc": 0.0})
         return reports
 
     tuner, backend = simulated(

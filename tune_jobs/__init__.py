@@ -6,6 +6,7 @@ script, for `report`, costs nothing but the standard library.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from tune_jobs.backends.data_science.definition import Infrastructure as Infrastructure
     from tune_jobs.backends.local.backend import LocalBackend as LocalBackend
     from tune_jobs.backends.simulated import Course as Course
-    from tune_jobs.backends.simulated import Report as Report
     from tune_jobs.backends.simulated import SimulatedBackend as SimulatedBackend
+    from tune_jobs.backends.simulated import SimulatedReport as SimulatedReport
     from tune_jobs.backends.simulated import SimulatedRun as SimulatedRun
     from tune_jobs.core.costs import Costs as Costs
     from tune_jobs.core.objectives import Metric as Metric
@@ -71,7 +72,7 @@ _HOME = {
     "Option": "script.styles",
     "Positional": "script.styles",
     "Promotion": "core.promotion",
-    "Report": "backends.simulated",
+    "SimulatedReport": "backends.simulated",
     "SimulatedBackend": "backends.simulated",
     "SimulatedRun": "backends.simulated",
     "Switch": "script.styles",
@@ -91,7 +92,15 @@ _HOME = {
 __all__ = sorted(_HOME)  # pyright: ignore
 
 
+_RENAMED = {"Report": "SimulatedReport"}
+"""Old public names, which work for one release."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        message = f"tune_jobs.{name} is now tune_jobs.{_RENAMED[name]}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOME:
         raise AttributeError(f"module 'tune_jobs' has no attribute {name!r}")
     value = getattr(import_module(f"tune_jobs.{_HOME[name]}"), name)

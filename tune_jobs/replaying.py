@@ -18,7 +18,7 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.backends.simulated import Course, Report, SimulatedBackend, SimulatedRun
+from tune_jobs.backends.simulated import Course, SimulatedBackend, SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.scratch import unannounced
@@ -216,7 +216,9 @@ def _course(run: _Run, metric: str, first: float, last: float) -> Course:
         steps.append((steps[-1][0] + 1 if steps else 0, trial.value))
     kept = [(step, value) for step, value in steps if first < step <= last]
     each = run.seconds / len(steps)
-    return Course([Report(each * (i + 1), s, {metric: v}) for i, (s, v) in enumerate(kept)])
+    return Course(
+        [SimulatedReport(each * (i + 1), s, {metric: v}) for i, (s, v) in enumerate(kept)]
+    )
 
 
 def _origin(study: optuna.Study, number: int) -> int:

@@ -23,27 +23,27 @@ from tune_jobs.core.outcomes import End, Limits
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.core.trial_attributes import is_told
-from tune_jobs.core.usage import Meter
+from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.background import Background
 from tune_jobs.notebook.panels import progress_for
 from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
-from tune_jobs.storage.lease import describe, owner_of
+from tune_jobs.storage.lease import describe, find_owner
 from tune_jobs.tuning.final_run import FinalRun, train_best
-from tune_jobs.tuning.logs import log_of
+from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.loop import Loop
 from tune_jobs.tuning.objective import ObjectiveRuns
 from tune_jobs.tuning.preview import Preview, preview
 from tune_jobs.tuning.replicates import enqueue_replicates
-from tune_jobs.tuning.session import Definition, Session
+from tune_jobs.tuning.session import Session, TuningSpec
 from tune_jobs.tuning.smoke_check import CheckReport, smoke_check
 from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
     from tune_jobs.tuning.suggest import Duplicates
-from tune_jobs.notebook.monitor import Attached
+from tune_jobs.notebook.monitor import StudyMonitor
 
 DEFAULT_PARALLEL = 4
 
@@ -132,7 +132,7 @@ class Tuner:
             space = load_space(Path(space), valid=valid)
         else:
             space = as_space(space, valid=valid)
-        self.definition = Definition(
+        self.definition = TuningSpec(
             study=self.study,
             space=space,
             backend=backend,
@@ -278,15 +278,15 @@ class Tuner:
             self._loop.end(End.CANCEL if cancel_runs else End.FINISH)
 
     @staticmethod
-    def attach(study_name: str, storage: str | optuna.storages.BaseStorage) -> Attached:
+    def attach(study_name: str, storage: str | optuna.storages.BaseStorage) -> StudyMonitor:
         """Look on at a study with nothing but its storage, after a restart of the kernel.
 
         Raises:
             StudyError: there is no such study, or tune_jobs never ran it.
         """
-        from tune_jobs.notebook.monitor import Attached
+        from tune_jobs.notebook.monitor import StudyMonitor
 
-        return Attached(study_name, storage)
+        return StudyMonitor(study_name, storage)
 
     def replicate(self, trial: int, n: int = 5, *, argument: str = "seed") -> None:
         """Enqueue a trial's configuration ``n`` more times, each with another seed.
@@ -372,7 +372,7 @@ class Tuner:
     def owner(self) -> str | None:
         """Who is tuning this study at the moment; None: nobody."""
         with Session(self.definition) as session:
-            return owner_of(session.ledger.engine, session.ledger.uid)
+            return find_owner(session.ledger.engine, session.ledger.uid)
 
     def control(self, command: str, *, wait: float = CONTROL_SECONDS, **argument: Any) -> bool:
         """Ask the process that tunes this study, wherever it is, for something.
@@ -393,7 +393,7 @@ class Tuner:
         if command not in COMMANDS:
             raise ConfigError(f"command {command!r} is not one of {', '.join(COMMANDS)}")
         with Session(self.definition) as session:
-            if owner_of(session.ledger.engine, session.ledger.uid) is None:
+            if find_owner(session.ledger.engine, session.ledger.uid) is None:
                 raise StudyError(f"nobody is tuning study {self.study.study_name!r}")
             number = session.controls.ask(command, **argument)
             give_up = time.monotonic() + wait
@@ -442,11 +442,13 @@ class Tuner:
         """Run hours and money of the study's job runs until now."""
         with Session(self.definition) as session:
             attempts = session.ledger.attempts()
-            meter = Meter(self.definition.prices, [a for a in attempts if a.told is not None])
+            statistics = RunStatistics(
+                self.definition.prices, [a for a in attempts if a.told is not None]
+            )
             live = {a.name: a for a in attempts if a.told is None}
             for attempt in live.values():
-                meter.adopted(attempt)
-            return meter.costs(live, session.clock(), None)
+                statistics.adopted(attempt)
+            return statistics.costs(live, session.clock(), None)
 
     def logs(self, trial: int) -> str:
         """What the last job run of a trial printed.
@@ -458,7 +460,7 @@ class Tuner:
             attempts = [a for a in session.ledger.attempts(trial) if not a.is_final]
             if not attempts:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
-            return log_of(session, attempts[-1]).read().decode("utf-8", "replace")
+            return open_log(session, attempts[-1]).read().decode("utf-8", "replace")
 
     def _session(
         self, progress: Progress, *, own: bool = False, take_over: bool = False

@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.simulation import EPOCHS, MINUTE, SPACE, curve, fails, simulated
-from tune_jobs.backends.simulated import Course, Report, SimulatedRun
+from tune_jobs.backends.simulated import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.errors import ConfigError, TuningStopped
 
@@ -70,7 +70,7 @@ def test_failures_and_preemptions() -> None:
 def test_a_run_that_is_tried_again_goes_on_from_its_checkpoint() -> None:
     resumed = []
 
-    def watched(run: SimulatedRun) -> list[Report]:
+    def watched(run: SimulatedRun) -> list[SimulatedReport]:
         if run.resume_step is not None:
             resumed.append((run.name, run.resume_step))
         return curve(run)

@@ -24,17 +24,19 @@ import optuna
 
 from tests.dashboard_browser import browser
 from tests.simulation import simulated
-from tune_jobs.backends.simulated import Report, SimulatedRun
+from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
 from tune_jobs.dashboard.reading import open_source, read_study
 from tune_jobs.dashboard.report import write_report
 
 PORT = 8931
 
 
-def short(run: SimulatedRun) -> list[Report]:
+def short(run: SimulatedRun) -> list[SimulatedReport]:
     """Five steps."""
     chance = run.random.random()
-    return [Report(60.0 * i, i, {"acc": run.number("x") - chance / i}) for i in range(1, 6)]
+    return [
+        SimulatedReport(60.0 * i, i, {"acc": run.number("x") - chance / i}) for i in range(1, 6)
+    ]
 
 
 def make(folder: Path, trials: int) -> optuna.Study:

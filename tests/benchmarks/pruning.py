@@ -28,7 +28,7 @@ from statistics import median, quantiles
 import optuna
 from optuna.trial import TrialState
 
-from tune_jobs import Promotion, Report, SimulatedBackend, SimulatedRun, Tuner
+from tune_jobs import Promotion, SimulatedBackend, SimulatedReport, SimulatedRun, Tuner
 from tune_jobs.core.attempts import Attempt
 
 EPOCHS = 27
@@ -105,18 +105,18 @@ class Result:
     best: float
 
 
-def study_of(table: Sequence[Configuration], method: str, slots: int, seed: int) -> Result:
+def find_study(table: Sequence[Configuration], method: str, slots: int, seed: int) -> Result:
     """All configurations, in an order of the seed's."""
     order = list(range(len(table)))
     random.Random(seed).shuffle(order)
 
-    def curve(run: SimulatedRun) -> list[Report]:
+    def curve(run: SimulatedRun) -> list[SimulatedReport]:
         config = table[int(run.number("c"))]
         first = run.resume_step or 0
         last = int(run.arguments.get("epochs", EPOCHS))
         each = config.pace * MINUTE
         return [
-            Report(each * (i + 1), epoch, {"score": config.curve[epoch - 1]})
+            SimulatedReport(each * (i + 1), epoch, {"score": config.curve[epoch - 1]})
             for i, epoch in enumerate(range(first + 1, last + 1))
         ]
 
@@ -185,7 +185,7 @@ def _scaling() -> None:
     print("| ---: | ---: | ---: | ---: | ---: |")
     first: Result | None = None
     for slots in (8, 32, 128, 512):
-        result = study_of(table, "promotion", slots, seed=0)
+        result = find_study(table, "promotion", slots, seed=0)
         first = first or result
         faster = first.hours / result.hours
         print(
@@ -217,7 +217,7 @@ def main() -> None:
         for slots in options.slots:
             base: tuple[float, float] | None = None
             for method in METHODS:
-                results = [study_of(table, method, slots, seed) for seed in range(options.seeds)]
+                results = [find_study(table, method, slots, seed) for seed in range(options.seeds)]
                 until = [r.until_found for r in results]
                 hours = median(r.run_hours for r in results)
                 base = base or (median(until), hours)

@@ -33,7 +33,7 @@ from tune_jobs.tuning.session import Session
 SPACE = {f"x{i}": optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(6)}
 
 
-def tuner_of(folder: Path, facts: dict[str, str], live: int, progress: Progress) -> Tuner:
+def build_tuner(folder: Path, facts: dict[str, str], live: int, progress: Progress) -> Tuner:
     """A tuner with as many slots as runs."""
     study = optuna.create_study(
         study_name="recovery",
@@ -109,10 +109,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="recovery-"))
     (folder / "train.py").write_text("print('value: 1')")
     service = Service(run_seconds=1e6)
-    fill(tuner_of(folder, service.facts, options.live, Silent()), options.finished)
+    fill(build_tuner(folder, service.facts, options.live, Silent()), options.finished)
 
     def tune() -> None:
-        tuner_of(folder, service.facts, options.live, Silent()).optimize(n_trials=options.live)
+        build_tuner(folder, service.facts, options.live, Silent()).optimize(n_trials=options.live)
 
     pid = forked(tune)
     started = 0
@@ -124,7 +124,7 @@ def main() -> None:
     os.waitpid(pid, 0)
 
     timed = Timed()
-    tuner = tuner_of(folder, service.facts, options.live, timed)
+    tuner = build_tuner(folder, service.facts, options.live, timed)
     tuner.definition.backend.cancel = lambda name: None  # type: ignore[method-assign]
     began, cpu = time.perf_counter(), time.process_time()
     service.requests()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import optuna
 
-from tune_jobs import LocalBackend, Report, SimulatedBackend, Tuner
+from tune_jobs import LocalBackend, SimulatedBackend, SimulatedReport, Tuner
 from tune_jobs.backends.base import Backend
 
 SLOTS = 16
@@ -56,7 +56,7 @@ def main() -> None:
         os.chdir(folder)
         for name, storage in (("memory", None), ("sqlite", "sqlite:///sim.db")):
             simulated = SimulatedBackend(
-                lambda run: [Report(1.0, None, {"value": run.number("x")})]
+                lambda run: [SimulatedReport(1.0, None, {"value": run.number("x")})]
             )
             seconds, cpu = tune(simulated, storage, options.trials)
             _row("simulated", name, f"{simulated.now:.0f}", seconds, None, cpu, options.trials)

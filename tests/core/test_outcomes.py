@@ -15,9 +15,9 @@ from tune_jobs.core.outcomes import (
     Action,
     Limits,
     Tally,
+    classify_outcome,
+    failure_limit,
     free_slots,
-    gave_up,
-    judge,
     recover,
     trials_left,
 )
@@ -69,7 +69,7 @@ def test_trials_left(started: int, expected: int) -> None:
     ],
 )
 def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
-    assert gave_up(limits, tally) == reason
+    assert failure_limit(limits, tally) == reason
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
         (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), BAD, Action.TELL, TrialState.FAIL),
         # A script that fails after it has reported its metric has failed.
         (ATTEMPT, RunUpdate("", RunState.FAILED), GOOD, Action.TELL, TrialState.FAIL),
-        (ATTEMPT, RunUpdate("", RunState.FAILED, transient=True), GOOD, Action.TRY_AGAIN, None),
+        (ATTEMPT, RunUpdate("", RunState.FAILED, transient=True), GOOD, Action.RETRY, None),
         (
             replace(ATTEMPT, attempt=MAX_ATTEMPTS),
             RunUpdate("", RunState.FAILED, transient=True),
@@ -87,8 +87,8 @@ def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
             Action.TELL,
             TrialState.FAIL,
         ),
-        (ATTEMPT, RunUpdate("", RunState.LOST), BAD, Action.TRY_AGAIN, None),
-        (ATTEMPT, RunUpdate("", RunState.CANCELED), GOOD, Action.TRY_AGAIN, None),
+        (ATTEMPT, RunUpdate("", RunState.LOST), BAD, Action.RETRY, None),
+        (ATTEMPT, RunUpdate("", RunState.CANCELED), GOOD, Action.RETRY, None),
         (
             replace(ATTEMPT, state=AttemptState.PRUNING),
             RunUpdate("", RunState.CANCELED),
@@ -105,7 +105,7 @@ def test_judging_a_run_that_has_ended(
     action: Action,
     state: TrialState | None,
 ) -> None:
-    verdict = judge(attempt, update, reading)
+    verdict = classify_outcome(attempt, update, reading)
     assert verdict.action is action
     if state is not None:
         assert verdict.trial_state == state

@@ -24,7 +24,7 @@ from tune_jobs.dashboard.figures import (
 )
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.dashboard.parameters import axis_info, importance_info, parameter_names
-from tune_jobs.dashboard.reading import read_study, study_of
+from tune_jobs.dashboard.reading import find_study, read_study
 
 
 def trial(number: int, *values: float, **params: Any) -> Trial:
@@ -112,12 +112,12 @@ def test_importance_finds_what_matters() -> None:
         return a + (0.2 if c == "x" else 0.0)
 
     study.optimize(objective, n_trials=60)
-    found = importance_info(study_of(study))
+    found = importance_info(find_study(study))
     assert found[0][0] == "a"
     assert dict(found)["b"] < 0.3
     few = optuna.create_study()
     few.optimize(objective, n_trials=2)
-    assert importance_info(study_of(few)) == []
+    assert importance_info(find_study(few)) == []
 
 
 def test_the_front() -> None:

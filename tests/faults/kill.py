@@ -53,7 +53,7 @@ Storage = Callable[[Path], BaseStorage | str]
 
 
 @contextlib.contextmanager
-def storage_of(kind: str) -> Iterator[Storage]:
+def unwrap_storage(kind: str) -> Iterator[Storage]:
     """Where studies are kept: in a file of their own, or all in one server."""
     if kind in SERVERS:
         with SERVERS[kind]() as server:
@@ -274,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
     oci = Oci(root / "oci", scenario) if options.backend == "oci" else None
 
     try:
-        with storage_of(options.storage) as storage:
+        with unwrap_storage(options.storage) as storage:
 
             def fresh(number: int) -> Place:
                 folder = root / f"round-{number}"

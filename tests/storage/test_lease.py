@@ -19,9 +19,9 @@ from tune_jobs.storage.lease import (
     LeaseLost,
     StudyOwned,
     describe,
+    find_owner,
     identity,
-    is_gone,
-    owner_of,
+    is_dead,
 )
 from tune_jobs.storage.schema import owners, prepare
 
@@ -68,18 +68,18 @@ def become(engine: Engine, owner: str) -> None:
 def write(held: Lease, engine: Engine) -> None:
     """A turn."""
     with engine.begin() as connection:
-        held.beat(connection)
+        held.heartbeat(connection)
     held.committed()
 
 
 def test_a_free_study_is_owned_at_once_and_let_go(engine: Engine, clock: Clock) -> None:
     first = lease(engine, clock)
     assert first.acquire() is None
-    assert owner_of(engine, "s") is not None
+    assert find_owner(engine, "s") is not None
     write(first, engine)
     first.release()
     assert not first.held
-    assert owner_of(engine, "s") is None
+    assert find_owner(engine, "s") is None
     second = lease(engine, clock)
     assert second.acquire() is None
     assert clock.now == 100.0
@@ -144,18 +144,18 @@ def test_a_dead_process_on_this_machine_is_replaced_at_once(engine: Engine, cloc
     ).stdout.strip()
     lease(engine, clock).acquire()
     become(engine, dead)
-    assert owner_of(engine, "s") is None
+    assert find_owner(engine, "s") is None
     assert lease(engine, clock).acquire() == dead
     assert clock.now == 100.0
 
 
 def test_who_is_gone() -> None:
     me = identity()
-    assert not is_gone(me)
-    assert not is_gone(ELSEWHERE)
+    assert not is_dead(me)
+    assert not is_dead(ELSEWHERE)
     host, boot, pid, birth, rest = me.split("|")
-    assert is_gone(f"{host}|{boot}|{pid}|1{birth}|{rest}")  # the number was given again
-    assert not is_gone(f"{host}|other|{pid}|1{birth}|{rest}")  # a container of the same name
+    assert is_dead(f"{host}|{boot}|{pid}|1{birth}|{rest}")  # the number was given again
+    assert not is_dead(f"{host}|other|{pid}|1{birth}|{rest}")  # a container of the same name
     assert describe(ELSEWHERE) == "process 7 on another-machine"
 
 
@@ -173,14 +173,14 @@ def test_the_beat_tells_whether_a_commit_took_effect(engine: Engine, clock: Cloc
     held = lease(engine, clock)
     held.acquire()
     write(held, engine)
-    assert not held.took_effect()
+    assert not held.was_committed()
     with engine.begin() as connection:
-        held.beat(connection)  # and the answer is lost
-    assert held.took_effect()
+        held.heartbeat(connection)  # and the answer is lost
+    assert held.was_committed()
     held.committed()
     with engine.connect() as connection:  # and is never committed
-        held.beat(connection)
-    assert not held.took_effect()
+        held.heartbeat(connection)
+    assert not held.was_committed()
 
 
 def test_who_has_nothing_to_write_says_so_now_and_then(engine: Engine, clock: Clock) -> None:
@@ -203,13 +203,13 @@ def test_one_who_slept_looks_before_it_acts(
 ) -> None:
     owner = lease(engine, clock)
     owner.acquire()
-    owner.assure()
+    owner.verify()
     become(engine, ELSEWHERE)
     lease(engine, clock).acquire()
-    owner.assure()  # no time has passed that it knows of
+    owner.verify()  # no time has passed that it knows of
     monkeypatch.setattr("tune_jobs.storage.lease._time_awake_or_asleep", lambda: 1e12)
     with pytest.raises(LeaseLost):
-        owner.assure()
+        owner.verify()
 
 
 def test_two_studies_of_one_database_are_tuned_at_once(

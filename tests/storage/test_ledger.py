@@ -18,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend
 from tests.conftest import MakeTuner
 from tune_jobs.core.attempts import Attempt, AttemptState, final_attempt_name, trial_attempt_name
 from tune_jobs.errors import StudyError
-from tune_jobs.storage.database import engine_of
+from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.ledger import UID_ATTRIBUTE, Ledger
 from tune_jobs.storage.schema import SCHEMA_VERSION, prepare, studies
 
@@ -134,7 +134,7 @@ def check_agreement(make: Callable[[], Any] | None) -> None:
             for _ in range(count)
         ]
         for study in studies:
-            prepare(engine_of(study)[1])
+            prepare(find_ledger_engine(study)[1])
         together = threading.Barrier(count)
 
         def opened(study: optuna.Study, together: threading.Barrier = together) -> tuple[str, str]:

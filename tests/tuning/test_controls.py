@@ -18,7 +18,7 @@ from tests.conftest import MakeTuner
 from tests.tuning.test_recovery import WAITING, Controller, runs_alive
 from tune_jobs.cli.main import main
 from tune_jobs.core.commands import Control
-from tune_jobs.core.outcomes import End, Limits, Orders, changed, obey
+from tune_jobs.core.outcomes import ControlState, End, Limits, apply_control, changed
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.panels import Silent
@@ -31,13 +31,15 @@ def control(command: str, **argument: object) -> Control:
 
 
 def test_orders() -> None:
-    paused = obey(Orders(), control("pause"))
-    assert paused == Orders(paused=True)
-    assert obey(paused, control("resume")) == Orders()
-    assert obey(paused, control("stop", runs="finish")) == Orders(end=End.FINISH)
-    assert obey(Orders(), control("stop", runs="cancel")) == Orders(end=End.CANCEL)
-    assert obey(Orders(), control("hand_over")) == Orders(end=End.LEAVE)
-    assert obey(Orders(), control("cancel", trial=3)) == Orders()
+    paused = apply_control(ControlState(), control("pause"))
+    assert paused == ControlState(paused=True)
+    assert apply_control(paused, control("resume")) == ControlState()
+    assert apply_control(paused, control("stop", runs="finish")) == ControlState(end=End.FINISH)
+    assert apply_control(ControlState(), control("stop", runs="cancel")) == ControlState(
+        end=End.CANCEL
+    )
+    assert apply_control(ControlState(), control("hand_over")) == ControlState(end=End.LEAVE)
+    assert apply_control(ControlState(), control("cancel", trial=3)) == ControlState()
 
 
 def test_limits() -> None:

@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.simulation import EPOCHS, MINUTE, curve, fails, simulated
-from tune_jobs.backends.simulated import Report, SimulatedRun
+from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
 from tune_jobs.core.costs import Amount, Prices
-from tune_jobs.core.outcomes import Limits, Tally, affordable, good_enough
+from tune_jobs.core.outcomes import Limits, Tally, affordable_runs, stopping_reason
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, TuningStopped
 
@@ -88,10 +88,10 @@ def test_max_cost_is_not_overshot(max_parallel: int) -> None:
 
 
 def test_max_run_hours_stops_runs_that_take_longer_than_any_before() -> None:
-    def longer(run: SimulatedRun) -> list[Report]:
+    def longer(run: SimulatedRun) -> list[SimulatedReport]:
         reports = curve(run)
         if run.trial is not None and run.trial >= 4:
-            return [Report(r.seconds * 20, r.step, r.values) for r in reports]
+            return [SimulatedReport(r.seconds * 20, r.step, r.values) for r in reports]
         return reports
 
     tuner, _ = simulated(longer)
@@ -173,14 +173,14 @@ def test_affordable(
     limits: dict[str, float], used: Amount, run: Amount | None, expected: int | None
 ) -> None:
     all_limits = Limits(None, None, 4, **limits)  # type: ignore[arg-type]
-    assert affordable(all_limits, used, run) == expected
+    assert affordable_runs(all_limits, used, run) == expected
 
 
 def test_a_target_in_both_directions() -> None:
     limits = Limits(10, None, 4, target=0.5)
-    assert not good_enough(limits, Tally())
-    assert good_enough(limits, Tally(best=0.4)).startswith("target=0.5 is reached")
-    assert not good_enough(limits, Tally(best=0.6))
+    assert not stopping_reason(limits, Tally())
+    assert stopping_reason(limits, Tally(best=0.4)).startswith("target=0.5 is reached")
+    assert not stopping_reason(limits, Tally(best=0.6))
     up = Limits(10, None, 4, target=0.5, maximize=True)
-    assert good_enough(up, Tally(best=0.6))
-    assert not good_enough(up, Tally(best=0.4))
+    assert stopping_reason(up, Tally(best=0.6))
+    assert not stopping_reason(up, Tally(best=0.4))

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.simulation import MINUTE
 from tune_jobs import SimulatedBackend, Tuner
-from tune_jobs.backends.simulated import Course, Report, SimulatedRun
+from tune_jobs.backends.simulated import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,
@@ -29,7 +29,9 @@ def course(run: SimulatedRun) -> Course:
     kind = str(run.arguments["kind"])
     if kind == "c" and run.number("crash"):
         return Course([], exit_code=1)
-    return Course([Report(MINUTE, None, {"acc": "abc".index(kind) / 10 + run.number("crash")})])
+    return Course(
+        [SimulatedReport(MINUTE, None, {"acc": "abc".index(kind) / 10 + run.number("crash")})]
+    )
 
 
 def tuned(

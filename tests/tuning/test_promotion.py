@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.simulation import curve, simulated
-from tune_jobs.backends.simulated import Report, SimulatedRun
+from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
 from tune_jobs.core.promotion import Ladder, Promotion, Rung
 from tune_jobs.errors import ConfigError
 
@@ -102,7 +102,7 @@ def test_who_waits_in_vain_is_never_promoted(
     ladder = Ladder(RUNGS, maximize=maximize)
     for number, value in enumerate(values):
         ladder.stand(number, Rung(0, 0, 1), value)
-    hopeless = set(ladder.hopeless(more))
+    eliminated = set(ladder.eliminated(more))
     worst = 0.0 if maximize else 1.0
     for number in range(len(values), len(values) + more):
         ladder.stand(number, Rung(0, 0, 1), worst)  # the best that can happen to the others
@@ -110,7 +110,7 @@ def test_who_waits_in_vain_is_never_promoted(
     while (candidate := ladder.candidate()) is not None:
         ladder.leave(candidate)
         went_on.add(candidate)
-    assert not went_on & hopeless
+    assert not went_on & eliminated
     assert len(went_on) == (len(values) + more) // 3
 
 
@@ -121,7 +121,7 @@ def test_who_waits_in_vain_is_never_promoted(
 def test_a_study_with_rungs(checkpoints: bool) -> None:
     started: list[tuple[str, int]] = []
 
-    def watched(run: SimulatedRun) -> list[Report]:
+    def watched(run: SimulatedRun) -> list[SimulatedReport]:
         started.append((run.arguments["epochs"], run.resume_step or 0))
         return curve(run)
 

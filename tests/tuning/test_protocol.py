@@ -71,7 +71,7 @@ class Service:
 
     @property
     def live(self) -> list[str]:
-        """Runs that have not ended."""
+        """RunTracker that have not ended."""
         return [n for n, state in self.states.items() if not state.is_terminal]
 
 
@@ -272,7 +272,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(after=st.booleans())
     def the_database_breaks_at_a_commit(self, after: bool) -> None:
         """Did it take effect? The tuner has to find out."""
-        self.controller.session.outage._sleep = lambda seconds: None
+        self.controller.session.retry._sleep = lambda seconds: None
         self.controller.break_next_commit(after=after)
 
     def teardown(self) -> None:

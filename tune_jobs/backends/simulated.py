@@ -5,7 +5,10 @@ same seed gives the same study.
 
     def curve(run):
         lr = run.number("lr")
-        return [Report(60.0 * epoch, epoch, {"loss": loss(lr, epoch)}) for epoch in range(1, 28)]
+        return [
+            SimulatedReport(60.0 * epoch, epoch, {"loss": loss(lr, epoch)})
+            for epoch in range(1, 28)
+        ]
 
     tuner = Tuner(study, space, SimulatedBackend(curve, provisioning=120), metric="loss")
 """
@@ -31,7 +34,7 @@ Seconds = float | tuple[float, float] | Callable[[random.Random], float]
 
 
 @dataclass(frozen=True)
-class Report:
+class SimulatedReport:
     """One line of metrics that a run reports.
 
     Args:
@@ -55,7 +58,7 @@ class Course:
         exit_code: Its exit code; not 0: the run fails.
     """
 
-    reports: Sequence[Report]
+    reports: Sequence[SimulatedReport]
     seconds: float | None = None
     exit_code: int = 0
 
@@ -110,7 +113,7 @@ class SimulatedRun:
         return float(self.arguments[name])
 
 
-Curve = Callable[[SimulatedRun], Course | Sequence[Report]]
+Curve = Callable[[SimulatedRun], Course | Sequence[SimulatedReport]]
 
 
 @dataclass
@@ -121,7 +124,7 @@ class _Simulated:
     course: Course
     began: float
     update: RunUpdate
-    pending: list[Report]
+    pending: list[SimulatedReport]
     text: bytes = b""
     last_step: int | None = None
     stopping: bool = False

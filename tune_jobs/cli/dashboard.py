@@ -61,7 +61,7 @@ def _compare(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard.comparing import compare
 
     try:
-        result = compare(studies_of(options.studies))
+        result = compare(open_studies(options.studies))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     text = json.dumps(dataclasses.asdict(result), indent=2, default=str)
@@ -72,7 +72,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard.report import write_report
 
-    studies = studies_of(options.studies)
+    studies = open_studies(options.studies)
     path = write_report(studies, options.output)
     images = []
     if options.images is not None:
@@ -84,7 +84,7 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def studies_of(references: Sequence[str]) -> list[Study]:
+def open_studies(references: Sequence[str]) -> list[Study]:
     """The studies that are meant.
 
     Raises:

@@ -42,13 +42,13 @@ import optuna
 
 from tune_jobs.cli.dashboard import add_commands
 from tune_jobs.config.study_config import StudyConfig, load_study, promotion_from, pruner_from
-from tune_jobs.config.study_file import open_study, tuner_of
+from tune_jobs.config.study_file import build_tuner, open_study
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.trial_attributes import is_told, shown_state
 from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
 from tune_jobs.tuner import Tuner
-from tune_jobs.tuning.logs import log_of
+from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.session import Session
 
 
@@ -167,7 +167,7 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
     spending = (n_trials, timeout, limits["max_run_hours"], limits["max_cost"])
     if all(limit is None for limit in spending):
         raise ConfigError(f"{options.file}: say how much to spend: add n_trials: or timeout:")
-    tuner = tuner_of(config, options.file)
+    tuner = build_tuner(config, options.file)
     left = None if n_trials is None else max(0, n_trials - _told(tuner.study))
     if left != 0 or any(a.told is None for a in tuner.attempts()):
         tuner.optimize(left, timeout, take_over=options.take_over, **limits)
@@ -175,7 +175,7 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
 
 
 def _control(options: argparse.Namespace, config: StudyConfig) -> int:
-    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner = build_tuner(config, options.file, study=open_study(config, options.file))
     given = {name: getattr(options, name, None) for name in ("trial", "max_parallel", "n_trials")}
     argument = {name: value for name, value in given.items() if value is not None}
     if options.ask == "set" and not argument:
@@ -197,7 +197,7 @@ def _told(study: optuna.Study) -> int:
 
 
 def _check(options: argparse.Namespace, config: StudyConfig) -> int:
-    tuner = tuner_of(config, options.file, study=_study_or_scratch(config, options.file))
+    tuner = build_tuner(config, options.file, study=_study_or_scratch(config, options.file))
     report = tuner.check(_settings(options.set))
     findings = [dataclasses.asdict(finding) for finding in report.findings]
     _print(options, {"ok": bool(report), "findings": findings}, str(report))
@@ -214,7 +214,7 @@ def _study_or_scratch(config: StudyConfig, file: Path) -> optuna.Study:
 
 def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
     scratch = optuna.create_study(directions=config.directions)
-    previews = tuner_of(config, options.file, study=scratch).preview(options.n)
+    previews = build_tuner(config, options.file, study=scratch).preview(options.n)
     facts = [
         {"params": p.params, **dataclasses.asdict(p.invocation), "text": p.text} for p in previews
     ]
@@ -224,12 +224,12 @@ def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
 
 def _status(options: argparse.Namespace, config: StudyConfig) -> int:
     return _print_status(
-        options, tuner_of(config, options.file, study=open_study(config, options.file))
+        options, build_tuner(config, options.file, study=open_study(config, options.file))
     )
 
 
 def _watch(options: argparse.Namespace, config: StudyConfig) -> int:
-    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner = build_tuner(config, options.file, study=open_study(config, options.file))
     tuner.watch()
     return _print_status(options, tuner)
 
@@ -265,7 +265,7 @@ def _print_status(options: argparse.Namespace, tuner: Tuner) -> int:
 
 
 def _show(options: argparse.Namespace, config: StudyConfig) -> int:
-    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner = build_tuner(config, options.file, study=open_study(config, options.file))
     found = [t for t in tuner.study.get_trials(deepcopy=False) if t.number == options.trial]
     if not found:
         raise StudyError(f"study {config.study!r} has no trial {options.trial}")
@@ -299,10 +299,10 @@ def _attempt_lines(attempt: Attempt) -> list[str]:
 
 
 def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
-    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner = build_tuner(config, options.file, study=open_study(config, options.file))
     with Session(tuner.definition) as session:
         attempt = _attempt(session, options.trial)
-        log = log_of(session, attempt)
+        log = open_log(session, attempt)
         while True:
             # The ledger first: what a run printed before its end was recorded is all there then.
             ended = any(
@@ -329,7 +329,7 @@ def _attempt(session: Session, wanted: str) -> Attempt:
 def _replay(options: argparse.Namespace, config: StudyConfig) -> int:
     from tune_jobs.replaying import replay
 
-    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner = build_tuner(config, options.file, study=open_study(config, options.file))
     result = replay(
         tuner,
         pruner=pruner_from(options.pruner) if options.pruner else None,
@@ -342,7 +342,7 @@ def _replay(options: argparse.Namespace, config: StudyConfig) -> int:
 
 
 def _train_best(options: argparse.Namespace, config: StudyConfig) -> int:
-    tuner = tuner_of(config, options.file, study=open_study(config, options.file))
+    tuner = build_tuner(config, options.file, study=open_study(config, options.file))
     defaults = dict(config.final.arguments) if config.final else {}
     final = tuner.train_best(
         {**defaults, **_settings(options.set)},

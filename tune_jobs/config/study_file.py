@@ -15,7 +15,7 @@ from tune_jobs.tuner import DEFAULT_PARALLEL, Tuner
 _SQLITE = "sqlite:///"
 
 
-def tuner_of(config: StudyConfig, file: Path, study: optuna.Study | None = None) -> Tuner:
+def build_tuner(config: StudyConfig, file: Path, study: optuna.Study | None = None) -> Tuner:
     """The tuner that a study.yaml describes; creates the study unless one is given.
 
     Raises:

@@ -12,18 +12,18 @@ from tune_jobs.core.commands import Control
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.outcomes import (
     Limits,
-    affordable,
+    affordable_runs,
     changed,
     counted,
+    exhausted_budget,
+    failure_limit,
     free_slots,
-    gave_up,
-    good_enough,
-    tally_of,
+    start_tally,
+    stopping_reason,
     trials_left,
-    used_up,
 )
 from tune_jobs.core.trial_attributes import is_told
-from tune_jobs.core.usage import Meter
+from tune_jobs.core.usage import RunStatistics
 
 
 class Budget:
@@ -31,14 +31,16 @@ class Budget:
 
     Args:
         limits: What may be spent.
-        meter: What runs take.
+        statistics: What runs take.
         trials: Those that the study has already.
     """
 
-    def __init__(self, limits: Limits, meter: Meter, trials: Sequence[FrozenTrial]) -> None:
+    def __init__(
+        self, limits: Limits, statistics: RunStatistics, trials: Sequence[FrozenTrial]
+    ) -> None:
         self.limits = limits
-        self.meter = meter
-        self.tally = tally_of(trials, maximize=limits.maximize)
+        self.statistics = statistics
+        self.tally = start_tally(trials, maximize=limits.maximize)
         self._told_before = sum(is_told(t) for t in trials)
 
     @property
@@ -66,9 +68,9 @@ class Budget:
 
     def costs(self, live: Mapping[str, Attempt], now: float) -> Costs:
         """What was spent, and what will be."""
-        return self.meter.costs(live, now, self.trials_left)
+        return self.statistics.costs(live, now, self.trials_left)
 
-    def affordable(
+    def affordable_runs(
         self, live: Mapping[str, Attempt], now: float, kind: int | None, backend: str
     ) -> int | None:
         """How many more runs the limits on hours and money allow; None: any number.
@@ -81,8 +83,8 @@ class Budget:
         if not self.limits.of_money:
             return None
         costs = self.costs(live, now)
-        run = self.meter.amount_of(kind, backend)
-        return affordable(self.limits, costs.spent + costs.committed, run)
+        run = self.statistics.amount_of(kind, backend)
+        return affordable_runs(self.limits, costs.spent + costs.committed, run)
 
     @property
     def no_room(self) -> str:
@@ -91,16 +93,16 @@ class Budget:
         said = " and ".join(f"{k}={v:g}" for k, v in limits.items() if v is not None)
         return f"{said} leaves no room for another run"
 
-    def used_up(self, live: Mapping[str, Attempt], now: float) -> str:
+    def exhausted_budget(self, live: Mapping[str, Attempt], now: float) -> str:
         """The limit on hours or money that is reached; empty if none is."""
         if not self.limits.of_money:
             return ""
-        return used_up(self.limits, self.meter.accrued(live, now))
+        return exhausted_budget(self.limits, self.statistics.accrued(live, now))
 
-    def good_enough(self) -> str:
+    def stopping_reason(self) -> str:
         """Why nothing more need be tried; empty if it need."""
-        return good_enough(self.limits, self.tally)
+        return stopping_reason(self.limits, self.tally)
 
-    def gave_up(self) -> str:
+    def failure_limit(self) -> str:
         """Why going on is pointless; empty if it is not."""
-        return gave_up(self.limits, self.tally)
+        return failure_limit(self.limits, self.tally)

@@ -83,7 +83,7 @@ class RunUpdate:
         cause: Why it did not succeed, in a sentence; empty otherwise.
         transient: The cause lies outside of the script: another attempt may succeed.
         retry_after: Seconds to let pass before that attempt (out of capacity); doubled each time.
-        hopeless: The cause will hit every run until somebody mends it (a missing policy).
+        fatal: The cause will hit every run until somebody mends it (a missing policy).
         shape: What it runs on, where that is a choice.
         has_metrics: New metrics may be in the store; None: the store has to be asked.
     """
@@ -97,7 +97,7 @@ class RunUpdate:
     cause: str = ""
     transient: bool = False
     retry_after: float = 0.0
-    hopeless: bool = False
+    fatal: bool = False
     shape: str | None = None
     has_metrics: bool | None = True
 

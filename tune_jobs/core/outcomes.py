@@ -27,7 +27,7 @@ MAX_DELAY = 900.0
 MIN_FOR_RATE = 10
 """Trials from which on a rate of failures says something."""
 
-HOPELESS_AFTER = 5
+ALWAYS_FAILING_AFTER = 5
 """Failed trials after which a study in which nothing ever worked is given up."""
 
 
@@ -100,7 +100,7 @@ class Tally:
         return replace(self, since_best=self.since_best + 1)
 
 
-def tally_of(trials: Iterable[FrozenTrial], *, maximize: bool) -> Tally:
+def start_tally(trials: Iterable[FrozenTrial], *, maximize: bool) -> Tally:
     """Where a call begins, on a study that has trials already."""
     tally = Tally()
     done = [t for t in trials if t.state == TrialState.COMPLETE and t.values is not None]
@@ -138,7 +138,7 @@ def trials_left(limits: Limits, tally: Tally) -> int | None:
     return None if limits.n_trials is None else max(0, limits.n_trials - tally.started)
 
 
-def affordable(limits: Limits, committed: Amount, run: Amount | None) -> int | None:
+def affordable_runs(limits: Limits, committed: Amount, run: Amount | None) -> int | None:
     """How many more runs the limits on hours and money allow; None: any number.
 
     Args:
@@ -161,7 +161,7 @@ def affordable(limits: Limits, committed: Amount, run: Amount | None) -> int | N
     return room
 
 
-def used_up(limits: Limits, accrued: Amount) -> str:
+def exhausted_budget(limits: Limits, accrued: Amount) -> str:
     """The limit on hours or money that is reached; empty if none is."""
     if limits.max_run_hours is not None and accrued.hours >= limits.max_run_hours:
         return f"max_run_hours={limits.max_run_hours:g} is used up"
@@ -170,7 +170,7 @@ def used_up(limits: Limits, accrued: Amount) -> str:
     return ""
 
 
-def good_enough(limits: Limits, tally: Tally) -> str:
+def stopping_reason(limits: Limits, tally: Tally) -> str:
     """Why nothing more need be tried; empty if it need."""
     if limits.target is not None and tally.best is not None:
         reached = tally.best >= limits.target if limits.maximize else tally.best <= limits.target
@@ -193,7 +193,7 @@ def worth_stopping(seconds_left: float | None, overhead: float) -> bool:
     return seconds_left is None or seconds_left > overhead
 
 
-def gave_up(limits: Limits, tally: Tally) -> str:
+def failure_limit(limits: Limits, tally: Tally) -> str:
     """The limit that makes going on pointless; empty if none does."""
     if limits.max_failures is not None and tally.failed > limits.max_failures:
         return f"{tally.failed} trials failed, more than max_failures={limits.max_failures}"
@@ -203,7 +203,7 @@ def gave_up(limits: Limits, tally: Tally) -> str:
             f"{tally.failed} of {tally.told} trials failed, a higher share than "
             f"max_failure_rate={limits.max_failure_rate:g}"
         )
-    if tally.failed >= HOPELESS_AFTER and not tally.ever_complete and not tally.pruned:
+    if tally.failed >= ALWAYS_FAILING_AFTER and not tally.ever_complete and not tally.pruned:
         return f"the first {tally.failed} trials all failed"
     return ""
 
@@ -217,7 +217,7 @@ class End(Enum):
 
 
 @dataclass(frozen=True)
-class Orders:
+class ControlState:
     """What others asked of the owner.
 
     Args:
@@ -229,7 +229,7 @@ class Orders:
     end: End | None = None
 
 
-def obey(orders: Orders, control: Control) -> Orders:
+def apply_control(orders: ControlState, control: Control) -> ControlState:
     """The orders after one more command."""
     match control.command:
         case "pause":
@@ -264,11 +264,11 @@ class Action(Enum):
     """What to do with an attempt that has ended."""
 
     TELL = "tell"
-    TRY_AGAIN = "try again"
+    RETRY = "try again"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """The decision on an attempt that has ended; ``delay`` in seconds before the next one."""
 
     action: Action
@@ -278,19 +278,19 @@ class Verdict:
     delay: float = 0.0
 
 
-def judge(attempt: Attempt, update: RunUpdate, reading: Reading) -> Verdict:
+def classify_outcome(attempt: Attempt, update: RunUpdate, reading: Reading) -> Outcome:
     """What an ended job run means for its trial."""
     ended_as = _ledger_state(update.state)
     if attempt.state == AttemptState.PRUNING:
-        return Verdict(Action.TELL, ended_as, TrialState.PRUNED, attempt.cause or "pruned")
+        return Outcome(Action.TELL, ended_as, TrialState.PRUNED, attempt.cause or "pruned")
     if update.state == RunState.SUCCEEDED:
         if reading.values is not None:
-            return Verdict(Action.TELL, ended_as, TrialState.COMPLETE)
-        return Verdict(Action.TELL, ended_as, TrialState.FAIL, reading.problem)
-    if update.state == RunState.CANCELED or update.hopeless or _may_succeed(attempt, update):
+            return Outcome(Action.TELL, ended_as, TrialState.COMPLETE)
+        return Outcome(Action.TELL, ended_as, TrialState.FAIL, reading.problem)
+    if update.state == RunState.CANCELED or update.fatal or _may_succeed(attempt, update):
         delay = min(MAX_DELAY, update.retry_after * 2 ** (attempt.attempt - 1))
-        return Verdict(Action.TRY_AGAIN, ended_as, cause=update.cause, delay=delay)
-    return Verdict(Action.TELL, ended_as, TrialState.FAIL, update.cause)
+        return Outcome(Action.RETRY, ended_as, cause=update.cause, delay=delay)
+    return Outcome(Action.TELL, ended_as, TrialState.FAIL, update.cause)
 
 
 def _may_succeed(attempt: Attempt, update: RunUpdate) -> bool:

@@ -170,7 +170,7 @@ class Ladder:
                     return waiting[0][1]
         return None
 
-    def hopeless(self, more: int) -> list[int]:
+    def eliminated(self, more: int) -> list[int]:
         """Trials that wait in vain, even if ``more`` new configurations come."""
         found = []
         for bracket in range(self._promotion.brackets):

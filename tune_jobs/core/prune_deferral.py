@@ -7,20 +7,20 @@ from collections.abc import Mapping
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.outcomes import worth_stopping
-from tune_jobs.core.usage import Meter
+from tune_jobs.core.usage import RunStatistics
 
 
-class Sparing:
+class PruneDeferral:
     """Says which pruned runs are really stopped.
 
     A run that is spared because it should be nearly done, and then is not, is stopped after all.
 
     Args:
-        meter: Knows what runs take, and what it takes to replace one.
+        statistics: Knows what runs take, and what it takes to replace one.
     """
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, statistics: RunStatistics) -> None:
+        self._statistics = statistics
         self._spared: dict[str, tuple[float, str]] = {}
 
     def spares(self, attempt: Attempt, cause: str, steps: int, now: float) -> bool:
@@ -34,8 +34,8 @@ class Sparing:
         """
         if attempt.name in self._spared:
             return True
-        overhead = self._meter.overhead(attempt.shape)
-        if worth_stopping(self._meter.seconds_left(attempt, steps, now), overhead):
+        overhead = self._statistics.overhead(attempt.shape)
+        if worth_stopping(self._statistics.seconds_left(attempt, steps, now), overhead):
             return False
         self._spared[attempt.name] = (now + overhead, cause)
         return True

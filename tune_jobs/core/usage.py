@@ -21,7 +21,7 @@ def _latest() -> deque[float]:
     return deque(maxlen=REMEMBERED)
 
 
-class Meter:
+class RunStatistics:
     """Counts what runs take.
 
     Args:
@@ -96,7 +96,7 @@ class Meter:
         self._trial_runs += 1
         self._trial_amount += amount
         if attempt.state == AttemptState.SUCCEEDED:
-            self._whole[kind_of(attempt)].append(attempt.finished - attempt.started)
+            self._whole[run_kind(attempt)].append(attempt.finished - attempt.started)
             if steps:
                 self._steps.append(steps)
         elif (attempt.cause or "").startswith("pruned"):
@@ -158,7 +158,7 @@ class Meter:
         committed = Amount()
         for attempt in live.values():
             elapsed = now - self._began.get(attempt.name, now)
-            usual = self.seconds_of(kind_of(attempt)) or 0.0
+            usual = self.seconds_of(run_kind(attempt)) or 0.0
             committed += self._amount(attempt, max(elapsed, usual))
         return Costs(
             spent=self._spent,
@@ -189,7 +189,7 @@ class Meter:
         return self._spent + committed + usual.times(trials_left)
 
 
-def kind_of(attempt: Attempt) -> int | None:
+def run_kind(attempt: Attempt) -> int | None:
     """What runs are compared with each other: those with the same budget."""
     budget = attempt.invocation.get("budget")
     return None if budget is None else int(budget)

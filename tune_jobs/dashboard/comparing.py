@@ -11,7 +11,7 @@ from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 from tune_jobs.dashboard.drawing import MANY_POINTS, SERIES, Figure, layout, short, thinned
 from tune_jobs.dashboard.figures import best_so_far
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import importance_info, parallel_of
+from tune_jobs.dashboard.parameters import draw_parallel, importance_info
 
 HOUR = 3600.0
 
@@ -283,7 +283,7 @@ def together_figure(studies: Sequence[Study]) -> Figure:
     if len(scale) == 1:
         scale = [[0, SERIES[0]], [1, SERIES[0]]]
     label, up = studies[0].metrics[0], studies[0].maximize[0]
-    return parallel_of(trials, colors, label, up, scale=scale)
+    return draw_parallel(trials, colors, label, up, scale=scale)
 
 
 def importances_figure(studies: Sequence[Study]) -> Figure:

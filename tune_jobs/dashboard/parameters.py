@@ -67,10 +67,10 @@ def parameter_names(trials: Sequence[Trial]) -> list[str]:
 def parallel_figure(study: Study) -> Figure:
     """Parallel coordinates of complete trials, coloured by their value."""
     trials = thinned(study.complete(), MANY_POINTS)
-    return parallel_of(trials, [t.values[0] for t in trials], study.metrics[0], study.maximize[0])
+    return draw_parallel(trials, [t.values[0] for t in trials], study.metrics[0], study.maximize[0])
 
 
-def parallel_of(
+def draw_parallel(
     trials: Sequence[Trial],
     colors: Sequence[float],
     label: str,

@@ -24,10 +24,10 @@ from sqlalchemy import Connection, Engine, Table, func, inspect, select
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.errors import StudyError
 from tune_jobs.storage import schema as ledger_schema
-from tune_jobs.storage.database import engine_of, storage_of
-from tune_jobs.storage.lease import owner_of
+from tune_jobs.storage.database import find_ledger_engine, unwrap_storage
+from tune_jobs.storage.lease import find_owner
 from tune_jobs.storage.ledger import UID_ATTRIBUTE
-from tune_jobs.storage.tables import distribution_of
+from tune_jobs.storage.tables import decode_distribution
 from tune_jobs.storage.tables import tables as optuna_tables
 
 _FEW = 500
@@ -208,7 +208,7 @@ class RelationalSource:
             uid: {
                 "run_hours": float(seconds or 0.0) / 3600.0,
                 "live": live,
-                "owner": owner_of(self._engine, uid),
+                "owner": find_owner(self._engine, uid),
                 "first": first,
                 "last": last,
             }
@@ -272,7 +272,7 @@ class _Details:
         if not ids:
             return
         for row in self._rows(tables.params, "param_name", "param_value", "distribution_json"):
-            distribution = distribution_of(row.distribution_json)
+            distribution = decode_distribution(row.distribution_json)
             self._params[row.trial_id][row.param_name] = distribution.to_external_repr(
                 row.param_value
             )
@@ -332,7 +332,7 @@ def _ledger_facts(engine: Engine, uid: str, known: _Known) -> dict[str, Any]:
         "runs": [run for _, run in sorted({**known.runs, **live}.items())],
         "store": about.store if about else None,
         "definition": json.loads(about.definition) if about else {},
-        "owner": owner_of(engine, uid),
+        "owner": find_owner(engine, uid),
     }
 
 
@@ -406,21 +406,21 @@ class OptunaSource:
         opened = self._open(key)
         engine, uid = self._engine_of(opened), opened.user_attrs.get(UID_ATTRIBUTE)
         facts = {} if engine is None or uid is None else _ledger_facts(engine, uid, _Known())
-        return study_of(opened, key, uid=uid, **facts)
+        return find_study(opened, key, uid=uid, **facts)
 
     def engine(self, key: str) -> Engine | None:
         """See `Source.engine`."""
         return self._engine_of(self._open(key))
 
     def _engine_of(self, study: optuna.Study) -> Engine | None:
-        _, engine = engine_of(study)
+        _, engine = find_ledger_engine(study)
         path = engine.url.database
         if path and path != ":memory:" and not Path(path).exists():
             return None  # reading creates nothing
         return engine if inspect(engine).has_table(ledger_schema.attempts.name) else None
 
 
-def study_of(opened: optuna.Study, key: str = "study", **facts: Any) -> Study:
+def find_study(opened: optuna.Study, key: str = "study", **facts: Any) -> Study:
     """Any Optuna study, as it is looked at; ``facts`` are those of its ledger."""
     return Study(
         key=key,
@@ -433,14 +433,14 @@ def study_of(opened: optuna.Study, key: str = "study", **facts: Any) -> Study:
 
 def read_study(opened: optuna.Study, key: str = "study") -> Study:
     """An Optuna study with what its ledger knows."""
-    storage = storage_of(opened)
+    storage = unwrap_storage(opened)
     if isinstance(storage, RDBStorage):
         return RelationalSource(storage, "").study(str(opened._study_id))
     uid = opened.user_attrs.get(UID_ATTRIBUTE)
-    _, engine = engine_of(opened)
+    _, engine = find_ledger_engine(opened)
     if uid is None or not inspect(engine).has_table(ledger_schema.attempts.name):
-        return study_of(opened, key, uid=uid)
-    return study_of(opened, key, uid=uid, **_ledger_facts(engine, uid, _Known()))
+        return find_study(opened, key, uid=uid)
+    return find_study(opened, key, uid=uid, **_ledger_facts(engine, uid, _Known()))
 
 
 def _trial_of(trial: optuna.trial.FrozenTrial) -> Trial:

@@ -15,12 +15,12 @@ from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.storage.controls import Controls
-from tune_jobs.storage.database import engine_of
+from tune_jobs.storage.database import find_ledger_engine
 
 POLL = 0.5
 
 
-class Attached:
+class StudyMonitor:
     """A study, seen from outside. Made by `Tuner.attach`; changes nothing unless it is asked to.
 
     Args:
@@ -75,7 +75,7 @@ class Attached:
         seen = self.look()
         if seen.owner is None or seen.uid is None:
             raise StudyError(f"nobody is tuning study {self.study.study_name!r}")
-        engine: Engine = engine_of(self.study)[1]
+        engine: Engine = find_ledger_engine(self.study)[1]
         Controls(engine, seen.uid).ask(command, **argument)
 
     def figure(self, name: str = "history") -> Any:
@@ -99,7 +99,7 @@ class Attached:
         ]
 
     def __repr__(self) -> str:
-        return f"Attached({', '.join(f'{k}: {v}' for k, v in self._rows() if v)})"
+        return f"StudyMonitor({', '.join(f'{k}: {v}' for k, v in self._rows() if v)})"
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())

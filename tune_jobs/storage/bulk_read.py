@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from tune_jobs.storage.tables import distribution_of
+from tune_jobs.storage.tables import decode_distribution
 
 _ENOUGH = 200
 """With fewer trials Optuna is as fast."""
@@ -134,7 +134,7 @@ def _built(
     steps: dict[int, float],
     attrs: Sequence[dict[int, dict[str, Any]]],
 ) -> FrozenTrial:
-    distributions = {name: distribution_of(text) for _, name, _, text in sorted(params)}
+    distributions = {name: decode_distribution(text) for _, name, _, text in sorted(params)}
     return FrozenTrial(
         number=row.number,
         state=row.state,

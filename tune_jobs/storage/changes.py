@@ -37,7 +37,7 @@ class Changes:
         return bool(self.created or self.changed)
 
 
-class NumbersTaken(Exception):
+class TrialNumberConflict(Exception):
     """Somebody else added trials to the study, so the provisional trial numbers are wrong.
 
     Without transactions everything but the tuner's own rows is written nevertheless; ``rows`` are
@@ -49,7 +49,7 @@ class NumbersTaken(Exception):
         self.rows = rows
 
 
-Also = Callable[["Connection | None"], None]
+ExtraWrites = Callable[["Connection | None"], None]
 """The tuner's own rows of the same turn; gets the open transaction, None if there is none."""
 
 
@@ -58,11 +58,11 @@ class StudyWriter(Protocol):
 
     engine: Engine | None
 
-    def write(self, changes: Changes, also: Also) -> list[int]:
+    def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
         """Write everything, or nothing.
 
         Raises:
-            NumbersTaken: a created trial would get another number than it has.
+            TrialNumberConflict: a created trial would get another number than it has.
             StudyError: the database cannot be written, or somebody else owns the study.
         """
         ...

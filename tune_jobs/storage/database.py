@@ -24,9 +24,9 @@ _of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """The ledgers of studies in memory: as long-lived as those."""
 
 
-def engine_of(study: optuna.Study) -> tuple[bool, Engine]:
+def find_ledger_engine(study: optuna.Study) -> tuple[bool, Engine]:
     """Whether the study's own database holds the ledger, and the engine of the ledger."""
-    storage = storage_of(study)
+    storage = unwrap_storage(study)
     if isinstance(storage, RDBStorage):
         return True, storage.engine
     if isinstance(storage, InMemoryStorage):
@@ -49,7 +49,7 @@ def _in_memory() -> Engine:
     )
 
 
-def storage_of(study: optuna.Study) -> BaseStorage:
+def unwrap_storage(study: optuna.Study) -> BaseStorage:
     """The study's storage, without the cache that Optuna puts around a relational one."""
     storage = study._storage
     return storage._backend if isinstance(storage, _CachedStorage) else storage

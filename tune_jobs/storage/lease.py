@@ -92,7 +92,7 @@ class Lease:
         give_up = self._clock() + wait
         token, beat, owner = self._read()
         seen = self._clock()
-        while owner is not None and not is_gone(owner):
+        while owner is not None and not is_dead(owner):
             now = self._clock()
             if now - seen >= TTL:
                 break
@@ -132,7 +132,7 @@ class Lease:
         self.committed()
         return True
 
-    def beat(self, connection: Connection) -> None:
+    def heartbeat(self, connection: Connection) -> None:
         """Say in a transaction that everything in it is written by the owner.
 
         Raises:
@@ -149,12 +149,12 @@ class Lease:
             )
 
     def committed(self) -> None:
-        """The transaction of the last `beat` was committed."""
+        """The transaction of the last `heartbeat` was committed."""
         self._beat += 1
         self._renewed, self._seen = self._clock(), _time_awake_or_asleep()
 
-    def took_effect(self) -> bool:
-        """Whether the transaction of the last `beat` was committed, after its answer was lost."""
+    def was_committed(self) -> bool:
+        """Return whether the transaction of the last `heartbeat` was committed."""
         token, beat, _ = self._read()
         return token == self._token and beat == self._beat + 1
 
@@ -166,10 +166,10 @@ class Lease:
         """
         if at_once or self._clock() - self._renewed >= RENEWAL:
             with self._engine.begin() as connection:
-                self.beat(connection)
+                self.heartbeat(connection)
             self.committed()
 
-    def assure(self) -> None:
+    def verify(self) -> None:
         """Before something is done that cannot be taken back: look, if time has passed unseen.
 
         A process that was suspended between its commit and this finds out here.
@@ -216,12 +216,12 @@ def _time_awake_or_asleep() -> float:
     return time.clock_gettime(clock)
 
 
-def owner_of(engine: Engine, study: str) -> str | None:
+def find_owner(engine: Engine, study: str) -> str | None:
     """Who is tuning a study, for people; None: nobody, or somebody who is known to be gone."""
     query = select(owners.c.owner).where(owners.c.study == study)
     with engine.connect() as connection:
         owner = connection.execute(query).scalar()
-    return None if owner is None or is_gone(owner) else describe(owner)
+    return None if owner is None or is_dead(owner) else describe(owner)
 
 
 def identity() -> str:
@@ -233,7 +233,7 @@ def identity() -> str:
     return f"{socket.gethostname()[:64]}|{_boot()}|{pid}|{_birth(pid)}|{uuid.uuid4().hex[:8]}"
 
 
-def is_gone(owner: str) -> bool:
+def is_dead(owner: str) -> bool:
     """Whether an owner is known to be dead; one on another machine never is."""
     host, boot, pid, birth, _ = owner.rsplit("|", 4)
     if host != socket.gethostname()[:64] or boot != _boot() or not boot:

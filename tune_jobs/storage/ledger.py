@@ -42,7 +42,7 @@ from tune_jobs.core.attempts import (
     AttemptState,
 )
 from tune_jobs.errors import StudyError
-from tune_jobs.storage.database import engine_of
+from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.schema import attempts as _attempts
 from tune_jobs.storage.schema import prepare
 from tune_jobs.storage.schema import studies as _studies
@@ -66,7 +66,7 @@ class Ledger:
         Raises:
             StudyError: a later version of tune_jobs wrote this ledger.
         """
-        self._shared, self.engine = engine_of(study)
+        self._shared, self.engine = find_ledger_engine(study)
         prepare(self.engine)
         self.uid, self.store = _registered(study, self.engine, self._shared, store)
 

@@ -26,9 +26,15 @@ from tune_jobs.core.attempts import trial_attempt_name
 from tune_jobs.core.scratch import unannounced
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
 from tune_jobs.storage.bulk_read import read_ahead
-from tune_jobs.storage.changes import Also, Changes, NumbersTaken, StudyWriter, TrialChange
+from tune_jobs.storage.changes import (
+    Changes,
+    ExtraWrites,
+    StudyWriter,
+    TrialChange,
+    TrialNumberConflict,
+)
 from tune_jobs.storage.lease import Lease
-from tune_jobs.storage.retry import Outage
+from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.storage.writers import writer_for
 
 
@@ -65,14 +71,14 @@ class StudyMirror(InMemoryStorage):
 
     Args:
         stored: The user's study; its sampler, pruner and storage are used.
-        lease, outage: See `writer_for`.
+        lease, retry: See `writer_for`.
     """
 
     def __init__(
-        self, stored: optuna.Study, lease: Lease | None = None, outage: Outage | None = None
+        self, stored: optuna.Study, lease: Lease | None = None, retry: DatabaseRetry | None = None
     ) -> None:
         self._stored = stored
-        self._writer: StudyWriter = writer_for(stored, lease, outage)
+        self._writer: StudyWriter = writer_for(stored, lease, retry)
         self._reset()
         read_ahead(stored)
         for trial in stored.get_trials(deepcopy=False):
@@ -121,7 +127,7 @@ class StudyMirror(InMemoryStorage):
 
     # -- what the tuner calls ---------------------------------------------------------------
 
-    def commit(self, also: Also) -> None:
+    def commit(self, also: ExtraWrites) -> None:
         """Write what was collected, with the tuner's own rows of this turn, then forget it.
 
         Raises:
@@ -131,7 +137,7 @@ class StudyMirror(InMemoryStorage):
         changes = self._changes()
         try:
             rows = self._writer.write(changes, also)
-        except NumbersTaken as taken:
+        except TrialNumberConflict as taken:
             raise Renumbered(self._make_room(taken.rows)) from None
         for trial_id, row in zip(self._created, rows, strict=True):
             self._row_of[trial_id] = row

@@ -18,8 +18,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
-from tune_jobs.storage.changes import Also, Changes, NumbersTaken, TrialChange
-from tune_jobs.storage.retry import Outage
+from tune_jobs.storage.changes import Changes, ExtraWrites, TrialChange, TrialNumberConflict
+from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.storage.tables import tables as optuna_tables
 
 if TYPE_CHECKING:
@@ -42,16 +42,16 @@ class RdbWriter:
         storage: RDBStorage,
         study_id: int,
         lease: Lease | None = None,
-        outage: Outage | None = None,
+        retry: DatabaseRetry | None = None,
     ) -> None:
         self._storage = storage
         self._study_id = study_id
         self._engine: Engine = storage.engine
         self.engine = self._engine
         self._lease = lease
-        self._outage = outage or Outage(repr(self._engine.url))
+        self._outage = retry or DatabaseRetry(repr(self._engine.url))
 
-    def write(self, changes: Changes, also: Also) -> list[int]:
+    def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
         from sqlalchemy.exc import SQLAlchemyError
 
         while True:
@@ -60,7 +60,7 @@ class RdbWriter:
                 with self._engine.begin() as connection:
                     rows = self._write(connection, changes, also)
             except SQLAlchemyError as error:
-                self._outage.endure(error)
+                self._outage.wait(error)
                 if rows is None or not self._took_effect():
                     continue  # nothing of it was written
             if self._lease is not None:
@@ -68,9 +68,9 @@ class RdbWriter:
             self._outage.over()
             return rows
 
-    def _write(self, connection: Connection, changes: Changes, also: Also) -> list[int]:
+    def _write(self, connection: Connection, changes: Changes, also: ExtraWrites) -> list[int]:
         if self._lease is not None:
-            self._lease.beat(connection)  # first: it says whether anything may be written
+            self._lease.heartbeat(connection)  # first: it says whether anything may be written
         rows = self._create(connection, changes.created) if changes.created else []
         if changes.changed:
             self._change(connection, changes.changed)
@@ -79,7 +79,7 @@ class RdbWriter:
 
     def _took_effect(self) -> bool:
         """Whether a commit whose answer was lost was one."""
-        return self._lease is not None and self._outage.outlast(self._lease.took_effect)
+        return self._lease is not None and self._outage.call(self._lease.was_committed)
 
     def _create(self, connection: Connection, created: Sequence[FrozenTrial]) -> list[int]:
         # The first statement takes the write lock (a row lock; SQLite: of the database), so that
@@ -104,7 +104,7 @@ class RdbWriter:
         ]
         past = connection.execute(_count_before(), {"study": self._study_id, "row": rows[0]})
         if past.scalar_one() != created[0].number:
-            raise NumbersTaken
+            raise TrialNumberConflict
         inserts = [
             TrialChange(
                 row,
@@ -204,7 +204,7 @@ class RdbWriter:
             connection.execute(optuna_tables().values.insert(), values)
 
     def claim(self, row: int, attempt: str) -> bool:
-        taken = self._outage.outlast(lambda: self._claim(row, attempt))
+        taken = self._outage.call(lambda: self._claim(row, attempt))
         if self._lease is not None:
             self._lease.committed()
         return taken
@@ -215,7 +215,7 @@ class RdbWriter:
         user_attrs = optuna_tables().user_attrs
         with self._engine.begin() as connection:
             if self._lease is not None:
-                self._lease.beat(connection)
+                self._lease.heartbeat(connection)
             values = {"row": row, "begun": datetime.now(UTC).replace(tzinfo=None)}
             if int(connection.execute(_claim_trial(), values).rowcount) == 1:
                 connection.execute(user_attrs.insert(), noted)
@@ -225,7 +225,7 @@ class RdbWriter:
             return connection.execute(ours).first() is not None
 
     def rows_after(self, row: int) -> list[int]:
-        return self._outage.outlast(lambda: self._rows_after(row))
+        return self._outage.call(lambda: self._rows_after(row))
 
     def _rows_after(self, row: int) -> list[int]:
         with self._engine.connect() as connection:
@@ -233,7 +233,7 @@ class RdbWriter:
             return [int(r[0]) for r in found]
 
     def read(self, row: int) -> FrozenTrial:
-        return self._outage.outlast(lambda: self._storage.get_trial(row))
+        return self._outage.call(lambda: self._storage.get_trial(row))
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,7 @@ LONGEST_PAUSE = 5.0
 _T = TypeVar("_T")
 
 
-class Outage:
+class DatabaseRetry:
     """What to do about an error of the database.
 
     Args:
@@ -42,7 +42,7 @@ class Outage:
         self._since: float | None = None
         self._pause = FIRST_PAUSE
 
-    def endure(self, error: Exception) -> None:
+    def wait(self, error: Exception) -> None:
         """Wait a moment, after which the same may be tried again.
 
         Raises:
@@ -62,7 +62,7 @@ class Outage:
         """It answers again."""
         self._since, self._pause = None, FIRST_PAUSE
 
-    def outlast(self, work: Callable[[], _T]) -> _T:
+    def call(self, work: Callable[[], _T]) -> _T:
         """Do something that may be done twice, until it succeeds.
 
         Raises:
@@ -74,7 +74,7 @@ class Outage:
             except Exception as error:
                 if not isinstance(_database_error(error), DBAPIError | PoolTimeout):
                     raise
-                self.endure(error)
+                self.wait(error)
             else:
                 self.over()
                 return done

@@ -46,6 +46,6 @@ def tables() -> Tables:
 
 
 @lru_cache(maxsize=10_000)
-def distribution_of(text: str) -> BaseDistribution:
+def decode_distribution(text: str) -> BaseDistribution:
     """A stored distribution; those of a study are few, those of its trials many."""
     return json_to_distribution(text)

@@ -15,10 +15,16 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
-from tune_jobs.storage.changes import Also, Changes, NumbersTaken, StudyWriter, TrialChange
-from tune_jobs.storage.database import storage_of
+from tune_jobs.storage.changes import (
+    Changes,
+    ExtraWrites,
+    StudyWriter,
+    TrialChange,
+    TrialNumberConflict,
+)
+from tune_jobs.storage.database import unwrap_storage
 from tune_jobs.storage.rdb_writer import KNOWN_SCHEMA, RdbWriter
-from tune_jobs.storage.retry import Outage
+from tune_jobs.storage.retry import DatabaseRetry
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -27,17 +33,17 @@ if TYPE_CHECKING:
 
 
 def writer_for(
-    study: optuna.Study, lease: Lease | None = None, outage: Outage | None = None
+    study: optuna.Study, lease: Lease | None = None, retry: DatabaseRetry | None = None
 ) -> StudyWriter:
     """The writer that fits the storage of ``study``.
 
     Args:
         lease: The right to write, which every transaction proves; None: nobody asks.
-        outage: What to do while the database does not answer.
+        retry: What to do while the database does not answer.
     """
-    storage = storage_of(study)
+    storage = unwrap_storage(study)
     if isinstance(storage, RDBStorage) and storage.get_current_version() == KNOWN_SCHEMA:
-        return RdbWriter(storage, study._study_id, lease, outage)
+        return RdbWriter(storage, study._study_id, lease, retry)
     return StorageWriter(storage, study._study_id, lease)
 
 
@@ -51,7 +57,7 @@ class StorageWriter:
         self._study_id = study_id
         self._lease = lease
 
-    def write(self, changes: Changes, also: Also) -> list[int]:
+    def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
         if self._lease is not None:
             self._lease.renew(at_once=True)  # as near to what follows as it gets
         for change in changes.changed:
@@ -59,7 +65,7 @@ class StorageWriter:
         rows = [self._storage.create_new_trial(self._study_id, t) for t in changes.created]
         numbers = [self._storage.get_trial_number_from_id(row) for row in rows]
         if numbers != [trial.number for trial in changes.created]:
-            raise NumbersTaken(rows)
+            raise TrialNumberConflict(rows)
         also(None)
         return rows
 

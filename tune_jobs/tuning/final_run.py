@@ -194,7 +194,7 @@ def _go_on(session: Session, earlier: Sequence[Attempt]) -> Attempt | None:
         if update is not None and (
             not update.state.is_terminal or update.state == RunState.SUCCEEDED
         ):
-            session.runs.watch(attempt, update)
+            session.runs.track(attempt, update)
             return attempt
         gone = replace(attempt, state=AttemptState.LOST, cause="interrupted")
         session.ledger.ended(None, [gone], session.clock())

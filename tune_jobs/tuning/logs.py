@@ -22,7 +22,7 @@ class StoredLog:
         return data
 
 
-def log_of(session: Session, attempt: Attempt) -> LogTail:
+def open_log(session: Session, attempt: Attempt) -> LogTail:
     """The log of an attempt's run.
 
     What a run that has ended left in the store is whole, and is there at once; else the backend is

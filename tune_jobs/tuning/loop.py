@@ -33,27 +33,27 @@ from tune_jobs.core.objectives import Reading
 from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import (
     Action,
+    ControlState,
     End,
     Limits,
-    Orders,
-    Verdict,
+    Outcome,
+    apply_control,
+    classify_outcome,
     closed,
-    judge,
-    obey,
     recover,
 )
-from tune_jobs.core.prune_deferral import Sparing
+from tune_jobs.core.prune_deferral import PruneDeferral
 from tune_jobs.core.snapshot import Progress, Snapshot
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE, goes_on
-from tune_jobs.core.usage import Meter
+from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import BackendError, TuningStopped
 from tune_jobs.storage.lease import LeaseLost
 from tune_jobs.storage.mirror import Renumbered, StudyMirror
 from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.session import Session
-from tune_jobs.tuning.submit_queue import Dispatch
-from tune_jobs.tuning.suggest import Asking
-from tune_jobs.tuning.trial_reporter import Teller
+from tune_jobs.tuning.submit_queue import SubmitQueue
+from tune_jobs.tuning.suggest import TrialSource
+from tune_jobs.tuning.trial_reporter import TrialReporter
 
 TICK = 0.5
 """Seconds after which the loop looks around although nothing happened."""
@@ -103,22 +103,24 @@ class Loop:
         self._progress = progress
         self._clock = session.clock
         lease = session.lease if session.lease.held else None
-        self._mirror = StudyMirror(self._definition.study, lease, session.outage)
-        self._teller = Teller(session, self._mirror)
-        self._asking = Asking(self._mirror, self._definition.space, self._definition.duplicates)
-        self._meter = Meter(self._definition.prices, session.ledger.ended_attempts())
+        self._mirror = StudyMirror(self._definition.study, lease, session.retry)
+        self._reporter = TrialReporter(session, self._mirror)
+        self._source = TrialSource(
+            self._mirror, self._definition.space, self._definition.duplicates
+        )
+        self._statistics = RunStatistics(self._definition.prices, session.ledger.ended_attempts())
         trials = self._mirror.study.get_trials(deepcopy=False)
-        self._sparing = Sparing(self._meter)
-        self._budget = Budget(limits, self._meter, trials)
+        self._deferral = PruneDeferral(self._statistics)
+        self._budget = Budget(limits, self._statistics, trials)
         self._turn = _Turn()
-        self._dispatch = Dispatch(self._runs)
-        self._hopeless = ""
+        self._queue = SubmitQueue(self._runs)
+        self._fatal = ""
         self._last_failure = ""
         self._began = self._clock()
         self._next_sync = self._next_look = time.monotonic()  # others live by the real clock
         self._interruption = Interruption()
         self._done_because = ""
-        self._orders = Orders()
+        self._control = ControlState()
         self._to_fail: dict[str, Control] = {}
         self._done: list[int] = []
         # For people to see; it waits for a transaction that is needed anyway.
@@ -126,7 +128,7 @@ class Loop:
 
     def end(self, how: End) -> None:
         """Ask the loop to end, from another thread."""
-        self._orders = replace(self._orders, paused=False, end=how)
+        self._control = replace(self._control, paused=False, end=how)
 
     def run(self) -> None:
         """Until the budget is used and every run has ended.
@@ -145,9 +147,9 @@ class Loop:
             except BaseException:
                 self._stop_runs()
                 raise
-        if self._orders.end is End.CANCEL:
+        if self._control.end is End.CANCEL:
             self._stop_runs()
-        elif self._orders.end is None and not self._wanted():
+        elif self._control.end is None and not self._wanted():
             self._remove_checkpoints(0)
         self._progress.update(self._snapshot, last=True)
         if self._done_because:
@@ -160,42 +162,42 @@ class Loop:
         self._account()
         self._ask()
         self._commit()
-        if self._hopeless:
-            raise BackendError(self._hopeless)
+        if self._fatal:
+            raise BackendError(self._fatal)
         self._act()
         self._progress.update(self._snapshot)
         if self._interruption.asked:
             raise KeyboardInterrupt
-        if reason := self._budget.gave_up():
+        if reason := self._budget.failure_limit():
             raise TuningStopped(f"{reason}. The last one: {self._last_failure}")
-        if self._orders.end in (End.CANCEL, End.LEAVE):
+        if self._control.end in (End.CANCEL, End.LEAVE):
             return False
-        busy = bool(self._runs.live or self._dispatch.waiting)
-        return busy or self._free() > 0 or (self._orders.paused and self._wanted() > 0)
+        busy = bool(self._runs.live or self._queue.waiting)
+        return busy or self._free() > 0 or (self._control.paused and self._wanted() > 0)
 
     def _patience(self) -> float:
         """Seconds to wait for news, at most."""
         if self._free() > 0:
             return 0.0
-        due = min(self._dispatch.due, self._sparing.due) - self._clock()
+        due = min(self._queue.due, self._deferral.due) - self._clock()
         return max(0.0, min(self._session.backend.tick, due))
 
     def _free(self) -> int:
-        return 0 if self._orders.paused else self._wanted()
+        return 0 if self._control.paused else self._wanted()
 
     def _wanted(self) -> int:
         """How many runs there is room and use for: new trials, and some that go on."""
-        if self._orders.end is not None or self._done_because:
+        if self._control.end is not None or self._done_because:
             return 0
-        live = len(self._runs.live) + len(self._turn.intended) + self._dispatch.waiting
+        live = len(self._runs.live) + len(self._turn.intended) + self._queue.waiting
         free = self._budget.slots(live, self._clock())
         if not free:
             return 0
-        if not self._new_trials_left() and not self._teller.may_promote:
+        if not self._new_trials_left() and not self._reporter.may_promote:
             return 0
-        promotion = self._teller.promotion
+        promotion = self._reporter.promotion
         kind = promotion.minimum if promotion else None
-        room = self._budget.affordable(
+        room = self._budget.affordable_runs(
             self._runs.live, self._clock(), kind, self._session.backend.name
         )
         if room == 0 and not live:
@@ -210,90 +212,90 @@ class Loop:
 
     def _take(self, observation: Observation) -> None:
         name = observation.attempt.name
-        self._dispatch.heard(observation.update, self._clock())
-        began = self._meter.seen(observation.update, self._clock())
+        self._queue.heard(observation.update, self._clock())
+        began = self._statistics.seen(observation.update, self._clock())
         if began is not None:
             self._running_since.append((name, began))
         reading = self._definition.objectives.read(observation.records)
         if not observation.ended:
             self._follow(observation.attempt, reading)
             return
-        verdict = judge(observation.attempt, observation.update, reading)
+        outcome = classify_outcome(observation.attempt, observation.update, reading)
         if name in self._to_fail:
-            verdict = replace(verdict, action=Action.TELL, trial_state=TrialState.FAIL)
-            verdict = replace(verdict, cause="canceled on request")
+            outcome = replace(outcome, action=Action.TELL, trial_state=TrialState.FAIL)
+            outcome = replace(outcome, cause="canceled on request")
             self._done.append(self._to_fail.pop(name).id)
-        if verdict.action is Action.TRY_AGAIN:
-            self._try_again(observation.attempt, observation.update, verdict)
+        if outcome.action is Action.RETRY:
+            self._try_again(observation.attempt, observation.update, outcome)
         else:
-            self._tell(observation, reading, verdict)
+            self._tell(observation, reading, outcome)
 
     def _follow(self, attempt: Attempt, reading: Reading) -> None:
         """New metrics of a live run: to Optuna, and to its pruner."""
         if attempt.trial is None:
             return
-        for step in self._teller.report(attempt.trial, reading):
-            if attempt.state != AttemptState.PRUNING and self._teller.should_prune(attempt.trial):
+        for step in self._reporter.report(attempt.trial, reading):
+            if attempt.state != AttemptState.PRUNING and self._reporter.should_prune(attempt.trial):
                 cause, steps = f"pruned at step {step}", len(reading.steps)
-                if not self._sparing.spares(attempt, cause, steps, self._clock()):
+                if not self._deferral.spares(attempt, cause, steps, self._clock()):
                     attempt = self._prune(attempt, cause)
 
     def _prune(self, attempt: Attempt, cause: str) -> Attempt:
         """Decide that a run is stopped for good; it is, once that is written down."""
         decided = replace(attempt, state=AttemptState.PRUNING, cause=cause)
-        self._runs.watch(decided)
+        self._runs.track(decided)
         self._turn.pruning.append(decided)
         return decided
 
-    def _tell(self, observation: Observation, reading: Reading, verdict: Verdict) -> None:
+    def _tell(self, observation: Observation, reading: Reading, outcome: Outcome) -> None:
         attempt, update = observation.attempt, observation.update
         assert attempt.trial is not None
-        cause = verdict.cause
-        if verdict.trial_state == TrialState.FAIL:
+        cause = outcome.cause
+        if outcome.trial_state == TrialState.FAIL:
             cause = self._runs.explain(observation, cause, self._definition.objectives.names)
             self._last_failure = f"trial {attempt.trial}: {cause}"
-        ended = closed(attempt, update, verdict.ledger_state, cause)
+        ended = closed(attempt, update, outcome.ledger_state, cause)
         self._end(ended, steps=len(reading.steps))
-        going_on = goes_on(self._teller.frozen(attempt.trial))
-        cost = self._meter.of_trial(attempt.trial)
-        state = self._teller.tell(observation, reading, verdict, cause, cost)
+        going_on = goes_on(self._reporter.frozen(attempt.trial))
+        cost = self._statistics.of_trial(attempt.trial)
+        state = self._reporter.tell(observation, reading, outcome, cause, cost)
         values = reading.values if state == TrialState.COMPLETE else None
         self._budget.told(state, values, going_on=going_on)
 
     def _end(self, ended: Attempt, steps: int = 0) -> None:
         """An attempt is over."""
         self._turn.ended.append(ended)
-        self._meter.ended(ended, steps)
+        self._statistics.ended(ended, steps)
 
-    def _try_again(self, attempt: Attempt, update: RunUpdate, verdict: Verdict) -> None:
+    def _try_again(self, attempt: Attempt, update: RunUpdate, outcome: Outcome) -> None:
         """The same configuration as a new attempt; the old one is closed."""
         assert attempt.trial is not None
-        self._end(closed(attempt, update, verdict.ledger_state, verdict.cause))
+        self._end(closed(attempt, update, outcome.ledger_state, outcome.cause))
         again = self._next_attempt(attempt)
         self._turn.intended.append(again)
-        if verdict.delay:
-            self._dispatch.delay(again, self._clock() + verdict.delay)
-        if update.hopeless:
-            self._hopeless = f"{attempt.name}: {verdict.cause}"
+        if outcome.delay:
+            self._queue.delay(again, self._clock() + outcome.delay)
+        if update.fatal:
+            self._fatal = f"{attempt.name}: {outcome.cause}"
         elif update.transient:
-            self._progress.say(f"{attempt.name}: {verdict.cause}; trying again as {again.name}")
+            self._progress.say(f"{attempt.name}: {outcome.cause}; trying again as {again.name}")
 
     def _next_attempt(self, attempt: Attempt) -> Attempt:
         assert attempt.trial is not None
-        params = self._definition.space.sample(self._teller.trial(attempt.trial))
-        return self._teller.attempt(attempt.trial, params, attempt.attempt + 1)
+        params = self._definition.space.sample(self._reporter.trial(attempt.trial))
+        return self._reporter.attempt(attempt.trial, params, attempt.attempt + 1)
 
     # -- ask ------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        if self._interruption.asked or self._budget.gave_up():
+        if self._interruption.asked or self._budget.failure_limit():
             return
         for _ in range(min(BURST, self._free())):
-            going_on = self._teller.promote()
+            going_on = self._reporter.promote()
             if going_on is not None:
                 trial = optuna.Trial(self._mirror.study, going_on)
                 self._turn.new.append((going_on, self._definition.space.sample(trial)))
-            elif not self._new_trials_left() or (asked := self._asking.next()) is None:
+            elif not self._new_trials_left() or (asked := self._source.next()) is None:
                 break
             else:
                 self._turn.new.append(asked)
@@ -303,7 +305,7 @@ class Loop:
 
     def _commit(self) -> None:
         """Write the turn, if there is anything to write."""
-        if not (self._turn or self._dispatch.taken or self._mirror.has_changes):
+        if not (self._turn or self._queue.taken or self._mirror.has_changes):
             self._session.renew()
             return
         while True:
@@ -312,24 +314,24 @@ class Loop:
                 self._mirror.commit(partial(self._write, intended))
             except Renumbered as renumbered:
                 self._turn.new = [(renumbered.ids[t], params) for t, params in self._turn.new]
-                self._teller.forget()
-                self._asking.forget()
+                self._reporter.forget()
+                self._source.forget()
                 continue
             self._turn.intended = intended
-            self._dispatch.taken.clear()
+            self._queue.taken.clear()
             self._running_since.clear()
-            self._session.outage.outlast(partial(self._session.controls.done, *self._done))
+            self._session.retry.call(partial(self._session.controls.done, *self._done))
             self._done.clear()
             return
 
     def _intend(self, asked: tuple[int, Mapping[str, Any]]) -> Attempt:
         trial_id, params = asked
-        return self._teller.attempt(self._mirror.trial(trial_id).number, params)
+        return self._reporter.attempt(self._mirror.trial(trial_id).number, params)
 
     def _write(self, intended: Sequence[Attempt], connection: Connection | None) -> None:
         """The ledger's part of the turn's transaction."""
         ledger, now = self._session.ledger, self._clock()
-        ledger.submitted(connection, self._dispatch.taken)
+        ledger.submitted(connection, self._queue.taken)
         ledger.began(connection, self._running_since)
         ledger.pruning(connection, self._turn.pruning)
         ledger.ended(connection, self._turn.ended, now)
@@ -340,11 +342,11 @@ class Loop:
     def _act(self) -> None:
         turn, self._turn = self._turn, _Turn()
         now = self._clock()
-        self._session.assure()
-        for attempt in self._dispatch.start(turn.intended, now):
-            self._meter.submitted(attempt, now)
+        self._session.verify()
+        for attempt in self._queue.start(turn.intended, now):
+            self._statistics.submitted(attempt, now)
         for attempt in turn.pruning:
-            self._meter.stopping(attempt.name, now)
+            self._statistics.stopping(attempt.name, now)
             self._runs.cancel(attempt.name)
         self._look_around()
         left = self._budget.trials_left
@@ -362,7 +364,7 @@ class Loop:
 
     def _remove_checkpoints(self, more: int | None) -> None:
         """Those that no run will go on from, if ``more`` configurations may still come."""
-        if names := self._teller.unneeded_checkpoints(more):
+        if names := self._reporter.unneeded_checkpoints(more):
             self._session.store.remove_checkpoints(names)
 
     # -- account --------------------------------------------------------------------------------
@@ -370,13 +372,13 @@ class Loop:
     def _account(self) -> None:
         """Look whether the call is at one of its ends, and which runs overstay theirs."""
         now = self._clock()
-        for attempt, cause in self._sparing.overdue(self._runs.live, now):
+        for attempt, cause in self._deferral.overdue(self._runs.live, now):
             if attempt.state != AttemptState.PRUNING:
                 self._prune(attempt, cause)
-        if reason := self._budget.used_up(self._runs.live, now):
+        if reason := self._budget.exhausted_budget(self._runs.live, now):
             self._end_because(reason)
             self._prune_all(reason)
-        if reason := self._budget.good_enough():
+        if reason := self._budget.stopping_reason():
             self._end_because(reason)
             if reason.startswith("target"):
                 self._prune_all(reason)
@@ -393,15 +395,15 @@ class Loop:
 
     def _obey(self) -> None:
         """Do what others ask for."""
-        controls, outage = self._session.controls, self._session.outage
-        for control in outage.outlast(controls.pending):
-            self._orders = obey(self._orders, control)
+        controls, retry = self._session.controls, self._session.retry
+        for control in retry.call(controls.pending):
+            self._control = apply_control(self._control, control)
             if control.command == "set":
                 self._budget.change(control)
             if control.command == "cancel" and self._fail(control):
                 continue  # done when it is told
             self._progress.say(f"asked for: {control}")
-            outage.outlast(partial(controls.done, control.id))
+            retry.call(partial(controls.done, control.id))
 
     def _fail(self, control: Control) -> bool:
         """Stop the run of a trial that is to fail; whether it has one."""
@@ -424,13 +426,13 @@ class Loop:
         unrecorded = self._unrecorded(trials)
         ours = [n for a in [*left, *unrecorded] if (n := a.trial) is not None and n not in finished]
         for number in ours:
-            self._mirror.own(self._teller.frozen(number)._trial_id)
-        self._budget.started(sum(not goes_on(self._teller.frozen(n)) for n in ours))
+            self._mirror.own(self._reporter.frozen(number)._trial_id)
+        self._budget.started(sum(not goes_on(self._reporter.frozen(n)) for n in ours))
         for attempt in [*plan.close, *(replace(a, state=AttemptState.LOST) for a in plan.lost)]:
             self._end(attempt)
         self._turn.intended = [*map(self._next_attempt, plan.lost), *unrecorded]
         for attempt, update in [*plan.watch, *plan.harvest]:
-            self._runs.watch(attempt, update)
+            self._runs.track(attempt, update)
         self._turn.pruning = [a for a, _ in plan.watch if a.state == AttemptState.PRUNING]
         self._commit()
         for attempt in plan.stop:
@@ -453,8 +455,8 @@ class Loop:
         attempts = []
         for trial in ours:
             if trial.number not in recorded:
-                params = self._definition.space.sample(self._teller.trial(trial.number))
-                attempts.append(self._teller.attempt(trial.number, params))
+                params = self._definition.space.sample(self._reporter.trial(trial.number))
+                attempts.append(self._reporter.attempt(trial.number, params))
         return attempts
 
     def _stop_runs(self) -> None:
@@ -490,6 +492,6 @@ class Loop:
             best_params=dict(best[0].params) if best else {},
             elapsed=self._clock() - self._began,
             promoted=tally.promoted,
-            running=tuple(map(self._teller.running, list(self._runs.live.values())[:SHOWN])),
+            running=tuple(map(self._reporter.running, list(self._runs.live.values())[:SHOWN])),
             costs=self._budget.costs(self._runs.live, self._clock()),
         )

@@ -17,11 +17,11 @@ from optuna.trial import TrialState
 
 from tune_jobs.core.attempts import Attempt, AttemptState
 from tune_jobs.core.observations import Observation
-from tune_jobs.core.outcomes import Action, closed, judge
+from tune_jobs.core.outcomes import Action, classify_outcome, closed
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.tuning.loop import TICK
-from tune_jobs.tuning.session import Definition, Session
+from tune_jobs.tuning.session import Session, TuningSpec
 
 
 class JobRunFailed(TuneJobsError):
@@ -29,9 +29,9 @@ class JobRunFailed(TuneJobsError):
 
 
 class ObjectiveRuns:
-    """Runs single trials for the threads of ``study.optimize``."""
+    """RunTracker single trials for the threads of ``study.optimize``."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: TuningSpec) -> None:
         self._definition = definition
         self._session = Session(definition)
         self._session.own()
@@ -56,22 +56,22 @@ class ObjectiveRuns:
                 session.runs.submit(attempt)
             attempt, observation = self._follow(trial, attempt)
             reading = self._definition.objectives.read(observation.records)
-            verdict = judge(attempt, observation.update, reading)
-            cause = verdict.cause
-            if verdict.action is Action.TELL and verdict.trial_state == TrialState.FAIL:
+            outcome = classify_outcome(attempt, observation.update, reading)
+            cause = outcome.cause
+            if outcome.action is Action.TELL and outcome.trial_state == TrialState.FAIL:
                 cause = session.runs.explain(observation, cause, self._definition.objectives.names)
             with self._ledger_lock:
-                ended = closed(attempt, observation.update, verdict.ledger_state, cause)
+                ended = closed(attempt, observation.update, outcome.ledger_state, cause)
                 session.ledger.ended(None, [ended], session.clock())
-            if verdict.action is Action.TELL:
+            if outcome.action is Action.TELL:
                 break
-            if observation.update.hopeless:
+            if observation.update.fatal:
                 raise BackendError(f"{attempt.name}: {cause}")
-            time.sleep(verdict.delay)  # this thread has nothing else to do
+            time.sleep(outcome.delay)  # this thread has nothing else to do
             attempt = session.trial_attempt(trial.number, params, attempt.attempt + 1)
         for name, violation in reading.violations.items():
             trial.set_constraint(name, violation)
-        return self._result(trial, verdict.trial_state, cause, reading.values)
+        return self._result(trial, outcome.trial_state, cause, reading.values)
 
     def _result(
         self,

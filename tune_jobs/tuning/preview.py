@@ -11,7 +11,7 @@ from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.scratch import scratch_study
 from tune_jobs.errors import SpaceError
 from tune_jobs.script.command_line import Invocation, preview_text
-from tune_jobs.tuning.session import Definition
+from tune_jobs.tuning.session import TuningSpec
 
 MAX_DRAWS = 1000
 
@@ -28,7 +28,7 @@ class Preview:
         return self.text
 
 
-def sample_configurations(definition: Definition, n: int) -> list[dict[str, Any]]:
+def sample_configurations(definition: TuningSpec, n: int) -> list[dict[str, Any]]:
     """Up to ``n`` configurations that the constraints accept, drawn outside of the study.
 
     Raises:
@@ -52,7 +52,7 @@ def sample_configurations(definition: Definition, n: int) -> list[dict[str, Any]
     return accepted
 
 
-def preview(definition: Definition, n: int) -> list[Preview]:
+def preview(definition: TuningSpec, n: int) -> list[Preview]:
     """Sample and render; no backend is opened."""
     previews = []
     command = definition.backend.describe()["command"]

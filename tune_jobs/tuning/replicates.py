@@ -7,10 +7,10 @@ import optuna
 from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, REPLICATE_ATTRIBUTE
 from tune_jobs.errors import ConfigError
 from tune_jobs.tuning.final_run import choose
-from tune_jobs.tuning.session import Definition
+from tune_jobs.tuning.session import TuningSpec
 
 
-def enqueue_replicates(definition: Definition, trial: int, n: int, argument: str) -> None:
+def enqueue_replicates(definition: TuningSpec, trial: int, n: int, argument: str) -> None:
     """See `Tuner.replicate`."""
     study: optuna.Study = definition.study
     if argument in definition.space.names:

@@ -1,6 +1,6 @@
 """What is open while a study is worked on: its ledger, its store, its backend.
 
-`Definition` is what the user said; a `Session` is that, opened. The tuner's loop, a final run, a
+`TuningSpec` is what the user said; a `Session` is that, opened. The tuner's loop, a final run, a
 smoke check and ``tuner.objective`` all work through one.
 """
 
@@ -28,16 +28,16 @@ from tune_jobs.space.compatibility import check_space
 from tune_jobs.space.search_space import Space
 from tune_jobs.storage.bulk_read import read_ahead
 from tune_jobs.storage.controls import Controls
-from tune_jobs.storage.lease import Lease, owner_of
+from tune_jobs.storage.lease import Lease, find_owner
 from tune_jobs.storage.ledger import Ledger
-from tune_jobs.storage.retry import Outage
+from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.suggest import SEED, Duplicates
-from tune_jobs.tuning.tracker import Runs
+from tune_jobs.tuning.tracker import RunTracker
 
 
 @dataclass(frozen=True)
-class Definition:
+class TuningSpec:
     """Everything that defines how a trial of a study is run and read."""
 
     study: optuna.Study
@@ -112,7 +112,7 @@ class Session:
         StoreError: the store cannot be opened.
     """
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: TuningSpec) -> None:
         self.definition = definition
         wanted = absolute(definition.store or definition.backend.default_store)
         self.ledger = Ledger(definition.study, wanted)
@@ -128,8 +128,8 @@ class Session:
         self._opened = False
         self.lease = Lease(self.ledger.engine, self.ledger.uid)
         self.controls = Controls(self.ledger.engine, self.ledger.uid)
-        self.outage = Outage(repr(self.ledger.engine.url), self._notice)
-        self.runs = Runs(self.backend, self.store, self.clock)
+        self.retry = DatabaseRetry(repr(self.ledger.engine.url), self._notice)
+        self.runs = RunTracker(self.backend, self.store, self.clock)
 
     def open_backend(self) -> None:
         """Get ready to run job runs.
@@ -161,25 +161,25 @@ class Session:
         """
         if not self.ledger.durable:
             return None  # nobody else can see it
-        if take_over and owner_of(self.ledger.engine, self.ledger.uid) is not None:
+        if take_over and find_owner(self.ledger.engine, self.ledger.uid) is not None:
             self.controls.ask("hand_over")
         # What was asked of an owner who is gone; to cancel a trial still makes sense. Looked up
         # before: what is asked from now on may be meant for us.
-        pending = self.outage.outlast(self.controls.pending)
+        pending = self.retry.call(self.controls.pending)
         stale = [c.id for c in pending if c.command != "cancel"]
-        gone = self.outage.outlast(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
-        self.outage.outlast(lambda: self.controls.done(*stale))
+        gone = self.retry.call(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
+        self.retry.call(lambda: self.controls.done(*stale))
         return gone
 
     def renew(self) -> None:
         """Say that the owner is there; see `Lease.renew`."""
         if self.lease.held:
-            self.outage.outlast(self.lease.renew)
+            self.retry.call(self.lease.renew)
 
-    def assure(self) -> None:
-        """Before runs are started or stopped; see `Lease.assure`."""
+    def verify(self) -> None:
+        """Before runs are started or stopped; see `Lease.verify`."""
         if self.lease.held:
-            self.outage.outlast(self.lease.assure)
+            self.retry.call(self.lease.verify)
 
     def _notice(self, text: str) -> None:
         self.backend.notice(text)

@@ -14,7 +14,7 @@ from tune_jobs.core.job_runs import RunState
 from tune_jobs.core.observations import Observation
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.tuning.preview import sample_configurations
-from tune_jobs.tuning.session import Definition, Session
+from tune_jobs.tuning.session import Session, TuningSpec
 
 _REJECTED = re.compile(
     r"(?:unrecognized arguments?:|no such option:?|unknown (?:option|flag|argument):?) *(.+)", re.I
@@ -49,7 +49,7 @@ class CheckReport:
 
 
 def smoke_check(
-    definition: Definition, arguments: Mapping[str, Any], time_limit: float
+    definition: TuningSpec, arguments: Mapping[str, Any], time_limit: float
 ) -> CheckReport:
     """Look at the definition, then run one configuration outside of the study."""
     findings = []
@@ -64,7 +64,7 @@ def smoke_check(
     return CheckReport(tuple(findings))
 
 
-def _definition(definition: Definition) -> str:
+def _definition(definition: TuningSpec) -> str:
     definition.check()
     return f"{', '.join(sorted(definition.space.names))} for {definition.backend!r}"
 

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.job_runs import RunUpdate
-from tune_jobs.tuning.tracker import Runs
+from tune_jobs.tuning.tracker import RunTracker
 
 
-class Dispatch:
+class SubmitQueue:
     """What was intended, until the ledger says that the backend took it.
 
     Args:
         runs: Starts them.
     """
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: RunTracker) -> None:
         self._runs = runs
         self._waiting: list[Attempt] = []
         self._not_before: dict[str, float] = {}

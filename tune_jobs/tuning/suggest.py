@@ -1,4 +1,4 @@
-"""Asking Optuna for configurations that the constraints accept and that have no value yet."""
+"""TrialSource Optuna for configurations that the constraints accept and that have no value yet."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Duplicates = Literal["reuse", "replicate", "run"]
 Key = tuple[tuple[str, str], ...]
 
 
-class Asking:
+class TrialSource:
     """New trials, one by one.
 
     Args:

@@ -20,7 +20,7 @@ STORE_PATIENCE = 600.0
 """Seconds for which a store that cannot be read is asked again."""
 
 
-class Runs:
+class RunTracker:
     """Job runs that hold a slot, by name.
 
     Args:
@@ -75,7 +75,7 @@ class Runs:
             )
             return None
 
-    def watch(self, attempt: Attempt, update: RunUpdate | None = None) -> None:
+    def track(self, attempt: Attempt, update: RunUpdate | None = None) -> None:
         """Take over an attempt that somebody started earlier, or replace what is known of it."""
         self._live[attempt.name] = attempt
         if update is not None:

@@ -13,7 +13,7 @@ from tune_jobs.core.attempts import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.core.costs import Amount
 from tune_jobs.core.objectives import Reading
 from tune_jobs.core.observations import Observation
-from tune_jobs.core.outcomes import Verdict
+from tune_jobs.core.outcomes import Outcome
 from tune_jobs.core.promotion import Ladder, Promotion, Rung
 from tune_jobs.core.snapshot import Running
 from tune_jobs.core.trial_attributes import (
@@ -30,7 +30,7 @@ from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.session import Session
 
 
-class Teller:
+class TrialReporter:
     """Optuna's side of the trials that have a job run.
 
     Args:
@@ -99,14 +99,14 @@ class Teller:
         self,
         observation: Observation,
         reading: Reading,
-        verdict: Verdict,
+        outcome: Outcome,
         cause: str,
         cost: Amount,
     ) -> TrialState:
         """Tell Optuna how a trial ended; returns as what."""
         attempt, update = observation.attempt, observation.update
         assert attempt.trial is not None
-        number, state = attempt.trial, verdict.trial_state
+        number, state = attempt.trial, outcome.trial_state
         trial, values = self.trial(number), reading.values
         for _ in self.report(number, reading):
             pass
@@ -235,7 +235,7 @@ class Teller:
         if self.ladder is None or self.promotion is None or self.promotion.keep_checkpoints:
             return []
         numbers, self._done_with = self._done_with, []
-        for number in self.ladder.hopeless(more) if more is not None else ():
+        for number in self.ladder.eliminated(more) if more is not None else ():
             self.ladder.leave(number)
             numbers.append(number)
         return [name for number in numbers for name in _attempts_of(self.frozen(number))]

@@ -7,7 +7,7 @@ from collections import Counter
 
 from tune_jobs.core.snapshot import Progress, Snapshot
 from tune_jobs.core.trial_attributes import is_told
-from tune_jobs.storage.lease import owner_of
+from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.session import Session
 
 LOOK_SECONDS = 1.0
@@ -16,12 +16,12 @@ LOOK_SECONDS = 1.0
 def watch(session: Session, progress: Progress, max_parallel: int) -> None:
     """Show the study's progress until nobody tunes it any more."""
     began = time.time()
-    owner = session.outage.outlast(lambda: owner_of(session.ledger.engine, session.ledger.uid))
+    owner = session.retry.call(lambda: find_owner(session.ledger.engine, session.ledger.uid))
     progress.say(f"watching {owner}" if owner else "nobody is tuning this study")
     while owner is not None:
         progress.update(lambda: _snapshot(session, max_parallel, began))
         time.sleep(LOOK_SECONDS)  # another process works, perhaps on another machine
-        owner = session.outage.outlast(lambda: owner_of(session.ledger.engine, session.ledger.uid))
+        owner = session.retry.call(lambda: find_owner(session.ledger.engine, session.ledger.uid))
     progress.update(lambda: _snapshot(session, max_parallel, began), last=True)
 
 

@@ -71,7 +71,7 @@ def backend_of(
 
 
 @pytest.fixture
-def tuner_of(store: str, tmp_path: Path) -> Callable[..., Tuner]:
+def build_tuner(store: str, tmp_path: Path) -> Callable[..., Tuner]:
     """Make a tuner of ``x`` in a durable study."""
 
     def make(backend: DataScienceBackend, **options: Any) -> Tuner:

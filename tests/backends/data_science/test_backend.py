@@ -322,20 +322,20 @@ def test_a_store_that_runs_cannot_reach_is_refused(backend_of: MakeBackend) -> N
 
 
 def test_a_bucket_that_does_not_exist_is_named(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     backend = backend_of(PRINTS)
-    tuner = tuner_of(backend, store=f"oci://elsewhere@{emulator.namespace}/runs")
+    tuner = build_tuner(backend, store=f"oci://elsewhere@{emulator.namespace}/runs")
     with pytest.raises(Exception, match=r"elsewhere.*BucketNotFound"):
         tuner.optimize(n_trials=1)
 
 
 def test_out_of_capacity_is_tried_again_on_the_fallback_shape(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator, connection: Connection
+    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, connection: Connection
 ) -> None:
     emulator.limits.capacity["VM.Standard.E4.Flex"] = 0
     backend = backend_of(PRINTS, fallback_shapes=["VM.Standard2.1"])
-    tuner = tuner_of(backend, max_parallel=1)
+    tuner = build_tuner(backend, max_parallel=1)
     tuner.optimize(n_trials=2)
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "COMPLETE"]
     first, second = tuner.attempts(0)
@@ -349,13 +349,13 @@ def test_out_of_capacity_is_tried_again_on_the_fallback_shape(
 
 def test_a_service_limit_is_waited_for(
     backend_of: MakeBackend,
-    tuner_of: MakeTuner,
+    build_tuner: MakeTuner,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tune_jobs.backends.oci_runs.starter.LIMIT_PAUSE", 0.3)
     emulator.limits.max_live_runs = 2
-    tuner = tuner_of(backend_of(PRINTS), max_parallel=4)
+    tuner = build_tuner(backend_of(PRINTS), max_parallel=4)
     tuner.optimize(n_trials=6)
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 6
     assert len(tuner.attempts()) == 6
@@ -380,19 +380,19 @@ def test_a_state_that_nobody_ends_is_given_up_after_a_while(
 
 
 def test_a_listing_that_is_behind_loses_nothing(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault("stale", operation="list_job_runs", seconds=1.0))
-    tuner = tuner_of(backend_of(PRINTS))
+    tuner = build_tuner(backend_of(PRINTS))
     tuner.optimize(n_trials=4)
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
     assert len(tuner.attempts()) == 4
 
 
 def test_a_service_and_a_store_that_do_not_answer_for_a_while_end_nothing(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
-    tuner = tuner_of(backend_of(PRINTS))
+    tuner = build_tuner(backend_of(PRINTS))
     tuner.optimize(n_trials=1)
     emulator.faults.add(Fault("error", operation="list_job_runs", times=3))
     emulator.faults.add(Fault("drop_before", operation="list_objects", times=3))
@@ -403,7 +403,7 @@ def test_a_service_and_a_store_that_do_not_answer_for_a_while_end_nothing(
 
 def test_a_killed_tuner_s_runs_are_adopted(
     backend_of: MakeBackend,
-    tuner_of: MakeTuner,
+    build_tuner: MakeTuner,
     emulator: Emulator,
     connection: Connection,
     tmp_path: Path,
@@ -428,14 +428,14 @@ def test_a_killed_tuner_s_runs_are_adopted(
     )
     backend = backend_of(script)
     backend.cancel = lambda name: None  # type: ignore[method-assign]  # a killed one stops nothing
-    tuner = tuner_of(backend, max_parallel=3, progress=Dies())
+    tuner = build_tuner(backend, max_parallel=3, progress=Dies())
     monkey = pytest.MonkeyPatch()
     monkey.setattr("tune_jobs.tuning.loop.STOP_SECONDS", 0.0)
     with pytest.raises(Killed):
         tuner.optimize(n_trials=3)
     monkey.undo()
     go.touch()
-    again = tuner_of(backend_of(script), max_parallel=3)
+    again = build_tuner(backend_of(script), max_parallel=3)
     again.optimize(n_trials=3)
     assert [t.state.name for t in again.study.trials] == ["COMPLETE"] * 3
     runs = client(connection).list_job_runs(emulator.compartment).data
@@ -443,9 +443,9 @@ def test_a_killed_tuner_s_runs_are_adopted(
 
 
 def test_no_secret_is_kept_anywhere(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator, tmp_path: Path
+    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, tmp_path: Path
 ) -> None:
-    tuner = tuner_of(backend_of(PRINTS))
+    tuner = build_tuner(backend_of(PRINTS))
     tuner.optimize(n_trials=1)
     tuner.train_best()
     key = Path(emulator.config()["key_file"]).read_text().splitlines()[1]
@@ -510,7 +510,7 @@ def test_options_that_cannot_be_are_refused(connection: Connection) -> None:
 
 
 def test_intermediate_values_prune_a_run_on_the_service(
-    backend_of: MakeBackend, tuner_of: MakeTuner
+    backend_of: MakeBackend, build_tuner: MakeTuner
 ) -> None:
     script = (
         "import sys, time\nx = float(sys.argv[1].split('=')[1])\n"
@@ -522,7 +522,7 @@ def test_intermediate_values_prune_a_run_on_the_service(
         pruner=optuna.pruners.ThresholdPruner(lower=2.0),
     )
     backend = backend_of(script, env={"TUNE_JOBS_UPLOAD_SECONDS": "0.2"})
-    tuner = tuner_of(backend, step="step")
+    tuner = build_tuner(backend, step="step")
     tuner = Tuner(
         study,
         tuner.definition.space,
@@ -538,9 +538,9 @@ def test_intermediate_values_prune_a_run_on_the_service(
 
 
 def test_the_final_run_may_have_more_than_the_trials(
-    backend_of: MakeBackend, tuner_of: MakeTuner, connection: Connection
+    backend_of: MakeBackend, build_tuner: MakeTuner, connection: Connection
 ) -> None:
-    tuner = tuner_of(backend_of(PRINTS, max_runtime=30))
+    tuner = build_tuner(backend_of(PRINTS, max_runtime=30))
     tuner.optimize(n_trials=1)
     tuner.train_best(resources={"shape": "VM.GPU.A10.1", "max_runtime": 600})
     runs = {a.name: client(connection).get_job_run(a.run_id).data for a in tuner.attempts()}
@@ -553,19 +553,19 @@ def test_the_final_run_may_have_more_than_the_trials(
 
 
 def test_a_smoke_check_waits_for_a_machine(
-    backend_of: MakeBackend, tuner_of: MakeTuner, emulator: Emulator
+    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     emulator.delays.accepted = 2.0
-    report = tuner_of(backend_of(PRINTS)).check(time_limit=30.0)
+    report = build_tuner(backend_of(PRINTS)).check(time_limit=30.0)
     assert report, str(report)
     emulator.delays.accepted = 0.0
-    slow = tuner_of(backend_of("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
+    slow = build_tuner(backend_of("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
     assert "stopped at the check's time limit" in str(slow)
 
 
 def test_a_run_that_the_service_forgot_is_run_again(
     backend_of: MakeBackend,
-    tuner_of: MakeTuner,
+    build_tuner: MakeTuner,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -582,7 +582,7 @@ def test_a_run_that_the_service_forgot_is_run_again(
         return watched(timeout)
 
     monkeypatch.setattr(backend, "wait", wait)
-    tuner = tuner_of(backend, max_parallel=1)
+    tuner = build_tuner(backend, max_parallel=1)
     tuner.optimize(n_trials=1)
     assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
     assert tuner.study.trials[0].state.name == "COMPLETE"

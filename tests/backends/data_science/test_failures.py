@@ -4,7 +4,7 @@ import oci
 import pytest
 
 from tune_jobs.backends.oci_runs.failures import (
-    failure_of,
+    classify_failure,
     is_limit,
     is_transient,
     refusal,
@@ -18,7 +18,7 @@ def service_error(status: int, code: str, message: str = "no") -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("details", "cause", "transient", "hopeless"),
+    ("details", "cause", "transient", "fatal"),
     [
         ("Job run artifact execution failed with exit code 21.", "exit code 21", False, False),
         ("Execution failed with exit code: 137", "exit code 137", False, False),
@@ -37,22 +37,22 @@ def service_error(status: int, code: str, message: str = "no") -> Exception:
     ],
 )
 def test_a_run_failed_of_what_its_details_say(
-    details: str | None, cause: str, transient: bool, hopeless: bool
+    details: str | None, cause: str, transient: bool, fatal: bool
 ) -> None:
-    failure = failure_of(details)
+    failure = classify_failure(details)
     assert cause in failure.cause
-    assert (failure.transient, failure.hopeless) == (transient, hopeless)
+    assert (failure.transient, failure.fatal) == (transient, fatal)
     assert len(failure.cause) < 1200
 
 
 def test_a_script_s_exit_code_goes_before_whatever_else_the_text_says() -> None:
-    failure = failure_of("Internal: artifact execution failed with exit code 3")
+    failure = classify_failure("Internal: artifact execution failed with exit code 3")
     assert failure.exit_code == 3
     assert not failure.transient
 
 
 def test_details_are_bounded_and_in_one_line() -> None:
-    failure = failure_of("capacity\n" * 10_000)
+    failure = classify_failure("capacity\n" * 10_000)
     assert "\n" not in failure.cause
     assert len(failure.cause) < 1200
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tune_jobs.backends.oci_runs.shapes import REST, Shapes, check_shapes
+from tune_jobs.backends.oci_runs.shapes import CAPACITY_COOLDOWN, Shapes, check_shapes
 from tune_jobs.errors import ConfigError
 
 OWN = {
@@ -43,7 +43,7 @@ def test_a_shape_out_of_capacity_is_passed_over_for_a_while() -> None:
     assert "jobShapeConfigDetails" not in override
     assert not shapes.out_of_capacity("VM.Standard2.1")
     assert shapes.choose() == ("VM.Standard.E4.Flex", None)
-    clock.now += REST
+    clock.now += CAPACITY_COOLDOWN
     assert shapes.choose() == ("VM.Standard.E4.Flex", None)
 
 

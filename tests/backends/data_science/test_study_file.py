@@ -13,7 +13,7 @@ from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Connection
 from tune_jobs.cli.main import main
 from tune_jobs.config.study_config import load_study
-from tune_jobs.config.study_file import tuner_of
+from tune_jobs.config.study_file import build_tuner
 from tune_jobs.errors import ConfigError
 from tune_jobs.tuning.session import Session
 
@@ -113,7 +113,7 @@ def test_forty_trials_and_the_final_run_with_faults(
         emulator.compartment,
     ).data
     names = sorted(r.display_name for r in runs if not r.display_name.startswith("check"))
-    attempts = tuner_of(load_study(study_yaml), study_yaml, study=study).attempts()
+    attempts = build_tuner(load_study(study_yaml), study_yaml, study=study).attempts()
     assert names == sorted(a.name for a in attempts)
     assert len(names) == 40 + 2 + 1
     assert {r.id for r in runs} >= {a.run_id for a in attempts}
@@ -133,7 +133,7 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
     (study_yaml.parent / "train.py").write_text(
         "import time\nprint('first line', flush=True)\ntime.sleep(60)\n"
     )
-    tuner = tuner_of(load_study(study_yaml), study_yaml)
+    tuner = build_tuner(load_study(study_yaml), study_yaml)
     with Session(tuner.definition) as session:
         session.open_backend()
         attempt = session.trial_attempt(0, {"x": 0.5})
@@ -170,7 +170,7 @@ def test_a_mistake_in_the_backend_is_named_with_its_line(
     assert change[0] in text
     study_yaml.write_text(text.replace(*change))
     with pytest.raises(ConfigError, match=r"study\.yaml:\d+: .*" + message):
-        tuner_of(load_study(study_yaml), study_yaml)
+        build_tuner(load_study(study_yaml), study_yaml)
 
 
 def test_a_job_that_exists_is_named_instead(study_yaml: Path, tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_a_job_that_exists_is_named_instead(study_yaml: Path, tmp_path: Path) ->
     start, end = text.index("  compartment:"), text.index("  poll_seconds")
     job = "  job: ocid1.datasciencejob.oc1..x\n"
     study_yaml.write_text(text[:start] + job + text[end:])
-    tuner = tuner_of(load_study(study_yaml), study_yaml)
+    tuner = build_tuner(load_study(study_yaml), study_yaml)
     assert "ocid1.datasciencejob.oc1..x" in repr(tuner.definition.backend)
     study_yaml.write_text(text[:start] + job + text[start:])
     with pytest.raises(ConfigError, match="'compartment' belongs to the job"):
-        tuner_of(load_study(study_yaml), study_yaml)
+        build_tuner(load_study(study_yaml), study_yaml)

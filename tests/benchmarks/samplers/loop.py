@@ -35,14 +35,14 @@ class Outcome:
 def run(task: Task, sampler: BaseSampler, pending: int, evaluations: int, seed: int) -> Outcome:
     """Minimize a task; evaluations are told in the order in which their runs end."""
     began = time.process_time()
-    study, regrets = study_of(task, sampler, pending, evaluations, seed)
+    study, regrets = find_study(task, sampler, pending, evaluations, seed)
     spent = time.process_time() - began
     right = task.classes is None or study.best_trial.params[task.classes[0]] == task.classes[1]
     shown = {n: regrets[n - 1] for n in CHECKPOINTS if n <= evaluations}
     return Outcome(shown, right, 1000 * spent / evaluations)
 
 
-def study_of(
+def find_study(
     task: Task, sampler: BaseSampler, pending: int, evaluations: int, seed: int
 ) -> tuple[optuna.Study, list[float]]:
     """The study, and the regret after each of its evaluations."""

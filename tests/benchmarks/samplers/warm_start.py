@@ -19,7 +19,7 @@ from typing import Any
 import optuna
 from scipy.stats import wilcoxon
 
-from tests.benchmarks.samplers.loop import study_of
+from tests.benchmarks.samplers.loop import find_study
 from tests.benchmarks.samplers.tasks import Task, tasks
 from tune_jobs.samplers import JobSampler, WarmStartSampler
 
@@ -67,10 +67,10 @@ def one(cell: Cell) -> tuple[list[float], list[float]]:
         return task.value(_Moved(trial, share, seed))  # type: ignore[arg-type]
 
     earlier = Task(f"earlier {name}", moved, task.optimum)
-    source, _ = study_of(earlier, JobSampler(1000 + seed), PENDING, 128, seed)
+    source, _ = find_study(earlier, JobSampler(1000 + seed), PENDING, 128, seed)
     warm = WarmStartSampler([source], JobSampler(seed), seed=seed)
-    _, cold_regrets = study_of(task, JobSampler(seed), PENDING, 128, seed)
-    _, warm_regrets = study_of(task, warm, PENDING, 128, seed)
+    _, cold_regrets = find_study(task, JobSampler(seed), PENDING, 128, seed)
+    _, warm_regrets = find_study(task, warm, PENDING, 128, seed)
     return [cold_regrets[n - 1] for n in AFTER], [warm_regrets[n - 1] for n in AFTER]
 
 

@@ -21,7 +21,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.data_science.definition import Start
+from tune_jobs.backends.data_science.definition import RunnerStart
 from tune_jobs.errors import ConfigError
 from tune_jobs.runtime.package import copy_runtime
 
@@ -44,7 +44,7 @@ sys.exit(main(sys.argv[1:]))
 '''
 
 
-def with_runner(job: Any, start: Start, workspace: Path) -> Any:
+def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     """A job like ``job`` whose artifact starts the runner, which starts what ``job`` would.
 
     Args:

@@ -16,15 +16,15 @@ from typing import Any, Literal
 
 from tune_jobs.backends.data_science.definition import (
     AdsDefinition,
-    Definition,
     Infrastructure,
+    JobDefinition,
     ScriptDefinition,
     YamlDefinition,
 )
-from tune_jobs.backends.data_science.job import STUDY_TAG, Job, JobShelf
+from tune_jobs.backends.data_science.job import STUDY_TAG, Job, JobRegistry
 from tune_jobs.backends.data_science.job_runs import USE, JobRuns
 from tune_jobs.backends.data_science.log_metrics import LogMetrics
-from tune_jobs.backends.data_science.log_search import RunLog, RunLogs, log_of_run
+from tune_jobs.backends.data_science.log_search import RunLog, RunLogs, open_run_log
 from tune_jobs.backends.data_science.request import (
     PATHS,
     Settings,
@@ -80,7 +80,7 @@ class DataScienceBackend:
 
     def __init__(
         self,
-        definition: Definition | str,
+        definition: JobDefinition | str,
         *,
         connection: Connection | None = None,
         env: Mapping[str, str] | None = None,
@@ -197,7 +197,7 @@ class DataScienceBackend:
             )
         self._folder: Folder = open_folder(f"{store.rstrip('/')}/{study}", self.store_options)
         self._study = study
-        shelf = JobShelf(self.connection, self._folder, study, self.notice)
+        shelf = JobRegistry(self.connection, self._folder, study, self.notice)
         if isinstance(self._definition, str):
             self._job, earlier = shelf.get(self._definition), []
         else:
@@ -308,7 +308,7 @@ class DataScienceBackend:
 
     def log(self, name: str, run_id: str | None) -> RunLog | None:
         """See `Backend.log`: the Logging service, if the job has a log."""
-        return None if run_id is None else log_of_run(self.connection, run_id)
+        return None if run_id is None else open_run_log(self.connection, run_id)
 
     def console(self, run_id: str) -> str | None:
         """See `Backend.console`."""

@@ -1,7 +1,7 @@
 """What a study's job is made from: a script, a job of ADS, its YAML, or a job that exists.
 
 A definition says everything that can be said without ADS, whose import takes seconds: what it is
-(`Definition.fingerprint`), and whether it can work. `Definition.ads_job` then makes the job of ADS.
+(`JobDefinition.fingerprint`), and whether it can work. `JobDefinition.ads_job` makes the ADS job.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Infrastructure:
 
 
 @dataclass(frozen=True)
-class Start:
+class RunnerStart:
     """How the runner starts what was uploaded; ``{here}`` is where it was unpacked.
 
     Args:
@@ -87,7 +87,7 @@ class Start:
     work_dir: str = "{here}"
 
 
-class Definition(Protocol):
+class JobDefinition(Protocol):
     """What a job is made from."""
 
     def check(self) -> None:
@@ -111,7 +111,7 @@ class Definition(Protocol):
         """The ``ads.jobs.Job``, not created yet; ``staging`` is an empty folder for its files."""
         ...
 
-    def start(self) -> Start:
+    def start(self) -> RunnerStart:
         """How the runner starts what was uploaded."""
         ...
 
@@ -143,7 +143,7 @@ class ScriptDefinition:
         return self.entry.words[0]
 
     def check(self) -> None:
-        """See `Definition.check`."""
+        """See `JobDefinition.check`."""
         if self.source is not None and not os.path.exists(self.source):
             raise ConfigError(f"source {self.source} does not exist")
         if not self._in_archive:
@@ -163,7 +163,7 @@ class ScriptDefinition:
 
     @property
     def compartment(self) -> str | None:
-        """See `Definition.compartment`."""
+        """See `JobDefinition.compartment`."""
         return self.infrastructure.compartment
 
     @property
@@ -202,20 +202,20 @@ class ScriptDefinition:
         return self.source or self.entry.words[0]
 
     def fingerprint(self) -> str:
-        """See `Definition.fingerprint`."""
+        """See `JobDefinition.fingerprint`."""
         facts = {**asdict(self), "entry": self.entrypoint or self.entry.words[0]}
         facts.pop("source")
         return digest(facts, [self._uploaded])
 
-    def start(self) -> Start:
-        """See `Definition.start`."""
+    def start(self) -> RunnerStart:
+        """See `JobDefinition.start`."""
         if self._is_module:
-            return Start(("{python}", "-m", self.entry.words[0]), f"{{here}}/{_FOLDER}")
+            return RunnerStart(("{python}", "-m", self.entry.words[0]), f"{{here}}/{_FOLDER}")
         has_folder = self.source is not None and not self._in_archive
-        return Start(None, f"{{here}}/{_FOLDER}" if has_folder else "{here}")
+        return RunnerStart(None, f"{{here}}/{_FOLDER}" if has_folder else "{here}")
 
     def ads_job(self, staging: Path) -> Any:
-        """See `Definition.ads_job`."""
+        """See `JobDefinition.ads_job`."""
         from ads.jobs import DataScienceJob, Job, ScriptRuntime
 
         runtime = ScriptRuntime()
@@ -259,27 +259,27 @@ class AdsDefinition:
         return str(self.job.name or "a job of ADS")
 
     def check(self) -> None:
-        """See `Definition.check`."""
+        """See `JobDefinition.check`."""
         if self.job.runtime is None or self.job.infrastructure is None:
             raise ConfigError("the ADS job needs a runtime and an infrastructure")
 
     @property
     def compartment(self) -> str | None:
-        """See `Definition.compartment`."""
+        """See `JobDefinition.compartment`."""
         return _compartment(self.job.to_dict())
 
     def fingerprint(self) -> str:
-        """See `Definition.fingerprint`."""
+        """See `JobDefinition.fingerprint`."""
         facts = self.job.to_dict()
         return digest(facts, _local_sources(facts))
 
     def ads_job(self, staging: Path) -> Any:
-        """See `Definition.ads_job`."""
+        """See `JobDefinition.ads_job`."""
         return self.job
 
-    def start(self) -> Start:
-        """See `Definition.start`."""
-        return Start()
+    def start(self) -> RunnerStart:
+        """See `JobDefinition.start`."""
+        return RunnerStart()
 
 
 @dataclass(frozen=True)
@@ -292,30 +292,30 @@ class YamlDefinition:
         return self.path.name
 
     def check(self) -> None:
-        """See `Definition.check`."""
+        """See `JobDefinition.check`."""
         facts = self._facts()
         if facts.get("kind") != "job" or "spec" not in facts:
             raise ConfigError(f"{self.path} is not the YAML of an ADS job: it has no `kind: job`")
 
     @property
     def compartment(self) -> str | None:
-        """See `Definition.compartment`."""
+        """See `JobDefinition.compartment`."""
         return _compartment(self._facts())
 
     def fingerprint(self) -> str:
-        """See `Definition.fingerprint`."""
+        """See `JobDefinition.fingerprint`."""
         facts = self._facts()
         return digest(facts, _local_sources(facts))
 
     def ads_job(self, staging: Path) -> Any:
-        """See `Definition.ads_job`."""
+        """See `JobDefinition.ads_job`."""
         from ads.jobs import Job
 
         return Job.from_dict(self._facts())
 
-    def start(self) -> Start:
-        """See `Definition.start`."""
-        return Start()
+    def start(self) -> RunnerStart:
+        """See `JobDefinition.start`."""
+        return RunnerStart()
 
     def _facts(self) -> dict[str, Any]:
         import yaml

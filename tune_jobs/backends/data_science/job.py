@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
-from tune_jobs.backends.data_science.definition import Definition
+from tune_jobs.backends.data_science.definition import JobDefinition
 from tune_jobs.backends.oci_runs.failures import refusal
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.metric_store.folder import Folder
@@ -66,7 +66,7 @@ class Job:
         return str(self.infrastructure.get("shapeName", ""))
 
 
-class JobShelf:
+class JobRegistry:
     """The jobs of one study.
 
     Args:
@@ -97,7 +97,7 @@ class JobShelf:
         except Exception as error:
             raise _refusal(error, f"reading job {job_id}") from error
 
-    def job_for(self, definition: Definition) -> Job:
+    def job_for(self, definition: JobDefinition) -> Job:
         """The study's job of this definition; creates it if there is none yet.
 
         Raises:
@@ -126,7 +126,7 @@ class JobShelf:
         text = yaml.safe_dump({"id": job_id, "definition": definition}, sort_keys=False)
         self._folder.write(f"{FOLDER}/{fingerprint}.yaml", text.encode())
 
-    def _found(self, definition: Definition, fingerprint: str) -> str | None:
+    def _found(self, definition: JobDefinition, fingerprint: str) -> str | None:
         """A job of this definition that was created, but not remembered."""
         compartment = definition.compartment
         if compartment is None:  # the job is forgotten, which costs nothing
@@ -153,7 +153,7 @@ class JobShelf:
             raise
         return True
 
-    def _create(self, definition: Definition, fingerprint: str) -> str:
+    def _create(self, definition: JobDefinition, fingerprint: str) -> str:
         with quiet_ads(), tempfile.TemporaryDirectory() as workspace:
             staging = Path(workspace, "staging")
             staging.mkdir()

@@ -123,7 +123,7 @@ class RunLog:
         return "".join(f"{line.text}\n" for line in lines).encode()
 
 
-def log_of_run(connection: Connection, run_id: str) -> RunLog | None:
+def open_run_log(connection: Connection, run_id: str) -> RunLog | None:
     """The log of a run; None if its job has none.
 
     Raises:

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.local.run import Start
+from tune_jobs.backends.local.run import StartRequest
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.runtime import report
@@ -163,7 +163,7 @@ class LocalBackend:
         if request.resources:
             raise SubmitError(f"{name}: a local run has no resources to choose: leave them out")
         remote = f"{self._store}/{self._study}"
-        start = Start(
+        start = StartRequest(
             id=self._id(name),
             folder=self._folder(name),
             command=[*self._command, *request.argv],
@@ -357,7 +357,7 @@ def _socket_path(scratch: str) -> str:
 
 
 def _start_host(path: str) -> subprocess.Popen[bytes]:
-    """Start a host that outlives this process; see `_wait_until_ready`."""
+    """StartRequest a host that outlives this process; see `_wait_until_ready`."""
     package = str(Path(report.__file__).parents[2])
     return subprocess.Popen(
         # Without the site module it is there in half the time; all paths are given instead.

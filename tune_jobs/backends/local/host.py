@@ -9,7 +9,7 @@ nobody is connected and nothing runs.
 Both sides speak JSON lines over a Unix socket that only this user can reach. From the tuner:
 
     {"do": "hello", "env": {...}, "keep": true}   the environment of its runs; whether they go on
-    {"do": "start", "id": ..., ...}               see `Start`; an id that is known is not started
+    {"do": "start", "id": ..., ...}               see `StartRequest`; idempotent by id
     {"do": "cancel", "id": ...}
     {"do": "find", "runs": {id: folder}}
 
@@ -37,12 +37,12 @@ from typing import TYPE_CHECKING, Any
 
 from tune_jobs.backends.local.run import (
     LocalRun,
-    Start,
+    StartRequest,
+    find_outcome,
     launch,
     next_ended,
     publish,
     refused,
-    what_became_of,
 )
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Host:
             case "hello":
                 connection.env, connection.keep = message["env"], message["keep"]
             case "start":
-                self._start(connection, Start(**message))
+                self._start(connection, StartRequest(**message))
             case "cancel":
                 if message["id"] in self._runs:
                     self._stop(self._runs[message["id"]], "canceled", canceled=True)
@@ -189,7 +189,7 @@ class Host:
 
     # -- the life of a run ------------------------------------------------------------------
 
-    def _start(self, connection: _Connection, start: Start) -> None:
+    def _start(self, connection: _Connection, start: StartRequest) -> None:
         known = self._find(connection, start.id, start.folder)
         if known is not None:
             if known["event"] == "ended":
@@ -267,7 +267,7 @@ class Host:
         """What became of a run; whoever asks is its owner from now on."""
         run = self._runs.get(run_id)
         if run is None:
-            return what_became_of(folder)
+            return find_outcome(folder)
         self._owners[run_id] = connection
         return {"event": "live", "started": run.started}
 

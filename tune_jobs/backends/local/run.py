@@ -25,7 +25,7 @@ _TRANSIENT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINT
 
 
 @dataclass(frozen=True)
-class Start:
+class StartRequest:
     """One run to start.
 
     Args:
@@ -65,7 +65,7 @@ class Start:
 class LocalRun:
     """A run that is live; made by `launch`."""
 
-    start: Start
+    start: StartRequest
     process: subprocess.Popen[bytes]
     follower: Follower
     started: float
@@ -133,8 +133,8 @@ class LocalRun:
         return "FAILED", f"exit code {code}"
 
 
-def launch(start: Start, inherited: Mapping[str, str]) -> LocalRun:
-    """Start a run in a process group of its own.
+def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
+    """StartRequest a run in a process group of its own.
 
     Args:
         start: The run.
@@ -165,7 +165,7 @@ def launch(start: Start, inherited: Mapping[str, str]) -> LocalRun:
     return LocalRun(start, process, follower, started)
 
 
-def refused(start: Start, error: OSError) -> dict[str, Any]:
+def refused(start: StartRequest, error: OSError) -> dict[str, Any]:
     """The history's last line for a run that could not be started."""
     now = time.time()
     ended = {
@@ -181,7 +181,7 @@ def refused(start: Start, error: OSError) -> dict[str, Any]:
     return ended
 
 
-def what_became_of(folder: str) -> dict[str, Any] | None:
+def find_outcome(folder: str) -> dict[str, Any] | None:
     """The end of a run that no host runs any more; None if it was never started."""
     history = _read_history(folder)
     if not history or history[-1]["event"] == "ended":
@@ -202,7 +202,7 @@ def what_became_of(folder: str) -> dict[str, Any] | None:
     return lost
 
 
-def _fill(work: str, start: Start) -> None:
+def _fill(work: str, start: StartRequest) -> None:
     """Links and files that the run finds in its working directory."""
     for link in start.links:
         with contextlib.suppress(FileExistsError):
@@ -213,7 +213,7 @@ def _fill(work: str, start: Start) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _make_folders(start: Start) -> None:
+def _make_folders(start: StartRequest) -> None:
     """The run's folder, its working directory, and those that it expects to be there."""
     try:
         os.mkdir(start.folder)
@@ -241,7 +241,7 @@ def _make_folder(path: str) -> None:
         os.mkdir(path)
 
 
-def _run_variables(start: Start) -> dict[str, str]:
+def _run_variables(start: StartRequest) -> dict[str, str]:
     """What a run finds in its environment."""
     return {
         "TUNE_JOBS_RUN": start.id,
@@ -270,7 +270,7 @@ def _write_history(folder: str, event: Mapping[str, Any]) -> None:
         file.write(json.dumps(event) + "\n")
 
 
-def publish(start: Start, *, whole: bool) -> str:
+def publish(start: StartRequest, *, whole: bool) -> str:
     """Copy a run's metrics, at its end all that it left, to a store that is not a local folder.
 
     Returns what went wrong, or an empty text.

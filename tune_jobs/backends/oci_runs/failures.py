@@ -25,7 +25,7 @@ class Failure:
         exit_code: Of the script, if it is what failed.
         transient: Another attempt may succeed.
         retry_after: Seconds to let pass before.
-        hopeless: No run can succeed until somebody mends the cause.
+        fatal: No run can succeed until somebody mends the cause.
         no_capacity: The shape is not to be had at the moment.
     """
 
@@ -33,7 +33,7 @@ class Failure:
     exit_code: int | None = None
     transient: bool = False
     retry_after: float = 0.0
-    hopeless: bool = False
+    fatal: bool = False
     no_capacity: bool = False
 
 
@@ -50,19 +50,19 @@ _KINDS: Mapping[str, Failure] = {
         "ran longer than its maximum runtime"
     ),
     r"not ?authori[sz]ed|permission|polic(?:y|ies)|forbidden|authenticat": Failure(
-        "is not allowed to do what it needs", hopeless=True
+        "is not allowed to do what it needs", fatal=True
     ),
     r"(?:image|conda|environment|subnet|log group|mount|artifact).*"
     r"(?:not (?:be )?found|invalid|could not|cannot|failed to|does not exist|unable)"
     r"|(?:not found|invalid|could not|cannot|failed to|unable).*"
-    r"(?:image|conda|subnet|log group|mount)": Failure("could not be set up", hopeless=True),
+    r"(?:image|conda|subnet|log group|mount)": Failure("could not be set up", fatal=True),
     r"internal|service error|infrastructure|unreachable|unhealthy|host (?:failure|maintenance)"
     r"|unexpected": Failure("failed inside the service", transient=True, retry_after=15.0),
 }
 _COMPILED = [(re.compile(pattern, re.IGNORECASE), failure) for pattern, failure in _KINDS.items()]
 
 
-def failure_of(details: str | None) -> Failure:
+def classify_failure(details: str | None) -> Failure:
     """What a run that FAILED failed of, by its ``lifecycleDetails``."""
     text = " ".join((details or "").split())[:1000]
     code = _EXIT_CODE.search(text)
@@ -74,7 +74,7 @@ def failure_of(details: str | None) -> Failure:
                 f"{failure.cause} ({text})",
                 transient=failure.transient,
                 retry_after=failure.retry_after,
-                hopeless=failure.hopeless,
+                fatal=failure.fatal,
                 no_capacity=failure.no_capacity,
             )
     return Failure(text or "the service gives no reason")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from tune_jobs.backends.oci_runs.failures import brief, failure_of, is_transient, refusal
+from tune_jobs.backends.oci_runs.failures import brief, classify_failure, is_transient, refusal
 from tune_jobs.backends.oci_runs.service import ServiceRun, ServiceRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
 from tune_jobs.core.job_runs import RunState, RunUpdate
@@ -213,7 +213,7 @@ class LiveRuns:
         return replace(update, cause=f"it was {run.state.lower()} by somebody else{said}")
 
     def _failed(self, update: RunUpdate, details: str, shape: str) -> RunUpdate:
-        failure = failure_of(details)
+        failure = classify_failure(details)
         other_shape = failure.no_capacity and self._shapes.out_of_capacity(shape)
         return replace(
             update,
@@ -221,7 +221,7 @@ class LiveRuns:
             cause=failure.cause,
             transient=failure.transient,
             retry_after=0.0 if other_shape else failure.retry_after,
-            hopeless=failure.hopeless,
+            fatal=failure.fatal,
         )
 
     def _odd(self, name: str, run: ServiceRun) -> RunUpdate:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tune_jobs.errors import ConfigError
 
-REST = 600.0
+CAPACITY_COOLDOWN = 600.0
 """Seconds for which a shape that was out of capacity is passed over."""
 
 _KEYS = ("shape", "ocpus", "memory_gb")
@@ -17,7 +17,7 @@ class Shapes:
     """The job's shape and those to fall back on.
 
     Args:
-        own: The job's infrastructure, as the REST API has it.
+        own: The job's infrastructure, as the CAPACITY_COOLDOWN API has it.
         fallback: Shapes' names, or mappings of ``shape``, ``ocpus`` and ``memory_gb``.
         clock: Seconds; monotonic.
     """
@@ -59,7 +59,7 @@ class Shapes:
 
     def out_of_capacity(self, shape: str) -> bool:
         """Note that a shape is not to be had; whether there is another one to try at once."""
-        self._short_until[shape] = self._clock() + REST
+        self._short_until[shape] = self._clock() + CAPACITY_COOLDOWN
         return any(map(self._is_to_be_had, [self.own, *(s["shapeName"] for s in self._fallback)]))
 
     def _is_to_be_had(self, shape: str) -> bool:
