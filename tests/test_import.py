@@ -42,6 +42,17 @@ def test_the_tuner_does_not_load_what_it_may_never_need() -> None:
     }
 
 
+def test_the_tuner_does_not_load_the_dashboard() -> None:
+    program = (
+        "import sys\nfrom tune_jobs import Tuner\n"
+        "print(*[m for m in sys.modules if m.startswith('tune_jobs.dashboard')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
 def test_every_public_name_is_there() -> None:
     for name in tune_jobs.__all__:
         assert getattr(tune_jobs, name).__name__ == name

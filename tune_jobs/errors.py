@@ -1,17 +1,19 @@
 """The errors that tune_jobs raises.
 
     TuneJobsError
-    ├── ConfigError         study.yaml, or an argument of a constructor, is wrong
-    │   ├── SpaceError      the search space is empty, contradictory or does not fit the study
-    │   ├── CommandLineError  a parameter cannot be written on the script's command line
-    │   └── MetricError     a metric's definition cannot be used
-    ├── StudyError          the study cannot be tuned as asked (direction, owner, storage)
-    ├── StoreError          the metric store cannot be read or written
-    ├── BackendError        the backend cannot run job runs at all
-    │   └── SubmitError     this one job run cannot be started
-    └── TuningStopped       the tuner gave up; the message names the limit that fired
+    ├── ConfigError           an argument, or a value in study.yaml, is invalid
+    │   ├── SpaceError        the search space is empty, contradictory or incompatible
+    │   ├── CommandLineError  a parameter cannot be passed to the script
+    │   ├── MetricError       the definition of a metric is invalid
+    │   └── ComparisonError   the studies cannot be compared
+    ├── StudyError            the study cannot be used as requested (direction, owner, storage)
+    ├── StoreError            the metric store cannot be read or written
+    ├── BackendError          the backend cannot start any job run
+    │   └── SubmitError       the backend cannot start this job run
+    └── TuningStopped         a limit on failures was exceeded
+        └── FinalRunFailed    the final run failed
 
-Every message names the thing, its value and what to do about it.
+Every message names the thing, its value and the fix.
 """
 
 from __future__ import annotations
@@ -21,27 +23,34 @@ from collections.abc import Collection
 
 
 class TuneJobsError(Exception):
-    """Base of every error that tune_jobs raises on purpose."""
+    """Base class of all errors that tune_jobs raises."""
 
 
 class ConfigError(TuneJobsError):
-    """A definition is wrong: study.yaml, or an argument of a constructor."""
+    """An argument, or a value in study.yaml, is invalid."""
 
 
 class SpaceError(ConfigError):
-    """The search space is empty, contradictory, or does not fit the study."""
+    """The search space is empty, contradictory, or incompatible with the study."""
 
 
 class CommandLineError(ConfigError):
-    """A parameter cannot be written on the script's command line as described."""
+    """A parameter cannot be passed to the script as described."""
 
 
 class MetricError(ConfigError):
-    """A metric's definition cannot be used."""
+    """The definition of a metric is invalid."""
+
+
+class ComparisonError(ConfigError, ValueError):
+    """The studies cannot be compared.
+
+    Also a ``ValueError``, which earlier releases raised.
+    """
 
 
 class StudyError(TuneJobsError):
-    """The study cannot be tuned as asked."""
+    """The study cannot be used as requested."""
 
 
 class StoreError(TuneJobsError):
@@ -49,19 +58,23 @@ class StoreError(TuneJobsError):
 
 
 class BackendError(TuneJobsError):
-    """The backend cannot run job runs at all."""
+    """The backend cannot start any job run."""
 
 
 class SubmitError(BackendError):
-    """This one job run cannot be started; others may."""
+    """The backend cannot start this job run; other runs may start."""
 
 
 class TuningStopped(TuneJobsError):
-    """The tuner gave up before its budget was used; the message names the limit that fired."""
+    """A limit on failures was exceeded; the message names the limit."""
+
+
+class FinalRunFailed(TuningStopped):
+    """The final run failed; the message includes the end of its log."""
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    """Return a hint about an unknown word: the closest known word, or all known words."""
     near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f"(did you mean {near[0]!r}?)"

@@ -42,8 +42,8 @@ from tune_jobs.tuning.smoke_check import CheckReport, smoke_check
 from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
+    from tune_jobs.notebook.monitor import StudyMonitor
     from tune_jobs.tuning.suggest import Duplicates
-from tune_jobs.notebook.monitor import StudyMonitor
 
 DEFAULT_PARALLEL = 4
 
@@ -354,7 +354,7 @@ class Tuner:
 
         Raises:
             StudyError: there is no trial with a value, or the choice is not one.
-            TuningStopped: the final run failed.
+            FinalRunFailed: The final run failed; the message has the end of its log.
         """
         progress = progress_for(self.progress)
         with self._session(progress) as session:

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import MakeTuner
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.dashboard.reading import read_study
-from tune_jobs.errors import StudyError, TuningStopped
+from tune_jobs.errors import FinalRunFailed, StudyError, TuningStopped
 from tune_jobs.script.command_line import CommandLine
 
 BODY = """
@@ -127,8 +127,9 @@ def test_a_final_run_that_fails_can_be_tried_again(make_tuner: MakeTuner, tmp_pa
     body = 'case "$*" in *--epochs=9*) [ -e "$here/ok" ] || exit 6;; esac; echo value=$x'
     tuner = make_tuner(body)
     tuner.optimize(n_trials=1)
-    with pytest.raises(TuningStopped, match="final run final-1-1 of trial 0 failed: exit code 6"):
+    with pytest.raises(TuningStopped, match="final-1-1 of trial 0 failed: exit code 6") as error:
         tuner.train_best({"epochs": 9})
+    assert type(error.value) is FinalRunFailed
     (tmp_path / "ok").touch()
     assert tuner.train_best({"epochs": 9}).name == "final-2-1"
     states = [a.state for a in tuner.attempts() if a.is_final]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tune_jobs.dashboard.model import Study
-from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.errors import StudyError
 
 REFERENCE = "a study.yaml, STORAGE::NAME, or a storage with all its studies"
 
@@ -60,10 +60,7 @@ def _storage(where: str) -> str:
 def _compare(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard.comparing import compare
 
-    try:
-        result = compare(open_studies(options.studies))
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    result = compare(open_studies(options.studies))
     text = json.dumps(dataclasses.asdict(result), indent=2, default=str)
     print(text if options.json else str(result))
     return 0

@@ -18,7 +18,7 @@ def compare(studies: Sequence[optuna.Study]) -> Comparison:
     """Compare studies with one objective, from any storages: winners, and what differs.
 
     Raises:
-        ValueError: one has several objectives, or they have opposite directions.
+        ComparisonError: If a study has several objectives, or if directions differ.
     """
     return compare_seen([read_study(study) for study in studies])
 

@@ -21,7 +21,7 @@ from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import closed
 from tune_jobs.core.snapshot import Progress
-from tune_jobs.errors import StudyError, TuningStopped
+from tune_jobs.errors import FinalRunFailed, StudyError
 from tune_jobs.script.command_line import preview_text
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.session import Session
@@ -227,7 +227,7 @@ def _finish(
         cause = session.runs.explain(observation, update.cause, session.definition.objectives.names)
         failed = closed(attempt, update, state, cause)
         session.ledger.ended(None, [failed], session.clock())
-        raise TuningStopped(
+        raise FinalRunFailed(
             f"the final run {attempt.name} of trial {attempt.trial} failed: {cause}"
         )
     reading = session.definition.objectives.read(observation.records)
