@@ -165,7 +165,7 @@ def test_a_termination_leaves_a_state_to_go_on_from(run: Run, tmp_path: Path) ->
     tuning.send_signal(signal.SIGTERM)
     _, err = tuning.communicate(timeout=30)
     assert tuning.returncode == 130
-    assert "run the same command again to go on" in err
+    assert "run the same command again to resume" in err
     (tmp_path / "train.sh").write_text(TRAIN)
     code, out, _ = run("run")
     assert (code, "digits: 4 complete" in out) == (0, True)
@@ -258,7 +258,7 @@ def test_a_study_with_another_direction(run: Run, tmp_path: Path) -> None:
 def test_no_budget(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY.replace("n_trials: 4\n", ""))
     code, _, err = run("run")
-    assert (code, "say how much to spend" in err) == (2, True)
+    assert (code, "study.yaml: no budget: add n_trials:" in err) == (2, True)
 
 
 def test_help_names_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

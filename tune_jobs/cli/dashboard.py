@@ -1,68 +1,76 @@
-"""The commands that look at studies of any storage: dashboard, compare, report."""
+"""Commands that read studies from any storage: dashboard, compare and report."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from tune_jobs.cli.commands import Commands
+from tune_jobs.cli.output import print_result
+from tune_jobs.config.study_config import load_study
+from tune_jobs.config.study_file import storage_of_file
 from tune_jobs.dashboard.model import Study
 from tune_jobs.errors import StudyError
 
-REFERENCE = "a study.yaml, STORAGE::NAME, or a storage with all its studies"
+_STUDY_HELP = "a study.yaml, STORAGE::NAME, or a storage for all of its studies"
 
 
-def add_commands(
-    add: Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser],
-) -> None:
-    """Add them to the parser of ``tune-jobs``."""
-    page = add("dashboard", _dashboard, "serve a live page over studies")
-    page.add_argument("storages", nargs="+", metavar="STORAGE", help="URL, or SQLite/journal file")
-    page.add_argument("--host", default="127.0.0.1", help="elsewhere than here it wants a token")
-    page.add_argument("--port", type=int, default=8787)
-    page.add_argument("--allow-control", action="store_true", help="pause, stop, cancel")
-    compared = add("compare", _compare, "compare the winners of studies")
-    compared.add_argument("studies", nargs="+", metavar="STUDY", help=REFERENCE)
-    report = add("report", _report, "write a report as one HTML file")
-    report.add_argument("studies", nargs="+", metavar="STUDY", help=REFERENCE)
-    report.add_argument("--images", type=Path, metavar="FOLDER", help="the figures as files, too")
-    report.add_argument("--kind", default="svg", help="of the images: svg or png")
-    report.add_argument("-o", "--output", type=Path, default=Path("report.html"))
+def add_dashboard_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    dashboard = commands.add("dashboard", _dashboard, "serve a live page over studies")
+    dashboard.add_argument(
+        "storages", nargs="+", metavar="STORAGE", help="database URL, SQLite or journal file"
+    )
+    dashboard.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: 127.0.0.1); others require a token",
+    )
+    dashboard.add_argument("--port", type=int, default=8787, help="port (default: 8787)")
+    dashboard.add_argument(
+        "--allow-control",
+        action="store_true",
+        help="let the page pause, resume and stop studies and cancel trials",
+    )
+    compare = commands.add("compare", _compare, "compare the best trials of studies")
+    compare.add_argument("studies", nargs="+", metavar="STUDY", help=_STUDY_HELP)
+    report = commands.add("report", _report, "write a report as one HTML file")
+    report.add_argument("studies", nargs="+", metavar="STUDY", help=_STUDY_HELP)
+    report.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="also write the figures to this folder"
+    )
+    report.add_argument("--kind", default="svg", help="image format: svg (default) or png")
+    report.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("report.html"),
+        help="path of the report (default: report.html)",
+    )
 
 
 def _dashboard(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard.server import serve
 
     server, address = serve(
-        [_storage(where) for where in options.storages],
+        [_resolve_storage(storage) for storage in options.storages],
         host=options.host,
         port=options.port,
         allow_control=options.allow_control,
     )
-    print(f"{address}  (Ctrl-C ends it)", flush=True)
+    print(f"{address}  (press Ctrl-C to stop)", flush=True)
     with server:
         server.serve_forever()
     return 0
-
-
-def _storage(where: str) -> str:
-    """A storage, or that of a study.yaml."""
-    if not where.endswith((".yaml", ".yml")):
-        return where
-    from tune_jobs.config.study_config import load_study
-    from tune_jobs.config.study_file import storage_of_file
-
-    return storage_of_file(load_study(where), Path(where))
 
 
 def _compare(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard.comparing import compare
 
     result = compare(open_studies(options.studies))
-    text = json.dumps(dataclasses.asdict(result), indent=2, default=str)
-    print(text if options.json else str(result))
+    print_result(options, dataclasses.asdict(result), str(result))
     return 0
 
 
@@ -77,35 +85,48 @@ def _report(options: argparse.Namespace) -> int:
 
         images = [str(image) for image in write_images(studies, options.images, options.kind)]
     facts = {"report": str(path), "bytes": path.stat().st_size, "images": images}
-    print(json.dumps(facts) if options.json else "\n".join([str(path), *images]))
+    print_result(options, facts, "\n".join([str(path), *images]))
     return 0
 
 
 def open_studies(references: Sequence[str]) -> list[Study]:
-    """The studies that are meant.
+    """Return the studies that are referred to.
+
+    Args:
+        references: Each a study.yaml, ``STORAGE::NAME``, or a storage for all of its studies.
 
     Raises:
-        StudyError: there is none of that name, or no such storage.
+        StudyError: If there is no such storage, or no study of that name in it.
     """
     from tune_jobs.dashboard.reading import open_source
 
     found: list[Study] = []
     for number, reference in enumerate(references):
-        where, name = _parts(reference)
-        source = open_source(_storage(where), f"s{number}-")
-        heads = [h for h in source.heads() if name is None or h.name == name]
+        storage, name = _split_reference(reference)
+        source = open_source(_resolve_storage(storage), f"s{number}-")
+        all_heads = source.heads()
+        heads = [head for head in all_heads if name is None or head.name == name]
         if not heads:
-            known = ", ".join(repr(h.name[:60]) for h in source.heads()[:10]) or "none"
-            raise StudyError(f"{where} has no study {name!r}; it has: {known}")
+            known = ", ".join(repr(head.name[:60]) for head in all_heads[:10]) or "no studies"
+            raise StudyError(f"{storage} has no study {name!r}; it has: {known}")
         found += [source.study(head.key) for head in heads]
     return found
 
 
-def _parts(reference: str) -> tuple[str, str | None]:
-    """A storage and a study's name in it; None: all of them."""
-    if reference.endswith((".yaml", ".yml")):
-        from tune_jobs.config.study_config import load_study
-
+def _split_reference(reference: str) -> tuple[str, str | None]:
+    """Return a storage, and the name of a study in it or None for all of them."""
+    if _is_study_file(reference):
         return reference, load_study(reference).study
-    where, separator, name = reference.partition("::")
-    return where, name if separator else None
+    storage, separator, name = reference.partition("::")
+    return storage, name if separator else None
+
+
+def _resolve_storage(reference: str) -> str:
+    """Return a storage as it is, and of a study.yaml the storage that it names."""
+    if not _is_study_file(reference):
+        return reference
+    return storage_of_file(load_study(reference), Path(reference))
+
+
+def _is_study_file(reference: str) -> bool:
+    return reference.endswith((".yaml", ".yml"))

@@ -1,0 +1,87 @@
+"""How commands are declared: each has a name, a help text and a function that returns an exit code.
+
+Commands are grouped in modules; each module has a function that adds its group to `Commands`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.config.study_config import StudyConfig, load_study
+from tune_jobs.config.study_file import build_tuner, open_study
+from tune_jobs.errors import ConfigError
+from tune_jobs.tuner import Tuner
+
+StudyCommand = Callable[[argparse.Namespace, StudyConfig], int]
+
+
+class Commands:
+    """Subcommands of a parser.
+
+    Args:
+        parser: The parser of ``tune-jobs``.
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        self, name: str, function: Callable[[argparse.Namespace], int], description: str
+    ) -> argparse.ArgumentParser:
+        """Add a command; returns its parser, which has ``--json`` already."""
+        parser = self._subparsers.add_parser(name, help=description, description=description)
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.set_defaults(command=function)
+        return parser
+
+    def add_for_study(
+        self, name: str, function: StudyCommand, description: str
+    ) -> argparse.ArgumentParser:
+        """Add a command whose first argument is a study.yaml, which it gets as `StudyConfig`."""
+
+        def run(options: argparse.Namespace) -> int:
+            return function(options, load_study(options.file))
+
+        parser = self.add(name, run, description)
+        parser.add_argument("file", type=Path, help="path of the study.yaml")
+        return parser
+
+
+def open_tuner(options: argparse.Namespace, config: StudyConfig) -> Tuner:
+    """Return the tuner of a study that exists.
+
+    Raises:
+        StudyError: If the study does not exist.
+    """
+    return build_tuner(config, options.file, study=open_study(config, options.file))
+
+
+def add_set_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--set NAME=VALUE``, see `parse_settings`."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="argument of the script to add or replace, such as epochs=50 (repeatable)",
+    )
+
+
+def parse_settings(items: Sequence[str]) -> dict[str, Any]:
+    """Parse items like ``epochs=50``; values are read as YAML.
+
+    Raises:
+        ConfigError: If an item has no equals sign.
+    """
+    import yaml
+
+    settings = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"invalid --set {item!r}: write NAME=VALUE")
+        settings[name] = yaml.safe_load(value)
+    return settings

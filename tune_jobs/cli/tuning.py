@@ -1,0 +1,121 @@
+"""Commands that start job runs, or show what they would be: run, check, preview, train-best."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import optuna
+
+from tune_jobs.cli.commands import Commands, add_set_option, open_tuner, parse_settings
+from tune_jobs.cli.output import print_result, print_status
+from tune_jobs.config.study_config import StudyConfig
+from tune_jobs.config.study_file import build_tuner, open_study
+from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.errors import ConfigError, StudyError
+
+
+def add_tuning_commands(commands: Commands) -> None:
+    """Add the commands of this module."""
+    _add_run(commands)
+    check = commands.add_for_study(
+        "check", _check, "run one smoke trial and report what would make the study fail"
+    )
+    add_set_option(check)
+    preview = commands.add_for_study(
+        "preview", _preview, "print the command lines of sampled configurations"
+    )
+    preview.add_argument("-n", type=int, default=3, help="number of configurations (default: 3)")
+    train = commands.add_for_study("train-best", _train_best, "train the best configuration")
+    train.add_argument("--trial", type=int, help="trial to train instead of the best one")
+    train.add_argument(
+        "--pick", help="with several metrics: the metric whose best trial is trained, or 'knee'"
+    )
+    train.add_argument("--again", action="store_true", help="train even if it was trained before")
+    add_set_option(train)
+
+
+def _add_run(commands: Commands) -> None:
+    run = commands.add_for_study("run", _run, "tune until the study has n_trials trials")
+    run.add_argument(
+        "--n-trials", type=int, help="total number of trials of the study; overrides the file"
+    )
+    run.add_argument("--timeout", type=float, help="time limit in seconds; overrides the file")
+    run.add_argument(
+        "--max-run-hours", type=float, help="maximum run hours of all job runs of the study"
+    )
+    run.add_argument(
+        "--max-cost", type=float, help="maximum cost of all job runs, by the prices in the file"
+    )
+    run.add_argument("--target", type=float, help="stop when the metric reaches this value")
+    run.add_argument(
+        "--patience", type=int, help="stop after this many trials in a row without improvement"
+    )
+    run.add_argument(
+        "--take-over", action="store_true", help="take the study over from the current owner"
+    )
+
+
+def _run(options: argparse.Namespace, config: StudyConfig) -> int:
+    n_trials = options.n_trials or config.n_trials
+    timeout = options.timeout or config.timeout
+    limits = {
+        name: given if (given := getattr(options, name)) is not None else getattr(config, name)
+        for name in ("max_run_hours", "max_cost", "target", "patience")
+    }
+    budget = (n_trials, timeout, limits["max_run_hours"], limits["max_cost"])
+    if all(limit is None for limit in budget):
+        raise ConfigError(
+            f"{options.file}: no budget: add n_trials:, timeout:, max_run_hours: or max_cost:"
+        )
+    tuner = build_tuner(config, options.file)
+    remaining = None if n_trials is None else max(0, n_trials - _count_finished(tuner.study))
+    # Without trials left, attempts that an earlier call left open are still to be closed.
+    if remaining != 0 or any(a.told is None for a in tuner.attempts()):
+        tuner.optimize(remaining, timeout, take_over=options.take_over, **limits)
+    return print_status(options, tuner)
+
+
+def _count_finished(study: optuna.Study) -> int:
+    """Return the number of finished trials that count towards ``n_trials``."""
+    return sum(is_told(trial) for trial in study.get_trials(deepcopy=False))
+
+
+def _check(options: argparse.Namespace, config: StudyConfig) -> int:
+    study = _open_or_create_in_memory(config, options.file)
+    report = build_tuner(config, options.file, study=study).check(parse_settings(options.set))
+    findings = [dataclasses.asdict(finding) for finding in report.findings]
+    print_result(options, {"ok": bool(report), "findings": findings}, str(report))
+    return 0 if report else 1
+
+
+def _open_or_create_in_memory(config: StudyConfig, file: Path) -> optuna.Study:
+    """Return the study, or one in memory if it does not exist: a check must not create it."""
+    try:
+        return open_study(config, file)
+    except StudyError:
+        return optuna.create_study(study_name=config.study, directions=config.directions)
+
+
+def _preview(options: argparse.Namespace, config: StudyConfig) -> int:
+    study = optuna.create_study(directions=config.directions)
+    previews = build_tuner(config, options.file, study=study).preview(options.n)
+    facts = [
+        {"params": p.params, **dataclasses.asdict(p.invocation), "text": p.text} for p in previews
+    ]
+    print_result(options, facts, "\n".join(p.text for p in previews))
+    return 0
+
+
+def _train_best(options: argparse.Namespace, config: StudyConfig) -> int:
+    defaults = dict(config.final.arguments) if config.final else {}
+    final = open_tuner(options, config).train_best(
+        {**defaults, **parse_settings(options.set)},
+        trial=options.trial,
+        pick=options.pick,
+        resources=config.final.resources if config.final else {},
+        again=options.again,
+    )
+    print_result(options, dataclasses.asdict(final), str(final))
+    return 0
