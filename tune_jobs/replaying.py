@@ -24,6 +24,7 @@ from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.scratch import unannounced
 from tune_jobs.core.trial_attributes import RUNG_ATTRIBUTE
 from tune_jobs.errors import StudyError
+from tune_jobs.space.search_space import suggest
 from tune_jobs.tuner import Tuner
 
 HOUR = 3600.0
@@ -133,7 +134,7 @@ def replay(
     def space(trial: optuna.Trial) -> dict[str, Any]:
         # One that goes on with an earlier configuration has its parameters already.
         distributions = trial.distributions or runs[trial.number % len(runs)].trial.distributions
-        return {name: trial._suggest(name, d) for name, d in distributions.items()}
+        return {name: suggest(trial, name, d) for name, d in distributions.items()}
 
     replayer = Tuner(
         study,

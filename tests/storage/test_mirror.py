@@ -143,10 +143,12 @@ def test_a_claim_is_noted_on_the_trial_at_once(study: optuna.Study) -> None:
     (trial,) = seen_by_optuna(study)
     assert trial.state == TrialState.RUNNING
     assert trial.user_attrs["tune_jobs:run"] == "trial-000000-1"
-    row = mirror.row_of(0)
+    storage_trial_id = mirror.storage_trial_id(0)
     if isinstance(mirror.writer, RdbWriter):
-        assert mirror.writer.claim(row, "trial-000000-1"), "its answer was lost: it is ours"
-    assert not mirror.writer.claim(row, "trial-000007-1")
+        assert mirror.writer.claim(storage_trial_id, "trial-000000-1"), (
+            "its answer was lost: it is ours"
+        )
+    assert not mirror.writer.claim(storage_trial_id, "trial-000007-1")
 
 
 def test_a_trial_enqueued_meanwhile_is_seen_after_sync(study: optuna.Study) -> None:
@@ -173,6 +175,7 @@ def test_a_trial_added_meanwhile_keeps_its_number(study: optuna.Study) -> None:
         pytest.skip("this storage has no transactions: see the next test")
     mirror = StudyMirror(study)
     mine = mirror.study.ask()
+    number = mine.number
     suggest(mine)
     other = study.ask()
     written: list[object] = []
@@ -180,7 +183,7 @@ def test_a_trial_added_meanwhile_keeps_its_number(study: optuna.Study) -> None:
         mirror.commit(written.append)
     assert written == []
     assert len(seen_by_optuna(study)) == 1
-    now = mirror.trial(renumbered.value.ids[mine._trial_id])
+    now = mirror.trial(renumbered.value.numbers[number])
     assert (other.number, now.number, now.params) == (0, 1, mine.params)
     mirror.commit(written.append)
     assert len(written) == 1
@@ -200,11 +203,12 @@ def test_without_transactions_a_number_taken_meanwhile_is_noticed(tmp_path: Path
     )
     mirror = StudyMirror(first)
     mine = mirror.study.ask()
+    number = mine.number
     suggest(mine)
     second.ask()
     with pytest.raises(Renumbered) as renumbered:
         mirror.commit(nothing)
-    now = mirror.trial(renumbered.value.ids[mine._trial_id])
+    now = mirror.trial(renumbered.value.numbers[number])
     assert now.number == 1
     mirror.commit(nothing)
     assert [t.params for t in seen_by_optuna(first)] == [{}, mine.params]

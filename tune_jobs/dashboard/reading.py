@@ -374,8 +374,8 @@ class OptunaSource:
     def heads(self) -> list[Head]:
         """See `Source.heads`."""
         heads = []
-        for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            study = self.study(f"{self._prefix}{summary._study_id}")
+        for name in optuna.get_all_study_names(self._storage):
+            study = self.study(f"{self._prefix}{self._storage.get_study_id_from_name(name)}")
             best = study.best()
             spans = [r.seconds for r in study.runs if r.seconds is not None]
             heads.append(
@@ -396,9 +396,9 @@ class OptunaSource:
 
     def _open(self, key: str) -> optuna.Study:
         number = key.removeprefix(self._prefix)
-        for summary in optuna.get_all_study_summaries(self._storage, include_best_trial=False):
-            if number == str(summary._study_id):
-                return optuna.load_study(study_name=summary.study_name, storage=self._storage)
+        for name in optuna.get_all_study_names(self._storage):
+            if number == str(self._storage.get_study_id_from_name(name)):
+                return optuna.load_study(study_name=name, storage=self._storage)
         raise KeyError(key)
 
     def study(self, key: str) -> Study:
@@ -435,7 +435,8 @@ def read_study(opened: optuna.Study, key: str = "study") -> Study:
     """An Optuna study with what its ledger knows."""
     storage = unwrap_storage(opened)
     if isinstance(storage, RDBStorage):
-        return RelationalSource(storage, "").study(str(opened._study_id))
+        study_id = storage.get_study_id_from_name(opened.study_name)
+        return RelationalSource(storage, "").study(str(study_id))
     uid = opened.user_attrs.get(UID_ATTRIBUTE)
     _, engine = find_ledger_engine(opened)
     if uid is None or not inspect(engine).has_table(ledger_schema.attempts.name):

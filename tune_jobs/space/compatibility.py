@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial
 
 from tune_jobs.core.scratch import scratch_study
@@ -101,7 +106,18 @@ def _fits(value: Any, distribution: BaseDistribution) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and distribution._contains(value)
+    return is_number and math.isfinite(value) and _is_in_range(value, distribution)
+
+
+def _is_in_range(value: float, distribution: BaseDistribution) -> bool:
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return False
+    if not distribution.low <= value <= distribution.high:
+        return False
+    if distribution.step is None:
+        return True
+    steps = (value - distribution.low) / distribution.step
+    return abs(steps - round(steps)) < 1e-8  # the tolerance of Optuna's own check
 
 
 def out_of_range(trial: FrozenTrial) -> str | None:

@@ -66,7 +66,7 @@ class Parameter:
         """Let Optuna choose the value that goes on the command line."""
         if self.distribution is None:
             return self.constant
-        value = _suggest(trial, self.name, self.distribution)
+        value = suggest(trial, self.name, self.distribution)
         return json.loads(value) if isinstance(value, str) and value in self.coded else value
 
     def describe(self) -> dict[str, Any]:
@@ -381,7 +381,8 @@ def _violation(constraint: Expression, params: Mapping[str, Any]) -> str | None:
     return f"constraint {constraint.text!r} does not hold for {values}"
 
 
-def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Suggest a value by the public method of the distribution's type."""
     match distribution:
         case FloatDistribution(low=low, high=high, step=step, log=log):
             return trial.suggest_float(name, low, high, step=step, log=log)

@@ -13,14 +13,14 @@ was faster, `commit()` takes their trials over first and renumbers ours.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tune_jobs.core.attempts import trial_attempt_name
 from tune_jobs.core.scratch import unannounced
@@ -50,11 +50,15 @@ class _Dirty:
 
 
 class Renumbered(Exception):
-    """Others added trials: the uncommitted ones have new numbers, ``ids`` maps old ids to new."""
+    """Other processes added trials, so the uncommitted trials have new numbers.
 
-    def __init__(self, ids: dict[int, int]) -> None:
-        super().__init__(f"{len(ids)} trials were renumbered")
-        self.ids = ids
+    Args:
+        numbers: Old number to new number.
+    """
+
+    def __init__(self, numbers: dict[int, int]) -> None:
+        super().__init__(f"{len(numbers)} trials were renumbered")
+        self.numbers = numbers
 
 
 class _MirroredStudy(optuna.Study):
@@ -125,14 +129,86 @@ class StudyMirror(InMemoryStorage):
             pruner=self._stored.pruner,
         )
 
-    # -- what the tuner calls ---------------------------------------------------------------
+    # -- trials, by number ------------------------------------------------------------------
+
+    def ask(self) -> optuna.Trial:
+        """Return a new trial, or an enqueued one."""
+        return self.study.ask()
+
+    def tell(
+        self,
+        number: int,
+        values: float | Sequence[float] | None = None,
+        state: TrialState | None = None,
+    ) -> None:
+        """Finish a trial; the arguments are those of `optuna.Study.tell`."""
+        self.study.tell(number, values, state=state)
+
+    def promote(self, number: int, user_attrs: Mapping[str, Any]) -> int:
+        """Create a running trial that continues a finished one; return its number.
+
+        It has the parameters and the reported values of trial ``number``.
+        """
+        before = self.trial(number)
+        promoted = create_trial(
+            state=TrialState.RUNNING,
+            params=before.params,
+            distributions=before.distributions,
+            intermediate_values=before.intermediate_values,
+            user_attrs=dict(user_attrs),
+            # GridSampler must not choose another point of its grid for this trial.
+            system_attrs={"fixed_params": before.params},
+        )
+        return self.get_trial_number_from_id(self.create_new_trial(self._id, promoted))
+
+    def discard(self, number: int) -> None:
+        """Delete the newest trial, which must not be committed yet."""
+        trials = self._studies[self._id].trials
+        trial_id = self._created.pop()
+        assert trials[-1].number == number == len(trials) - 1
+        assert trials[-1]._trial_id == trial_id
+        self._dirty.pop(trial_id, None)
+        trials.pop()
+        del self._trial_id_to_study_id_and_number[trial_id]
+        self._max_trial_id -= 1
+        waiting = self._prev_waiting_trial_number
+        waiting[self._id] = min(waiting[self._id], len(trials))
+
+    def trial(self, number: int) -> FrozenTrial:
+        """Return a trial without copying it; do not modify it."""
+        return self.get_trial(self._trial_id(number))
+
+    def open_trial(self, number: int) -> optuna.Trial:
+        """Return a trial to report to and to call ``should_prune`` on."""
+        return optuna.Trial(self.study, self._trial_id(number))
+
+    def set_user_attr(self, number: int, key: str, value: Any) -> None:
+        """Set a user attribute of a trial."""
+        self.set_trial_user_attr(self._trial_id(number), key, value)
+
+    def is_foreign(self, number: int) -> bool:
+        """Return whether other processes may change a trial."""
+        return self._trial_id(number) in self._foreign
+
+    def own(self, number: int) -> None:
+        """Declare that no other process will change a trial."""
+        self._foreign.discard(self._trial_id(number))
+
+    def storage_trial_id(self, number: int) -> int:
+        """Return the id that a committed trial has in the study's storage."""
+        return self._row_of[self._trial_id(number)]
+
+    def _trial_id(self, number: int) -> int:
+        return self.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    # -- commit and sync ----------------------------------------------------------------------
 
     def commit(self, also: ExtraWrites) -> None:
         """Write what was collected, with the tuner's own rows of this turn, then forget it.
 
         Raises:
-            Renumbered: others added trials meanwhile. Nothing of the tuner's own rows was
-                written; they may depend on trial numbers, so make them again and call again.
+            Renumbered: If other processes added trials meanwhile. None of the tuner's own rows
+                was written; as they may depend on trial numbers, build them again and retry.
         """
         changes = self._changes()
         try:
@@ -155,44 +231,6 @@ class StudyMirror(InMemoryStorage):
         for row in rows:
             self._take_over(self._writer.read(row), row)
         return changed + len(rows)
-
-    def discard(self, trial_id: int) -> None:
-        """Forget a trial that was the last one asked for, before it is written."""
-        trials = self._studies[self._id].trials
-        last = self._created.pop()
-        assert last == trial_id == trials[-1]._trial_id
-        self._dirty.pop(trial_id, None)
-        trials.pop()
-        del self._trial_id_to_study_id_and_number[trial_id]
-        self._max_trial_id -= 1
-        waiting = self._prev_waiting_trial_number
-        waiting[self._id] = min(waiting[self._id], len(trials))
-
-    def is_foreign(self, trial_id: int) -> bool:
-        """Whether others may change a trial."""
-        return trial_id in self._foreign
-
-    def own(self, trial_id: int) -> None:
-        """Say that a trial is ours: nobody else will change it."""
-        self._foreign.discard(trial_id)
-
-    def row_of(self, trial_id: int) -> int:
-        """The stored id of a committed trial."""
-        return self._row_of[trial_id]
-
-    def trial(self, trial_id: int) -> FrozenTrial:
-        """One trial; not to be changed."""
-        return self.get_trial(trial_id)
-
-    def numbered(self, number: int) -> FrozenTrial:
-        """The trial with ``number``; not to be changed."""
-        return self.get_trial(self.get_trial_id_from_study_id_trial_number(self._id, number))
-
-    def open_trial(self, number: int) -> optuna.Trial:
-        """The trial with ``number``, to report to and to ask ``should_prune`` of."""
-        return optuna.Trial(
-            self.study, self.get_trial_id_from_study_id_trial_number(self._id, number)
-        )
 
     # -- taking over what others wrote --------------------------------------------------------
 
@@ -239,11 +277,11 @@ class StudyMirror(InMemoryStorage):
         return now.state != before.state
 
     def _make_room(self, created: Sequence[int]) -> dict[int, int]:
-        """Rebuild with the others' trials first and our new ones after them.
+        """Rebuild: others' trials first, our new ones after them. Map old numbers to new ones.
 
         ``created``: the stored ids of our new ones, if the storage has them already.
         """
-        pending = [(trial_id, self.get_trial(trial_id)) for trial_id in self._created]
+        pending = [self.get_trial(trial_id) for trial_id in self._created]
         dirty = {self._row_of[t]: d for t, d in self._dirty.items()} if not created else {}
         changed = {row: self.get_trial(t) for t, row in self._row_of.items() if t in self._dirty}
         ours = {self._row_of[t] for t in self._row_of if t not in self._foreign} | {*created}
@@ -253,14 +291,17 @@ class StudyMirror(InMemoryStorage):
             row = trial._trial_id
             trial_id = id_of[row] = self._take_over(changed.get(row, trial), row)
             if row in ours:
-                self.own(trial_id)
+                self._foreign.discard(trial_id)
             if row in dirty:
                 self._dirty[trial_id] = dirty[row]
         self.study = self._open_study()
         if created:
-            return {old: id_of[row] for (old, _), row in zip(pending, created, strict=True)}
-        self._created = [super(StudyMirror, self).create_new_trial(self._id, t) for _, t in pending]
-        return {old: new for (old, _), new in zip(pending, self._created, strict=True)}
+            new_ids = [id_of[row] for row in created]
+        else:
+            new_ids = [super(StudyMirror, self).create_new_trial(self._id, t) for t in pending]
+            self._created = list(new_ids)
+        new_numbers = map(self.get_trial_number_from_id, new_ids)
+        return {trial.number: new for trial, new in zip(pending, new_numbers, strict=True)}
 
     # -- collecting what samplers, trials and the tuner write ---------------------------------
 
@@ -330,7 +371,7 @@ class StudyMirror(InMemoryStorage):
         if taken:
             super().set_trial_state_values(trial_id, TrialState.RUNNING)
             super().set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt)
-            self.own(trial_id)
+            self._foreign.discard(trial_id)
         else:
             self._refresh(trial_id)
         return taken

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
@@ -293,7 +292,7 @@ class Loop:
         for _ in range(min(BURST, self._free())):
             going_on = self._reporter.promote()
             if going_on is not None:
-                trial = optuna.Trial(self._mirror.study, going_on)
+                trial = self._reporter.trial(going_on)
                 self._turn.new.append((going_on, self._definition.space.sample(trial)))
             elif not self._new_trials_left() or (asked := self._source.next()) is None:
                 break
@@ -313,7 +312,7 @@ class Loop:
             try:
                 self._mirror.commit(partial(self._write, intended))
             except Renumbered as renumbered:
-                self._turn.new = [(renumbered.ids[t], params) for t, params in self._turn.new]
+                self._turn.new = [(renumbered.numbers[n], params) for n, params in self._turn.new]
                 self._reporter.forget()
                 self._source.forget()
                 continue
@@ -325,8 +324,8 @@ class Loop:
             return
 
     def _intend(self, asked: tuple[int, Mapping[str, Any]]) -> Attempt:
-        trial_id, params = asked
-        return self._reporter.attempt(self._mirror.trial(trial_id).number, params)
+        number, params = asked
+        return self._reporter.attempt(number, params)
 
     def _write(self, intended: Sequence[Attempt], connection: Connection | None) -> None:
         """The ledger's part of the turn's transaction."""
@@ -426,7 +425,7 @@ class Loop:
         unrecorded = self._unrecorded(trials)
         ours = [n for a in [*left, *unrecorded] if (n := a.trial) is not None and n not in finished]
         for number in ours:
-            self._mirror.own(self._reporter.frozen(number)._trial_id)
+            self._mirror.own(number)
         self._budget.started(sum(not goes_on(self._reporter.frozen(n)) for n in ours))
         for attempt in [*plan.close, *(replace(a, state=AttemptState.LOST) for a in plan.lost)]:
             self._end(attempt)

@@ -51,7 +51,7 @@ class TrialSource:
         self._known = 0
 
     def next(self) -> tuple[int, dict[str, Any]] | None:
-        """A new trial: its id in the mirror, and what goes on its command line.
+        """A new trial: its number, and what goes on its command line.
 
         A refused configuration becomes a pruned trial without a value: the sampler learns to stay
         away, and no run is started. One that an earlier trial had has that trial's values; as long
@@ -65,20 +65,20 @@ class TrialSource:
         """
         refusal, refused, same = None, 0, 0
         while refused < MAX_REFUSALS:
-            trial = self._mirror.study.ask()
+            trial = self._mirror.ask()
             params = self._space.sample(trial)
-            frozen = self._mirror.trial(trial._trial_id)
+            frozen = self._mirror.trial(trial.number)
             refusal = out_of_range(frozen) or self._space.refusal(params)
             if refusal is not None:
                 refused += 1
                 trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
-                self._mirror.study.tell(trial, state=TrialState.PRUNED)
+                self._mirror.tell(trial.number, state=TrialState.PRUNED)
                 continue
             earlier = self._earlier(frozen)
             if earlier is None or self._is_replicate(trial, earlier):
-                return trial._trial_id, params
+                return trial.number, params
             if not earlier.state.is_finished():
-                self._mirror.discard(trial._trial_id)
+                self._mirror.discard(trial.number)
                 return None
             self._settle(trial, earlier)
             same += 1
@@ -105,7 +105,7 @@ class TrialSource:
             return None
         earlier = trials[number]
         # One that failed may do better this time, and one of others may never end.
-        others = not earlier.state.is_finished() and self._mirror.is_foreign(earlier._trial_id)
+        others = not earlier.state.is_finished() and self._mirror.is_foreign(earlier.number)
         return None if others or earlier.state == TrialState.FAIL else earlier
 
     def _is_replicate(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
@@ -123,9 +123,9 @@ class TrialSource:
         for name, value in earlier.constraints.items():
             trial.set_constraint(name, value)
         if earlier.state == TrialState.COMPLETE:
-            self._mirror.study.tell(trial, earlier.values)
+            self._mirror.tell(trial.number, earlier.values)
         else:
-            self._mirror.study.tell(trial, state=TrialState.PRUNED)
+            self._mirror.tell(trial.number, state=TrialState.PRUNED)
 
 
 def _key(trial: FrozenTrial) -> Key:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.attempts import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.core.costs import Amount
@@ -61,7 +61,7 @@ class TrialReporter:
 
     def frozen(self, number: int) -> FrozenTrial:
         """The trial as it is; not to be changed."""
-        return self._mirror.numbered(number)
+        return self._mirror.trial(number)
 
     # -- while the run is live ------------------------------------------------------------------
 
@@ -123,11 +123,10 @@ class TrialReporter:
         if state == TrialState.COMPLETE:
             assert values is not None
             state = self._reach(trial, values[0])
-        self._mirror.study.tell(
-            trial, list(values) if state == TrialState.COMPLETE and values else None, state=state
-        )
+        final = list(values) if state == TrialState.COMPLETE and values else None
+        self._mirror.tell(number, final, state)
         self._trials.pop(number, None)
-        rung = _rung(self._mirror.trial(trial._trial_id))
+        rung = _rung(self._mirror.trial(number))
         if rung is not None and rung.after is not None:
             self._done_with.append(rung.after)
         return state
@@ -179,8 +178,7 @@ class TrialReporter:
             if rung.after is not None:
                 resume += _attempts_of(self.frozen(rung.after))
         made = self._session.trial_attempt(number, params, attempt, overrides)
-        trial_id = self.frozen(number)._trial_id
-        self._mirror.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, made.name)
+        self._mirror.set_user_attr(number, RUN_ATTRIBUTE, made.name)
         more: dict[str, Any] = {} if rung is None else {"budget": rung.budget}
         if resume:
             more["resume"] = resume
@@ -188,11 +186,10 @@ class TrialReporter:
 
     def _placed(self, number: int) -> Rung | None:
         """A trial's rung; the first one for a new trial."""
-        frozen = self.frozen(number)
-        rung = _rung(frozen)
+        rung = _rung(self.frozen(number))
         if rung is None and self.promotion is not None:
             rung = self.promotion.first_rung(number)
-            self._mirror.set_trial_user_attr(frozen._trial_id, RUNG_ATTRIBUTE, rung.attribute())
+            self._mirror.set_user_attr(number, RUNG_ATTRIBUTE, rung.attribute())
         return rung
 
     @property
@@ -204,7 +201,7 @@ class TrialReporter:
         """A new trial that goes on with the best configuration that earned it.
 
         Returns:
-            Its id in the mirror; None: nobody has earned it.
+            Its number; None: nobody has earned it.
         """
         if self.ladder is None or self.promotion is None:
             return None
@@ -212,19 +209,10 @@ class TrialReporter:
         if number is None:
             return None
         self.ladder.leave(number)
-        before = self.frozen(number)
-        rung = _rung(before)
+        rung = _rung(self.frozen(number))
         assert rung is not None
         above = self.promotion.next_rung(rung, number)
-        going_on = create_trial(
-            state=TrialState.RUNNING,
-            params=before.params,
-            distributions=before.distributions,
-            intermediate_values=before.intermediate_values,
-            user_attrs={RUNG_ATTRIBUTE: above.attribute()},
-            system_attrs={"fixed_params": before.params},  # a grid sampler then leaves it alone
-        )
-        return self._mirror.create_new_trial(self._mirror.study._study_id, going_on)
+        return self._mirror.promote(number, {RUNG_ATTRIBUTE: above.attribute()})
 
     def unneeded_checkpoints(self, more: int | None) -> list[str]:
         """Attempts whose checkpoints no run will go on from any more; each is named once.
