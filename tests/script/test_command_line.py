@@ -14,7 +14,7 @@ import yaml
 
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, ConfigError
-from tune_jobs.script.command_line import PARAMETERS, CommandLine, Invocation, preview_text
+from tune_jobs.script.command_line import PARAMETERS, CommandLine, Invocation, format_invocation
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,
@@ -88,15 +88,15 @@ def test_none_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("a\0b", r"parameter 'x' has a NUL character in it, '--x=a\\x00b'"),
-        ("x" * 131_068, "parameter 'x' makes an argument of 131072 bytes and Linux passes at most"),
-        ("é" * 70_000, "makes an argument of 140004 bytes .* ConfigField"),
-        ("\ud800", r"parameter 'x' has the lone surrogate '\\ud800'"),
+        ("a\0b", r"parameter 'x' contains a NUL character, '--x=a\\x00b'"),
+        ("x" * 131_068, "parameter 'x' is an argument of 131072 bytes, but Linux passes at most"),
+        ("é" * 70_000, "is an argument of 140004 bytes, .* ConfigField"),
+        ("\ud800", r"parameter 'x' contains the lone surrogate '\\ud800'"),
         (np.array([1, 2]), r"parameter 'x' is array\(\[1, 2\]\), a ndarray: .* tolist"),
         (np.array([1]), "a ndarray"),
         (object, "parameter 'x' is <class 'object'>, a type"),
         (b"a", "parameter 'x' is b'a', a bytes"),
-        ({1: 2}, "parameter 'x': the key is 1: it must be text"),
+        ({1: 2}, "parameter 'x': the key is 1: it must be a string"),
         (np.longdouble(1), "a longdouble"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_name_becomes_an_option(naming: Any, name: str, flag: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "a=b", "-a", "_a"])
 def test_a_name_that_is_no_option_needs_a_description(name: str) -> None:
-    with pytest.raises(CommandLineError, match=r"describe the parameter, with Option\('--flag'\)"):
+    with pytest.raises(CommandLineError, match=r"example with Option\('--flag'\)"):
         CommandLine().render({name: 1}, PATHS)
     assert argv(Option("--given"), 1, name) == ["--given=1"]
 
@@ -232,18 +232,30 @@ def test_hydra_reads_values_in_its_own_grammar(value: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("style", "value", "message"),
     [
-        (Option("--lr", separate=True), -0.1, r"put '-0.1' .* --flag=value or.* allow_dash=True"),
-        (Option(many="spread"), ["-a"], "put '-a' on the command line as a word of its own"),
-        (Positional(), -1, r"'--' and '\{param:x\}' into arguments and set allow_dash=True"),
-        (Option(many="comma"), ["a,b"], r"parameter 'x' is \['a,b'\]: joined by commas"),
+        (
+            Option("--lr", separate=True),
+            -0.1,
+            r"argument '-0.1' as an option.*=value, or .*allow_dash",
+        ),
+        (
+            Option(many="spread"),
+            ["-a"],
+            "read the separate argument '-a' as an option",
+        ),
+        (Positional(), -1, r"'--' and '\{param:x\}' to arguments and set allow_dash=True"),
+        (
+            Option(many="comma"),
+            ["a,b"],
+            r"'x' is \['a,b'\], which would be ambiguous",
+        ),
         (Option(many="comma"), [""], "many='json' or many='repeat'"),
-        (Option(many="repeat"), [], "parameter 'x' is an empty list, which repeating cannot"),
+        (Option(many="repeat"), [], "parameter 'x' is an empty list, which many='repeat' cannot"),
         (Option(many="repeat"), [None], "parameter 'x' has None in a list: .* none='None'"),
-        (Switch("--x"), 1, "parameter 'x' is 1: a Switch takes True, False or None"),
-        (Hydra(), "${a}", r"parameter 'x' is '\$\{a\}', and Hydra replaces"),
-        (Hydra(), {"a b": 1}, "parameter 'x': the key is 'a b': Hydra has no quoted keys"),
-        (Environment(), "a\0", "parameter 'x' has a NUL character"),
-        (Environment(), "x" * 131_070, "parameter 'x' makes an argument of 131072 bytes"),
+        (Switch("--x"), 1, "parameter 'x' is 1: a Switch accepts True, False or None"),
+        (Hydra(), "${a}", r"parameter 'x' is '\$\{a\}', but Hydra interpolates"),
+        (Hydra(), {"a b": 1}, "parameter 'x': the key is 'a b': Hydra cannot quote keys"),
+        (Environment(), "a\0", "parameter 'x' contains a NUL character"),
+        (Environment(), "x" * 131_070, "parameter 'x' is an argument of 131072 bytes"),
     ],
 )
 def test_a_style_refuses_what_would_be_read_as_something_else(
@@ -358,7 +370,7 @@ def test_a_json_configuration_file() -> None:
     line = CommandLine(["{config}"], default=ConfigField(), config_file=ConfigFile("run.json"))
     invocation = line.render({"a.b": 1.0, "c": None}, PATHS)
     assert json.loads(invocation.files["run.json"]) == {"a": {"b": 1.0}, "c": None}
-    with pytest.raises(CommandLineError, match=r"file 'run.json' has the lone surrogate '\\ud800'"):
+    with pytest.raises(CommandLineError, match=r"'run.json' contains the lone surrogate '\\ud800'"):
         line.render({"x": "\ud800"}, PATHS)
 
 
@@ -392,7 +404,7 @@ def test_positional_arguments_stand_in_the_order_of_the_description() -> None:
     line = CommandLine(parameters={"a": Positional(), "b": Positional(), "c": Positional()})
     assert line.render({"c": 3, "b": 2, "a": 1}, PATHS).argv == ("1", "2", "3")
     assert line.render({"b": 2, "a": 1}, PATHS).argv == ("1", "2")
-    with pytest.raises(CommandLineError, match="'b' has no value, and the positional 'c' after it"):
+    with pytest.raises(CommandLineError, match="'b' has no value, so the script would read 'c'"):
         line.render({"a": 1, "b": None, "c": 3}, PATHS)
 
 
@@ -452,7 +464,7 @@ def test_an_override_is_written_in_the_style_of_its_parameter() -> None:
 
 
 def test_an_override_is_never_dropped_silently() -> None:
-    with pytest.raises(CommandLineError, match="parameter 'epochs' is 50: it is an override, and"):
+    with pytest.raises(CommandLineError, match="parameter 'epochs' is 50: its style is Omit"):
         CommandLine(default=Omit()).render({}, PATHS, {"epochs": 50})
 
 
@@ -531,13 +543,16 @@ def test_a_number_is_no_option() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"arguments": "--epochs 5"}, "arguments is '--epochs 5': it must be a list of texts"),
-        ({"arguments": ["--epochs", 5]}, "arguments is 5: quote it"),
-        ({"arguments": [PARAMETERS, PARAMETERS]}, r"\{parameters\} must be there once"),
+        ({"arguments": "--epochs 5"}, "arguments is '--epochs 5': it must be a list of strings"),
+        ({"arguments": ["--epochs", 5]}, "arguments is 5: it must be a string: quote it"),
+        ({"arguments": [PARAMETERS, PARAMETERS]}, r"\{parameters\} may occur only once"),
         ({"arguments": ["--x={parameters}"]}, r"\{parameters\} must be an argument of its own"),
         ({"arguments": ["--x={param:a}"]}, r"\{param:a\} must be an argument of its own"),
-        ({"arguments": ["{param:a}", "{param:a}"]}, "has two places; remove one"),
-        ({"arguments": ["{param:a}"], "parameters": {"a": Environment()}}, "can have no place"),
+        ({"arguments": ["{param:a}", "{param:a}"]}, "has two places: remove one"),
+        (
+            {"arguments": ["{param:a}"], "parameters": {"a": Environment()}},
+            "is not written as an argument",
+        ),
         (
             {
                 "arguments": ["{param:a}", "{param:b}"],
@@ -545,39 +560,48 @@ def test_a_number_is_no_option() -> None:
             },
             "has two places",
         ),
-        ({"arguments": ["--out={output}"]}, r"'\{output\}' is no placeholder; .* \{outputs\}"),
+        (
+            {"arguments": ["--out={output}"]},
+            r"unknown placeholder '\{output\}' .*\{outputs\}",
+        ),
         ({"arguments": ['--x={"a": 1}']}, r"write \{\{ and \}\} for braces"),
-        ({"arguments": ["{"]}, r"'\{' is no placeholder"),
-        ({"arguments": ["a\0"]}, "has a NUL character"),
-        ({"arguments": ["{config}"]}, r"there is no configuration file for \{config\}"),
-        ({"parameters": {"a": ConfigField()}}, r"'a' goes into a configuration .*add config_file"),
-        ({"default": ConfigField()}, "'default' goes into a configuration file and there is none"),
+        ({"arguments": ["{"]}, r"unknown placeholder '\{'"),
+        ({"arguments": ["a\0"]}, "contains a NUL character"),
+        ({"arguments": ["{config}"]}, r"\{config\} needs a configuration file"),
+        (
+            {"parameters": {"a": ConfigField()}},
+            r"'a' is a field of the .*add config_file",
+        ),
+        (
+            {"default": ConfigField()},
+            "'default' is a field of the configuration file",
+        ),
         ({"config_file": ConfigFile()}, r"passes the path of .* 'config.yaml': add '--config="),
         ({"config_file": "run.yaml"}, "config_file is 'run.yaml': it must be a ConfigFile"),
         ({"parameters": {"a": "-b"}}, r"parameters: a is '-b': it must be a style"),
         ({"parameters": [1]}, r"parameters is \[1\]: it must be a mapping"),
-        ({"parameters": {1: Option()}}, "parameters: the key is 1: it must be text"),
+        ({"parameters": {1: Option()}}, "parameters: the key is 1: it must be a string"),
         ({"default": "hydra"}, "default is 'hydra': it must be a style"),
-        ({"default": Option("--x")}, "it would write every parameter as option --x"),
-        ({"default": Switch("--x")}, "it would write every parameter as option --x"),
+        ({"default": Option("--x")}, "it writes every parameter as option --x"),
+        ({"default": Switch("--x")}, "it writes every parameter as option --x"),
         ({"naming": "dashes"}, "CommandLine: naming is 'dashes': it must be one of"),
-        ({"booleans": "yes"}, "booleans is 'yes': it must be two texts"),
+        ({"booleans": "yes"}, "booleans is 'yes': write 'true/false'"),
         ({"booleans": "1/1"}, "booleans is '1/1'"),
-        ({"booleans": True}, "CommandLine: booleans is True: it must be text"),
+        ({"booleans": True}, "CommandLine: booleans is True: it must be a string"),
         ({"json_templates": {"--j": [1]}}, r"json_templates: --j is \[1\]: it must be a mapping"),
         ({"json_templates": {"--j": {"a": {1}}}}, r"json_templates: --j is \{1\}, a set"),
-        ({"json_templates": {"--j": {"a": "{x}"}}}, r"'\{x\}' is no placeholder"),
+        ({"json_templates": {"--j": {"a": "{x}"}}}, r"unknown placeholder '\{x\}'"),
         (
             {"json_templates": {"--j": {}}, "arguments": ["--j={{}}"]},
             "the JSON argument is written as option --j, which the fixed argument",
         ),
         (
             {"json_templates": {"--j": {"a": 1}}, "parameters": {"x": JsonField("--j", "a.b")}},
-            "parameter 'x': its field has no 'b' in the template, which has 1 there",
+            "parameter 'x': its field needs 'b', but the template has 1 there",
         ),
         (
             {"json_templates": {"--j": {"a": [1]}}, "parameters": {"x": JsonField("--j", "a.1")}},
-            "parameter 'x': its field has no '1' in the template",
+            "parameter 'x': its field needs '1', but the template has",
         ),
         ({"parameters": {"a b": Environment()}}, "parameter 'a b': the variable is 'a b'"),
         ({"parameters": {"a=b": KeyValue()}}, "parameter 'a=b': its key is 'a=b'"),
@@ -593,26 +617,26 @@ def test_a_wrong_definition_is_refused(settings: Any, message: str) -> None:
     [
         (Option, {"flag": "batch"}, "Option: flag is 'batch': it must be an option such as"),
         (Option, {"flag": "--a=b"}, "Option: flag is '--a=b'"),
-        (Option, {"flag": 5}, "Option: flag is 5: it must be text"),
+        (Option, {"flag": 5}, "Option: flag is 5: it must be a string"),
         (Option, {"many": "repeated"}, r"Option: many is 'repeated': .*'comma', 'repeat'"),
         (Option, {"booleans": "flag"}, "Option: booleans is 'flag'"),
-        (Option, {"none": 0}, "Option: none is 0: it must be text"),
+        (Option, {"none": 0}, "Option: none is 0: it must be a string"),
         (Option, {"separate": "yes"}, "Option: separate is 'yes': it must be True or False"),
         (Positional, {"many": "spread"}, "Positional: many is 'spread'"),
         (Positional, {"allow_dash": 1}, "Positional: allow_dash is 1"),
-        (Switch, {}, "Switch: on, like off, is None: it needs a flag"),
+        (Switch, {}, "Switch: on, like off, is None: give a flag"),
         (Switch, {"on": "--a", "off": "--a"}, "Switch: on, like off, is '--a'"),
         (Switch, {"on": "a"}, "Switch: on is 'a'"),
-        (KeyValue, {"key": "a=b"}, "KeyValue: key is 'a=b': it must be text without '='"),
+        (KeyValue, {"key": "a=b"}, "KeyValue: key is 'a=b': it must be a string without '='"),
         (Hydra, {"key": ""}, "Hydra: key is ''"),
         (Environment, {"variable": "A-B"}, "Environment: the variable is 'A-B'"),
         (Environment, {"many": "repeat"}, r"Environment: many is 'repeat': .*\('json', 'comma'\)"),
         (JsonField, {"flag": "j"}, "JsonField: flag is 'j'"),
         (JsonField, {"flag": "--j", "field": "a..b"}, "JsonField: field is 'a..b'"),
-        (ConfigField, {"field": 3}, "ConfigField: field is 3: it must be names with dots"),
+        (ConfigField, {"field": 3}, "ConfigField: field is 3: it must be names joined by dots"),
         (ConfigFile, {"name": "run.toml"}, "ConfigFile: name is 'run.toml': .* ends in .json"),
-        (ConfigFile, {"name": "../a.json"}, "inside the work folder"),
-        (ConfigFile, {"name": "/a.json"}, "inside the work folder"),
+        (ConfigFile, {"name": "../a.json"}, "inside the working directory"),
+        (ConfigFile, {"name": "/a.json"}, "inside the working directory"),
         (ConfigFile, {"template": {"a": object()}}, "ConfigFile: template is <object"),
     ],
 )
@@ -693,27 +717,33 @@ def test_a_short_description_in_yaml() -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"argument": []}, "command line: unknown key 'argument'; did you mean 'arguments'?"),
-        ({"zzz": 1}, "command line: unknown key 'zzz'; there are arguments, parameters, default"),
+        ({"argument": []}, "command line: unknown key 'argument' .did you mean 'arguments'"),
+        ({"zzz": 1}, "command line: unknown key 'zzz' .known: arguments, booleans, config"),
         (
             {"parameters": {"a": {"optoin": "-b"}}},
-            "parameters: a: unknown key 'optoin'; .*'option'",
+            "parameters: a: unknown key 'optoin' .*'option'",
         ),
         ({"parameters": {"a": "postional"}}, "parameters: a: unknown key .* mean 'positional'"),
         (
             {"parameters": {"a": {"option": "-b", "mny": "comma"}}},
-            "parameters: a: unknown key 'mny'; did you mean 'many'",
+            "parameters: a: unknown key 'mny' .did you mean 'many'",
         ),
-        ({"parameters": {"a": {"option": "-b", "key": "k"}}}, "give it one of the keys option, "),
-        ({"parameters": {"a": {}}}, "parameters: a is {}: give it one of the keys option, switch"),
+        (
+            {"parameters": {"a": {"option": "-b", "key": "k"}}},
+            "use exactly one of the keys option, ",
+        ),
+        (
+            {"parameters": {"a": {}}},
+            "parameters: a is {}: use exactly one of the keys option, switch",
+        ),
         ({"parameters": {"a": 5}}, "parameters: a is 5: it must be a mapping"),
         ({"parameters": {"a": {"option": "b"}}}, "parameters: a: Option: flag is 'b'"),
         ({"parameters": {"a": {"option": 5}}}, "parameters: a: Option: flag is 5"),
         ({"parameters": {"a": {"positional": 1}}}, "parameters: a: positional is 1: this style"),
         ({"parameters": {True: "-b"}}, "parameters: the key is True: .* in YAML, quote it"),
-        ({"default": {"hydra": "x"}}, "it would write every parameter as key x"),
-        ({"default": "hidra"}, "default: unknown key 'hidra'; did you mean 'hydra'?"),
-        ({"config_file": {"nam": "a.json"}}, "config_file: unknown key 'nam'; .* 'name'"),
+        ({"default": {"hydra": "x"}}, "it writes every parameter as key x"),
+        ({"default": "hidra"}, "default: unknown key 'hidra' .did you mean 'hydra'"),
+        ({"config_file": {"nam": "a.json"}}, "config_file: unknown key 'nam' .* 'name'"),
         ([], r"command line is \[\]: it must be a mapping"),
     ],
 )
@@ -743,7 +773,7 @@ def test_the_preview_is_a_line_for_a_shell_with_the_files_below() -> None:
         "lr": 0.1,
         "name": "it's",
     }
-    assert preview_text(["python", "my train.py"], line.render(params, PATHS)) == (
+    assert format_invocation(["python", "my train.py"], line.render(params, PATHS)) == (
         "SEED=3 NOTE='a b' api_token='***' "
         "python 'my train.py' --config=/run/w/run.yaml '--name=it'\"'\"'s'\n"
         "# run.yaml:\n"
@@ -754,4 +784,4 @@ def test_the_preview_is_a_line_for_a_shell_with_the_files_below() -> None:
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS", "KEY", "my_password", "HfToken"])
 def test_the_preview_masks_what_looks_secret(name: str) -> None:
-    assert "hidden" not in preview_text(["x"], Invocation((), {name: "hidden"}, {}))
+    assert "hidden" not in format_invocation(["x"], Invocation((), {name: "hidden"}, {}))

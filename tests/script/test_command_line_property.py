@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.core.job_runs import RunPaths
-from tune_jobs.script.command_line import PARAMETERS, CommandLine, preview_text
+from tune_jobs.script.command_line import PARAMETERS, CommandLine, format_invocation
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,
@@ -206,7 +206,7 @@ def test_a_configuration_file_says_what_the_parameters_are(params: dict[str, Any
 def test_a_shell_runs_the_preview(params: dict[str, Any], variable: str) -> None:
     line = CommandLine(parameters={"v": Environment("VARIABLE")})
     invocation = line.render({**params, "v": variable}, PATHS)
-    preview = preview_text(ECHO, invocation)
+    preview = format_invocation(ECHO, invocation)
     assert shlex.split(preview) == [f"VARIABLE={variable}", *ECHO, *invocation.argv]
     result = subprocess.run(["sh", "-c", preview], capture_output=True, check=True)
     seen = json.loads(result.stdout)

@@ -156,7 +156,7 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
     for key in ("study", "parameters"):
         if key not in fields:
             raise document.error(f"has no {key!r}: add `{key}: ...`")
-    name = fields["study"].text()
+    name = fields["study"].string()
     metrics, directions = _metrics(document, fields)
     if "pruner" in fields and len(metrics) > 1:
         raise fields["pruner"].error("Optuna prunes on a single metric only: remove it")
@@ -244,11 +244,11 @@ def make_command_line(config: StudyConfig) -> CommandLine:
 
 
 def _text(fields: Mapping[str, Located], key: str) -> str | None:
-    return fields[key].text() if key in fields else None
+    return fields[key].string() if key in fields else None
 
 
 def _texts(fields: Mapping[str, Located], key: str) -> tuple[str, ...]:
-    return tuple(item.text() for item in fields[key].items()) if key in fields else ()
+    return tuple(item.string() for item in fields[key].items()) if key in fields else ()
 
 
 def _integer(fields: Mapping[str, Located], key: str, at_least: int) -> int | None:
@@ -297,11 +297,11 @@ def _entry(document: Located, fields: Mapping[str, Located]) -> dict[str, Any]:
     if given == ["command"]:
         if "python" in fields:
             raise fields["python"].error("has no use beside 'command': remove it")
-        words = tuple(word.text() for word in fields["command"].items())
+        words = tuple(word.string() for word in fields["command"].items())
         if not words:
             raise fields["command"].error("is empty: write a list such as [./train]")
         return {"command": words}
-    return {given[0]: fields[given[0]].text()}
+    return {given[0]: fields[given[0]].string()}
 
 
 def _metrics(
@@ -342,7 +342,7 @@ def _metric(written: Located, direction: Located | None) -> tuple[Metric, Direct
     better = cast(Direction, goal.one_of("minimize", "maximize"))
     if direction and direction.value != better:
         raise goal.error(f"{better!r} contradicts direction {direction.value!r}: keep one")
-    texts = {key: fields[key].text() for key in ("name", "counts", "pattern") if key in fields}
+    texts = {key: fields[key].string() for key in ("name", "counts", "pattern") if key in fields}
     with at_place(written.place):
         return Metric(**cast(dict[str, Any], texts)), better
 
@@ -351,7 +351,7 @@ def _metric_constraints(fields: Mapping[str, Located]) -> dict[str, str]:
     if "metric_constraints" not in fields:
         return {}
     written = fields["metric_constraints"].mapping()
-    bounds = {name: bound.text() for name, bound in written.items()}
+    bounds = {name: bound.string() for name, bound in written.items()}
     for name, bound in bounds.items():
         with at_place(written[name].place):
             Bound.parse(name, bound)
@@ -360,10 +360,10 @@ def _metric_constraints(fields: Mapping[str, Located]) -> dict[str, str]:
 
 def _backend(fields: Mapping[str, Located]) -> dict[str, Any]:
     if "backend" in fields and isinstance(fields["backend"].value, str):
-        return {"type": fields["backend"].text()}
+        return {"type": fields["backend"].string()}
     backend = _plain_mapping(fields, "backend") or {}
     if "type" in backend:
-        fields["backend"].mapping()["type"].text()
+        fields["backend"].mapping()["type"].string()
     return {"type": "local", **backend}
 
 

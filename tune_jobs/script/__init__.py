@@ -1,1 +1,1 @@
-"""How the user's script is started: its entry point and its command line."""
+"""How the user's script is started: entry point and command line."""

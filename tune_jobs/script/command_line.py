@@ -1,7 +1,7 @@
-"""Parameters -> what one job run is started with: argv, environment variables, files.
+"""Map parameters to what starts one job run: argv, environment variables and files.
 
-The script is not touched; its interface is described once. Without a description every
-parameter is one token, ``batch_size=64`` -> ``--batch-size=64``. With one:
+The script stays unchanged; a `CommandLine` describes its interface once. Without a description
+every parameter is one token: ``batch_size=64`` becomes ``--batch-size=64``. With a description:
 
     CommandLine(
         arguments=["train", "--verbose", PARAMETERS, "--output-dir={outputs}"],
@@ -17,7 +17,7 @@ parameter is one token, ``batch_size=64`` -> ``--batch-size=64``. With one:
         },
     )
 
-Everything here is a pure function of its arguments: nothing is read, written or started.
+Everything in this module is a pure function of its arguments, without I/O.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError
 from tune_jobs.script.from_yaml import (
     check_keys,
-    config_file_from,
-    style_from,
+    parse_config_file,
+    parse_style,
 )
 from tune_jobs.script.styles import (
     IN_ARGV,
@@ -58,65 +58,72 @@ from tune_jobs.script.values import (
     FLAG,
     ParamValue,
     Plain,
+    abbreviate,
     check_booleans,
     check_settings,
-    checked_argument,
-    checked_mapping,
-    checked_template,
-    expect,
-    joined_tokens,
-    json_text,
-    plain_value,
-    put_field,
-    shown,
+    join_flag,
+    require,
+    set_field,
+    to_json,
+    to_plain,
+    validate_argument,
+    validate_mapping,
+    validate_template,
 )
 
 Naming = Literal["dash", "underscore", "as_is"]
 PARAMETERS = "{parameters}"
-"""In ``arguments``: the place of every parameter that has no ``{param:NAME}`` of its own."""
+"""In ``arguments``, where the parameters go that have no ``{param:NAME}`` of their own."""
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _NOTHING: Mapping[str, ParamValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """What one run is started with; ``argv`` follows the entry point."""
+    """Arguments, environment variables and files of one run.
+
+    Attributes:
+        argv: Arguments that follow the entry point.
+        env: Environment variables.
+        files: File contents by path relative to the run's working directory; UTF-8.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    files: Mapping[str, str]  # path below RunPaths.work -> text, to be written as UTF-8
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where parameters go among the fixed arguments: one of them, or (None) all the others."""
+    """Place among the fixed arguments for one parameter, or, if None, for all others."""
 
     name: str | None
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """The interface of the user's script.
+    """Interface of the user's script.
+
+    Placeholders are substituted in the fixed arguments and in the strings of the templates:
+    ``{work}``, ``{outputs}``, ``{checkpoints}``, ``{resume}`` and ``{config}`` become paths of
+    the run, ``{{`` and ``}}`` become braces. Parameter values are never substituted.
 
     Args:
-        arguments: the fixed arguments, and among them ``PARAMETERS`` (last, if it is not given)
-            and ``"{param:NAME}"`` for a parameter with a place of its own. In the fixed ones
-            ``{work}``, ``{outputs}``, ``{checkpoints}``, ``{resume}`` and ``{config}`` become
-            paths of the run, and a brace is written twice. Values of parameters are never
-            substituted.
-        parameters: how each parameter is written. They need not all occur in every trial.
-        default: how the parameters without a description are written.
-        naming: how a name becomes an option when no flag is given: ``batch_size`` becomes
-            ``--batch-size`` ("dash"); ``batch-size`` becomes ``--batch_size`` ("underscore");
-            nothing changes ("as_is").
-        booleans: how True and False are written: ``"true/false"``, ``"True/False"``, ``"1/0"``...
-            or, for options, ``"--flag"`` or ``"--flag/--no-flag"``.
-        json_templates: the rest of each JSON argument that ``JsonField`` writes into, by flag.
-        config_file: the configuration file that ``ConfigField`` writes into.
-            Placeholders are substituted in the texts of both kinds of template, too.
+        arguments: Fixed arguments, among them ``PARAMETERS`` (by default last) and
+            ``"{param:NAME}"`` for a parameter with a place of its own.
+        parameters: Style of each parameter. A trial need not have all of them.
+        default: Style of the parameters that ``parameters`` does not list.
+        naming: How a name becomes an option if its style gives no flag. "dash": ``batch_size``
+            becomes ``--batch-size``; "underscore": ``batch-size`` becomes ``--batch_size``;
+            "as_is": the name is used unchanged.
+        booleans: How True and False are written: ``"true/false"``, ``"True/False"``, ``"1/0"`` and
+            the like, or, for options, ``"--flag"`` or ``"--flag/--no-flag"``.
+        json_templates: Further content of each JSON argument that ``JsonField`` writes into, by
+            flag.
+        config_file: Configuration file that ``ConfigField`` writes into.
 
     Raises:
-        CommandLineError: the description is contradictory; the message names what clashes.
+        CommandLineError: If the description contradicts itself; the message names the conflict.
     """
 
     arguments: Sequence[str] = (PARAMETERS,)
@@ -137,8 +144,8 @@ class CommandLine:
         for flag in filter(None, self._json_flags):
             self._check_not_fixed("the JSON argument", ("option", flag))
         self.check()
-        # Unknown placeholders, and fields that have no place in their template, show only when
-        # something is rendered: here rather than in every run.
+        # Only rendering finds unknown placeholders and fields missing from their template: render
+        # once now, so that the constructor fails and not every run.
         in_templates = [
             name for name, style in self.parameters.items() if isinstance(style, DocumentField)
         ]
@@ -146,11 +153,12 @@ class CommandLine:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> CommandLine:
-        """The command line that a mapping describes, as read from YAML.
+        """Return the command line that a mapping, as read from YAML, describes.
 
-        The keys are the constructor's. A parameter is a text (``-b``: an option's flag;
-        ``positional``, ``omit``, ``environment``: a style with nothing else to say), or a mapping
-        of the style's key, with the style's main setting as its value, and its other settings:
+        The keys are the constructor's arguments. A parameter is either a string (``-b`` is an
+        option's flag; ``positional``, ``omit`` and ``environment`` name a style without settings)
+        or a mapping: the style's key, whose value is the style's main setting, and further
+        settings.
 
             batch_size: -b
             data: positional
@@ -162,21 +170,21 @@ class CommandLine:
             wd: {config: optimizer.weight_decay}
 
         Raises:
-            CommandLineError: a key is unknown (the message names the nearest), or a value is not
-                possible; the message says where.
+            CommandLineError: If a key is unknown (the message suggests the closest one) or a
+                value is invalid; the message says where.
         """
-        settings = checked_mapping("command line", mapping)
+        settings = validate_mapping("command line", mapping)
         check_keys("command line", settings, [each.name for each in fields(cls)])
         settings = {key: item for key, item in settings.items() if item is not None}
         if "parameters" in settings:
-            described = checked_mapping("parameters", settings["parameters"])
+            described = validate_mapping("parameters", settings["parameters"])
             settings["parameters"] = {
-                name: style_from(f"parameters: {name}", spec) for name, spec in described.items()
+                name: parse_style(f"parameters: {name}", spec) for name, spec in described.items()
             }
         if "default" in settings:
-            settings["default"] = style_from("default", settings["default"])
+            settings["default"] = parse_style("default", settings["default"])
         if "config_file" in settings:
-            settings["config_file"] = config_file_from(settings["config_file"])
+            settings["config_file"] = parse_config_file(settings["config_file"])
         return cls(**settings)
 
     def render(
@@ -185,35 +193,40 @@ class CommandLine:
         paths: RunPaths,
         overrides: Mapping[str, ParamValue] = _NOTHING,
     ) -> Invocation:
-        """What the run with these parameters is started with.
+        """Render the invocation of a run with these parameters.
 
-        Overrides replace parameters of the same name. Where a fixed argument sets the option or
-        key that an override is written as, ``--epochs=5`` or ``--epochs`` ``5``, the override
-        takes its place (None removes it). A fixed option without ``=`` is taken to be followed
-        by its value unless the override is a switch; ``-e5`` in one token is not recognised.
+        Overrides replace parameters of the same name. If a fixed argument (``--epochs=5``, or
+        ``--epochs`` ``5``) sets the option or key that an override is written as, the override
+        replaces it; None removes it. A fixed option without ``=`` is assumed to be followed by its
+        value, unless the override is a switch; ``-e5`` in one token is not recognized.
+
+        Args:
+            params: Values by parameter name.
+            paths: Folders of the run, for placeholders.
+            overrides: Values that take precedence over parameters and fixed arguments.
 
         Raises:
-            CommandLineError: two parameters, or a parameter and a fixed argument, would be
-                written to the same place; or a value cannot be passed. The message names it.
+            CommandLineError: If two parameters, or a parameter and a fixed argument, are written
+                to the same place, or if a value cannot be passed.
         """
         self.check([name for name in params if name not in overrides], overrides)
         values = {
-            name: plain_value(f"parameter {name!r}", value)
+            name: to_plain(f"parameter {name!r}", value)
             for name, value in {**params, **overrides}.items()
         }
         slots = self._slots
         for name in overrides:
-            rule = "it is an override, and Omit does not pass it on: describe it in parameters"
+            rule = "its style is Omit, so the override would be lost: describe it in parameters"
             passed = not isinstance(self._style(name), Omit)
-            expect(passed, f"parameter {name!r}", values[name], rule)
+            require(passed, f"parameter {name!r}", values[name], rule)
             slots = self._with_override(slots, name, values[name])
         return self._render(values, paths, slots)
 
     def check(self, names: Iterable[str] = (), overrides: Iterable[str] = ()) -> None:
-        """Check what needs no values: ``render`` would raise the same for these parameters.
+        """Run those checks of ``render`` that need only the parameters' names.
 
         Raises:
-            CommandLineError: two names, or a name and a fixed argument, clash.
+            CommandLineError: If two names, or a name and a fixed argument, conflict.
         """
         names = list(names)
         claimed = [
@@ -222,11 +235,11 @@ class CommandLine:
             for claim in self._style(name).claims(name, self)
         ]
         claimed += [(("option", flag), "the JSON argument") for flag in self._json_flags if flag]
-        # In sorted order whatever begins with a claim comes right after it.
+        # In sorted order, claims that begin with a given claim follow it directly.
         for (first, owner), (second, other) in pairwise(sorted(claimed)):
             if second[: len(first)] == first and owner != other:
                 raise CommandLineError(
-                    f"{owner} and {other} are both written as {_claim_text(first)}: "
+                    f"{owner} and {other} are both written as {_format_claim(first)}: "
                     "describe one of them differently in parameters"
                 )
         for name in names:
@@ -234,26 +247,26 @@ class CommandLine:
                 self._check_not_fixed(f"parameter {name!r}", claim)
 
     def unused(self, names: Iterable[str]) -> list[str]:
-        """The parameters that are described, or placed in ``arguments``, but not among these."""
-        return sorted({*self.parameters, *_placed(self._slots)} - set(names))
+        """Return the parameters that are described or placed, but are not among ``names``."""
+        return sorted({*self.parameters, *_find_placed(self._slots)} - set(names))
 
     def flag(self, name: str) -> str:
-        """The option for a parameter whose description gives no flag.
+        """Return the option of a parameter whose style gives no flag.
 
         Raises:
-            CommandLineError: the name has blanks, ``=`` or a dash in front.
+            CommandLineError: If the name has whitespace or ``=`` in it, or starts with a dash.
         """
         changes = {"dash": ("_", "-"), "underscore": ("-", "_"), "as_is": ("", "")}
         flag = f"--{name.replace(*changes[self.naming])}"
-        rule = "describe the parameter, with Option('--flag') for example"
-        expect(FLAG.fullmatch(flag), f"the option for parameter {name!r}", flag, rule)
+        rule = "describe the parameter, for example with Option('--flag')"
+        require(FLAG.fullmatch(flag), f"the option for parameter {name!r}", flag, rule)
         return flag
 
-    # What the description says
+    # -- derived from the description --------------------------------------------------------
 
     @property
     def _slots(self) -> list[str | _Place]:
-        """``arguments`` with the places of parameters told apart from the fixed ones."""
+        """``arguments``, with the places of parameters as `_Place`."""
         slots: list[str | _Place] = []
         for argument in self.arguments:
             one = re.fullmatch(r"\{param:(.+)\}", argument, re.DOTALL)
@@ -279,76 +292,78 @@ class CommandLine:
     def _carrier(self, name: str) -> Carrier:
         return self._style(name).carrier(name)
 
-    # Construction
+    # -- construction -----------------------------------------------------------------------
 
     def _copy_containers(self) -> None:
-        """Hold own copies, so that a frozen object stays as it was checked."""
+        """Copy mutable arguments, so that the object stays as it was validated."""
         good = isinstance(self.arguments, Sequence) and not isinstance(self.arguments, str)
-        expect(good, "arguments", self.arguments, "it must be a list of texts")
+        require(good, "arguments", self.arguments, "it must be a list of strings")
         for argument in self.arguments:
-            expect(isinstance(argument, str), "arguments", argument, "quote it: it must be text")
-        parameters = checked_mapping("parameters", self.parameters)
+            require(
+                isinstance(argument, str), "arguments", argument, "it must be a string: quote it"
+            )
+        parameters = validate_mapping("parameters", self.parameters)
         for name, style in parameters.items():
             good = isinstance(style, Style)
-            expect(good, f"parameters: {name}", style, "it must be a style such as Option('-b')")
+            require(good, f"parameters: {name}", style, "it must be a style such as Option('-b')")
         templates = {
-            flag: checked_template(f"json_templates: {flag}", template)
-            for flag, template in checked_mapping("json_templates", self.json_templates).items()
+            flag: validate_template(f"json_templates: {flag}", template)
+            for flag, template in validate_mapping("json_templates", self.json_templates).items()
         }
         object.__setattr__(self, "arguments", tuple(self.arguments))
         object.__setattr__(self, "parameters", parameters)
         object.__setattr__(self, "json_templates", templates)
 
     def _check_default(self) -> None:
-        expect(isinstance(self.default, Style), "default", self.default, "it must be a style")
+        require(isinstance(self.default, Style), "default", self.default, "it must be a style")
         for claim in self.default.claims("a", self):
-            rule = f"it would write every parameter as {_claim_text(claim)}"
+            rule = f"it writes every parameter as {_format_claim(claim)}: use another style"
             shared = claim in self.default.claims("b", self)
-            expect(not shared, "default", self.default, rule)
+            require(not shared, "default", self.default, rule)
 
     def _check_places(self) -> None:
         once = self.arguments.count(PARAMETERS) < 2
-        expect(once, "arguments", self.arguments, f"{PARAMETERS} must be there once")
-        placed = _placed(self._slots)
+        require(once, "arguments", self.arguments, f"{PARAMETERS} may occur only once")
+        placed = _find_placed(self._slots)
         carriers = [self._carrier(name) for name in placed]
         for name, carrier in zip(placed, carriers, strict=True):
             once = carriers.count(carrier) == 1
-            rule = "the argument that carries it has two places; remove one"
-            expect(once, "arguments", f"{{param:{name}}}", rule)
-            rule = "it is not written as an argument, so it can have no place"
-            expect(carrier[0] in IN_ARGV, "arguments", f"{{param:{name}}}", rule)
+            rule = "its argument has two places: remove one"
+            require(once, "arguments", f"{{param:{name}}}", rule)
+            rule = "the parameter is not written as an argument: remove the placeholder"
+            require(carrier[0] in IN_ARGV, "arguments", f"{{param:{name}}}", rule)
 
     def _check_config_file(self) -> None:
         if self.config_file is None:
             for name, style in [*self.parameters.items(), ("default", self.default)]:
                 if isinstance(style, ConfigField):
                     raise CommandLineError(
-                        f"{name!r} goes into a configuration file and there is none: "
+                        f"{name!r} is a field of the configuration file, but there is none: "
                         "add config_file=ConfigFile('config.yaml')"
                     )
             return
         good = isinstance(self.config_file, ConfigFile)
-        expect(good, "config_file", self.config_file, "it must be a ConfigFile")
+        require(good, "config_file", self.config_file, "it must be a ConfigFile")
         if not any("{config}" in fixed for fixed in self._fixed):
             raise CommandLineError(
                 f"no argument passes the path of the configuration file {self.config_file.name!r}: "
-                "add '--config={config}', or whatever the script calls it, to arguments"
+                "add '--config={config}', or the script's own option, to arguments"
             )
 
     def _check_not_fixed(self, owner: str, claim: Claim) -> None:
         for fixed in self._fixed:
             if _fixed_claim(fixed) == claim:
                 raise CommandLineError(
-                    f"{owner} is written as {_claim_text(claim)}, which the fixed argument "
-                    f"{fixed!r} sets already: remove it from arguments"
+                    f"{owner} is written as {_format_claim(claim)}, which the fixed argument "
+                    f"{fixed!r} already sets: remove it from arguments"
                 )
 
-    # Rendering
+    # -- rendering --------------------------------------------------------------------------
 
     def _with_override(
         self, slots: list[str | _Place], name: str, value: Plain
     ) -> list[str | _Place]:
-        """The slots with the override's place where fixed arguments set the same."""
+        """Replace the fixed arguments that set the same as an override by its place."""
         style = self._style(name)
         claims = style.claims(name, self)
         has_value = isinstance(style, Option) and not style.is_switch(value, self)
@@ -386,34 +401,36 @@ class CommandLine:
     def _documents(
         self, values: Mapping[str, Plain], places: Mapping[str, str]
     ) -> dict[Carrier, Plain]:
-        """What the JSON arguments and the configuration file say in this run."""
+        """Fill the JSON arguments and the configuration file with this run's values."""
         templates: dict[Carrier, object] = {
             ("JSON", flag): self.json_templates.get(flag, {}) for flag in self._json_flags
         }
         if self.config_file is not None:
             templates[IN_FILE] = self.config_file.template
-        documents = {carrier: _filled(template, places) for carrier, template in templates.items()}
+        documents = {
+            carrier: _substitute_all(template, places) for carrier, template in templates.items()
+        }
         for name, value in values.items():
             style = self._style(name)
             if isinstance(style, DocumentField):
                 document = documents[style.carrier(name)]
-                documents[style.carrier(name)] = put_field(document, style.path(name), value, name)
+                documents[style.carrier(name)] = set_field(document, style.path(name), value, name)
         return documents
 
     def _tokens(
         self, values: Mapping[str, Plain], documents: Mapping[Carrier, Plain]
     ) -> dict[Carrier, list[str]]:
-        """The tokens of each carrier, in the order of the description; [] for absent ones."""
+        """Return each carrier's tokens in the order of the description; absent ones have none."""
         tokens: dict[Carrier, list[str]] = {}
         for name in dict.fromkeys([*self.parameters, *values]):
             style = self._style(name)
             own = style.tokens(name, values[name], self) if name in values else []
             owner = f"parameter {name!r}"
-            tokens[style.carrier(name)] = [checked_argument(owner, each) for each in own]
+            tokens[style.carrier(name)] = [validate_argument(owner, each) for each in own]
         for carrier, document in documents.items():
-            flag, text = carrier[1], json_text(document)
-            own = joined_tokens(flag, text) if flag else [text]
-            tokens[carrier] = [checked_argument(f"the JSON argument {flag}", each) for each in own]
+            flag, string = carrier[1], to_json(document)
+            own = join_flag(flag, string) if flag else [string]
+            tokens[carrier] = [validate_argument(f"the JSON argument {flag}", each) for each in own]
         return tokens
 
     def _argv(
@@ -422,13 +439,15 @@ class CommandLine:
         slots: list[str | _Place],
         places: Mapping[str, str],
     ) -> tuple[str, ...]:
-        placed = [self._carrier(name) for name in _placed(slots)]
+        placed = [self._carrier(name) for name in _find_placed(slots)]
         others = [carrier for carrier in tokens if carrier[0] in IN_ARGV and carrier not in placed]
         argv: list[str] = []
         order: list[Carrier] = []
         for slot in slots:
             if isinstance(slot, str):
-                argv.append(checked_argument(f"argument {shown(slot)}", _fill(slot, places)))
+                argv.append(
+                    validate_argument(f"argument {abbreviate(slot)}", _substitute(slot, places))
+                )
                 continue
             here = others if slot.name is None else [self._carrier(slot.name)]
             argv += [each for carrier in here for each in tokens.get(carrier, [])]
@@ -439,38 +458,38 @@ class CommandLine:
         return tuple(argv)
 
     def _check_positionals(self, order: Iterable[tuple[str, list[str] | None]]) -> None:
-        """Refuse a gap: the script would take the next positional argument for the missing one."""
+        """Reject a gap: the script would read the next positional as the missing one."""
         missing = ""
         for name, tokens in order:
             if isinstance(self._style(name), Positional):
                 if tokens and missing:
                     raise CommandLineError(
-                        f"parameter {missing!r} has no value, and the positional {name!r} after it "
-                        "would be taken for it: give it a text with Positional(none=...)"
+                        f"positional {missing!r} has no value, so the script would read {name!r} "
+                        "in its place: write None as a string with Positional(none=...)"
                     )
                 missing = missing if tokens else missing or name
 
 
-def preview_text(entry: Sequence[str], invocation: Invocation) -> str:
-    """The run as a line for a shell, with the variables in front and the files listed below it.
+def format_invocation(entry: Sequence[str], invocation: Invocation) -> str:
+    """Format a run as a shell command: variables first, the files listed below it.
 
-    The values of variables whose names look secret are masked.
+    Values of variables whose names look like secrets are masked.
     """
-    shown = {
+    masked = {
         name: "***" if _SECRET.search(name) else value for name, value in invocation.env.items()
     }
-    assignments = [f"{name}={shlex.quote(value)}" for name, value in shown.items()]
+    assignments = [f"{name}={shlex.quote(value)}" for name, value in masked.items()]
     lines = [" ".join([*assignments, shlex.join([*entry, *invocation.argv])])]
-    for path, text in invocation.files.items():
-        lines += [f"# {path}:", *(f"#   {line}" for line in text.splitlines())]
+    for path, content in invocation.files.items():
+        lines += [f"# {path}:", *(f"#   {line}" for line in content.splitlines())]
     return "\n".join(lines)
 
 
-# Fixed arguments
+# -- fixed arguments --------------------------------------------------------------------------
 
 
-def _placed(slots: Iterable[str | _Place]) -> list[str]:
-    """The parameters with a place of their own."""
+def _find_placed(slots: Iterable[str | _Place]) -> list[str]:
+    """Return the parameters with a place of their own."""
     return [slot.name for slot in slots if isinstance(slot, _Place) and slot.name is not None]
 
 
@@ -481,7 +500,7 @@ def _fixed_claim(fixed: str) -> Claim | None:
     return key_claim(name) if equals else None
 
 
-def _claim_text(claim: Claim) -> str:
+def _format_claim(claim: Claim) -> str:
     kind, *names = claim
     return f"{kind} {'.'.join(names)}".rstrip()
 
@@ -495,15 +514,15 @@ def _is_option(token: str) -> bool:
 
 
 def _drop_values(rest: deque[str | _Place], several: bool) -> None:
-    """Drop the value, or the several values, that follow a fixed option."""
+    """Drop the value, or the values, of a fixed option."""
     while rest and isinstance(rest[0], str) and not _is_option(rest[0]):
         rest.popleft()
         if not several:
             return
 
 
-def _fill(text: str, places: Mapping[str, str]) -> str:
-    """The text with its placeholders substituted, ``{{`` and ``}}`` becoming braces."""
+def _substitute(string: str, places: Mapping[str, str]) -> str:
+    """Substitute the placeholders of a string; ``{{`` and ``}}`` become braces."""
 
     def replacement(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
@@ -511,27 +530,27 @@ def _fill(text: str, places: Mapping[str, str]) -> str:
         if found[1] in places:
             return places[found[1]]
         if found[0] == PARAMETERS or found[0].startswith("{param:"):
-            raise CommandLineError(f"{text!r}: {found[0]} must be an argument of its own")
+            raise CommandLineError(f"{string!r}: {found[0]} must be an argument of its own")
         if found[0] == "{config}":
             raise CommandLineError(
-                f"{text!r}: there is no configuration file for {{config}}: "
+                f"{string!r}: {{config}} needs a configuration file: "
                 "add config_file=ConfigFile('config.yaml')"
             )
         valid = ", ".join(f"{{{name}}}" for name in places)
         raise CommandLineError(
-            f"{text!r}: {found[0]!r} is no placeholder; there are {valid}, and, as arguments of "
-            f"their own, {PARAMETERS} and {{param:NAME}}; write {{{{ and }}}} for braces"
+            f"{string!r}: unknown placeholder {found[0]!r} (known: {valid} and, as arguments of "
+            f"their own, {PARAMETERS} and {{param:NAME}}); write {{{{ and }}}} for braces"
         )
 
-    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", replacement, text)
+    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", replacement, string)
 
 
-def _filled(template: object, places: Mapping[str, str]) -> Plain:
-    """A copy of the template with the placeholders in its texts substituted."""
+def _substitute_all(template: object, places: Mapping[str, str]) -> Plain:
+    """Copy a template, with the placeholders in its strings substituted."""
     if isinstance(template, str):
-        return _fill(template, places)
+        return _substitute(template, places)
     if isinstance(template, list):
-        return [_filled(element, places) for element in template]
+        return [_substitute_all(element, places) for element in template]
     if isinstance(template, dict):
-        return {key: _filled(value, places) for key, value in template.items()}
-    return plain_value("template", template)
+        return {key: _substitute_all(value, places) for key, value in template.items()}
+    return to_plain("template", template)

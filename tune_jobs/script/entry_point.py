@@ -1,4 +1,4 @@
-"""What is started for a run: a Python file, a module, a shell script, or any other program.
+"""Entry points: a Python file, a module, a shell script or any other program.
 
 EntryPoint.parse("train.py")                   # python /here/train.py
 EntryPoint.module("package.train")             # python -m package.train
@@ -27,20 +27,20 @@ from typing import Literal
 
 from tune_jobs.errors import ConfigError
 
-# A word of a command with one of these endings is a script, and must exist.
 _SCRIPTS = frozenset({".py", ".sh", ".r", ".jl", ".pl", ".rb", ".js", ".lua"})
+"""Suffixes by which a word of a command is known to be a script, which must exist."""
 
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """What is started for a run; the parameters follow it on the command line.
+    """Program that a run executes; the parameters follow it on the command line.
 
     Attributes:
-        kind: a "program" (a script is one, too) or a "module".
-        words: the program and its first arguments, or the module's name. A program with a slash
-            is an absolute path, one without is looked up on PATH.
-        root: the folder from which relative paths and modules are looked up.
-        python: the interpreter for Python files and modules; None leaves it to the backend.
+        kind: "program", which includes scripts, or "module".
+        words: Program and its first arguments, or the module's name. A program with a slash is an
+            absolute path; one without is looked up on PATH.
+        root: Folder in which relative paths and modules are looked up.
+        python: Interpreter for Python files and modules; None leaves it to the backend.
     """
 
     kind: Literal["program", "module"]
@@ -55,19 +55,20 @@ class EntryPoint:
         python: str | None = None,
         root: str | os.PathLike[str] | None = None,
     ) -> EntryPoint:
-        """The entry point that a user writes.
+        """Parse an entry point as users write it.
 
-        A text is a file's path, blanks and all, or ``"-m package.module"``. A list is a program
-        and its first arguments. The program is looked up on PATH unless it has a slash; among the
-        arguments, names of existing files become absolute, since a run may work elsewhere.
+        A string is a file's path, including any spaces, or ``"-m package.module"``. A list is a
+        program and its first arguments. The program is looked up on PATH unless it contains a
+        slash; arguments that name existing files become absolute, since a run has a working
+        directory of its own.
 
         Args:
-            spec: the text, path or list; an EntryPoint is returned as it is.
-            python: the interpreter for a Python file or module.
-            root: what relative paths are relative to; the current folder if not given.
+            spec: String, path or list; an EntryPoint is returned unchanged.
+            python: Interpreter for a Python file or module.
+            root: Folder that relative paths start from; by default the current one.
 
         Raises:
-            ConfigError: ``spec`` is empty, or none of these.
+            ConfigError: If ``spec`` is empty or of another type.
         """
         if isinstance(spec, EntryPoint):
             return spec
@@ -87,28 +88,28 @@ class EntryPoint:
     def module(
         cls, name: str, python: str | None = None, root: str | os.PathLike[str] | None = None
     ) -> EntryPoint:
-        """A module that is run with ``python -m``.
+        """Return the entry point of a module, which runs with ``python -m``.
 
         Raises:
-            ConfigError: ``name`` is not a module's name; a file's path, for example.
+            ConfigError: If ``name`` is not a module's name but, for example, a file's path.
         """
         if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(
-                f"entry point -m {name!r}: it must be a module's name such as 'package.train'; "
-                "a file is given by its path alone"
+                f"entry point -m {name!r}: write a module's name such as 'package.train', or a "
+                "file's path without -m"
             )
         return cls("module", (name,), os.path.abspath(root or os.curdir), python)
 
     @property
     def python_path(self) -> tuple[str, ...]:
-        """Folders that a run's PYTHONPATH must start with, for a module to be found."""
+        """Folders that a run's PYTHONPATH must start with for the module to be found."""
         return (self.root,) if self.kind == "module" else ()
 
     def command(self, python: str = sys.executable) -> list[str]:
-        """The first words of a run's argv; programs and files by their absolute paths.
+        """Return the first words of a run's argv; programs and files as absolute paths.
 
         Args:
-            python: the interpreter, unless this entry point has one of its own.
+            python: Interpreter, unless this entry point has its own.
         """
         first, *others = self.words
         if self.kind == "module":
@@ -120,21 +121,21 @@ class EntryPoint:
         return [*_interpreter(Path(first)), first, *others]
 
     def check(self, python: str = sys.executable) -> None:
-        """Find what would make every run fail at its start. Nothing is run or imported.
+        """Check for whatever would make every run fail at its start, without running anything.
 
-        The syntax of Python sources is checked, and modules outside ``root`` are looked for, only
-        when they run in this interpreter: another one may know more.
+        The syntax of Python sources and modules outside ``root`` are checked only if they run in
+        this interpreter, since another one may accept or find more.
 
         Args:
-            python: as for ``command``.
+            python: As for ``command``.
 
         Raises:
-            ConfigError: something is missing, cannot be executed or does not compile; the message
-                says what to do.
+            ConfigError: If something is missing, cannot be executed or does not compile; the
+                message says how to fix it.
         """
         python = self.python or python
         if shutil.which(python) is None:
-            raise ConfigError(f"python {python!r}: there is no such interpreter; correct the path")
+            raise ConfigError(f"python {python!r}: interpreter not found: correct the path")
         here = shutil.which(python) == sys.executable
         source: Path | None = Path(self.words[0])
         if self.kind == "module":
@@ -145,13 +146,13 @@ class EntryPoint:
             _check_syntax(source)
 
     def fingerprint(self) -> str:
-        """SHA-256 of the source, in hexadecimal: for a script the same as ``sha256sum`` gives.
+        """Return the SHA-256 of the source in hexadecimal; for a script, that of ``sha256sum``.
 
-        For a program with arguments it covers the words, and the contents of the files among
-        them; not a program that is found on PATH.
+        For a program with arguments it covers the words and the contents of the files among
+        them, but not a program that is found on PATH.
 
         Raises:
-            ConfigError: the source cannot be read.
+            ConfigError: If the source cannot be read.
         """
         if self.kind == "module":
             source = _module_source(self.words[0], self.root, self.python in (None, sys.executable))
@@ -171,8 +172,8 @@ class EntryPoint:
             _check_can_start(Path(program))
         elif shutil.which(program) is None:
             raise ConfigError(
-                f"program {program!r} is not on PATH: install it, or write './{program}' "
-                f"for a file in {self.root}"
+                f"program {program!r} is not on PATH: install it, or write './{program}' for a "
+                f"file in {self.root}"
             )
         for word in arguments:
             is_script = Path(word).suffix.lower() in _SCRIPTS and "://" not in word
@@ -180,11 +181,11 @@ class EntryPoint:
                 _check_file(Path(_inside(self.root, word)))
 
 
-# --- Reading a definition -----------------------------------------------------------------------
+# -- parsing ----------------------------------------------------------------------------------
 
 
 def _words(spec: object) -> list[str]:
-    """The words of a list; none if it is no list, or if something in it is no word."""
+    """Return the words of a list; empty if it is not a list of strings and paths."""
     if not isinstance(spec, list | tuple):
         return []
     words = [os.fspath(word) for word in spec if isinstance(word, str | os.PathLike)]
@@ -196,35 +197,35 @@ def _inside(folder: str, path: str) -> str:
 
 
 def _program(name: str) -> str:
-    """The absolute path of a program, if there is one of this name."""
+    """Return the absolute path of a program on PATH, or its name if it is not there."""
     found = shutil.which(name)
     return os.path.abspath(found) if found else name
 
 
 def _absolute_if_file(folder: str, word: str) -> str:
-    # A bare word is rather a sub-command, even if there is a file of that name.
+    # A word without a dot or slash is more likely a subcommand than a file of that name.
     is_path = "." in word or "/" in word
     return _inside(folder, word) if is_path and os.path.isfile(_inside(folder, word)) else word
 
 
-# --- Files --------------------------------------------------------------------------------------
+# -- files ------------------------------------------------------------------------------------
 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise ConfigError(f"entry point {path} is a folder: name the script in it")
+        raise ConfigError(f"entry point {path} is a folder: name a script in it")
     if path.is_file():
         return
     if not path.parent.is_dir():
-        raise ConfigError(f"entry point {path}: there is no folder {path.parent}; correct the path")
+        raise ConfigError(f"entry point {path}: folder {path.parent} not found: correct the path")
     hint = _nearest(path.name, (each.name for each in path.parent.iterdir()))
     if not hint and shutil.which(path.name):
-        hint = f"; for the program of this name on PATH, write [{path.name!r}]"
-    raise ConfigError(f"entry point {path}: there is no such file{hint}")
+        hint = f": write [{path.name!r}] for the program of that name on PATH"
+    raise ConfigError(f"entry point {path}: file not found{hint}")
 
 
 def _check_can_start(path: Path) -> None:
-    """Check what the kernel, or the script's interpreter, needs of a file that exists."""
+    """Check what the kernel or the script's interpreter requires of an existing file."""
     if path.suffix == ".py":
         return
     first_line = _first_line(path)
@@ -234,46 +235,46 @@ def _check_can_start(path: Path) -> None:
         return
     elif not os.access(path, os.X_OK):
         raise ConfigError(
-            f"entry point {path} is not executable: chmod +x {shlex.quote(str(path))}, or name "
-            f"its interpreter in a list, as in ['Rscript', {path.name!r}]"
+            f"entry point {path} is not executable: run chmod +x {shlex.quote(str(path))}, or "
+            f"name its interpreter in a list, as in ['Rscript', {path.name!r}]"
         )
     elif b"\0" not in first_line:
-        # A binary has a NUL within its first bytes; this is a text.
+        # Binaries have a NUL among their first bytes, so this is a script.
         raise ConfigError(
-            f"entry point {path} does not say what runs it: make '#!/usr/bin/env bash', or its "
-            "own interpreter, the first line"
+            f"entry point {path} names no interpreter: add a first line such as "
+            "'#!/usr/bin/env bash'"
         )
 
 
 def _check_shebang(path: Path, first_line: bytes) -> None:
     if first_line.endswith(b"\r\n"):
         raise ConfigError(
-            f"entry point {path} has Windows line ends, and no interpreter's name ends in a "
-            "carriage return: convert it with dos2unix"
+            f"entry point {path} has Windows line endings, which the kernel would read as part "
+            "of the interpreter's name: convert it with dos2unix"
         )
     program, *arguments = _shebang(first_line)
     if os.path.basename(program) == "env":
-        # env -S NAME=VALUE program: the program is the first word that is neither.
-        words = [word for text in arguments for word in text.split()]
+        # env -S NAME=VALUE program: skip options and assignments.
+        words = [word for argument in arguments for word in argument.split()]
         program = next((w for w in words if not w.startswith("-") and "=" not in w), program)
     elif not os.path.isabs(program):
         raise ConfigError(
-            f"entry point {path}: its first line names {program!r}, and only whole paths are "
-            f"found: write '#!/usr/bin/env {program}'"
+            f"entry point {path}: its first line names {program!r}, but the kernel needs an "
+            f"absolute path: write '#!/usr/bin/env {program}'"
         )
     if shutil.which(program) is None:
         raise ConfigError(
-            f"entry point {path}: its first line names {program!r}, and there is no such program: "
+            f"entry point {path}: its first line names {program!r}, which is not installed: "
             "install it, or correct the line"
         )
 
 
 def _interpreter(path: Path) -> list[str]:
-    """The words that start a file: none if the kernel can do it alone."""
+    """Return the words that start a file; empty if the kernel can execute it directly."""
     is_shell = path.suffix == ".sh"
     if not path.is_file() or (os.access(path, os.X_OK) and not is_shell):
         return []
-    # Not executable, as after a copy through an object store: what its first line says is done.
+    # Files lose their permissions in an object store: use the interpreter of the first line.
     words = _shebang(_first_line(path))
     return words or ([_program("sh")] if is_shell else [])
 
@@ -287,7 +288,7 @@ def _first_line(path: Path) -> bytes:
 
 
 def _shebang(first_line: bytes) -> list[str]:
-    """The interpreter and at most one argument, blanks and all, as the kernel reads the line."""
+    """Return the interpreter and at most one argument, split as the kernel does."""
     if not first_line.startswith(b"#!"):
         return []
     return os.fsdecode(first_line[2:]).strip().split(maxsplit=1)
@@ -296,12 +297,12 @@ def _shebang(first_line: bytes) -> list[str]:
 def _check_syntax(path: Path) -> None:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the script's own affair
+            warnings.simplefilter("ignore")  # they concern the script's authors
             compile(_content(path), str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:  # ValueError: Python 3.11 on NUL characters
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        text = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ConfigError(f"entry point {path}{line}: {text}; correct it before tuning") from error
+        problem = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ConfigError(f"entry point {path}{line}: {problem}: fix it before tuning") from error
 
 
 def _content(path: Path) -> bytes:
@@ -321,20 +322,25 @@ def _digest(content: bytes) -> str:
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(names), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-# --- Modules ------------------------------------------------------------------------------------
+# -- modules ----------------------------------------------------------------------------------
 
 
 def _module_source(name: str, root: str, anywhere: bool) -> Path | None:
-    """The file that ``python -m name`` runs, found without importing its packages.
+    """Find the file that ``python -m name`` runs, without importing its packages.
 
-    None if there is nothing to read, or if only another interpreter can tell (``anywhere`` is
-    False, and the module is not below ``root``).
+    Args:
+        name: Module's dotted name.
+        root: Folder to look in first.
+        anywhere: Whether modules of this interpreter count, too.
+
+    Returns:
+        The file; None if it has no source, or if only another interpreter can find it.
 
     Raises:
-        ConfigError: there is no such module, or it is a package that cannot be run.
+        ConfigError: If the module does not exist, or is a package that cannot be run.
     """
     importlib.invalidate_caches()
     spec: ModuleSpec | None = None
@@ -342,16 +348,16 @@ def _module_source(name: str, root: str, anywhere: bool) -> Path | None:
     parts = name.split(".")
     for depth, part in enumerate(parts):
         so_far = ".".join(parts[: depth + 1])
-        # By its last name alone: a dotted one would need its parents to be imported.
+        # By its last name alone: looking up a dotted name would import its parents.
         spec = PathFinder.find_spec(part, places)
         if spec is None and depth == 0:
             if not anywhere:
                 return None
             spec = _installed(part)
         if spec is None:
-            where = ", ".join(places) or f"{'.'.join(parts[:depth])!r}, which is no package"
+            where = ", ".join(places) or f"{'.'.join(parts[:depth])!r}, which is not a package"
             hint = _nearest(part, _modules_in(places))
-            raise ConfigError(f"module {name!r}: there is no {so_far!r} in {where}{hint}")
+            raise ConfigError(f"module {name!r}: no {so_far!r} in {where}{hint}")
         places = list(spec.submodule_search_locations or [])
     if places:
         spec = PathFinder.find_spec("__main__", places)
@@ -371,5 +377,5 @@ def _modules_in(places: Iterable[str]) -> list[str]:
 def _installed(name: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(name)
-    except ValueError:  # loaded by hand, as __main__ is: not from a file of that name
+    except ValueError:  # a module without a spec, such as __main__
         return None

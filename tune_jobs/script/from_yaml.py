@@ -1,12 +1,11 @@
-"""Styles and configuration files from mappings, as read from YAML."""
+"""Parse styles and configuration files from mappings, as read from YAML."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
-from tune_jobs.errors import CommandLineError
+from tune_jobs.errors import CommandLineError, did_you_mean
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,
@@ -21,11 +20,10 @@ from tune_jobs.script.styles import (
     Switch,
 )
 from tune_jobs.script.values import (
-    checked_mapping,
-    expect,
+    require,
+    validate_mapping,
 )
 
-# The key of each style, and the setting that the key's value is.
 _STYLES: dict[str, tuple[type[Style], str | None]] = {
     "option": (Option, "flag"),
     "switch": (Switch, "on"),
@@ -37,24 +35,30 @@ _STYLES: dict[str, tuple[type[Style], str | None]] = {
     "config": (ConfigField, "field"),
     "omit": (Omit, None),
 }
+"""By key, each style and the setting that the key's value is."""
 
 
-def style_from(where: str, spec: object) -> Style:
+def parse_style(where: str, spec: object) -> Style:
+    """Parse a style; see `CommandLine.from_dict`.
+
+    Raises:
+        CommandLineError: If a key is unknown or a value invalid; the message begins with ``where``.
+    """
     if isinstance(spec, str):
         spec = {"option": spec} if spec.startswith("-") else {spec: None}
     if isinstance(spec, Mapping):
-        # YAML 1.1 reads the bare keys `on` and `off`, which a Switch has, as booleans.
+        # YAML 1.1 reads the unquoted keys `on` and `off` of a Switch as booleans.
         spec = {{True: "on", False: "off"}.get(key, key): item for key, item in spec.items()}
-    settings = checked_mapping(where, spec)
+    settings = validate_mapping(where, spec)
     chosen = [key for key in settings if key in _STYLES]
     if not chosen:
         check_keys(where, settings, _STYLES)
-    expect(len(chosen) == 1, where, spec, f"give it one of the keys {', '.join(_STYLES)}")
+    require(len(chosen) == 1, where, spec, f"use exactly one of the keys {', '.join(_STYLES)}")
     kind, main = _STYLES[chosen[0]]
     value = settings.pop(chosen[0])
     check_keys(where, settings, [each.name for each in fields(kind) if each.name != main])
     if value is not None:
-        expect(main, f"{where}: {chosen[0]}", value, "this style has nothing to say here")
+        require(main, f"{where}: {chosen[0]}", value, "this style takes no value")
         settings[str(main)] = value
     try:
         return kind(**settings)
@@ -62,16 +66,24 @@ def style_from(where: str, spec: object) -> Style:
         raise CommandLineError(f"{where}: {error}") from None
 
 
-def config_file_from(spec: object) -> ConfigFile:
-    settings = {"name": spec} if isinstance(spec, str) else checked_mapping("config_file", spec)
+def parse_config_file(spec: object) -> ConfigFile:
+    """Parse a configuration file: its name, or a mapping of its settings.
+
+    Raises:
+        CommandLineError: If a key is unknown or a value invalid.
+    """
+    settings = {"name": spec} if isinstance(spec, str) else validate_mapping("config_file", spec)
     check_keys("config_file", settings, [each.name for each in fields(ConfigFile)])
     return ConfigFile(**settings)
 
 
 def check_keys(where: str, given: Iterable[str], valid: Iterable[str]) -> None:
-    valid = list(valid)
+    """Reject unknown keys.
+
+    Raises:
+        CommandLineError: If a given key is not valid; the message suggests the closest one.
+    """
+    known = list(valid)
     for key in given:
-        if key not in valid:
-            near = difflib.get_close_matches(key, valid, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(valid)}"
-            raise CommandLineError(f"{where}: unknown key {key!r}; {hint}")
+        if key not in known:
+            raise CommandLineError(f"{where}: unknown key {key!r} {did_you_mean(key, known)}")

@@ -1,4 +1,4 @@
-"""How one parameter is written on the command line, in the environment, or in a document."""
+"""Styles: how one parameter is written as an argument, a variable or a document's field."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ from tune_jobs.errors import CommandLineError
 from tune_jobs.script.values import (
     ParamValue,
     Plain,
-    assignment_key,
     check_booleans,
     check_flag,
     check_key,
     check_settings,
-    checked_encoding,
-    checked_template,
-    expect,
-    hydra_text,
-    joined_by_commas,
-    joined_tokens,
-    json_text,
-    refuse_dash,
-    switch_tokens,
-    yaml_text,
+    encode_utf8,
+    join_by_commas,
+    join_flag,
+    reject_dash,
+    render_switch,
+    require,
+    resolve_key,
+    to_hydra,
+    to_json,
+    to_yaml,
+    validate_template,
 )
 
-# What a parameter occupies, outermost name first: ("option", "--lr"), ("configuration field",
-# "opt", "lr"). Two claims clash if they are equal, or if one is the beginning of the other.
 Claim: TypeAlias = tuple[str, ...]
-# What a parameter travels in: ("argument", its name), ("variable", its name), or a document that
-# it shares with others: ("JSON", the flag) or IN_FILE.
+"""What a parameter occupies, outermost name first: ``("option", "--lr")``, ``("configuration
+field", "opt", "lr")``. Two claims conflict if one equals or begins with the other."""
+
 Carrier: TypeAlias = tuple[str, str]
+"""What transports a parameter: ``("argument", name)``, ``("variable", name)``, or a document that
+it shares with other parameters, ``("JSON", flag)`` or `IN_FILE`."""
+
 IN_FILE: Carrier = ("configuration file", "")
 IN_ARGV = ("argument", "JSON")
 Many = Literal["json", "comma", "repeat", "spread"]
@@ -42,51 +44,51 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Defaults(Protocol):
-    """What a style takes from the command line that it is part of."""
+    """Settings that a style inherits from its command line."""
 
     @property
     def booleans(self) -> str:
-        """How True and False are written where a style does not say it."""
+        """How True and False are written by styles without a setting of their own."""
         ...
 
     def flag(self, name: str) -> str:
-        """The option of a parameter whose style gives no flag."""
+        """Return the option of a parameter whose style gives no flag."""
         ...
 
 
 @dataclass(frozen=True)
 class Style:
-    """How one parameter is written. This base writes nothing and occupies nothing."""
+    """Base of the styles; writes nothing and occupies nothing."""
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     def claims(self, name: str, line: Defaults) -> list[Claim]:
-        """What the parameter occupies, so that no other may."""
+        """Return what the parameter occupies exclusively."""
         return []
 
     def carrier(self, name: str) -> Carrier:
-        """What the parameter travels in."""
+        """Return what transports the parameter."""
         return ("argument", name)
 
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
-        """The parameter's own tokens in argv, or NAME=TEXT of its environment variable."""
+        """Return the parameter's tokens in argv, or ``NAME=VALUE`` of its variable."""
         return []
 
 
 @dataclass(frozen=True)
-class _Text(Style):
-    """A value written as text. These settings mean the same in every style that has them.
+class _StringStyle(Style):
+    """Value written as a string; base of the styles that share these settings.
 
     Args:
-        many: how a list is written: "json" (``[64, 32]``), "comma" (``64,32``), "repeat" (the
+        many: How a list is written: "json" (``[64, 32]``), "comma" (``64,32``), "repeat" (the
             whole argument once per element) or, for an option, "spread" (``--layers 64 32``,
-            argparse's ``nargs="+"``; keep positionals from standing right after it). A dict is
-            always JSON.
-        booleans: how True and False are written, ``"True/False"`` or ``"1/0"`` for example. For
-            an option also ``"--flag"`` (there or not) and ``"--flag/--no-flag"``. Without it,
-            the CommandLine's choice.
-        none: the text for None. Without it the parameter is left out.
+            argparse's ``nargs="+"``; no positional may follow it directly). A dict is always
+            JSON.
+        booleans: How True and False are written, for example ``"True/False"`` or ``"1/0"``; for
+            an option also ``"--flag"`` (present or absent) and ``"--flag/--no-flag"``. By default
+            the CommandLine's setting.
+        none: String for None. By default the parameter is omitted.
     """
 
     many: Many = field(default="json", kw_only=True)
@@ -97,62 +99,61 @@ class _Text(Style):
 
     def __post_init__(self) -> None:
         rule = f"it must be one of {self._MANY}"
-        expect(self.many in self._MANY, f"{type(self).__name__}: many", self.many, rule)
+        require(self.many in self._MANY, f"{type(self).__name__}: many", self.many, rule)
         super().__post_init__()
         if self.booleans is not None:
             check_booleans(f"{type(self).__name__}: booleans", self.booleans)
 
-    def texts(self, name: str, value: Plain, line: Defaults) -> list[str]:
-        """The value as text: none, one, or one per element of a list that is repeated."""
+    def strings(self, name: str, value: Plain, line: Defaults) -> list[str]:
+        """Return the value as no string, one, or one for each element of a repeated list."""
         if value is None and self.none is None:
             return []
         if self.many == "json" or not isinstance(value, list):
-            return [self._text(name, value, line)]
-        texts = [self._text(name, element, line) for element in value]
-        if self.many == "repeat" and not texts:
+            return [self._to_string(name, value, line)]
+        strings = [self._to_string(name, element, line) for element in value]
+        if self.many == "repeat" and not strings:
             raise CommandLineError(
-                f"parameter {name!r} is an empty list, which repeating cannot write: use "
-                "many='json' or many='comma', or None to leave the parameter out"
+                f"parameter {name!r} is an empty list, which many='repeat' cannot write: use "
+                "many='json' or many='comma', or None to omit the parameter"
             )
-        return [joined_by_commas(name, texts)] if self.many == "comma" else texts
+        return [join_by_commas(name, strings)] if self.many == "comma" else strings
 
-    def _text(self, name: str, value: Plain, line: Defaults) -> str:
+    def _to_string(self, name: str, value: Plain, line: Defaults) -> str:
         if value is None:
             if self.none is None:
                 raise CommandLineError(
-                    f"parameter {name!r} has None in a list: choose a text for it, none='None'"
+                    f"parameter {name!r} has None in a list: set its string, as in none='None'"
                 )
             return self.none
         if isinstance(value, bool):
             booleans = self.booleans or line.booleans
-            # "--flag" says how options are written; a text that is no option still needs words.
+            # "--flag" applies to options only; other arguments need two words.
             yes, _, no = ("true/false" if booleans.startswith("--") else booleans).partition("/")
             return yes if value else no
         if isinstance(value, str):
             return value
-        return json_text(value) if isinstance(value, list | dict) else repr(value)
+        return to_json(value) if isinstance(value, list | dict) else repr(value)
 
 
 @dataclass(frozen=True)
-class Option(_Text):
-    """``--flag=value`` in one token, for a long option: the form that every parser takes.
+class Option(_StringStyle):
+    """Option: ``--flag=value`` in one token, the form that every parser accepts.
 
-    A short option, ``-b``, is two tokens, ``-b 64``, unless the value starts with a dash: then
-    one, ``-b-1e-05``. So getopt, argparse and click all read back what was written: ``-b=64``
-    would be "=64" to getopt, and a lone ``-1e-05`` an unknown option to argparse. Only the value
+    A short option is two tokens, ``-b 64``, unless the value starts with a dash: then it is one,
+    ``-b-1e-05``. So getopt, argparse and click all read back the value: getopt would read
+    ``-b=64`` as "=64", and argparse a separate ``-1e-05`` as an unknown option. Only the value
     ``--`` is lost, in any form, to argparse before Python 3.13.
 
     Args:
-        flag: ``"--batch-size"``, ``"-b"`` or ``"-lr"``. Without it the parameter's name in the
-            CommandLine's naming.
-        separate: write ``--flag value`` as two tokens, for a script that reads sys.argv itself.
-        allow_dash: with ``separate`` and ``many="spread"``, write values that start with a dash
-            too. They are refused otherwise, since most parsers take them for options.
-        many, booleans, none: how lists, True and False, and None are written; see the
-            documentation of the styles.
+        flag: ``"--batch-size"``, ``"-b"`` or ``"-lr"``. By default the parameter's name, as the
+            CommandLine's ``naming`` changes it.
+        separate: Write ``--flag value`` as two tokens, for scripts that parse sys.argv themselves.
+        allow_dash: With ``separate`` or ``many="spread"``, also write values that start with a
+            dash. By default they are rejected, since most parsers read them as options.
+        many, booleans, none: How lists, booleans and None are written.
 
     Raises:
-        CommandLineError: a setting is not one of those above.
+        CommandLineError: If a setting is invalid.
     """
 
     flag: str | None = None
@@ -171,25 +172,25 @@ class Option(_Text):
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
         on, off = self._flags(name, line)
         if self.is_switch(value, line):
-            return switch_tokens(on, off, value)
-        texts = self.texts(name, value, line)
+            return render_switch(on, off, value)
+        strings = self.strings(name, value, line)
         if (self.separate or self.many == "spread") and not self.allow_dash:
-            fix = "write it as --flag=value or, if the script takes it so, set allow_dash=True"
-            refuse_dash(name, texts, fix)
+            fix = "write it as --flag=value, or set allow_dash=True if the script accepts it"
+            reject_dash(name, strings, fix)
         if self.many == "spread" and isinstance(value, list):
-            return [on, *texts]
+            return [on, *strings]
         return [
             token
-            for text in texts
-            for token in ([on, text] if self.separate else joined_tokens(on, text))
+            for string in strings
+            for token in ([on, string] if self.separate else join_flag(on, string))
         ]
 
     def is_switch(self, value: Plain, line: Defaults) -> bool:
-        """Whether this value is written by the flag alone."""
+        """Return whether this value is written as a flag alone."""
         return isinstance(value, bool) and (self.booleans or line.booleans).startswith("--")
 
     def _flags(self, name: str, line: Defaults) -> tuple[str, str | None]:
-        """The flag, and the one for False if there is one."""
+        """Return the flag, and the flag for False, if there is one."""
         flag = self.flag or line.flag(name)
         negated = (self.booleans or line.booleans) == "--flag/--no-flag"
         return flag, f"--no-{flag.lstrip('-')}" if negated else None
@@ -197,12 +198,16 @@ class Option(_Text):
 
 @dataclass(frozen=True)
 class Switch(Style):
-    """A flag that is there or not: ``Switch("--aug")``, ``Switch("--aug", off="--no-aug")``.
+    """Flag that is present or absent: ``Switch("--aug")``, ``Switch("--aug", off="--no-aug")``.
 
-    ``Switch(off="--no-aug")`` is a flag that is there when the parameter is False.
+    ``Switch(off="--no-aug")`` is a flag that is present when the parameter is False.
+
+    Args:
+        on: Flag for True; None writes nothing.
+        off: Flag for False; None writes nothing.
 
     Raises:
-        CommandLineError: neither flag is given, both are the same, or one is not a flag.
+        CommandLineError: If neither flag is given, both are the same, or one is not a flag.
     """
 
     on: str | None = None
@@ -212,42 +217,42 @@ class Switch(Style):
         super().__post_init__()
         check_flag("Switch: on", self.on)
         check_flag("Switch: off", self.off)
-        rule = "it needs a flag for True, one for False, or two different ones"
-        expect(self.on != self.off, "Switch: on, like off,", self.on, rule)
+        rule = "give a flag for True, one for False, or two different ones"
+        require(self.on != self.off, "Switch: on, like off,", self.on, rule)
 
     def claims(self, name: str, line: Defaults) -> list[Claim]:
         return [("option", flag) for flag in (self.on, self.off) if flag]
 
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
-        rule = "a Switch takes True, False or None; write other values with Option"
-        expect(value is None or isinstance(value, bool), f"parameter {name!r}", value, rule)
-        return switch_tokens(self.on, self.off, value)
+        rule = "a Switch accepts True, False or None: use Option for other values"
+        require(value is None or isinstance(value, bool), f"parameter {name!r}", value, rule)
+        return render_switch(self.on, self.off, value)
 
 
 @dataclass(frozen=True)
-class Positional(_Text):
-    """The value alone; several stand in the order in which they are described or placed.
+class Positional(_StringStyle):
+    """Positional argument: the value alone, in the order of description or placement.
 
-    A value that starts with a dash is refused, since most parsers take it for an option: put
+    A value that starts with a dash is rejected, since most parsers read it as an option: put
     ``--`` before its place in ``arguments`` and set ``allow_dash=True``.
     """
 
     allow_dash: bool = field(default=False, kw_only=True)
 
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
-        texts = self.texts(name, value, line)
+        strings = self.strings(name, value, line)
         if not self.allow_dash:
-            fix = f"put '--' and '{{param:{name}}}' into arguments and set allow_dash=True"
-            refuse_dash(name, texts, fix)
-        return texts
+            fix = f"add '--' and '{{param:{name}}}' to arguments and set allow_dash=True"
+            reject_dash(name, strings, fix)
+        return strings
 
 
 @dataclass(frozen=True)
-class KeyValue(_Text):
-    """``key=value``, the text as it is; Hydra's own grammar is ``Hydra``.
+class KeyValue(_StringStyle):
+    """Assignment ``key=value`` without any quoting; see `Hydra` for Hydra's grammar.
 
     Args:
-        key: ``"optimizer.lr"``, ``"layers[0].units"``. Without it the parameter's name.
+        key: ``"optimizer.lr"``, ``"layers[0].units"``. By default the parameter's name.
     """
 
     key: str | None = None
@@ -257,19 +262,19 @@ class KeyValue(_Text):
         check_key("KeyValue: key", self.key)
 
     def claims(self, name: str, line: Defaults) -> list[Claim]:
-        return [key_claim(assignment_key(self.key, name))]
+        return [key_claim(resolve_key(self.key, name))]
 
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
-        key = assignment_key(self.key, name)
-        return [f"{key}={text}" for text in self.texts(name, value, line)]
+        key = resolve_key(self.key, name)
+        return [f"{key}={string}" for string in self.strings(name, value, line)]
 
 
 @dataclass(frozen=True)
 class Hydra(Style):
-    """``key=value`` in Hydra's grammar: strings quoted where they need it, lists, dicts, null.
+    """Assignment ``key=value`` in Hydra's grammar: quoted strings, lists, dicts, null.
 
     Args:
-        key: ``"optimizer.lr"``, ``"+optimizer.lr"``, ``"++seed"``. Without it the parameter's name.
+        key: ``"optimizer.lr"``, ``"+optimizer.lr"``, ``"++seed"``. By default the parameter's name.
     """
 
     key: str | None = None
@@ -279,15 +284,19 @@ class Hydra(Style):
         check_key("Hydra: key", self.key)
 
     def claims(self, name: str, line: Defaults) -> list[Claim]:
-        return [key_claim(assignment_key(self.key, name))]
+        return [key_claim(resolve_key(self.key, name))]
 
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
-        return [f"{assignment_key(self.key, name)}={hydra_text(name, value)}"]
+        return [f"{resolve_key(self.key, name)}={to_hydra(name, value)}"]
 
 
 @dataclass(frozen=True)
-class Environment(_Text):
-    """An environment variable; without ``variable`` it is called exactly as the parameter."""
+class Environment(_StringStyle):
+    """Environment variable.
+
+    Args:
+        variable: Its name; by default the parameter's name, unchanged.
+    """
 
     variable: str | None = None
 
@@ -306,17 +315,17 @@ class Environment(_Text):
 
     def tokens(self, name: str, value: Plain, line: Defaults) -> list[str]:
         variable = self._variable(f"parameter {name!r}", name)
-        return [f"{variable}={text}" for text in self.texts(name, value, line)]
+        return [f"{variable}={string}" for string in self.strings(name, value, line)]
 
     def _variable(self, owner: str, name: str) -> str:
         variable = self.variable or name
-        rule = "it must be letters, digits and '_', not a digit first"
-        expect(VARIABLE.fullmatch(variable), f"{owner}: the variable", variable, rule)
+        rule = "use letters, digits and '_', and no digit first"
+        require(VARIABLE.fullmatch(variable), f"{owner}: the variable", variable, rule)
         return variable
 
 
 class DocumentField(Style):
-    """A field of a document that several parameters share."""
+    """Field of a document that several parameters share."""
 
     field: str | Sequence[str] | None
 
@@ -326,12 +335,12 @@ class DocumentField(Style):
         good = path is None or (
             isinstance(path, list | tuple) and all(isinstance(key, str) and key for key in path)
         )
-        rule = "it must be names with dots between them, or a list of names"
-        expect(good, f"{type(self).__name__}: field", self.field, rule)
+        rule = "it must be names joined by dots, or a list of names"
+        require(good, f"{type(self).__name__}: field", self.field, rule)
         object.__setattr__(self, "field", path if path is None else tuple(path))
 
     def path(self, name: str) -> tuple[str, ...]:
-        """Where in the document the parameter ``name`` is."""
+        """Return the path of the parameter ``name`` in the document."""
         return tuple(name.split(".") if self.field is None else self.field)
 
     def claims(self, name: str, line: Defaults) -> list[Claim]:
@@ -340,16 +349,16 @@ class DocumentField(Style):
 
 @dataclass(frozen=True)
 class JsonField(DocumentField):
-    """A field of a JSON object that is passed as ``--flag={...}``.
+    """Field of a JSON object that is passed as ``--flag={...}``.
 
-    None is written as null, and nan and inf as Python's json module writes and reads them. The
-    rest of the object comes from ``CommandLine.json_templates[flag]``.
+    None is written as null, NaN and infinity as Python's json module writes and reads them. The
+    other fields come from ``CommandLine.json_templates[flag]``.
 
     Args:
-        flag: the option; without it the object is a positional argument.
-        field: ``"optimizer.lr"``, or ``["optimizer", "lr"]`` for names with dots in them; a number
-            is an index into a list of the template. Without it the parameter's name; ``[]``
-            makes the value the whole document.
+        flag: Option; if empty, the object is a positional argument.
+        field: ``"optimizer.lr"``, or ``["optimizer", "lr"]`` for names that contain dots. A number
+            is an index into a list of the template. By default the parameter's name; ``[]`` makes
+            the value the whole document.
     """
 
     flag: str = ""
@@ -365,10 +374,10 @@ class JsonField(DocumentField):
 
 @dataclass(frozen=True)
 class ConfigField(DocumentField):
-    """A field of the run's configuration file (``CommandLine.config_file``); None is null.
+    """Field of the run's configuration file (``CommandLine.config_file``); None is null.
 
     Args:
-        field: as in ``JsonField``.
+        field: As in `JsonField`.
     """
 
     field: str | Sequence[str] | None = None
@@ -379,20 +388,21 @@ class ConfigField(DocumentField):
 
 @dataclass(frozen=True)
 class Omit(Style):
-    """Not passed to the script at all."""
+    """Parameter that is not passed to the script."""
 
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The configuration file that is written for each run; ``{config}`` is its path.
+    """Configuration file that is written for each run; ``{config}`` is its path.
 
     Args:
-        name: below the run's work folder; ``.json``, ``.yaml`` or ``.yml`` decides the format.
-        template: what the file says besides the parameters that are its fields.
+        name: Path below the run's working directory; the suffix ``.json``, ``.yaml`` or ``.yml``
+            selects the format.
+        template: Content besides the parameters that are its fields.
 
     Raises:
-        CommandLineError: the name has no such ending or leaves the folder, or the template is
-            not made of JSON's types.
+        CommandLineError: If the name has another suffix or leaves the directory, or if the
+            template has values other than JSON's types.
     """
 
     name: str = "config.yaml"
@@ -400,23 +410,23 @@ class ConfigFile:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        rule = "it must be a path inside the work folder that ends in .json, .yaml or .yml"
+        rule = "it must be a path inside the working directory that ends in .json, .yaml or .yml"
         inside = not self.name.startswith("/") and ".." not in self.name.split("/")
         good = inside and self.name.endswith((".json", ".yaml", ".yml"))
-        expect(good, "ConfigFile: name", self.name, rule)
-        template = checked_template("ConfigFile: template", self.template)
+        require(good, "ConfigFile: name", self.name, rule)
+        template = validate_template("ConfigFile: template", self.template)
         object.__setattr__(self, "template", template)
 
     def text(self, document: object) -> str:
-        """The file's text for this document."""
+        """Return the file's content for a document."""
         if self.name.endswith(".json"):
-            text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+            content = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         else:
-            text = yaml_text(document)
-        checked_encoding(f"the configuration file {self.name!r}", text, "strict")
-        return text
+            content = to_yaml(document)
+        encode_utf8(f"the configuration file {self.name!r}", content, "strict")
+        return content
 
 
 def key_claim(key: str) -> Claim:
-    # +lr and ++lr are Hydra's ways to add lr: the same field.
+    """Return the claim of an assignment's key; Hydra's ``+lr`` and ``++lr`` set the field lr."""
     return ("key", key.lstrip("+"))

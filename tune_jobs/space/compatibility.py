@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from tune_jobs.core.scratch import scratch_study
 from tune_jobs.errors import SpaceError, did_you_mean
-from tune_jobs.space.search_space import Space, json_text
+from tune_jobs.space.search_space import Space, to_json
 
 _DRAWS = 32
 _MAX_DRAWS = 1000
@@ -96,7 +96,7 @@ def _fixed(name: str, value: Any, distributions: Mapping[str, BaseDistribution])
         raise SpaceError(f"parameter {name!r} is not tuned {did_you_mean(name, distributions)}")
     distribution = distributions[name]
     if isinstance(value, list | tuple | dict):
-        value = json_text(value)
+        value = to_json(value)
     if not _fits(value, distribution):
         raise SpaceError(f"parameter {name}={value!r} is outside {distribution}: choose one inside")
     return value

@@ -309,7 +309,7 @@ def _when(condition: Located, earlier: list[str], all_names: Collection[str]) ->
 
 def _expression(text: Located, names: Collection[str] | None) -> Expression:
     try:
-        return Expression.parse(text.text(), names)
+        return Expression.parse(text.string(), names)
     except ConfigError as error:
         raise text.error(str(error)) from None
 
@@ -361,12 +361,12 @@ def _categorical(
 
 def _encoded(choice: Located) -> str:
     try:
-        return json_text(choice.plain())
+        return to_json(choice.plain())
     except (TypeError, ValueError) as error:
         raise choice.error(f"{choice.plain()!r} is no choice: {error}") from None
 
 
-def json_text(value: object) -> str:
+def to_json(value: object) -> str:
     """A choice that Optuna cannot store, as it is stored instead."""
     return json.dumps(value, sort_keys=True)
 
@@ -405,7 +405,7 @@ def _checked(returned: object, label: str) -> dict[str, Any]:
         if problem := _bad_name(name):
             raise SpaceError(f"{label} returned the parameter name {name!r}, which {problem}")
         try:
-            json_text(value)
+            to_json(value)
         except (TypeError, ValueError):
             raise SpaceError(
                 f"{label} returned {name}={value!r}, a {type(value).__name__}: convert it with "

@@ -70,7 +70,7 @@ class Located:
             raise self._not_a("list")
         return self.value
 
-    def text(self) -> str:
+    def string(self) -> str:
         """The value as a text that is not empty."""
         if not isinstance(self.value, str):
             raise self._not_a("text; put it in quotes if it is meant as one")
@@ -80,9 +80,9 @@ class Located:
 
     def one_of(self, *known: str) -> str:
         """The value as one of these texts."""
-        if self.text() not in known:
+        if self.string() not in known:
             raise self.error(f"{self.value!r} is unknown {did_you_mean(self.value, known)}")
-        return self.text()
+        return self.string()
 
     def number(self) -> float:
         """The value as a finite number; a text that spells one is taken as well."""

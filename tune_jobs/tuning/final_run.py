@@ -22,7 +22,7 @@ from tune_jobs.core.observations import Observation
 from tune_jobs.core.outcomes import closed
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.errors import FinalRunFailed, StudyError
-from tune_jobs.script.command_line import preview_text
+from tune_jobs.script.command_line import format_invocation
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.session import Session
 
@@ -280,7 +280,7 @@ def _provenance(
         "command": [*command, *attempt.invocation["argv"]],
         "environment": attempt.invocation["env"],
         "files": attempt.invocation["files"],
-        "repeat": preview_text(command, repeated),
+        "repeat": format_invocation(command, repeated),
         "code": {k: v for k, v in run.items() if k != "command"},
         "data": data,
         "versions": _versions(),

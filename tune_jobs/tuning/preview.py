@@ -10,7 +10,7 @@ from tune_jobs.core.attempts import trial_attempt_name
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.scratch import scratch_study
 from tune_jobs.errors import SpaceError
-from tune_jobs.script.command_line import Invocation, preview_text
+from tune_jobs.script.command_line import Invocation, format_invocation
 from tune_jobs.tuning.session import TuningSpec
 
 MAX_DRAWS = 1000
@@ -61,5 +61,5 @@ def preview(definition: TuningSpec, n: int) -> list[Preview]:
         folder = f"RUNS/{trial_attempt_name(number, 1)}"
         paths = RunPaths.below(folder)
         invocation = definition.command_line.render(params, paths)
-        previews.append(Preview(params, invocation, preview_text(command, invocation)))
+        previews.append(Preview(params, invocation, format_invocation(command, invocation)))
     return previews
