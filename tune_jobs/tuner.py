@@ -224,7 +224,9 @@ class Tuner:
             told = sum(is_told(t) for t in self.study.get_trials(deepcopy=False))
             wanted = None if n_trials is None else told + n_trials
             shown = {"n_trials": wanted, "max_parallel": self.max_parallel}
-            session.ledger.define({**self.definition.describe(), "limits": shown})
+            session.ledger.define(
+                {**self.definition.describe(session.service.describe()), "limits": shown}
+            )
             limits = Limits(
                 n_trials=n_trials,
                 deadline=None if timeout is None else clock() + timeout,
@@ -466,10 +468,9 @@ class Tuner:
         self, progress: Progress, *, own: bool = False, take_over: bool = False
     ) -> Session:
         """An open session, after everything was looked at that can be looked at before."""
-        self._objective_runs = None  # the backend serves one session at a time
+        self._objective_runs = None  # its session ends; local runs have one at a time
         self.definition.check()
-        self.definition.backend.notice = progress.say
-        session = Session(self.definition)
+        session = Session(self.definition, progress.say)
         gone = session.own(take_over=take_over) if own else None
         if gone:
             progress.say(f"taking over from {describe(gone)}, which is gone")

@@ -27,19 +27,18 @@ class Bench:
     def __init__(
         self, backend: LocalBackend, store: str = "runs", sources: MetricSources = SOURCES
     ) -> None:
-        self.backend = backend
         self.store = MetricStore(absolute(store), "study")
-        backend.open(absolute(store), "study", sources, keep_runs=True)
+        self.service = backend.open(absolute(store), "study", sources, keep_runs=True, notice=print)
 
     def start(self, name: str, *argv: str, **request: object) -> None:
         """Submit a run."""
         settings = {"env": {}, "files": {}, **request}
-        self.backend.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
+        self.service.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
 
     def end_of(self, name: str) -> RunUpdate:
         """Wait until a run has ended."""
         while True:
-            for update in self.backend.wait(20.0):
+            for update in self.service.wait(20.0):
                 if update.name == name and update.state.is_terminal:
                     return update
 
@@ -55,7 +54,7 @@ def opened() -> Iterator[list[Bench]]:
     benches: list[Bench] = []
     yield benches
     for bench in benches:
-        bench.backend.close()
+        bench.service.close()
 
 
 OpenBench = Callable[..., Bench]
@@ -99,7 +98,7 @@ def test_find_tells_what_became_of_runs(bench: OpenBench, tmp_path: Path) -> Non
     b = bench(f'[ "$x" = 1 ] && until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo value=1')
     b.run("ended-1")
     b.start("live-1", "--x=1")
-    found = b.backend.find(["ended-1", "live-1", "never-1"])
+    found = b.service.find(["ended-1", "live-1", "never-1"])
     assert {n: u.state for n, u in found.items()} == {
         "ended-1": RunState.SUCCEEDED,
         "live-1": RunState.IN_PROGRESS,
@@ -113,14 +112,14 @@ def test_cancel_ends_the_whole_group(bench: OpenBench, tmp_path: Path) -> None:
     b.start("r-1")
     while not (tmp_path / "ready").exists():
         os.sched_yield()
-    b.backend.cancel("r-1")
+    b.service.cancel("r-1")
     update = b.end_of("r-1")
     assert (update.state, update.cause) == (RunState.CANCELED, "canceled")
     child = int((tmp_path / "child").read_text())
     while _is_running(child):
         os.sched_yield()
-    b.backend.cancel("r-1")
-    b.backend.cancel("never-1")
+    b.service.cancel("r-1")
+    b.service.cancel("never-1")
 
 
 def test_what_ignores_term_is_killed_after_a_grace_period(bench: OpenBench, tmp_path: Path) -> None:
@@ -128,7 +127,7 @@ def test_what_ignores_term_is_killed_after_a_grace_period(bench: OpenBench, tmp_
     b.start("r-1")
     while not (tmp_path / "ready").exists():
         os.sched_yield()
-    b.backend.cancel("r-1")
+    b.service.cancel("r-1")
     assert b.end_of("r-1").state == RunState.CANCELED
 
 
@@ -153,7 +152,7 @@ def test_the_host_leaves_when_nobody_needs_it(bench: OpenBench, tmp_path: Path) 
     b = bench(f"echo $PPID > {tmp_path}/host; echo value=1")
     b.run("r-1")
     host = os.pidfd_open(int((tmp_path / "host").read_text()))
-    b.backend.close()
+    b.service.close()
     assert select.select([host], [], [], 20)[0]
     os.close(host)
 
@@ -218,7 +217,9 @@ def test_a_metrics_file(name: str, bench: OpenBench) -> None:
 
 def test_a_store_in_memory_is_refused(script: Script) -> None:
     with pytest.raises(BackendError, match="exists only inside this process"):
-        LocalBackend(script("")).open("memory://runs", "study", SOURCES, keep_runs=True)
+        LocalBackend(script("")).open(
+            "memory://runs", "study", SOURCES, keep_runs=True, notice=print
+        )
 
 
 def test_a_time_limit_must_be_positive() -> None:

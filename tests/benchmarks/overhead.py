@@ -96,21 +96,25 @@ def runner_of(tuner: str, seed: int) -> Runner:
 def tune_jobs_runner() -> Runner:
     """Our contender; it has a second process, the local host."""
     from tune_jobs import LocalBackend, Tuner
+    from tune_jobs.backends.local.service import LocalService
 
-    class Measured(LocalBackend):
-        host = Helper()
+    host = Helper()
+    close = LocalService.close
 
-        def close(self) -> None:
-            # The host leaves when nobody is connected: this is the last moment to look at it.
-            for pid in _children("tune_jobs.backends.local.host"):
-                self.host = Helper(_cpu_seconds_of(pid), _peak_rss_mb(pid))
-            super().close()
+    def measure_and_close(service: LocalService) -> None:
+        nonlocal host
+        # The host leaves when nobody is connected: this is the last moment to look at it.
+        for pid in _children("tune_jobs.backends.local.host"):
+            host = Helper(_cpu_seconds_of(pid), _peak_rss_mb(pid))
+        close(service)
+
+    LocalService.close = measure_and_close  # type: ignore[assignment, method-assign]
 
     def run(workload: Workload, study: optuna.Study) -> Helper:
-        backend = Measured(workload.command)
+        backend = LocalBackend(workload.command)
         tuner = Tuner(study, space, backend, metric="value", max_parallel=workload.slots)
         tuner.optimize(n_trials=workload.trials)
-        return backend.host
+        return host
 
     return run
 

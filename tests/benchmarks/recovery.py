@@ -24,6 +24,7 @@ import optuna
 
 from tests.benchmarks.oci_requests import Service
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
+from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.notebook.panels import Silent
@@ -125,7 +126,7 @@ def main() -> None:
 
     timed = Timed()
     tuner = build_tuner(folder, service.facts, options.live, timed)
-    tuner.definition.backend.cancel = lambda name: None  # type: ignore[method-assign]
+    DataScienceService.cancel = lambda self, name: None  # type: ignore[method-assign]
     began, cpu = time.perf_counter(), time.process_time()
     service.requests()
     with contextlib.suppress(Stop):

@@ -154,9 +154,10 @@ class Oci:
         connection = Connection(config_file=self._config, endpoint=self._endpoint)
         on = Infrastructure(self._compartment, self._project, "VM.Standard2.1")
         backend = DataScienceBackend.from_script(script, on, connection=connection)
-        backend.open(self._store, "job", MetricSources(("value",)), keep_runs=True)
-        job = backend.describe()["job"]
-        backend.close()
+        with backend.open(
+            self._store, "job", MetricSources(("value",)), keep_runs=True, notice=print
+        ) as service:
+            job = service.describe()["job"]
         return str(job)
 
     def place(self, folder: Path, storage: Storage) -> Place:

@@ -13,13 +13,15 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from tune_jobs.backends.data_science.job_runs import JobRuns
 from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.backends.local.service import LocalService
 from tune_jobs.metric_store.folder import FsspecFolder
 from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 
 BOUNDARIES: dict[type, tuple[str, ...]] = {
     DefaultDialect: ("do_commit",),
     JournalFileBackend: ("read_logs", "append_logs"),
-    LocalBackend: ("open", "submit", "cancel", "find", "close"),
+    LocalBackend: ("open",),
+    LocalService: ("submit", "cancel", "find", "close"),
     JobRuns: ("create", "cancel", "seen", "named"),
     FsspecFolder: ("read", "write"),
     ObjectStorageFolder: ("read", "write", "versions"),

@@ -27,6 +27,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from tests.conftest import space
+from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.core.outcomes import Limits
 from tune_jobs.notebook.panels import Silent
@@ -75,8 +76,8 @@ class Service:
         return [n for n, state in self.states.items() if not state.is_terminal]
 
 
-class Client:
-    """A tuner's side of the service."""
+class Model:
+    """The service as a backend."""
 
     name = "model"
     tick = 0.5
@@ -86,15 +87,32 @@ class Client:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._watched: set[str] = set()
-        self._unanswered: list[RunRequest] = []
-        self.stale: dict[str, RunState] | None = None
-        self.notice = lambda text: None
 
     def check(self) -> None: ...
 
-    def open(self, store: str, study: str, sources: MetricSources, *, keep_runs: bool) -> None:
-        self._study = study
+    def describe(self) -> dict[str, object]:
+        return {"command": ["train"]}
+
+    def open(
+        self, store: str, study: str, sources: MetricSources, *, keep_runs: bool, notice: Notice
+    ) -> Client:
+        return Client(self._service, study)
+
+    def log(self, name: str, run_id: str | None) -> None: ...
+
+    def console(self, run_id: str) -> None: ...
+
+
+class Client(BackendService):
+    """A tuner's side of the service."""
+
+    clock = staticmethod(time.time)
+
+    def __init__(self, service: Service, study: str) -> None:
+        self._service, self._study = service, study
+        self._watched: set[str] = set()
+        self._unanswered: list[RunRequest] = []
+        self.stale: dict[str, RunState] | None = None
 
     def paths(self, name: str) -> RunPaths:
         return RunPaths.below(name)
@@ -145,10 +163,6 @@ class Client:
         self._watched |= {n for n, state in found.items() if not state.is_terminal}
         return {n: self._update(n, state) for n, state in found.items()}
 
-    def log(self, name: str, run_id: str | None) -> None: ...
-
-    def console(self, run_id: str) -> None: ...
-
     def describe(self) -> dict[str, object]:
         return {"command": ["train"]}
 
@@ -166,18 +180,17 @@ class Controller:
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
         )
-        self.client = Client(service)
         tuner = Tuner(
-            study, space, self.client, metric="value", store=folder / "runs", progress=False
+            study, space, Model(service), metric="value", store=folder / "runs", progress=False
         )
         self.session = Session(tuner.definition)
         self.engine: Engine = self.session.ledger.engine
         # Whoever owned it was killed: this process cannot tell, they all were in it.
         token, beat, _ = self.session.lease._read()
         assert self.session.lease._take(token, beat)
-        self.session.backend.open(
-            str(folder / "runs"), self.session.folder, tuner.definition.sources, keep_runs=True
-        )
+        self.session.open_backend()
+        assert isinstance(self.session.service, Client)
+        self.client = self.session.service
         told = sum(t.state.is_finished() for t in study.trials)
         limits = Limits(max(0, TRIALS - told), deadline=None, max_parallel=3, max_failures=None)
         self.loop = Loop(self.session, limits, Silent())

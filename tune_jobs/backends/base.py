@@ -1,112 +1,181 @@
-"""The protocol between the tuner and the place where job runs execute.
+"""Protocols between the tuner and the place where job runs execute.
 
-A backend knows job runs and nothing of trials. It is told what to run by a `RunRequest`, whose
-``name`` is the run's identity: submitting the same name twice starts one run, and `find` answers
-for any name, also one whose submission was never acknowledged.
+A `Backend` says what that place is and whether it can work. It holds nothing that belongs to a
+study, so any number of tuners may share one. `Backend.open` returns a `BackendService`: the
+backend, opened for the job runs of one study.
+
+    with backend.open(store, study, sources, keep_runs=True, notice=print) as service:
+        service.submit(request)
+        updates = service.wait(10.0)
+
+A service knows job runs and nothing of trials. The ``name`` of a `RunRequest` is the identity of
+its run within the study: submitting the same name twice starts one run, and `find` answers for any
+name, including one whose submission was never acknowledged.
 
     ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED | CANCELED
-        └─────────────┴────────▶ LOST (nobody can say any more how it ended)
+        └─────────────┴────────▶ LOST (the backend cannot tell how it ended)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunUpdate
 
+Notice = Callable[[str], None]
+"""Called with what a person should know, such as a service that does not answer."""
+
 
 class LogTail(Protocol):
-    """Reads on in what a run prints."""
+    """Reader of a growing log."""
 
     def read(self) -> bytes:
-        """What is new since the last call."""
+        """Return what was printed since the last call."""
         ...
 
 
-class Backend(Protocol):
-    """Where job runs execute. Methods may be called from several threads, `wait` from one.
+class BackendService(Protocol):
+    """Backend that is open for the job runs of one study.
 
-    Attributes:
-        name: As the ledger keeps it.
-        tick: Seconds, by its clock, after which the tuner looks around although nothing happened.
-        default_store: The metric store of a tuner that names none.
-        store_options: How the tuner reaches the metric store; see `open_folder`.
-        notice: Called with what a person should know: a service that does not answer.
+    Each call of `Backend.open` returns a new one, and no two share anything that can change. It is
+    used until `close`, after which every other method raises `BackendError`. Methods may be called
+    from several threads, `wait` and `find` from one at a time.
     """
 
-    name: str
-    tick: float
-    default_store: str
-    store_options: Mapping[str, object]
-    notice: Callable[[str], None]
-
     def clock(self) -> float:
-        """Seconds since the epoch, by the clock that the runs live by."""
-        ...
-
-    def check(self) -> None:
-        """Look for what would make every run fail, before anything is spent.
-
-        Raises:
-            ConfigError: the script or an option of this backend cannot work.
-        """
-        ...
-
-    def open(self, store: str, study: str, sources: MetricSources, *, keep_runs: bool) -> None:
-        """Get ready to run job runs of ``study`` whose data go to the metric store.
-
-        Args:
-            store: URI of the metric store.
-            study: The study's folder in it.
-            sources: Where the metrics of its runs are found.
-            keep_runs: Whether live runs go on when this process dies.
-
-        Raises:
-            BackendError: no run can be started.
-        """
+        """Return the seconds since the epoch, by the clock that these runs live by."""
         ...
 
     def paths(self, name: str) -> RunPaths:
-        """The folders of a run, in the file system that the run sees."""
+        """Return the folders of a run, in the file system that the run sees."""
         ...
 
     def submit(self, request: RunRequest) -> str | None:
         """Start a run. Idempotent by ``request.name``.
 
         Returns:
-            Its run id; None if an update will tell it, once the run was taken.
+            The run id, or None if an update will report it.
 
         Raises:
-            SubmitError: this run cannot be started.
-            BackendError: no run can be started any more.
+            SubmitError: If this run cannot be started.
+            BackendError: If no run can be started.
         """
         ...
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
-        """Block until something happened to a run, or ``timeout`` seconds; returns what did."""
+        """Block until something happens to a run, for at most ``timeout`` seconds.
+
+        Returns:
+            What happened, oldest first; a run may appear several times. After a terminal state
+            there is no other update of a run, unless it is submitted again.
+
+        Raises:
+            BackendError: If nothing can be learned about the runs any more.
+        """
         ...
 
     def cancel(self, name: str) -> None:
-        """Stop a run; its end is seen by `wait`. Unknown and ended runs are left alone."""
+        """Request that a run be stopped; `wait` reports its end.
+
+        Does nothing if the run has ended or never existed.
+        """
         ...
 
     def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
-        """What became of these runs; a name that was never started is absent."""
-        ...
+        """Return the current state of these runs, whoever started them, and watch the live ones.
 
-    def log(self, name: str, run_id: str | None) -> LogTail | None:
-        """What a run prints, where it is somewhere else than in the metric store."""
-        ...
-
-    def console(self, run_id: str) -> str | None:
-        """Where people can look at a run in a browser."""
+        A name that was never started is absent.
+        """
         ...
 
     def describe(self) -> dict[str, object]:
-        """What runs: entry point, interpreter, fingerprint of the code; for the provenance."""
+        """Return `Backend.describe` with the facts that opening added, such as a job's OCID."""
         ...
 
     def close(self) -> None:
-        """Let go of the backend; live runs go on if `open` said so."""
+        """Release the backend. Live runs continue if `Backend.open` was asked to keep them.
+
+        Does nothing if it is closed already.
+        """
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Backend(Protocol):
+    """Place where job runs execute.
+
+    Attributes:
+        name: The name that the ledger records.
+        tick: Seconds of the runs' clock after which the tuner checks on things although nothing
+            happened.
+        default_store: The metric store of a tuner that names none.
+        store_options: How the tuner reaches the metric store; see `open_folder`.
+    """
+
+    name: str
+    tick: float
+    default_store: str
+    store_options: Mapping[str, object]
+
+    def clock(self) -> float:
+        """Return the seconds since the epoch, by the clock that runs live by."""
+        ...
+
+    def check(self) -> None:
+        """Check for what would make every run fail, before anything is spent.
+
+        Raises:
+            ConfigError: If the script or an option of the backend cannot work.
+        """
+        ...
+
+    def describe(self) -> dict[str, object]:
+        """Return what runs, for the provenance.
+
+        The keys are ``backend`` (its name), ``command`` (a list of strings) and whatever else
+        identifies the code, such as ``code_sha256``.
+        """
+        ...
+
+    def open(
+        self,
+        store: str,
+        study: str,
+        sources: MetricSources,
+        *,
+        keep_runs: bool,
+        notice: Notice,
+    ) -> BackendService:
+        """Open the backend for the job runs of one study.
+
+        Args:
+            store: URI of the metric store that the runs write to.
+            study: The study's folder in it.
+            sources: Where the metrics of a run are found.
+            keep_runs: Whether live runs continue when this process dies.
+            notice: Called with messages for a person, from any thread.
+
+        Raises:
+            BackendError: If no run can be started.
+        """
+        ...
+
+    def log(self, name: str, run_id: str | None) -> LogTail | None:
+        """Open the log of a run if it is kept elsewhere than in the metric store."""
+        ...
+
+    def console(self, run_id: str) -> str | None:
+        """Return the address of a page about a run, if there is one."""
         ...

@@ -187,7 +187,7 @@ def _go_on(session: Session, earlier: Sequence[Attempt]) -> Attempt | None:
     for attempt in earlier:
         if attempt.told is not None:
             continue
-        update = session.backend.find([attempt.name]).get(attempt.name)
+        update = session.service.find([attempt.name]).get(attempt.name)
         if update is None and attempt.state == AttemptState.INTENDED:
             _submit(session, attempt)
             return attempt
@@ -268,7 +268,7 @@ def _provenance(
 ) -> dict[str, Any]:
     """Everything that the run can be repeated from."""
     definition, attempt, update = session.definition, observation.attempt, observation.update
-    run = definition.backend.describe()
+    run = session.service.describe()
     here = RunPaths.below("repeat")
     repeated = definition.command_line.render(asked["params"], here, asked["arguments"])
     command = cast("list[str]", run["command"])

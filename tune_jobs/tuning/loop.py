@@ -420,7 +420,7 @@ class Loop:
         left = [a for a in self._session.ledger.open_attempts() if not a.is_final]
         trials = self._mirror.study.get_trials(deepcopy=False)
         finished = frozenset(t.number for t in trials if t.state.is_finished())
-        found = self._session.backend.find([a.name for a in left])
+        found = self._session.service.find([a.name for a in left])
         plan = recover(left, found, finished)
         unrecorded = self._unrecorded(trials)
         ours = [n for a in [*left, *unrecorded] if (n := a.trial) is not None and n not in finished]
@@ -435,7 +435,7 @@ class Loop:
         self._turn.pruning = [a for a, _ in plan.watch if a.state == AttemptState.PRUNING]
         self._commit()
         for attempt in plan.stop:
-            self._session.backend.cancel(attempt.name)
+            self._session.service.cancel(attempt.name)
         self._turn.intended += plan.submit
         self._act()
         if str(plan):

@@ -16,12 +16,12 @@ from typing import Any, get_args
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from tune_jobs.backends.base import Backend
+from tune_jobs.backends.base import Backend, BackendService, Notice
 from tune_jobs.core.attempts import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.promotion import Promotion
-from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.errors import BackendError, ConfigError, StudyError
 from tune_jobs.metric_store.store import MetricStore, absolute, study_folder
 from tune_jobs.script.command_line import CommandLine, Invocation
 from tune_jobs.space.compatibility import check_space
@@ -82,8 +82,11 @@ class TuningSpec:
             )
         self.command_line.check(self.space.names, [argument])
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, run: Mapping[str, object]) -> dict[str, Any]:
         """What is kept with the study, to compare and to repeat.
+
+        Args:
+            run: What runs, as the backend's service describes it.
 
         Raises:
             StudyError: a data file cannot be read.
@@ -91,7 +94,7 @@ class TuningSpec:
         return {
             "data": fingerprints(self.data),
             "space": self.space.describe(),
-            "run": dict(self.backend.describe()),
+            "run": dict(run),
             "metrics": [
                 {"name": m.name, "counts": m.counts, "pattern": m.pattern}
                 for m in self.objectives.metrics
@@ -107,12 +110,16 @@ HAND_OVER = 60.0
 class Session:
     """An open study: ledger, store, and, once `open_backend` was called, its job runs.
 
+    Args:
+        definition: What is tuned, and how.
+        notice: Called with what a person should know.
+
     Raises:
         StudyError: the study's runs are in another store than the one asked for.
         StoreError: the store cannot be opened.
     """
 
-    def __init__(self, definition: TuningSpec) -> None:
+    def __init__(self, definition: TuningSpec, notice: Notice = lambda text: None) -> None:
         self.definition = definition
         wanted = absolute(definition.store or definition.backend.default_store)
         self.ledger = Ledger(definition.study, wanted)
@@ -124,12 +131,12 @@ class Session:
         self.folder = study_folder(definition.study.study_name, self.ledger.uid)
         self.store = MetricStore(self.ledger.store, self.folder, definition.backend.store_options)
         self.backend = definition.backend
-        self.clock = definition.backend.clock
-        self._opened = False
+        self.notice = notice
+        self._service: BackendService | None = None
+        self._runs: RunTracker | None = None
         self.lease = Lease(self.ledger.engine, self.ledger.uid)
         self.controls = Controls(self.ledger.engine, self.ledger.uid)
-        self.retry = DatabaseRetry(repr(self.ledger.engine.url), self._notice)
-        self.runs = RunTracker(self.backend, self.store, self.clock)
+        self.retry = DatabaseRetry(repr(self.ledger.engine.url), notice)
 
     def open_backend(self) -> None:
         """Get ready to run job runs.
@@ -139,13 +146,41 @@ class Session:
             BackendError: no run can be started.
         """
         self.store.check_writable()
-        self._opened = True
-        self.backend.open(
+        service = self.backend.open(
             self.ledger.store,
             self.folder,
             self.definition.sources,
             keep_runs=self.ledger.durable,
+            notice=self.notice,
         )
+        self._service = service
+        self._runs = RunTracker(service, self.store, self.notice)
+
+    @property
+    def service(self) -> BackendService:
+        """The backend, open for the study's runs.
+
+        Raises:
+            BackendError: If `open_backend` was not called.
+        """
+        if self._service is None:
+            raise BackendError("the backend is not open")
+        return self._service
+
+    @property
+    def runs(self) -> RunTracker:
+        """The study's live runs.
+
+        Raises:
+            BackendError: If `open_backend` was not called.
+        """
+        if self._runs is None:
+            raise BackendError("the backend is not open")
+        return self._runs
+
+    def clock(self) -> float:
+        """Return the seconds since the epoch, by the clock that the study's runs live by."""
+        return (self._service or self.backend).clock()
 
     def own(self, *, take_over: bool = False) -> str | None:
         """Become the one who tunes the study.
@@ -181,9 +216,6 @@ class Session:
         if self.lease.held:
             self.retry.call(self.lease.verify)
 
-    def _notice(self, text: str) -> None:
-        self.backend.notice(text)
-
     def trial_attempt(
         self,
         trial: int,
@@ -214,7 +246,7 @@ class Session:
     ) -> dict[str, Any]:
         """The command line of a configuration, with the run's own folders in it."""
         rendered: Invocation = self.definition.command_line.render(
-            params, self.backend.paths(name), overrides=overrides or {}
+            params, self.service.paths(name), overrides=overrides or {}
         )
         return {
             "argv": list(rendered.argv),
@@ -231,7 +263,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._opened:
-            self.backend.close()
+        if self._service is not None:
+            self._service.close()
         with contextlib.suppress(SQLAlchemyError):  # who is gone is found to be
             self.lease.release()

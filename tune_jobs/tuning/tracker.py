@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from tune_jobs.backends.base import Backend
+from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.job_runs import RunRequest, RunState, RunUpdate
 from tune_jobs.core.observations import Observation
@@ -24,20 +24,21 @@ class RunTracker:
     """Job runs that hold a slot, by name.
 
     Args:
-        backend: Where they execute; open.
+        service: Where they execute.
         store: Where they write.
-        clock: Seconds since the epoch.
+        notice: Called with what a person should know.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        service: BackendService,
         store: MetricStore,
-        clock: Callable[[], float],
+        notice: Notice,
     ) -> None:
-        self._backend = backend
+        self._service = service
         self._store = store
-        self._clock = clock
+        self._clock = service.clock
+        self._notice = notice
         self._live: dict[str, Attempt] = {}
         self._states: dict[str, tuple[RunState, str | None]] = {}
         self._seen: list[RunUpdate] = []
@@ -65,7 +66,7 @@ class RunTracker:
             labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
         )
         try:
-            return self._backend.submit(request)
+            return self._service.submit(request)
         except SubmitError as error:
             now = self._clock()
             self._seen.append(
@@ -83,7 +84,7 @@ class RunTracker:
 
     def cancel(self, name: str) -> None:
         """Stop a run; it holds its slot until it has ended."""
-        self._backend.cancel(name)
+        self._service.cancel(name)
 
     def wait(self, timeout: float | None) -> list[Observation]:
         """What happened, after at most ``timeout`` seconds; each run once, its latest state.
@@ -94,7 +95,7 @@ class RunTracker:
         """
         updates = self._seen
         if not updates or self._trouble_since is not None:
-            updates = [*updates, *self._backend.wait(timeout)]
+            updates = [*updates, *self._service.wait(timeout)]
         self._seen = []
         latest = {u.name: u for u in updates if u.name in self._live}
         try:
@@ -123,7 +124,7 @@ class RunTracker:
         now = self._clock()
         if self._trouble_since is None:
             self._trouble_since = now
-            self._backend.notice(f"{error}; trying again")
+            self._notice(f"{error}; trying again")
         if now - self._trouble_since > STORE_PATIENCE:
             raise error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ import pytest
 
 from tests.oci_emulator import Emulator
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
+from tune_jobs.backends.base import BackendService, Notice
+from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.job_runs import MetricSources, RunRequest, RunUpdate
+from tune_jobs.metric_store.store import MetricStore
 
 SOURCES = MetricSources(("value",), step="step")
 
 MakeBackend = Callable[..., DataScienceBackend]
+OpenService = Callable[..., DataScienceService]
 
 
 @pytest.fixture
@@ -71,6 +76,30 @@ def backend_of(
 
 
 @pytest.fixture
+def open_service(store: str) -> Iterator[OpenService]:
+    """Open a backend for the study ``study-1``; it is closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def open_service(
+            backend: DataScienceBackend,
+            store: str = store,
+            sources: MetricSources = SOURCES,
+            notice: Notice = print,
+        ) -> DataScienceService:
+            backend.check()
+            service = backend.open(store, "study-1", sources, keep_runs=True, notice=notice)
+            return stack.enter_context(service)
+
+        yield open_service
+
+
+@pytest.fixture
+def stored(store: str, connection: Connection) -> MetricStore:
+    """What the runs of ``study-1`` left."""
+    return MetricStore(store, "study-1", {"connection": connection})
+
+
+@pytest.fixture
 def build_tuner(store: str, tmp_path: Path) -> Callable[..., Tuner]:
     """Make a tuner of ``x`` in a durable study."""
 
@@ -96,22 +125,20 @@ def run(name: str, *argv: str, **more: Any) -> RunRequest:
     return RunRequest(name, argv, **{**settings, **more})
 
 
-def end_of(backend: DataScienceBackend, name: str, seconds: float = 60.0) -> RunUpdate:
+def end_of(service: BackendService, name: str, seconds: float = 60.0) -> RunUpdate:
     """Wait for a run's end."""
-    ends = [update for update in until_ended(backend, {name}, seconds) if update.name == name]
+    ends = [update for update in until_ended(service, {name}, seconds) if update.name == name]
     return ends[0]
 
 
-def until_ended(
-    backend: DataScienceBackend, names: set[str], seconds: float = 60.0
-) -> list[RunUpdate]:
+def until_ended(service: BackendService, names: set[str], seconds: float = 60.0) -> list[RunUpdate]:
     """Wait until all of these runs have ended; returns how."""
     import time
 
     left, ends, give_up = set(names), [], time.monotonic() + seconds
     while left:
         assert time.monotonic() < give_up, f"{left} did not end in {seconds} s"
-        for update in backend.wait(1.0):
+        for update in service.wait(1.0):
             if update.state.is_terminal and update.name in left:
                 left.remove(update.name)
                 ends.append(update)

@@ -15,28 +15,27 @@ import oci
 import optuna
 import pytest
 
-from tests.backends.data_science.conftest import SOURCES, MakeBackend, end_of, run, until_ended
+from tests.backends.data_science.conftest import (
+    SOURCES,
+    MakeBackend,
+    OpenService,
+    end_of,
+    run,
+    until_ended,
+)
 from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.faults import Kind
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
+from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.job_runs import RunState
 from tune_jobs.errors import BackendError, ConfigError, TuningStopped
+from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.metric_store.store import MetricStore
 
 PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
 ECHO = "import json, sys\nprint('ARGV', json.dumps(sys.argv[1:]))\nprint('value: 1')\n"
 
 MakeTuner = Callable[..., Tuner]
-
-
-def opened(backend: DataScienceBackend, store: str) -> DataScienceBackend:
-    backend.check()
-    backend.open(store, "study-1", SOURCES, keep_runs=True)
-    return backend
-
-
-def stored(backend: DataScienceBackend, store: str) -> MetricStore:
-    return MetricStore(store, "study-1", backend.store_options)
 
 
 def operations(emulator: Emulator) -> Counter[str]:
@@ -48,7 +47,7 @@ def client(connection: Connection) -> Any:
 
 
 def test_a_run_and_what_it_leaves(
-    backend_of: MakeBackend, store: str, connection: Connection
+    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore, connection: Connection
 ) -> None:
     script = (
         "import os, sys\nfrom tune_jobs import outputs_dir, report\n"
@@ -56,25 +55,23 @@ def test_a_run_and_what_it_leaves(
         "(outputs_dir() / 'model.txt').write_text('weights')\n"
         "open(sys.argv[1].split('=')[1] + '/by-name.txt', 'w').write('x')\n"
     )
-    backend = opened(backend_of(script), store)
-    backend.submit(run("trial-000000-1", f"--out={backend.paths('trial-000000-1').outputs}"))
-    end = end_of(backend, "trial-000000-1")
-    files = stored(backend, store)
-    log = files.log("trial-000000-1")
+    service = open_service(backend_of(script))
+    service.submit(run("trial-000000-1", f"--out={service.paths('trial-000000-1').outputs}"))
+    end = end_of(service, "trial-000000-1")
+    log = stored.log("trial-000000-1")
     assert (end.state, end.exit_code) == (RunState.SUCCEEDED, 0), log
     assert end.started is not None
     assert end.finished is not None
     assert end.started <= end.finished
-    assert {r.step: dict(r.values) for r in files.records("trial-000000-1")} == {
+    assert {r.step: dict(r.values) for r in stored.records("trial-000000-1")} == {
         1: {"value": 0.5},
         2: {"value": 0.75},
     }
-    assert files.outputs("trial-000000-1") == ["by-name.txt", "model.txt"]
+    assert stored.outputs("trial-000000-1") == ["by-name.txt", "model.txt"]
     assert "step 2 value: 0.75" in log
     seen = client(connection).get_job_run(end.run_id).data
     assert seen.display_name == "trial-000000-1"
     assert seen.freeform_tags["tune_jobs_study"] == "study-1"
-    backend.close()
 
 
 @pytest.mark.parametrize(
@@ -87,71 +84,71 @@ def test_a_run_and_what_it_leaves(
     ids=["odd characters", "a newline", "more than 4,000 characters"],
 )
 def test_arguments_arrive_as_they_are(
-    argv: tuple[str, ...], backend_of: MakeBackend, store: str
+    argv: tuple[str, ...], backend_of: MakeBackend, open_service: OpenService, stored: MetricStore
 ) -> None:
-    backend = opened(backend_of(ECHO), store)
-    backend.submit(run("trial-000000-1", *argv))
-    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
-    log = stored(backend, store).log("trial-000000-1")
+    service = open_service(backend_of(ECHO))
+    service.submit(run("trial-000000-1", *argv))
+    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    log = stored.log("trial-000000-1")
     line = next(line for line in log.splitlines() if line.startswith("ARGV "))
     assert tuple(json.loads(line[5:])) == argv
-    backend.close()
 
 
-def test_files_and_variables_arrive(backend_of: MakeBackend, store: str) -> None:
+def test_files_and_variables_arrive(
+    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore
+) -> None:
     script = "import os\nprint(open('conf/a.yaml').read(), os.environ['COLOR'], os.environ['ALL'])"
-    backend = opened(backend_of(script, env={"ALL": "job"}), store)
-    backend.submit(run("trial-000000-1", files={"conf/a.yaml": "lr: 1"}, env={"COLOR": "red"}))
-    end = end_of(backend, "trial-000000-1")
+    service = open_service(backend_of(script, env={"ALL": "job"}))
+    service.submit(run("trial-000000-1", files={"conf/a.yaml": "lr: 1"}, env={"COLOR": "red"}))
+    end = end_of(service, "trial-000000-1")
     assert end.state == RunState.SUCCEEDED
-    assert "lr: 1 red job" in stored(backend, store).log("trial-000000-1")
-    backend.close()
+    assert "lr: 1 red job" in stored.log("trial-000000-1")
 
 
 def test_a_script_that_fails_is_told_with_its_exit_code(
-    backend_of: MakeBackend, store: str
+    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore
 ) -> None:
-    backend = opened(backend_of("import sys\nprint('no such layer')\nsys.exit(21)\n"), store)
-    backend.submit(run("trial-000000-1"))
-    end = end_of(backend, "trial-000000-1")
+    service = open_service(backend_of("import sys\nprint('no such layer')\nsys.exit(21)\n"))
+    service.submit(run("trial-000000-1"))
+    end = end_of(service, "trial-000000-1")
     assert (end.state, end.exit_code, end.transient) == (RunState.FAILED, 21, False)
     assert end.cause == "exit code 21"
-    assert "no such layer" in stored(backend, store).log("trial-000000-1")
-    backend.close()
+    assert "no such layer" in stored.log("trial-000000-1")
 
 
 def test_the_job_is_created_once_and_again_when_the_script_changes(
-    backend_of: MakeBackend, store: str, emulator: Emulator
+    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore, emulator: Emulator
 ) -> None:
-    opened(backend_of(PRINTS), store).close()
-    opened(backend_of(PRINTS), store).close()
+    open_service(backend_of(PRINTS)).close()
+    open_service(backend_of(PRINTS)).close()
     assert operations(emulator)["create_job"] == 1
-    backend = opened(backend_of(ECHO), store)
+    service = open_service(backend_of(ECHO))
     assert operations(emulator)["create_job"] == 2
-    definition = stored(backend, store).outputs("x")
+    definition = stored.outputs("x")
     assert definition == []
-    kept = backend._folder.find("jobs")
+    kept = service._folder.find("jobs")
     assert len(kept) == 2
-    text = backend._folder.read(f"jobs/{kept[0]}").decode()
+    text = service._folder.read(f"jobs/{kept[0]}").decode()
     assert "kind: job" in text
     assert "VM.Standard.E4.Flex" in text
-    backend.close()
 
 
 def test_a_job_whose_creator_was_killed_before_it_was_noted_is_found_again(
-    backend_of: MakeBackend, store: str, emulator: Emulator
+    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    backend = opened(backend_of(PRINTS), store)
-    for name in backend._folder.find("jobs"):
-        backend._folder.remove(f"jobs/{name}")
-    backend.close()
-    opened(backend_of(PRINTS), store).close()
+    service = open_service(backend_of(PRINTS))
+    for name in service._folder.find("jobs"):
+        service._folder.remove(f"jobs/{name}")
+    service.close()
+    open_service(backend_of(PRINTS)).close()
     assert operations(emulator)["create_job"] == 1
 
 
-def test_importing_ads_leaves_the_root_logger_alone(backend_of: MakeBackend, store: str) -> None:
+def test_importing_ads_leaves_the_root_logger_alone(
+    backend_of: MakeBackend, open_service: OpenService
+) -> None:
     before = list(logging.getLogger().handlers)
-    opened(backend_of(PRINTS), store).close()
+    open_service(backend_of(PRINTS)).close()
     assert logging.getLogger().handlers == before
 
 
@@ -159,41 +156,39 @@ def test_importing_ads_leaves_the_root_logger_alone(backend_of: MakeBackend, sto
 def test_a_start_without_an_answer_is_one_run(
     kind: Kind,
     backend_of: MakeBackend,
-    store: str,
+    open_service: OpenService,
     emulator: Emulator,
     connection: Connection,
 ) -> None:
-    backend = opened(backend_of(PRINTS), store)
+    notices: list[str] = []
+    service = open_service(backend_of(PRINTS), notice=notices.append)
     emulator.faults.add(Fault(kind, operation="create_job_run", times=1))
-    told: list[str] = []
-    backend.notice = told.append
-    backend.submit(run("trial-000000-1", "--x=0.5"))
-    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
+    notices.clear()
+    service.submit(run("trial-000000-1", "--x=0.5"))
+    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
     runs = client(connection).list_job_runs(emulator.compartment).data
     assert [r.display_name for r in runs] == ["trial-000000-1"]
     assert operations(emulator)["create_job_run"] == 2
-    assert len(told) == 1
-    assert "trying again" in told[0]
-    backend.close()
+    assert len(notices) == 1
+    assert "trying again" in notices[0]
 
 
 def test_a_storm_of_429_on_starting_does_not_close_the_other_services(
-    backend_of: MakeBackend, store: str, emulator: Emulator
+    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore, emulator: Emulator
 ) -> None:
-    backend = opened(backend_of(PRINTS), store)
+    service = open_service(backend_of(PRINTS))
     emulator.faults.add(Fault("throttle", operation="create_job_run", times=12))
     names = {f"trial-{i:06d}-1" for i in range(12)}
     for name in names:
-        backend.submit(run(name, "--x=1"))
+        service.submit(run(name, "--x=1"))
     while operations(emulator)["create_job_run"] < 12:
-        backend.wait(0.1)
-    stored(backend, store).check_writable()  # an open circuit breaker would raise
-    assert len(until_ended(backend, names, 90.0)) == 12
-    backend.close()
+        service.wait(0.1)
+    stored.check_writable()  # an open circuit breaker would raise
+    assert len(until_ended(service, names, 90.0)) == 12
 
 
 def test_one_listing_a_poll_and_never_a_request_for_one_run(
-    backend_of: MakeBackend, store: str, tmp_path: Path
+    backend_of: MakeBackend, open_service: OpenService, tmp_path: Path
 ) -> None:
     with Emulator(tmp_path / "idle", execute=False) as emulator:
         emulator.data_science.duration = lambda run: 1e6
@@ -202,88 +197,84 @@ def test_one_listing_a_poll_and_never_a_request_for_one_run(
         backend = backend_of(
             PRINTS, infrastructure=on, connection=connection, poll_seconds=0.05, start_rate=1e6
         )
-        opened(backend, f"oci://tune-jobs@{emulator.namespace}/runs")
+        service = open_service(backend, f"oci://tune-jobs@{emulator.namespace}/runs")
         names = [f"trial-{i:06d}-1" for i in range(250)]
         for name in names:
-            backend.submit(run(name))
-        while len(backend._live) < len(names):
-            backend.wait(0.1)
+            service.submit(run(name))
+        while len(service._live) < len(names):
+            service.wait(0.1)
         emulator.requests.clear()
         polls = 0
         while polls < 3:
-            polls += len([u for u in backend.wait(5.0) if u.name == names[0]])
+            polls += len([u for u in service.wait(5.0) if u.name == names[0]])
         counted = operations(emulator)
         assert counted == {"list_job_runs": 3 * polls}
-        backend.close()
 
 
 def test_old_runs_that_are_still_live_are_found_behind_many_newer_ones(
-    backend_of: MakeBackend, store: str, emulator: Emulator
+    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    backend = opened(backend_of(PRINTS), store)
+    service = open_service(backend_of(PRINTS))
     emulator.data_science.next_states.append("IN_PROGRESS")
-    backend.submit(run("trial-000000-1", "--x=1"))
-    while not backend._live:
-        backend.wait(0.1)
-    run_id = backend._live._live["trial-000000-1"].run_id
-    job_id = backend._opened.id
+    service.submit(run("trial-000000-1", "--x=1"))
+    while not service._live:
+        service.wait(0.1)
+    run_id = service._live._live["trial-000000-1"].run_id
+    job_id = service._job.id
     emulator.data_science.fill(job_id, 500)
     emulator.requests.clear()
-    assert backend._runs.seen(job_id, [run_id]).keys() == {run_id}
+    assert service._runs.seen(job_id, [run_id]).keys() == {run_id}
     counted = operations(emulator)
     assert counted["list_job_runs"] <= 2
     assert counted["get_job_run"] <= 1
-    backend.close()
 
 
 def test_cancel_asks_once_waits_for_nothing_and_a_run_that_ended_is_left_alone(
-    backend_of: MakeBackend, store: str, emulator: Emulator
+    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    backend = opened(backend_of("import time\nprint('up', flush=True)\ntime.sleep(60)\n"), store)
-    backend.submit(run("trial-000000-1"))
-    while "trial-000000-1" not in backend._live:
-        backend.wait(0.1)
+    service = open_service(backend_of("import time\nprint('up', flush=True)\ntime.sleep(60)\n"))
+    service.submit(run("trial-000000-1"))
+    while "trial-000000-1" not in service._live:
+        service.wait(0.1)
     before = time.monotonic()
-    backend.cancel("trial-000000-1")
+    service.cancel("trial-000000-1")
     assert time.monotonic() - before < 0.5
-    end = end_of(backend, "trial-000000-1")
+    end = end_of(service, "trial-000000-1")
     assert end.state == RunState.CANCELED
     emulator.requests.clear()
     assert end.run_id is not None
-    backend._runs.cancel(end.run_id)  # 409: it has ended
-    backend._runs.cancel("ocid1.datasciencejobrun.oc1..nobody")  # 404
+    service._runs.cancel(end.run_id)  # 409: it has ended
+    service._runs.cancel("ocid1.datasciencejobrun.oc1..nobody")  # 404
     assert operations(emulator) == {"cancel_job_run": 2}
-    backend.cancel("trial-000000-1")
-    backend.cancel("never-heard-of")
-    backend.close()
+    service.cancel("trial-000000-1")
+    service.cancel("never-heard-of")
 
 
 def test_a_run_that_somebody_else_cancels_is_not_tried_again(
-    backend_of: MakeBackend, store: str, connection: Connection
+    backend_of: MakeBackend, open_service: OpenService, connection: Connection
 ) -> None:
-    backend = opened(backend_of("import time\ntime.sleep(60)\n"), store)
-    backend.submit(run("trial-000000-1"))
-    while "trial-000000-1" not in backend._live:
-        backend.wait(0.1)
-    client(connection).cancel_job_run(backend._live._live["trial-000000-1"].run_id)
-    end = end_of(backend, "trial-000000-1")
+    service = open_service(backend_of("import time\ntime.sleep(60)\n"))
+    service.submit(run("trial-000000-1"))
+    while "trial-000000-1" not in service._live:
+        service.wait(0.1)
+    client(connection).cancel_job_run(service._live._live["trial-000000-1"].run_id)
+    end = end_of(service, "trial-000000-1")
     assert (end.state, end.transient) == (RunState.FAILED, False)
     assert "somebody else" in end.cause
-    backend.close()
 
 
 def test_runs_are_found_again_by_name_by_the_next_tuner(
-    backend_of: MakeBackend, store: str
+    backend_of: MakeBackend, open_service: OpenService
 ) -> None:
     script = "import sys, time\ntime.sleep(float(sys.argv[1]))\nprint('value: 1')\n"
-    backend = opened(backend_of(script), store)
-    backend.submit(run("trial-000000-1", "0"))
-    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
-    backend.submit(run("trial-000001-1", "60"))
-    while "trial-000001-1" not in backend._live:
-        backend.wait(0.1)
-    backend.close()
-    again = opened(backend_of(script), store)
+    service = open_service(backend_of(script))
+    service.submit(run("trial-000000-1", "0"))
+    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    service.submit(run("trial-000001-1", "60"))
+    while "trial-000001-1" not in service._live:
+        service.wait(0.1)
+    service.close()
+    again = open_service(backend_of(script))
     found = again.find(["trial-000000-1", "trial-000001-1", "trial-000002-1"])
     assert {name: update.state.is_terminal for name, update in found.items()} == {
         "trial-000000-1": True,
@@ -291,34 +282,32 @@ def test_runs_are_found_again_by_name_by_the_next_tuner(
     }
     again.cancel("trial-000001-1")
     assert end_of(again, "trial-000001-1").state == RunState.CANCELED
-    again.close()
 
 
 def test_a_missing_policy_stops_at_once_and_says_which(
-    backend_of: MakeBackend, store: str, emulator: Emulator
+    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    backend = opened(backend_of(PRINTS), store)
+    service = open_service(backend_of(PRINTS))
     emulator.faults.add(
         Fault("error", operation="create_job_run", status=404, code="NotAuthorizedOrNotFound")
     )
-    backend.submit(run("trial-000000-1"))
+    service.submit(run("trial-000000-1"))
     with pytest.raises(BackendError, match="manage data-science-job-runs"):
-        end_of(backend, "trial-000000-1")
-    backend.close()
+        end_of(service, "trial-000000-1")
 
 
-def test_a_wrong_compartment_is_named(backend_of: MakeBackend, store: str) -> None:
+def test_a_wrong_compartment_is_named(backend_of: MakeBackend, open_service: OpenService) -> None:
     nowhere = Infrastructure(
         "ocid1.compartment.oc1..nowhere", "ocid1.datascienceproject.oc1..x", "VM.Standard2.1"
     )
     wrong = backend_of(PRINTS, infrastructure=nowhere)
     with pytest.raises(BackendError, match=r"ocid1\.compartment\.oc1\.\.nowhere"):
-        opened(wrong, store)
+        open_service(wrong)
 
 
 def test_a_store_that_runs_cannot_reach_is_refused(backend_of: MakeBackend) -> None:
     with pytest.raises(BackendError, match="oci://bucket@namespace/prefix"):
-        backend_of(PRINTS).open("runs", "study-1", SOURCES, keep_runs=True)
+        backend_of(PRINTS).open("runs", "study-1", SOURCES, keep_runs=True, notice=print)
 
 
 def test_a_bucket_that_does_not_exist_is_named(
@@ -365,18 +354,17 @@ def test_a_service_limit_is_waited_for(
 def test_a_state_that_nobody_ends_is_given_up_after_a_while(
     state: str,
     backend_of: MakeBackend,
-    store: str,
+    open_service: OpenService,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.ATTENTION_PATIENCE", 0.5)
     emulator.data_science.next_states.append(state)
-    backend = opened(backend_of(PRINTS), store)
-    backend.submit(run("trial-000000-1"))
-    end = end_of(backend, "trial-000000-1")
+    service = open_service(backend_of(PRINTS))
+    service.submit(run("trial-000000-1"))
+    end = end_of(service, "trial-000000-1")
     assert (end.state, end.transient) == (RunState.FAILED, True)
     assert "was in state" in end.cause
-    backend.close()
 
 
 def test_a_listing_that_is_behind_loses_nothing(
@@ -426,10 +414,11 @@ def test_a_killed_tuner_s_runs_are_adopted(
         f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
         "print('value: 1')\n"
     )
-    backend = backend_of(script)
-    backend.cancel = lambda name: None  # type: ignore[method-assign]  # a killed one stops nothing
-    tuner = build_tuner(backend, max_parallel=3, progress=Dies())
+    tuner = build_tuner(backend_of(script), max_parallel=3, progress=Dies())
     monkey = pytest.MonkeyPatch()
+    monkey.setattr(
+        DataScienceService, "cancel", lambda self, name: None
+    )  # a killed one stops nothing
     monkey.setattr("tune_jobs.tuning.loop.STOP_SECONDS", 0.0)
     with pytest.raises(Killed):
         tuner.optimize(n_trials=3)
@@ -443,27 +432,32 @@ def test_a_killed_tuner_s_runs_are_adopted(
 
 
 def test_no_secret_is_kept_anywhere(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, tmp_path: Path
+    backend_of: MakeBackend,
+    build_tuner: MakeTuner,
+    emulator: Emulator,
+    connection: Connection,
+    tmp_path: Path,
 ) -> None:
     tuner = build_tuner(backend_of(PRINTS))
     tuner.optimize(n_trials=1)
     tuner.train_best()
     key = Path(emulator.config()["key_file"]).read_text().splitlines()[1]
     kept = (tmp_path / "s.db").read_bytes()
-    folder = tuner.definition.backend._folder  # type: ignore[attr-defined]
-    kept += b"".join(folder.read(name) for name in folder.find("jobs") if False)
-    for name in folder.find("runs"):
-        kept += folder.read(f"runs/{name}")
+    bucket = open_folder(f"oci://tune-jobs@{emulator.namespace}", {"connection": connection})
+    names = bucket.find("runs")
+    assert any("/jobs/" in name for name in names)
+    for name in names:
+        kept += bucket.read(f"runs/{name}")
     for secret in (key, emulator.config()["fingerprint"], "PRIVATE KEY"):
         assert secret.encode() not in kept
 
 
 @pytest.mark.parametrize("quoted", ["--x=1", "--name='a b'"])
 def test_the_arguments_of_an_existing_job_are_kept(
-    quoted: str, connection: Connection, store: str, backend_of: MakeBackend
+    quoted: str, connection: Connection, open_service: OpenService, backend_of: MakeBackend
 ) -> None:
-    made = opened(backend_of(ECHO), store)
-    job = client(connection).get_job(made._opened.id).data
+    made = open_service(backend_of(ECHO))
+    job = client(connection).get_job(made._job.id).data
     made.close()
     details = oci.data_science.models.CreateJobDetails(
         project_id=job.project_id,
@@ -478,16 +472,15 @@ def test_the_arguments_of_an_existing_job_are_kept(
     client(connection).create_job_artifact(
         mine.id, ECHO.encode(), content_disposition="attachment; filename=echo.py"
     )
-    backend = opened(
-        DataScienceBackend.from_ocid(mine.id, connection=connection, poll_seconds=0.1), store
+    service = open_service(
+        DataScienceBackend.from_ocid(mine.id, connection=connection, poll_seconds=0.1)
     )
-    backend.submit(run("trial-000000-1", "--lr=0.1"))
-    end = end_of(backend, "trial-000000-1")
+    service.submit(run("trial-000000-1", "--lr=0.1"))
+    end = end_of(service, "trial-000000-1")
     assert end.state == RunState.SUCCEEDED
     sent = client(connection).get_job_run(end.run_id).data.job_configuration_override_details
     assert shlex.split(sent.command_line_arguments) == [*shlex.split(quoted), "--lr=0.1"]
     assert sent.environment_variables["MINE"] == "1"
-    backend.close()
 
 
 def test_options_that_cannot_be_are_refused(connection: Connection) -> None:
@@ -570,19 +563,18 @@ def test_a_run_that_the_service_forgot_is_run_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.MISSING_PATIENCE", 0.3)
-    backend = backend_of(PRINTS)
     emulator.data_science.next_states.append("IN_PROGRESS")
-    watched, gone = backend.wait, list[str]()
+    wait, vanished = DataScienceService.wait, list[str]()
 
-    def wait(timeout: float | None) -> Any:
-        if not gone:
+    def wait_for_less(service: DataScienceService, timeout: float | None) -> Any:
+        if not vanished:
             for run in emulator.data_science.runs():
-                gone.append(run.id)
+                vanished.append(run.id)
                 emulator.data_science.vanish(run.id)
-        return watched(timeout)
+        return wait(service, timeout)
 
-    monkeypatch.setattr(backend, "wait", wait)
-    tuner = build_tuner(backend, max_parallel=1)
+    monkeypatch.setattr(DataScienceService, "wait", wait_for_less)
+    tuner = build_tuner(backend_of(PRINTS), max_parallel=1)
     tuner.optimize(n_trials=1)
     assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
     assert tuner.study.trials[0].state.name == "COMPLETE"

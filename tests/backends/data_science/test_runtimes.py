@@ -16,7 +16,7 @@ from typing import Any
 import oci
 import pytest
 
-from tests.backends.data_science.conftest import SOURCES, end_of, run
+from tests.backends.data_science.conftest import SOURCES, OpenService, end_of, run
 from tests.oci_emulator import Emulator
 from tests.oci_emulator.data_science import NOTEBOOK_SESSION
 from tune_jobs import Connection, DataScienceBackend, EntryPoint, Infrastructure
@@ -34,10 +34,9 @@ def try_out(connection: Connection, store: str) -> Callable[..., MetricStore]:
 
     def run_one(backend: DataScienceBackend, **request: Any) -> MetricStore:
         backend.check()
-        backend.open(store, "study-1", SOURCES, keep_runs=True)
-        backend.submit(run("trial-000000-1", "--x=0.5", **request))
-        end = end_of(backend, "trial-000000-1")
-        backend.close()
+        with backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print) as service:
+            service.submit(run("trial-000000-1", "--x=0.5", **request))
+            end = end_of(service, "trial-000000-1")
         left = MetricStore(store, "study-1", backend.store_options)
         log = left.log("trial-000000-1")
         assert end.state == RunState.SUCCEEDED, f"{end.cause}\n{log}"
@@ -448,25 +447,24 @@ def test_metrics_of_a_log_that_is_not_there_are_refused(
     job = existing(emulator, connection, TRAIN)
     backend = DataScienceBackend.from_ocid(job, metrics_from="log", **options)
     with pytest.raises(BackendError, match="has no log"):
-        backend.open(store, "study-1", SOURCES, keep_runs=True)
+        backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print)
 
 
 def test_what_needs_the_runner_is_refused_where_it_is_not(
-    emulator: Emulator, connection: Connection, options: Any, store: str
+    emulator: Emulator, connection: Connection, options: Any, open_service: OpenService
 ) -> None:
     backend = DataScienceBackend.from_ocid(existing(emulator, connection, TRAIN), **options)
-    backend.open(store, "study-1", SOURCES, keep_runs=True)
+    service = open_service(backend)
     with pytest.raises(SubmitError, match="need the runner"):
-        backend.submit(run("trial-000000-1", files={"c.yaml": ""}))
+        service.submit(run("trial-000000-1", files={"c.yaml": ""}))
     with pytest.raises(SubmitError, match="takes 4000"):
-        backend.submit(run("trial-000000-1", "x" * 4001))
-    backend.close()
+        service.submit(run("trial-000000-1", "x" * 4001))
 
 
 def test_a_job_that_does_not_exist(options: Any, store: str) -> None:
     backend = DataScienceBackend.from_ocid("ocid1.datasciencejob.oc1..nobody", **options)
     with pytest.raises(BackendError, match="manage data-science-jobs"):
-        backend.open(store, "study-1", SOURCES, keep_runs=True)
+        backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print)
 
 
 def test_a_container_gets_its_arguments_as_a_command(
@@ -489,14 +487,16 @@ def test_a_container_gets_its_arguments_as_a_command(
 
 
 def test_a_metrics_file(
-    project: Path, infrastructure: Infrastructure, options: Any, store: str
+    project: Path,
+    infrastructure: Infrastructure,
+    options: Any,
+    open_service: OpenService,
+    stored: MetricStore,
 ) -> None:
     script = project / "writes.py"
     script.write_text("import json\njson.dump({'value': 0.25}, open('metrics.json', 'w'))\n")
     backend = DataScienceBackend.from_script(script, infrastructure, **options)
-    backend.open(store, "s-1", MetricSources(("value",), file="metrics.json"), keep_runs=True)
-    backend.submit(run("trial-000000-1"))
-    assert end_of(backend, "trial-000000-1").state == RunState.SUCCEEDED
-    left = MetricStore(store, "s-1", backend.store_options)
-    assert [r.values for r in left.records("trial-000000-1")] == [{"value": 0.25}]
-    backend.close()
+    service = open_service(backend, sources=MetricSources(("value",), file="metrics.json"))
+    service.submit(run("trial-000000-1"))
+    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    assert [r.values for r in stored.records("trial-000000-1")] == [{"value": 0.25}]

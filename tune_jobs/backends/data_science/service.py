@@ -1,0 +1,213 @@
+"""Job runs of one study on OCI Data Science.
+
+One poll, whatever the number of live runs: the newest pages of one listing give their states, and
+one listing of the store, made by the caller, says which metrics changed. Starting and cancelling
+never wait for an answer; the next poll sees the effect.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from tune_jobs.backends.base import BackendService, Notice
+from tune_jobs.backends.data_science.job import STUDY_TAG, Job
+from tune_jobs.backends.data_science.job_runs import USE, JobRuns
+from tune_jobs.backends.data_science.log_metrics import LogMetrics
+from tune_jobs.backends.data_science.request import (
+    PATHS,
+    Settings,
+    needs_object,
+    request_object,
+    run_details,
+    token,
+)
+from tune_jobs.backends.oci_runs.failures import refusal
+from tune_jobs.backends.oci_runs.live_runs import LiveRuns
+from tune_jobs.backends.oci_runs.shapes import Shapes
+from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
+from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.errors import BackendError, ConfigError, SubmitError
+from tune_jobs.metric_store.folder import Folder
+
+LIMIT_PATIENCE = 1800.0
+"""Seconds for which the service may have no room for a single run."""
+
+
+class DataScienceService(BackendService):
+    """Job runs of one study on OCI Data Science. Made by `DataScienceBackend.open`.
+
+    Args:
+        job: The job that new runs are runs of.
+        job_ids: OCIDs of every job that may have runs of the study.
+        folder: The study's folder in the metric store.
+        settings: What its runs have in common.
+        runs: The service's job runs.
+        shapes: The compute shapes to use.
+        log_metrics: What finds metrics in logs; None if runs write them themselves.
+        poll_seconds: Time between two polls.
+        start_rate: Job runs to start per second, at most.
+        notice: Called with what a person should know.
+        describe: See `Backend.describe`.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        job_ids: Sequence[str],
+        folder: Folder,
+        settings: Settings,
+        runs: JobRuns,
+        shapes: Shapes,
+        log_metrics: LogMetrics | None,
+        poll_seconds: float,
+        start_rate: float,
+        notice: Notice,
+        describe: Callable[[], dict[str, object]],
+    ) -> None:
+        self._job, self._job_ids = job, job_ids
+        self._folder, self._settings, self._runs = folder, settings, runs
+        self._shapes, self._log_metrics, self._describe = shapes, log_metrics, describe
+        self._live = LiveRuns(runs, shapes, notice, poll_seconds, time.monotonic)
+        self._starter = Starter(self._create, notice, time.monotonic, start_rate)
+        self._submitted: dict[str, str] = {}
+        self._news: list[RunUpdate] = []
+        self._is_closed = False
+
+    def clock(self) -> float:
+        """See `BackendService.clock`."""
+        return time.time()
+
+    def paths(self, name: str) -> RunPaths:
+        """See `BackendService.paths`."""
+        if self._job.has_runner:
+            return RunPaths(*PATHS)
+        return RunPaths(
+            work=".", outputs="outputs", checkpoints="checkpoints", resume="checkpoints"
+        )
+
+    def submit(self, request: RunRequest) -> None:
+        """See `BackendService.submit`: an update reports the run's OCID.
+
+        ``resources`` may be ``shape``, ``ocpus``, ``memory_gb`` and ``max_runtime`` (minutes).
+        """
+        self._require_open()
+        job = self._job
+        as_object = job.has_runner and needs_object(job, request)
+        if request.files and not job.has_runner:
+            raise SubmitError(
+                f"{request.name}: configuration files need the runner of tune_jobs in the job's "
+                "artifact: use DataScienceBackend.from_script, or pass parameters as arguments"
+            )
+        try:
+            shape, infrastructure = self._shapes.asked_for(request.resources)
+        except ConfigError as error:
+            raise SubmitError(f"{request.name}: {error}") from error
+        details = run_details(
+            job, request, self._settings, as_object=as_object, shape=infrastructure
+        )
+        if as_object:
+            data = request_object(job, request).encode()
+            self._folder.write(f"runs/{request.name}/request.json", data)
+        self._submitted[request.name] = shape
+        self._starter.add(request.name, details)
+
+    def wait(self, timeout: float | None) -> list[RunUpdate]:
+        """See `BackendService.wait`."""
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            self._require_open()
+            self._take_answers()
+            self._news += self._follow_logs(self._live.poll())
+            now = time.monotonic()
+            if self._news or now >= end:
+                news, self._news = self._news, []
+                return news
+            due = [self._live.until_due(), self._starter.until_due(), end - now]
+            pause = min(seconds for seconds in due if seconds is not None)
+            self._starter.answered.wait(None if pause == math.inf else pause)
+
+    def cancel(self, name: str) -> None:
+        """See `BackendService.cancel`."""
+        self._require_open()
+        if self._starter.drop(name):
+            self._submitted.pop(name)
+            self._news.append(RunUpdate(name, RunState.CANCELED, cause="it was not started"))
+        elif name in self._submitted or name in self._live:
+            self._live.cancel(name)
+
+    def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
+        """See `BackendService.find`."""
+        self._require_open()
+        found = self._live.find(self._job_ids, names, {STUDY_TAG: self._settings.study})
+        if self._log_metrics is None:
+            return found
+        return {name: self._log_metrics.adopt(update) for name, update in found.items()}
+
+    def describe(self) -> dict[str, object]:
+        """See `BackendService.describe`: adds the job's OCID and its infrastructure."""
+        infrastructure = dict(self._job.infrastructure)
+        return {**self._describe(), "job": self._job.id, "infrastructure": infrastructure}
+
+    def close(self) -> None:
+        """See `BackendService.close`: live runs always continue."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._starter.close()
+            self._live.close()
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise BackendError(
+                f"the service for study {self._settings.study!r} is closed: open the backend again"
+            )
+
+    def _follow_logs(self, updates: list[RunUpdate]) -> list[RunUpdate]:
+        """Find metrics in the logs of these runs, where runs do not write them themselves."""
+        return updates if self._log_metrics is None else self._log_metrics.follow(updates)
+
+    # -- starting -------------------------------------------------------------------------------
+
+    def _create(self, details: Mapping[str, Any], name: str) -> str:
+        return self._runs.create(details, token(self._job, self._settings.study, name))
+
+    def _take_answers(self) -> None:
+        """Turn the service's answers about submitted runs into updates.
+
+        Raises:
+            BackendError: If no run will ever be started.
+        """
+        for answer in self._starter.poll():
+            shape = self._submitted.pop(answer.name)
+            if isinstance(answer, Started):
+                self._live.watch(answer.name, answer.run_id, self._job.id, shape)
+                self._news.append(
+                    RunUpdate(answer.name, RunState.ACCEPTED, answer.run_id, has_metrics=False)
+                )
+            else:
+                self._news.append(self._refused(answer))
+        since = self._starter.limited_since
+        if since and not self._live and time.monotonic() - since > LIMIT_PATIENCE:
+            raise BackendError(
+                f"the service had no room for a single job run for {LIMIT_PATIENCE / 60:.0f} "
+                f"minutes: ask for a higher limit of shape {self._shapes.own}, or wait until "
+                "others have ended"
+            )
+
+    def _refused(self, answer: Refused) -> RunUpdate:
+        error = refusal(answer.error, f"starting a run of job {self._job.id}", USE)
+        if not isinstance(error, SubmitError):
+            raise error from answer.error
+        now = time.time()
+        return RunUpdate(
+            answer.name,
+            RunState.FAILED,
+            started=now,
+            finished=now,
+            cause=str(error),
+            # The retry token is used up: the run that it once started was deleted.
+            transient=getattr(answer.error, "status", None) == 409,
+        )

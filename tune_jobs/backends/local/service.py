@@ -1,0 +1,231 @@
+"""Local job runs of one study, as the tuner sees them; the host runs them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tune_jobs.backends.base import BackendService
+from tune_jobs.backends.local.connection import HostConnection
+from tune_jobs.backends.local.run import StartRequest
+from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.errors import BackendError, SubmitError
+
+
+@dataclass(frozen=True)
+class StudyLocation:
+    """Where the runs of a study keep their data.
+
+    Args:
+        scratch: The local folder of the metric store.
+        study: The study's folder in it.
+        remote: URI of the study's folder in a metric store that is not a local folder; the host
+            copies there what the runs leave in ``scratch``. None for a local store.
+    """
+
+    scratch: str
+    study: str
+    remote: str | None
+
+    @classmethod
+    def locate(cls, store: str, study: str) -> StudyLocation:
+        """Return where a study of a metric store is.
+
+        Raises:
+            BackendError: If other processes cannot reach the store.
+        """
+        scheme, _, rest = store.rpartition("://")
+        if scheme == "memory":
+            raise BackendError(
+                f"the metric store {store!r} exists only inside this process; local runs need one "
+                "that other processes can reach, such as a folder"
+            )
+        if scheme in ("", "file", "local"):
+            return cls(os.path.abspath(rest if scheme else store), study, None)
+        digest = hashlib.sha256(store.encode()).hexdigest()[:16]
+        scratch = str(Path.home() / ".cache" / "tune_jobs" / digest)
+        return cls(scratch, study, f"{store.rstrip('/')}/{study}")
+
+    @property
+    def folder(self) -> str:
+        """The study's local folder."""
+        return f"{self.scratch}/{self.study}"
+
+    def run_folder(self, name: str) -> str:
+        """Return the local folder of a run."""
+        return f"{self.folder}/runs/{name}"
+
+    def metrics_file(self, name: str) -> str:
+        """Return the local file of a run's metrics."""
+        return f"{self.folder}/metrics/{name}.jsonl"
+
+    def publication(self, name: str) -> tuple[str, str] | None:
+        """Return the URIs that a run's metrics and its folder are copied to."""
+        if self.remote is None:
+            return None
+        return f"{self.remote}/metrics/{name}.jsonl", f"{self.remote}/runs/{name}"
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the runs of a study have in common.
+
+    Args:
+        command: The command in front of a run's own arguments.
+        env: Environment variables beside those of the tuner and the run's own.
+        links: Paths to link into every working directory.
+        sources: Where metrics are found.
+        time_limit: Seconds after which a run is stopped; None for no limit.
+        grace: Seconds between TERM and KILL.
+    """
+
+    command: list[str]
+    env: Mapping[str, str]
+    links: list[str]
+    sources: MetricSources
+    time_limit: float | None
+    grace: float
+
+
+class LocalService(BackendService):
+    """Local job runs of one study. Made by `LocalBackend.open`.
+
+    Args:
+        location: Where the runs keep their data.
+        settings: What they have in common.
+        host: A connection of its own.
+        describe: See `BackendService.describe`.
+        release: Called when the service is closed.
+    """
+
+    def __init__(
+        self,
+        location: StudyLocation,
+        settings: RunSettings,
+        host: HostConnection,
+        describe: Callable[[], dict[str, object]],
+        release: Callable[[], object],
+    ) -> None:
+        self._location, self._settings = location, settings
+        self._host, self._describe, self._release = host, describe, release
+        self._early: list[dict[str, Any]] = []
+
+    def clock(self) -> float:
+        """See `BackendService.clock`."""
+        return time.time()
+
+    def paths(self, name: str) -> RunPaths:
+        """See `BackendService.paths`."""
+        return RunPaths.below(self._location.run_folder(name))
+
+    def submit(self, request: RunRequest) -> str:
+        """See `BackendService.submit`."""
+        if request.resources:
+            raise SubmitError(
+                f"{request.name}: a local run has no resources to choose: leave them out"
+            )
+        start = self._start_request(request)
+        self._host.send({"do": "start", **vars(start)})
+        return start.id
+
+    def _start_request(self, request: RunRequest) -> StartRequest:
+        settings, location, name = self._settings, self._location, request.name
+        return StartRequest(
+            id=self._run_id(name),
+            folder=location.run_folder(name),
+            command=[*settings.command, *request.argv],
+            env={**settings.env, **request.env},
+            files=dict(request.files),
+            links=settings.links,
+            resume=[f"{location.run_folder(earlier)}/checkpoints" for earlier in request.resume],
+            checkpoints=request.checkpoints,
+            metrics=location.metrics_file(name),
+            sources=asdict(settings.sources),
+            time_limit=settings.time_limit,
+            grace=settings.grace,
+            publish=location.publication(name),
+        )
+
+    def wait(self, timeout: float | None) -> list[RunUpdate]:
+        """See `BackendService.wait`."""
+        messages, self._early = self._early, []
+        return [_update(m) for m in messages or self._host.receive(timeout)]
+
+    def cancel(self, name: str) -> None:
+        """See `BackendService.cancel`."""
+        self._host.send({"do": "cancel", "id": self._run_id(name)})
+
+    def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
+        """See `BackendService.find`."""
+        if not names:
+            return {}  # without waiting for the host
+        folders = {self._run_id(name): self._location.run_folder(name) for name in names}
+        self._host.send({"do": "find", "runs": folders})
+        while True:
+            for message in self._host.receive(None):
+                if message["event"] == "found":
+                    found = [{**m, "id": i} for i, m in message["runs"].items() if m is not None]
+                    return {update.name: update for update in map(_update, found)}
+                self._early.append(message)  # for `wait`
+
+    def describe(self) -> dict[str, object]:
+        """See `BackendService.describe`."""
+        return self._describe()
+
+    def close(self) -> None:
+        """See `BackendService.close`."""
+        self._host.close()
+        self._early.clear()
+        self._release()
+
+    def _run_id(self, name: str) -> str:
+        return f"{self._location.study}/{name}"
+
+
+def lock_study(folder: str) -> int:
+    """Lock a study's local runs, and return the descriptor whose closing unlocks them.
+
+    The kernel unlocks them if this process dies.
+
+    Raises:
+        BackendError: If they are locked already, by this process or another.
+    """
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, ".tuner.lock")
+    lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise BackendError(
+            f"another tuner is working on this study, in this process or another (it holds {path}):"
+            " wait until it has ended, or stop it"
+        ) from None
+    return lock
+
+
+def _update(message: Mapping[str, Any]) -> RunUpdate:
+    run_id = message["id"]
+    name = run_id.rpartition("/")[2]
+    match message["event"]:
+        case "metrics":
+            return RunUpdate(name, RunState.IN_PROGRESS, run_id)
+        case "live":
+            return RunUpdate(name, RunState.IN_PROGRESS, run_id, started=message["started"])
+        case _:
+            return RunUpdate(
+                name,
+                RunState(message["state"]),
+                run_id,
+                started=message.get("started"),
+                finished=message.get("finished"),
+                exit_code=message.get("exit_code"),
+                cause=message["cause"],
+                transient=message["transient"],
+            )
