@@ -155,7 +155,7 @@ class Oci:
         on = Infrastructure(self._compartment, self._project, "VM.Standard2.1")
         backend = DataScienceBackend.from_script(script, on, connection=connection)
         with backend.open(
-            self._store, "job", MetricSources(("value",)), keep_runs=True, notice=print
+            self._store, "job", MetricSources(("value",)), keep_runs=True, notice=lambda text: None
         ) as service:
             job = service.describe()["job"]
         return str(job)
