@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from sqlalchemy import Connection, Engine, Table, func, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.errors import StudyError
@@ -27,11 +27,15 @@ from tune_jobs.storage import schema as ledger_schema
 from tune_jobs.storage.database import find_ledger_engine, unwrap_storage
 from tune_jobs.storage.lease import find_owner
 from tune_jobs.storage.ledger import UID_ATTRIBUTE
-from tune_jobs.storage.tables import decode_distribution
-from tune_jobs.storage.tables import tables as optuna_tables
-
-_FEW = 500
-"""Trials up to which details are asked for one by one, in one statement."""
+from tune_jobs.storage.study_reader import (
+    StoredStudy,
+    count_trials,
+    read_states,
+    read_studies,
+    read_trials,
+    read_user_attr,
+    read_value_ranges,
+)
 
 
 @dataclass(frozen=True)
@@ -148,47 +152,23 @@ class RelationalSource:
 
     def heads(self) -> list[Head]:
         """See `Source.heads`: six statements, however many studies there are."""
-        tables = optuna_tables()
         with self._engine.connect() as connection:
-            listed = select(tables.studies.c.study_id, tables.studies.c.study_name)
-            names: dict[int, str] = {r.study_id: r.study_name for r in connection.execute(listed)}
-            maximize = _directions(connection)
-            counts: dict[int, dict[str, int]] = defaultdict(dict)
-            by_state = select(
-                tables.trials.c.study_id, tables.trials.c.state, func.count()
-            ).group_by(tables.trials.c.study_id, tables.trials.c.state)
-            for study, state, count in connection.execute(by_state):
-                counts[study][state.name] = count
-            bests = self._bests(connection, maximize)
-            uids = _uids(connection)
+            studies = read_studies(connection)
+            counts = count_trials(connection)
+            ranges = read_value_ranges(connection)
+            uids = read_user_attr(connection, UID_ATTRIBUTE)
         ledgers = self._ledgers()
         return [
             Head(
-                key=f"{self._prefix}{study}",
-                name=name,
-                maximize=maximize.get(study, (False,)),
-                counts=counts[study],
-                best=bests.get(study),
-                **ledgers.get(uids.get(study, ""), {}),
+                key=f"{self._prefix}{study.study_id}",
+                name=study.name,
+                maximize=study.maximize,
+                counts=counts.get(study.study_id, {}),
+                best=_best(study, ranges),
+                **ledgers.get(uids.get(study.study_id, ""), {}),
             )
-            for study, name in names.items()
+            for study in studies
         ]
-
-    def _bests(
-        self, connection: Connection, maximize: Mapping[int, tuple[bool, ...]]
-    ) -> dict[int, float]:
-        trials, values = optuna_tables().trials, optuna_tables().values
-        query = (
-            select(trials.c.study_id, func.min(values.c.value), func.max(values.c.value))
-            .join(values, values.c.trial_id == trials.c.trial_id)
-            .where(trials.c.state == optuna.trial.TrialState.COMPLETE)
-            .group_by(trials.c.study_id)
-        )
-        return {
-            study: high if maximize[study][0] else low
-            for study, low, high in connection.execute(query)
-            if len(maximize.get(study, ())) == 1
-        }
 
     def _ledgers(self) -> dict[str, dict[str, Any]]:
         """What the ledger adds to heads, by uid."""
@@ -220,95 +200,33 @@ class RelationalSource:
         number = key.removeprefix(self._prefix)
         if not number.isdecimal():
             raise KeyError(key)
-        study = int(number)
-        tables = optuna_tables()
+        study_id = int(number)
         with self._engine.connect() as connection:
-            name = connection.execute(
-                select(tables.studies.c.study_name).where(tables.studies.c.study_id == study)
-            ).scalar()
-            if name is None:
+            found = read_studies(connection, study_id)
+            if not found:
                 raise KeyError(key)
-            maximize = _directions(connection).get(study, (False,))
-            uid = _uids(connection, study).get(study)
-            trials = self._trials(connection, study)
+            uid = read_user_attr(connection, UID_ATTRIBUTE, study_id).get(study_id)
+            trials = self._trials(connection, study_id)
         facts: dict[str, Any] = {}
         if uid is not None and self._has_ledger:
-            facts = _ledger_facts(self._engine, uid, self._known[study])
-        return Study(key, name, maximize, trials, uid=uid, **facts)
+            facts = _ledger_facts(self._engine, uid, self._known[study_id])
+        return Study(key, found[0].name, found[0].maximize, trials, uid=uid, **facts)
 
-    def _trials(self, connection: Connection, study: int) -> list[Trial]:
-        known, table = self._known[study].trials, optuna_tables().trials
-        rows = connection.execute(
-            select(
-                table.c.trial_id,
-                table.c.number,
-                table.c.state,
-                table.c.datetime_start,
-                table.c.datetime_complete,
-            )
-            .where(table.c.study_id == study)
-            .order_by(table.c.number)
-        ).all()
-        fresh = [row for row in rows if row.trial_id not in known]
-        details = _Details(connection, study, [row.trial_id for row in fresh])
-        found = {}
-        for row in fresh:
-            found[row.trial_id] = trial = details.trial(row)
-            if row.state.is_finished():
-                known[row.trial_id] = trial
-        return [known.get(row.trial_id) or found[row.trial_id] for row in rows]
+    def _trials(self, connection: Connection, study_id: int) -> list[Trial]:
+        known = self._known[study_id].trials
+        states = read_states(connection, study_id)
+        fresh = [trial_id for trial_id in states if trial_id not in known]
+        found = {i: _trial_of(t) for i, t in read_trials(connection, study_id, fresh).items()}
+        known.update({i: trial for i, trial in found.items() if states[i].is_finished()})
+        everything = {**known, **found}
+        return [everything[trial_id] for trial_id in states if trial_id in everything]
 
 
-class _Details:
-    """Parameters, values, steps and attributes of some trials of a study."""
-
-    def __init__(self, connection: Connection, study: int, ids: Sequence[int]) -> None:
-        self._connection, self._study, self._ids = connection, study, ids
-        tables = optuna_tables()
-        self._params: dict[int, dict[str, Any]] = defaultdict(dict)
-        self._values: dict[int, dict[int, float]] = defaultdict(dict)
-        self._steps: dict[int, dict[int, float]] = defaultdict(dict)
-        self._attrs: dict[int, dict[str, Any]] = defaultdict(dict)
-        if not ids:
-            return
-        for row in self._rows(tables.params, "param_name", "param_value", "distribution_json"):
-            distribution = decode_distribution(row.distribution_json)
-            self._params[row.trial_id][row.param_name] = distribution.to_external_repr(
-                row.param_value
-            )
-        for row in self._rows(tables.values, "objective", "value", "value_type"):
-            self._values[row.trial_id][row.objective] = _number(row.value, row.value_type.name)
-        columns = ("step", "intermediate_value", "intermediate_value_type")
-        for row in self._rows(tables.steps, *columns):
-            value = _number(row.intermediate_value, row.intermediate_value_type.name)
-            self._steps[row.trial_id][row.step] = value
-        for row in self._rows(tables.user_attrs, "key", "value_json"):
-            self._attrs[row.trial_id][row.key] = json.loads(row.value_json)
-
-    def _rows(self, table: Table, *columns: str) -> Iterable[Any]:
-        query = select(table.c.trial_id, *(table.c[name] for name in columns))
-        if len(self._ids) <= _FEW:
-            query = query.where(table.c.trial_id.in_(self._ids))
-        else:
-            trials = optuna_tables().trials
-            query = query.join(trials, trials.c.trial_id == table.c.trial_id).where(
-                trials.c.study_id == self._study
-            )
-        return self._connection.execute(query)
-
-    def trial(self, row: Any) -> Trial:
-        """The trial of a row of the trials' table."""
-        values = self._values[row.trial_id]
-        return Trial(
-            number=row.number,
-            state=row.state.name,
-            values=tuple(values[i] for i in sorted(values)),
-            params=self._params[row.trial_id],
-            started=_seconds(row.datetime_start),
-            finished=_seconds(row.datetime_complete),
-            steps=dict(sorted(self._steps[row.trial_id].items())),
-            attributes=self._attrs[row.trial_id],
-        )
+def _best(study: StoredStudy, ranges: Mapping[int, tuple[float, float]]) -> float | None:
+    if len(study.maximize) != 1 or study.study_id not in ranges:
+        return None
+    low, high = ranges[study.study_id]
+    return high if study.maximize[0] else low
 
 
 def _ledger_facts(engine: Engine, uid: str, known: _Known) -> dict[str, Any]:
@@ -334,32 +252,6 @@ def _ledger_facts(engine: Engine, uid: str, known: _Known) -> dict[str, Any]:
         "definition": json.loads(about.definition) if about else {},
         "owner": find_owner(engine, uid),
     }
-
-
-def _directions(connection: Connection) -> dict[int, tuple[bool, ...]]:
-    table = optuna_tables().directions
-    found: dict[int, dict[int, bool]] = defaultdict(dict)
-    for row in connection.execute(select(table)):
-        found[row.study_id][row.objective] = row.direction == StudyDirection.MAXIMIZE
-    return {study: tuple(of[i] for i in sorted(of)) for study, of in found.items()}
-
-
-def _uids(connection: Connection, study: int | None = None) -> dict[int, str]:
-    table = optuna_tables().study_attrs
-    query = select(table.c.study_id, table.c.value_json).where(table.c.key == UID_ATTRIBUTE)
-    if study is not None:
-        query = query.where(table.c.study_id == study)
-    return {number: str(json.loads(text)) for number, text in connection.execute(query)}
-
-
-def _number(value: float | None, kind: str) -> float:
-    special = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
-    return special[kind] if kind in special else float(value or 0.0)
-
-
-def _seconds(at: datetime | None) -> float | None:
-    """Optuna keeps UTC without saying so."""
-    return None if at is None else at.replace(tzinfo=UTC).timestamp()
 
 
 # -- any other storage --------------------------------------------------------------------------

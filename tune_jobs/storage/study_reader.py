@@ -1,0 +1,212 @@
+"""Read studies from Optuna's relational tables, a few statements each.
+
+Optuna's own storage builds every trial from objects of its relational mapping, which takes seconds
+for 10,000 trials. `read_trials` reads thousands of trials with seven plain queries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Column, Connection, Table, func, select
+
+from tune_jobs.storage.tables import decode_distribution, tables
+
+_MAX_IDS = 500
+"""Trials that are selected by their ids; more are selected by a range of ids."""
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A row of the table of studies.
+
+    Args:
+        maximize: Whether each objective is maximized.
+    """
+
+    study_id: int
+    name: str
+    maximize: tuple[bool, ...]
+
+
+def read_studies(connection: Connection, study_id: int | None = None) -> list[StoredStudy]:
+    """Return all studies, or the one with ``study_id`` if it exists."""
+    studies, directions = tables().studies.c, tables().directions.c
+    listed = select(studies.study_id, studies.study_name)
+    objectives = select(directions.study_id, directions.direction).order_by(directions.objective)
+    if study_id is not None:
+        listed = listed.where(studies.study_id == study_id)
+        objectives = objectives.where(directions.study_id == study_id)
+    maximize: dict[int, list[bool]] = defaultdict(list)
+    for number, direction in connection.execute(objectives):
+        maximize[number].append(direction == StudyDirection.MAXIMIZE)
+    return [
+        StoredStudy(number, name, tuple(maximize[number]))
+        for number, name in connection.execute(listed)
+    ]
+
+
+def read_user_attr(connection: Connection, key: str, study_id: int | None = None) -> dict[int, Any]:
+    """Return a user attribute of all studies, or of one, by study id."""
+    attrs = tables().study_attrs.c
+    query = select(attrs.study_id, attrs.value_json).where(attrs.key == key)
+    if study_id is not None:
+        query = query.where(attrs.study_id == study_id)
+    return {number: json.loads(value) for number, value in connection.execute(query)}
+
+
+def count_trials(connection: Connection) -> dict[int, dict[str, int]]:
+    """Return the number of trials in each state, by study id and name of the state."""
+    trials = tables().trials.c
+    query = select(trials.study_id, trials.state, func.count())
+    counts: dict[int, dict[str, int]] = defaultdict(dict)
+    for study_id, state, count in connection.execute(query.group_by(trials.study_id, trials.state)):
+        counts[study_id][state.name] = count
+    return counts
+
+
+def read_value_ranges(connection: Connection) -> dict[int, tuple[float, float]]:
+    """Return the lowest and highest value of complete trials, by study id.
+
+    Only of use for studies with one objective: values of all objectives are put together.
+    """
+    trials, values = tables().trials, tables().values
+    query = (
+        select(trials.c.study_id, func.min(values.c.value), func.max(values.c.value))
+        .join(values, values.c.trial_id == trials.c.trial_id)
+        .where(trials.c.state == TrialState.COMPLETE)
+        .group_by(trials.c.study_id)
+    )
+    return {study_id: (low, high) for study_id, low, high in connection.execute(query)}
+
+
+def read_states(connection: Connection, study_id: int) -> dict[int, TrialState]:
+    """Return the state of each trial of a study by trial id, which is also their order."""
+    trials = tables().trials.c
+    query = select(trials.trial_id, trials.state).where(trials.study_id == study_id)
+    rows = connection.execute(query.order_by(trials.trial_id))
+    return {row.trial_id: row.state for row in rows}
+
+
+def read_trials(
+    connection: Connection, study_id: int, trial_ids: Collection[int]
+) -> dict[int, FrozenTrial]:
+    """Return some trials of a study by their ids, in that order."""
+    if not trial_ids:
+        return {}
+    details = _Details(connection, study_id, trial_ids)
+    columns = tables().trials.c
+    query = select(
+        columns.trial_id,
+        columns.number,
+        columns.state,
+        columns.datetime_start,
+        columns.datetime_complete,
+    ).where(columns.study_id == study_id)
+    rows = connection.execute(query.order_by(columns.trial_id))
+    wanted = frozenset(trial_ids)
+    return {row.trial_id: details.build_trial(row) for row in rows if row.trial_id in wanted}
+
+
+class _Details:
+    """The rows about some trials in all other tables, by trial id."""
+
+    def __init__(self, connection: Connection, study_id: int, trial_ids: Collection[int]) -> None:
+        self._connection, self._study_id, self._trial_ids = connection, study_id, trial_ids
+        self.params: dict[int, dict[str, Any]] = defaultdict(dict)
+        self.distributions: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
+        self.values: dict[int, dict[int, float]] = defaultdict(dict)
+        self.steps: dict[int, dict[int, float]] = defaultdict(dict)
+        self._read_params()
+        self._read_numbers()
+        self.user_attrs = self._read_attrs(tables().user_attrs)
+        self.system_attrs = self._read_attrs(tables().system_attrs)
+
+    def _read_params(self) -> None:
+        columns = tables().params.c
+        for _, trial_id, name, value, encoded in sorted(  # in the order of their suggestion
+            self._rows(
+                tables().params,
+                columns.param_id,
+                columns.trial_id,
+                columns.param_name,
+                columns.param_value,
+                columns.distribution_json,
+            )
+        ):
+            distribution = decode_distribution(encoded)
+            self.distributions[trial_id][name] = distribution
+            self.params[trial_id][name] = distribution.to_external_repr(value)
+
+    def _read_numbers(self) -> None:
+        decode_value = models.TrialValueModel.stored_repr_to_value
+        columns = tables().values.c
+        for trial_id, objective, value, kind in self._rows(
+            tables().values, columns.trial_id, columns.objective, columns.value, columns.value_type
+        ):
+            self.values[trial_id][objective] = decode_value(value, kind)
+        decode_step = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+        columns = tables().steps.c
+        for trial_id, step, value, kind in self._rows(
+            tables().steps,
+            columns.trial_id,
+            columns.step,
+            columns.intermediate_value,
+            columns.intermediate_value_type,
+        ):
+            self.steps[trial_id][step] = decode_step(value, kind)
+
+    def _read_attrs(self, table: Table) -> dict[int, dict[str, Any]]:
+        attrs: dict[int, dict[str, Any]] = defaultdict(dict)
+        for trial_id, key, value in self._rows(
+            table, table.c.trial_id, table.c.key, table.c.value_json
+        ):
+            attrs[trial_id][key] = json.loads(value)
+        return attrs
+
+    def _rows(self, table: Table, *columns: Column[Any]) -> Iterable[Any]:
+        query = select(*columns)
+        if len(self._trial_ids) <= _MAX_IDS:
+            query = query.where(table.c.trial_id.in_(self._trial_ids))
+        else:
+            trials = tables().trials
+            query = query.join(trials, trials.c.trial_id == table.c.trial_id)
+            query = query.where(
+                trials.c.study_id == self._study_id,
+                table.c.trial_id.between(min(self._trial_ids), max(self._trial_ids)),
+            )
+        return self._connection.execute(query.execution_options(stream_results=True))
+
+    def build_trial(self, row: Any) -> FrozenTrial:
+        """Return the trial of a row of the table of trials."""
+        trial_id = row.trial_id
+        return FrozenTrial(
+            number=row.number,
+            state=row.state,
+            value=None,
+            values=[value for _, value in sorted(self.values[trial_id].items())] or None,
+            datetime_start=_convert_to_local(row.datetime_start),
+            datetime_complete=_convert_to_local(row.datetime_complete),
+            params=self.params[trial_id],
+            distributions=self.distributions[trial_id],
+            user_attrs=self.user_attrs[trial_id],
+            system_attrs=self.system_attrs[trial_id],
+            intermediate_values=self.steps[trial_id],
+            trial_id=trial_id,
+        )
+
+
+def _convert_to_local(stored: datetime | None) -> datetime | None:
+    """Optuna stores naive UTC; the times of its trials are naive local time."""
+    if stored is None:
+        return None
+    return stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
