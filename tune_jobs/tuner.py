@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ import optuna
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.commands import COMMANDS
-from tune_jobs.core.costs import Costs, Prices
+from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import html_table
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
@@ -35,6 +36,13 @@ from tune_jobs.tuning.final_run import FinalRun, train_best
 from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.loop import Loop
 from tune_jobs.tuning.objective import ObjectiveRuns
+from tune_jobs.tuning.options import (
+    CallLimits,
+    Duplicates,
+    TunerOptions,
+    documents,
+    select,
+)
 from tune_jobs.tuning.preview import Preview, preview
 from tune_jobs.tuning.replicates import enqueue_replicates
 from tune_jobs.tuning.session import Session, TuningSpec
@@ -43,14 +51,12 @@ from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
     from tune_jobs.notebook.monitor import StudyMonitor
-    from tune_jobs.tuning.suggest import Duplicates
-
-DEFAULT_PARALLEL = 4
 
 CONTROL_SECONDS = 30.0
 """Seconds to wait until whoever tunes a study has done what was asked."""
 
 
+@documents(TunerOptions)
 class Tuner:
     """Runs every trial of a study as a job run of its own.
 
@@ -60,32 +66,7 @@ class Tuner:
         space: A function ``space(trial) -> dict`` whose result goes on the command line, a dict of
             Optuna distributions, or the path of a YAML file.
         backend: Where job runs execute.
-        metric: What the script reports and the study optimizes: a name, a `Metric`, or one for
-            each direction of the study.
-        max_parallel: Job runs that may be live at once.
-        store: The metric store: a folder, or any URI that fsspec knows. By default ``runs``.
-        command_line: How parameters are written on the command line; by default
-            ``--batch-size=64`` for ``batch_size``.
-        direction: ``maximize`` or ``minimize``, for a study given by name.
-        valid: Says of a configuration True, or False or the reason why the script would refuse it;
-            a refused configuration is never sent.
-        bounds: Constraints on other metrics, ``{"memory_mb": "<= 2000"}``, for samplers that heed
-            them and for the choice of the best trial.
-        step: The name under which the script prints its step (``epoch``), if it does.
-        metrics_file: A file with metrics that the script writes into its working directory.
-        extra_metrics: Further metrics to record, beside those that are optimized or bounded.
-        max_failures: Failed trials after which ``optimize`` gives up.
-        max_failure_rate: Likewise the share of failed trials, as soon as ten have ended.
-        promotion: Let configurations begin with a small budget and go on from their checkpoints
-            with a larger one if they earn it, see `Promotion`; the study's pruner is not asked.
-        prices: Money per run hour, by compute shape or by the backend's name (``{"local": 0.1}``).
-        duplicates: What becomes of a configuration that an earlier trial had, if it was not
-            enqueued: ``reuse`` gives it that trial's values without a run, ``replicate`` runs it
-            with another ``--seed`` (see `replicate`), ``run`` runs it again. With promotion it is
-            run.
-        data: Files that the script reads. Their fingerprints are kept with the study: a comparison
-            of studies warns if they differ, and they go into the provenance of a final run.
-        progress: Whether to show progress; or a `Progress` of your own.
+        options: See `TunerOptions`.
 
     Raises:
         ConfigError: a definition is wrong; its subclasses say which.
@@ -99,7 +80,7 @@ class Tuner:
         backend: Backend,
         *,
         metric: str | Metric | Sequence[str | Metric],
-        max_parallel: int = DEFAULT_PARALLEL,
+        max_parallel: int = 4,
         store: str | os.PathLike[str] | None = None,
         command_line: CommandLine | None = None,
         direction: str | None = None,
@@ -116,17 +97,13 @@ class Tuner:
         data: Sequence[str | os.PathLike[str]] = (),
         progress: bool | Progress = True,
     ) -> None:
-        if max_parallel < 1:
-            raise ConfigError(f"max_parallel must be at least 1, not {max_parallel}")
-        self.study = _open_study(study, direction)
-        self.max_parallel = max_parallel
-        self.max_failures = max_failures
-        self.max_failure_rate = max_failure_rate
+        options = TunerOptions(**select(TunerOptions, locals()))
         self.progress = progress
+        self.study = _open_study(study, direction)
         objectives = Objectives(
             metrics=as_metrics(metric),
             maximize=tuple(d.name == "MAXIMIZE" for d in self.study.directions),
-            bounds=tuple(Bound.parse(name, text) for name, text in (bounds or {}).items()),
+            bounds=tuple(Bound.parse(name, bound) for name, bound in (bounds or {}).items()),
         )
         if isinstance(space, str | os.PathLike):
             space = load_space(Path(space), valid=valid)
@@ -144,16 +121,27 @@ class Tuner:
                 file=metrics_file,
             ),
             command_line=command_line or CommandLine(),
-            store=None if store is None else os.fspath(store),
-            promotion=promotion,
-            duplicates="run" if promotion is not None else duplicates,
-            data=tuple(map(Path, data)),
-            prices=Prices(prices or {}).per_hour,
+            options=options,
         )
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
         self._loop: Loop | None = None
         self._background: Background | None = None
+
+    @property
+    def options(self) -> TunerOptions:
+        """Options of the tuner."""
+        return self.definition.options
+
+    @property
+    def max_parallel(self) -> int:
+        """Maximum number of live job runs; a new value applies from the next call on."""
+        return self.options.max_parallel
+
+    @max_parallel.setter
+    def max_parallel(self, value: int) -> None:
+        changed = replace(self.options, max_parallel=value)
+        self.definition = replace(self.definition, options=changed)
 
     def __repr__(self) -> str:
         metrics = ", ".join(m.name for m in self.definition.objectives.metrics)
@@ -169,6 +157,7 @@ class Tuner:
         more = {"metric": metrics, "parameters": parameters, "slots": str(self.max_parallel)}
         return html_table({**described, **more}.items())
 
+    @documents(CallLimits)
     def optimize(
         self,
         n_trials: int | None = None,
@@ -187,13 +176,7 @@ class Tuner:
         let finish. Ctrl-C stops the live runs; the next call runs their configurations again.
 
         Args:
-            n_trials: Trials to finish in this call; a configuration that is promoted counts once.
-            timeout: Seconds after which nothing new is started.
-            max_run_hours, max_cost: What all job runs of the study may use, final runs and earlier
-                calls included. A run is started only if live runs, to their expected end, leave
-                room for it; if it is used up nevertheless, live runs are stopped.
-            target: A value that is good enough: live runs are stopped, too.
-            patience: Trials in a row without a better value, after which none is started.
+            options: See `CallLimits`.
             take_over: From a process that tunes the study now.
 
         One process tunes a study at a time. One that was killed or is silent is replaced; one that
@@ -208,16 +191,11 @@ class Tuner:
             StoreError, BackendError: nothing can be run.
             TuningStopped: too many trials failed.
         """
-        if not any(limit is not None for limit in (n_trials, timeout, max_run_hours, max_cost)):
-            raise ConfigError(
-                "say how much to spend: optimize(n_trials=...), timeout=... seconds, "
-                "max_run_hours=... or max_cost=..."
-            )
-        maximize = self.definition.objectives.maximize
-        if len(maximize) > 1 and (target is not None or patience is not None):
-            raise ConfigError("target and patience are about one metric: leave them out")
-        if max_cost is not None and not self.definition.prices:
-            raise ConfigError("max_cost needs prices: Tuner(prices={'VM.Standard.E4.Flex': 0.05})")
+        limits = CallLimits(**select(CallLimits, locals()))
+        limits.check_use(
+            single_objective=len(self.definition.objectives.metrics) == 1,
+            has_prices=bool(self.options.prices),
+        )
         progress = progress_for(self.progress)
         with self._session(progress, own=True, take_over=take_over) as session:
             clock = session.clock
@@ -227,25 +205,22 @@ class Tuner:
             session.ledger.define(
                 {**self.definition.describe(session.service.describe()), "limits": shown}
             )
-            limits = Limits(
-                n_trials=n_trials,
-                deadline=None if timeout is None else clock() + timeout,
-                max_parallel=self.max_parallel,
-                max_failures=self.max_failures,
-                max_failure_rate=self.max_failure_rate,
-                max_run_hours=max_run_hours,
-                max_cost=max_cost,
-                target=target,
-                patience=patience,
-                maximize=maximize[0],
-            )
-            self._loop = Loop(session, limits, progress)
+            self._loop = Loop(session, self._loop_limits(limits, clock()), progress)
             try:
                 self._loop.run()
             finally:
                 self._loop = None
                 progress.close()
         return self.study
+
+    def _loop_limits(self, limits: CallLimits, now: float) -> Limits:
+        """Return the limits of the loop: options and limits of the call by the same names."""
+        given = {**vars(self.options), **vars(limits)}
+        return Limits(
+            **{each.name: given[each.name] for each in fields(Limits) if each.name in given},
+            deadline=None if limits.timeout is None else now + limits.timeout,
+            maximize=self.definition.objectives.maximize[0],
+        )
 
     def start(self, **limits: Any) -> None:
         """Tune in the background, so that the notebook stays usable; arguments as of `optimize`.
@@ -445,7 +420,7 @@ class Tuner:
         with Session(self.definition) as session:
             attempts = session.ledger.attempts()
             statistics = RunStatistics(
-                self.definition.prices, [a for a in attempts if a.told is not None]
+                self.options.prices or {}, [a for a in attempts if a.told is not None]
             )
             live = {a.name: a for a in attempts if a.told is None}
             for attempt in live.values():

@@ -17,8 +17,11 @@ from tune_jobs.config.study_config import FinalConfig, load_study, make_pruner, 
 from tune_jobs.core.objectives import Metric
 from tune_jobs.errors import ConfigError, MetricError, SpaceError
 from tune_jobs.samplers import JobSampler
+from tune_jobs.script.command_line import CommandLine
+from tune_jobs.script.styles import Option
 from tune_jobs.space.yaml_source import load, loads, located
 from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.tuning.options import CallLimits, TunerOptions
 
 MINIMAL = """\
 study: digits
@@ -80,9 +83,11 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
         "train.py",
         "sqlite:///digits.db",
     )
-    assert (study.metrics, study.directions) == ((Metric("accuracy"),), ("maximize",))
+    assert (study.options.metric, study.directions) == ((Metric("accuracy"),), ("maximize",))
     assert study.space.parameters[0].distribution == FloatDistribution(1e-5, 0.1, log=True)
-    assert (study.sampler, study.pruner, study.final, study.n_trials) == (None, None, None, None)
+    assert (study.sampler, study.pruner, study.final) == (None, None, None)
+    assert study.limits == CallLimits()
+    assert study.options == TunerOptions(metric=(Metric("accuracy"),))
     assert study.backend == {"type": "local"}
     assert study.places["metric"].endswith("study.yaml:3")
 
@@ -95,18 +100,19 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         None,
         None,
     )
-    assert study.metrics == (
+    assert study.options.metric == (
         Metric("accuracy", counts="best"),
         Metric("loss", pattern=r"loss is (\S+)"),
     )
     assert study.directions == ("maximize", "minimize")
-    assert study.metric_constraints == {"memory_mb": "<= 2000"}
-    assert (study.step, study.metrics_file) == ("epoch", "metrics.json")
+    assert study.options.bounds == {"memory_mb": "<= 2000"}
+    assert (study.options.step, study.options.metrics_file) == ("epoch", "metrics.json")
     assert study.space.parameters[1].distribution == CategoricalDistribution(["off", "light"])
     assert [c.text for c in study.space.constraints] == ["lr * epochs < 1"]
-    assert study.command_line == {"parameters": {"lr": "-l"}}
-    assert (study.n_trials, study.timeout) == (100, 7200)
-    assert (study.max_parallel, study.max_failures, study.store) == (8, 20, "runs")
+    assert study.options.command_line == CommandLine(parameters={"lr": Option("-l")})
+    assert (study.limits.n_trials, study.limits.timeout) == (100, 7200)
+    options = study.options
+    assert (options.max_parallel, options.max_failures, options.store) == (8, 20, "runs")
     assert study.sampler is not None
     assert (study.sampler.name, study.sampler.arguments) == (
         "tpe",
@@ -129,7 +135,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ({"study": "a/b c"}, {"storage": "sqlite:///a_b_c.db"}),
         ({"script": None, "command": "[./train, --fast]"}, {"command": ("./train", "--fast")}),
         ({"direction": None, "metric": "{name: a, goal: minimize}"}, {"directions": ("minimize",)}),
-        ({"metric": "{name: a, counts: best}"}, {"metrics": (Metric("a", counts="best"),)}),
+        ({"metric": "{name: a, counts: best}"}, {"metric": (Metric("a", counts="best"),)}),
         ({"pruner": "hyperband"}, {"pruner": Choice("hyperband")}),
         ({"backend": "{env: {}}"}, {"backend": {"type": "local", "env": {}}}),
         ({"final": "{}"}, {"final": FinalConfig()}),
@@ -140,7 +146,7 @@ def test_ways_to_write_it(
 ) -> None:
     study = load_study(written(tmp_path, changed(changes)))
     for name, value in expected.items():
-        found = getattr(study, name)
+        found = {**vars(study), **vars(study.options), **vars(study.limits)}[name]
         assert (Choice(found.name) if isinstance(found, Choice) else found) == value
 
 
@@ -168,7 +174,7 @@ def changed(changes: dict[str, str | None]) -> str:
         ({"script": None, "command": "[]"}, ":1: command: is empty"),
         ({"script": None, "command": "[a]", "python": "p"}, ":2: python: has no use"),
         ({"metric": None}, ":1: has no metric"),
-        ({"direction": None}, ":3: metric: does not say what is better"),
+        ({"direction": None}, ":3: metric: has no direction"),
         ({"direction": "up"}, ":1: direction: 'up' is unknown (known: maximize, minimize)"),
         ({"direction": "maximise"}, "(did you mean 'maximize'?)"),
         ({"metric": "{name: a, goal: minimize}"}, ":1: metric.goal: 'minimize' contradicts"),
@@ -178,7 +184,7 @@ def changed(changes: dict[str, str | None]) -> str:
         ({"metric": "{name: a, pattern: '('}"}, ":1: metric 'a': the pattern"),
         ({"metrics": "[a]"}, ":1: metrics: 'metric' is given as well"),
         ({"metric": None, "metrics": "[a]"}, "direction: has no use beside 'metrics'"),
-        ({"metric": None, "direction": None, "metrics": "[a]"}, ":1: metrics[0]: does not say"),
+        ({"metric": None, "direction": None, "metrics": "[a]"}, ":1: metrics[0]: has no direction"),
         ({"metric": None, "direction": None, "metrics": "[]"}, ":1: metrics: is empty"),
         (
             {
@@ -207,10 +213,10 @@ def changed(changes: dict[str, str | None]) -> str:
         ({"n_trials": "1.5"}, ":1: n_trials: 1.5 is not a whole number"),
         ({"max_parallel": "true"}, ":1: max_parallel: True is not a number"),
         ({"max_failures": "-1"}, "write at least 0"),
-        ({"timeout": "2 weeks"}, ":1: timeout: '2 weeks' is no duration: write 90s"),
-        ({"timeout": "0s"}, ":1: timeout: '0s' is no duration: write one above 0"),
-        ({"timeout": "-5"}, ":1: timeout: -5 is no duration"),
-        ({"timeout": f"'{'9' * 400}'"}, "is no duration"),
+        ({"timeout": "2 weeks"}, ":1: timeout: invalid duration '2 weeks': write 90s"),
+        ({"timeout": "0s"}, ":1: timeout: invalid duration '0s': write one above 0"),
+        ({"timeout": "-5"}, ":1: timeout: invalid duration -5"),
+        ({"timeout": f"'{'9' * 400}'"}, "invalid duration"),
         ({"sampler": "tpee"}, ":1: sampler: 'tpee' is unknown (did you mean 'tpe'?)"),
         ({"sampler": "{seed: 1}"}, ":1: sampler: has no name"),
         ({"sampler": "{name: job, sed: 1}"}, "unknown key 'sed' (did you mean 'seed'?)"),
@@ -327,7 +333,7 @@ def test_pruners_by_name(tmp_path: Path, text: str, kind: type[Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"pruner": "{name: percentile, percentile: 101}"}, "'percentile' refuses its arguments"),
+        ({"pruner": "{name: percentile, percentile: 101}"}, "'percentile' rejects its arguments"),
         ({"sampler": "grid"}, "'lr' is FloatDistribution"),
         (
             {"sampler": "grid", "parameters": "{a: [1], b: {choices: [1], when: a == 1}}"},

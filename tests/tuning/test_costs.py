@@ -143,7 +143,7 @@ def test_limits_that_make_no_sense(make_tuner: MakeTuner) -> None:
         tuner.optimize(target=0.5)
     both = optuna.create_study(directions=["minimize", "minimize"])
     two = make_tuner(study=both, metric=["value", "loss"])
-    with pytest.raises(ConfigError, match="target and patience are about one metric"):
+    with pytest.raises(ConfigError, match="target and patience need a single metric"):
         two.optimize(n_trials=1, target=0.5)
 
 

@@ -103,7 +103,7 @@ def test_they_are_run_if_one_insists_and_if_they_were_enqueued() -> None:
 
 
 def test_mistakes_are_said() -> None:
-    with pytest.raises(ConfigError, match="duplicates='often': it must be one of reuse, replicate"):
+    with pytest.raises(ConfigError, match="duplicates='often': must be one of reuse, replicate"):
         tuned(1, duplicates="often")
     study = optuna.create_study()
     space = {"seed": CategoricalDistribution([1, 2])}

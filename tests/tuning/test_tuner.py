@@ -347,7 +347,7 @@ def test_another_space_for_the_same_study(make_tuner: MakeTuner) -> None:
 
 
 def test_arguments_that_make_no_sense(make_tuner: MakeTuner) -> None:
-    with pytest.raises(ConfigError, match="max_parallel must be at least 1"):
+    with pytest.raises(ConfigError, match="max_parallel=0: must be an integer of at least 1"):
         make_tuner(max_parallel=0)
     with pytest.raises(ConfigError, match="say how much to spend"):
         make_tuner().optimize()

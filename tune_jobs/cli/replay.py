@@ -7,7 +7,7 @@ import dataclasses
 
 from tune_jobs.cli.commands import Commands, open_tuner
 from tune_jobs.cli.output import print_result
-from tune_jobs.config.study_config import StudyConfig, promotion_from, pruner_from
+from tune_jobs.config.study_config import StudyConfig, parse_promotion, parse_pruner
 
 
 def add_replay_command(commands: Commands) -> None:
@@ -32,9 +32,9 @@ def _replay(options: argparse.Namespace, config: StudyConfig) -> int:
 
     result = replay(
         open_tuner(options, config),
-        pruner=pruner_from(options.pruner) if options.pruner else None,
+        pruner=parse_pruner(options.pruner) if options.pruner else None,
         max_parallel=options.max_parallel,
-        promotion=promotion_from(options.promotion) if options.promotion else None,
+        promotion=parse_promotion(options.promotion) if options.promotion else None,
         provisioning=options.provisioning,
     )
     print_result(options, dataclasses.asdict(result), str(result))

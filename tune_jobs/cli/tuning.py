@@ -58,22 +58,21 @@ def _add_run(commands: Commands) -> None:
 
 
 def _run(options: argparse.Namespace, config: StudyConfig) -> int:
-    n_trials = options.n_trials or config.n_trials
-    timeout = options.timeout or config.timeout
-    limits = {
-        name: given if (given := getattr(options, name)) is not None else getattr(config, name)
-        for name in ("max_run_hours", "max_cost", "target", "patience")
-    }
-    budget = (n_trials, timeout, limits["max_run_hours"], limits["max_cost"])
+    given = {name: getattr(options, name) for name in vars(config.limits)}
+    limits = dataclasses.replace(config.limits, **{k: v for k, v in given.items() if v is not None})
+    budget = (limits.n_trials, limits.timeout, limits.max_run_hours, limits.max_cost)
     if all(limit is None for limit in budget):
         raise ConfigError(
             f"{options.file}: no budget: add n_trials:, timeout:, max_run_hours: or max_cost:"
         )
     tuner = build_tuner(config, options.file)
-    remaining = None if n_trials is None else max(0, n_trials - _count_finished(tuner.study))
+    remaining = None
+    if limits.n_trials is not None:
+        remaining = max(0, limits.n_trials - _count_finished(tuner.study))
     # Without trials left, attempts that an earlier call left open are still to be closed.
     if remaining != 0 or any(a.told is None for a in tuner.attempts()):
-        tuner.optimize(remaining, timeout, take_over=options.take_over, **limits)
+        limits = dataclasses.replace(limits, n_trials=remaining)
+        tuner.optimize(**vars(limits), take_over=options.take_over)
     return print_status(options, tuner)
 
 

@@ -1,11 +1,10 @@
-"""Samplers and pruners by their names, as a study.yaml or a command line has them."""
+"""Samplers and pruners by name, as in study.yaml or on the command line."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +18,7 @@ from tune_jobs.errors import ConfigError, SpaceError, did_you_mean
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 from tune_jobs.samplers import JobSampler, ModelClassSampler
 from tune_jobs.space.search_space import Parameter, Space
+from tune_jobs.space.yaml_arguments import argument_types, at_place, check_required, read_scalar
 from tune_jobs.space.yaml_source import Located
 
 SAMPLERS: Mapping[str, type[BaseSampler]] = {
@@ -46,46 +46,42 @@ PRUNERS: Mapping[str, type[BasePruner]] = {
     "truncation": TruncationPruner,
     "median_stopping": MedianStoppingPruner,
 }
-# Optuna imports these when the first trials are paid for already.
 _PACKAGES: Mapping[str, tuple[str, ...]] = {
     "gp": ("torch", "scipy"),
     "cmaes": ("cmaes",),
     "qmc": ("scipy",),
     "wilcoxon": ("scipy",),
 }
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "None": (type(None),),
-}
+"""Packages that Optuna imports only after the first trials have run."""
+
 _MAX_GRID = 100_000
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A sampler or a pruner by its name, with the arguments of its class."""
+    """A sampler or a pruner.
+
+    Attributes:
+        name: Its name.
+        arguments: Arguments of its class; those of nested choices are choices.
+        place: Where it is written, such as ``study.yaml:12``.
+    """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     place: str = ""
 
 
-@contextmanager
-def at_place(place: str) -> Iterator[None]:
-    """Put the place before the message of an error, and keep its class."""
-    try:
-        yield
-    except ConfigError as error:
-        raise type(error)(f"{place}: {error}" if place else str(error)) from error
-
-
 def build_sampler(choice: Choice, space: Space) -> BaseSampler:
-    """The sampler that was chosen; a grid is one of ``space``.
+    """Build a sampler.
+
+    Args:
+        choice: The sampler.
+        space: Search space, for a grid.
 
     Raises:
-        ConfigError: it needs a package that is not installed, or a grid of something endless.
+        ConfigError: If the sampler needs a package that is not installed, rejects its arguments,
+            or is a grid over a space that is infinite or too large.
     """
     arguments = dict(choice.arguments)
     if choice.name == "grid":
@@ -96,10 +92,10 @@ def build_sampler(choice: Choice, space: Space) -> BaseSampler:
     return sampler
 
 
-def usual_sampler(space: Space) -> Choice:
-    """The sampler for a space, where none was named.
+def default_sampler(space: Space) -> Choice:
+    """Return the default sampler for a search space.
 
-    Where other parameters depend on one choice alone, that choice is taken for a model class.
+    If all conditions depend on a single categorical parameter, that one selects model classes.
     """
     depended = {p.when.names for p in space.parameters if p.when is not None}
     if len(depended) == 1 and len(names := next(iter(depended))) == 1:
@@ -111,59 +107,36 @@ def usual_sampler(space: Space) -> Choice:
 
 
 def read_choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:
-    """Read a name, or a mapping of ``name`` and arguments.
+    """Read a sampler or a pruner: a name, or a mapping of ``name`` and arguments.
 
     Raises:
-        ConfigError: the name or an argument is unknown, or one is missing or of another type.
+        ConfigError: If the name or an argument is unknown, or an argument is missing or of
+            another type.
     """
     fields = written.value if isinstance(written.value, dict) else {"name": written}
     if "name" not in fields:
         raise written.error(f"has no name: add `name: ...` {did_you_mean('', classes)}")
     name = fields["name"].one_of(*classes)
     types = argument_types(classes[name])
+    if "wrapped_pruner" in inspect.signature(classes[name]).parameters:
+        types["wrapped_pruner"] = (BasePruner,)
     replace(written, value=fields).fields("name", *types)
-    for argument, parameter in inspect.signature(classes[name]).parameters.items():
-        if parameter.default is parameter.empty and argument in types.keys() - fields.keys():
-            raise written.error(f"{name!r} has no {argument!r}: add `{argument}: ...`")
+    check_required(written, classes[name], fields, types, label=name)
     arguments = {
-        key: read_argument(item, types[key]) for key, item in fields.items() if key != "name"
+        key: _read_argument(item, types[key]) for key, item in fields.items() if key != "name"
     }
     return Choice(name, arguments, written.place)
 
 
-def argument_types(cls: type[Any]) -> dict[str, tuple[type, ...]]:
-    """The arguments of a class that can be written in YAML, with the types that they take."""
-    types: dict[str, tuple[type, ...]] = {}
-    for name, parameter in inspect.signature(cls).parameters.items():
-        annotation = parameter.annotation
-        words = str(getattr(annotation, "__name__", annotation)).split(" | ")
-        written = [word for word in words if word in _TYPES]
-        if any(word != "None" for word in written):
-            types[name] = tuple(kind for word in written for kind in _TYPES[word])
-        elif name == "wrapped_pruner":
-            types[name] = (BasePruner,)
-    return types
-
-
-def read_argument(written: Located, types: tuple[type, ...]) -> Any:
-    """An argument's value.
-
-    Raises:
-        ConfigError: it is of another type.
-    """
-    if types == (BasePruner,):
-        return read_choice(written, PRUNERS)
-    if type(written.value) not in types:
-        names = " or ".join(kind.__name__ for kind in types)
-        raise written.error(f"{written.plain()!r} is not of type {names}")
-    return written.value
+def _read_argument(written: Located, types: tuple[type, ...]) -> Any:
+    return read_choice(written, PRUNERS) if types == (BasePruner,) else read_scalar(written, types)
 
 
 def build_pruner(choice: Choice) -> BasePruner:
-    """The pruner that was chosen.
+    """Build a pruner.
 
     Raises:
-        ConfigError: it needs a package that is not installed, or refuses its arguments.
+        ConfigError: If the pruner needs a package that is not installed, or rejects its arguments.
     """
     arguments = {
         name: build_pruner(value) if isinstance(value, Choice) else value
@@ -181,7 +154,7 @@ def _build(cls: type[Any], choice: Choice, arguments: Mapping[str, Any]) -> Any:
         try:
             return cls(**arguments)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{choice.name!r} refuses its arguments: {error}") from error
+            raise ConfigError(f"{choice.name!r} rejects its arguments: {error}") from error
 
 
 def _grid(space: Space, place: str) -> dict[str, list[Any]]:

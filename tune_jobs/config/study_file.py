@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 
 from tune_jobs.config.backend import make_backend
-from tune_jobs.config.study_config import StudyConfig, make_command_line, make_pruner, make_sampler
+from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.errors import StudyError
-from tune_jobs.tuner import DEFAULT_PARALLEL, Tuner
+from tune_jobs.tuner import Tuner
 
 _SQLITE = "sqlite:///"
 
 
 def build_tuner(config: StudyConfig, file: Path, study: optuna.Study | None = None) -> Tuner:
-    """The tuner that a study.yaml describes; creates the study unless one is given.
+    """Build the tuner that a study.yaml describes.
+
+    Args:
+        config: Contents of the file.
+        file: Path of the file; paths in it are relative to its folder.
+        study: The study; by default it is opened or created.
 
     Raises:
-        ConfigError: something that the file names cannot be used.
-        StudyError: the study exists with other directions, or its storage cannot be opened.
+        ConfigError: If something that the file names cannot be used.
+        StudyError: If the study exists with other directions.
     """
     folder = file.absolute().parent
-    return Tuner(
-        study or _create_study(config, file),
-        config.space,
-        make_backend(config, folder),
-        metric=config.metrics,
-        command_line=make_command_line(config),
-        bounds=config.metric_constraints,
-        step=config.step,
-        metrics_file=config.metrics_file,
-        extra_metrics=config.extra_metrics,
-        max_failures=config.max_failures,
-        max_failure_rate=config.max_failure_rate,
-        promotion=config.promotion,
-        duplicates=config.duplicates,
-        data=[folder / path for path in config.data],
-        prices=config.prices,
-        max_parallel=config.max_parallel or DEFAULT_PARALLEL,
-        store=_store(config, folder),
+    options = replace(
+        config.options,
+        store=_resolve_store(os.fspath(config.options.store or "runs"), folder),
+        data=[folder / path for path in config.options.data],
     )
+    study = study or _create_study(config, file)
+    return Tuner(study, config.space, make_backend(config, folder), **vars(options))
 
 
 def open_study(config: StudyConfig, file: Path) -> optuna.Study:
@@ -94,6 +88,5 @@ def storage_of_file(config: StudyConfig, file: Path) -> str:
     return f"{_SQLITE}{path}"
 
 
-def _store(config: StudyConfig, folder: Path) -> str:
-    store = config.store or "runs"
+def _resolve_store(store: str, folder: Path) -> str:
     return store if "://" in store else os.path.normpath(folder / store)

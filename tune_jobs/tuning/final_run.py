@@ -87,8 +87,8 @@ def train_best(
     chosen = choose(definition.study, definition.objectives, trial, pick)
     params = definition.space.sample(cast(optuna.Trial, FixedTrial(chosen.params)))
     budget: dict[str, Any] = {}
-    if definition.promotion is not None:
-        budget = {definition.promotion.argument: definition.promotion.maximum}
+    if (promotion := definition.options.promotion) is not None:
+        budget = {promotion.argument: promotion.maximum}
     asked = {"trial": chosen.number, "params": params, "arguments": {**budget, **arguments}}
     key = json.dumps(asked, sort_keys=True, default=repr)
     earlier = [
@@ -100,7 +100,7 @@ def train_best(
     if done and not again:
         progress.say(f"{done[-1].name} trained exactly this already; again=True trains it again")
         return _recorded(session, done[-1])
-    taken = fingerprints(data or session.definition.data)
+    taken = fingerprints(data or definition.options.data)
     try:
         attempt = _go_on(session, earlier) or _start(session, chosen.number, asked, key, resources)
         observation = _wait(session, attempt, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 from tune_jobs.errors import StudyError
 
 
-def fingerprints(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+def fingerprints(paths: Iterable[str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:
     """Size and digest of files, by their paths.
 
     Raises:
         StudyError: one of them cannot be read.
     """
-    return {str(path): _fingerprint(path) for path in paths}
+    return {str(path): _fingerprint(path) for path in map(Path, paths)}
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -107,7 +107,9 @@ class Loop:
         self._source = TrialSource(
             self._mirror, self._definition.space, self._definition.duplicates
         )
-        self._statistics = RunStatistics(self._definition.prices, session.ledger.ended_attempts())
+        self._statistics = RunStatistics(
+            self._definition.options.prices or {}, session.ledger.ended_attempts()
+        )
         trials = self._mirror.study.get_trials(deepcopy=False)
         self._deferral = PruneDeferral(self._statistics)
         self._budget = Budget(limits, self._statistics, trials)

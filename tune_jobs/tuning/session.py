@@ -7,11 +7,11 @@ smoke check and ``tuner.objective`` all work through one.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +20,6 @@ from tune_jobs.backends.base import Backend, BackendService, Notice
 from tune_jobs.core.attempts import Attempt, AttemptState, trial_attempt_name
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Objectives
-from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import BackendError, ConfigError, StudyError
 from tune_jobs.metric_store.store import MetricStore, absolute, study_folder
 from tune_jobs.script.command_line import CommandLine, Invocation
@@ -32,7 +31,8 @@ from tune_jobs.storage.lease import Lease, find_owner
 from tune_jobs.storage.ledger import Ledger
 from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.tuning.fingerprints import fingerprints
-from tune_jobs.tuning.suggest import SEED, Duplicates
+from tune_jobs.tuning.options import Duplicates, TunerOptions
+from tune_jobs.tuning.suggest import SEED
 from tune_jobs.tuning.tracker import RunTracker
 
 
@@ -46,11 +46,12 @@ class TuningSpec:
     objectives: Objectives
     sources: MetricSources
     command_line: CommandLine
-    store: str | None
-    promotion: Promotion | None = None
-    prices: Mapping[str, float] = field(default_factory=dict)
-    duplicates: Duplicates = "reuse"
-    data: tuple[Path, ...] = ()
+    options: TunerOptions
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """Handling of configurations that an earlier trial had; with promotion, all are run."""
+        return "run" if self.options.promotion is not None else self.options.duplicates
 
     def check(self) -> None:
         """Look for whatever would make every trial fail, before anything is spent.
@@ -62,16 +63,13 @@ class TuningSpec:
         check_space(self.space, self.study)
         self.backend.check()
         self.command_line.check(self.space.names)
-        if self.duplicates not in get_args(Duplicates):
-            known = ", ".join(get_args(Duplicates))
-            raise ConfigError(f"duplicates={self.duplicates!r}: it must be one of {known}")
         if self.duplicates == "replicate" and SEED in self.space.names:
             raise ConfigError(
                 f"duplicates='replicate' sets {SEED!r}, which the search space tunes: remove it "
                 "from there, or let duplicates be 'reuse' or 'run'"
             )
-        if self.promotion is not None:
-            self._check_promotion(self.promotion.argument)
+        if self.options.promotion is not None:
+            self._check_promotion(self.options.promotion.argument)
 
     def _check_promotion(self, argument: str) -> None:
         if len(self.objectives.metrics) > 1:
@@ -92,7 +90,7 @@ class TuningSpec:
             StudyError: a data file cannot be read.
         """
         return {
-            "data": fingerprints(self.data),
+            "data": fingerprints(self.options.data),
             "space": self.space.describe(),
             "run": dict(run),
             "metrics": [
@@ -121,9 +119,10 @@ class Session:
 
     def __init__(self, definition: TuningSpec, notice: Notice = lambda text: None) -> None:
         self.definition = definition
-        wanted = absolute(definition.store or definition.backend.default_store)
+        store = definition.options.store
+        wanted = absolute(os.fspath(store or definition.backend.default_store))
         self.ledger = Ledger(definition.study, wanted)
-        if definition.store is not None and self.ledger.store != wanted:
+        if store is not None and self.ledger.store != wanted:
             raise StudyError(
                 f"the runs of study {definition.study.study_name!r} are in {self.ledger.store}, "
                 f"not in {wanted}: pass that store, or none."

@@ -74,9 +74,10 @@ def _smoke_run(session: Session, arguments: Mapping[str, Any], time_limit: float
     params = sample_configurations(definition, 1)[0]
     name = f"check-{secrets.token_hex(3)}-1"
     more = {}
-    if definition.promotion is not None:  # as a run on the first rung
-        more = {"budget": definition.promotion.minimum}
-        arguments = {definition.promotion.argument: definition.promotion.minimum, **arguments}
+    promotion = definition.options.promotion
+    if promotion is not None:  # as a run on the first rung
+        more = {"budget": promotion.minimum}
+        arguments = {promotion.argument: promotion.minimum, **arguments}
     attempt = session.attempt(name, None, {**session.render(name, params, arguments), **more})
     session.runs.submit(attempt)
     observation = _wait(session, attempt, time_limit)

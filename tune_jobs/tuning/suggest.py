@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -18,6 +18,7 @@ from tune_jobs.errors import SpaceError
 from tune_jobs.space.compatibility import out_of_range
 from tune_jobs.space.search_space import Space
 from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.tuning.options import Duplicates
 
 MAX_REFUSALS = 1000
 """Configurations in a row that the constraints may refuse."""
@@ -28,7 +29,6 @@ MAX_SAME = 50
 SEED = "seed"
 """The argument by which replicates differ."""
 
-Duplicates = Literal["reuse", "replicate", "run"]
 Key = tuple[tuple[str, str], ...]
 
 

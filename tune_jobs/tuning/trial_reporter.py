@@ -45,7 +45,7 @@ class TrialReporter:
         self._trials: dict[int, optuna.Trial] = {}
         self._followed: set[int] = set()
         self._done_with: list[int] = []
-        self.promotion: Promotion | None = session.definition.promotion
+        self.promotion: Promotion | None = session.definition.options.promotion
         self.ladder = self._climbed() if self.promotion else None
 
     def trial(self, number: int) -> optuna.Trial:

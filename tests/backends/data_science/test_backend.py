@@ -522,7 +522,7 @@ def test_intermediate_values_prune_a_run_on_the_service(
         backend,
         metric="value",
         step="step",
-        store=tuner.definition.store,
+        store=tuner.definition.options.store,
         progress=False,
     )
     tuner.optimize(n_trials=1)
