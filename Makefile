@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test slow lint types check benchmark clean
+NODE_READY := node_modules/.package-lock.json
+
+.PHONY: demo test slow lint lint-js types check benchmark clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version.split()[0]'
@@ -21,9 +23,17 @@ test: $(READY)      ## The tests, but for the slow ones.
 slow: $(READY)      ## Notebooks, browser, fuzz, kills.
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4
 
-lint: $(READY)
+lint: $(READY) lint-js
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-js:            ## Lint, format and types of the dashboard's JavaScript; needs npm.
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_READY) && npm run --silent lint; \
+	else echo "npm is not installed: the JavaScript is not linted"; fi
+
+$(NODE_READY): package.json package-lock.json
+	npm ci --silent
+	touch $@
 
 types: $(READY)
 	$(BIN)/mypy
@@ -34,4 +44,4 @@ benchmark: $(READY)
 	$(BIN)/python -m tests.benchmarks.overhead
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) node_modules demo

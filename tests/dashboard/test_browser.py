@@ -98,7 +98,7 @@ def test_a_study_is_watched_while_it_runs(
             assert len(tuner.study.trials) == 2, "paused: no new trials"
             page.get_by_role("button", name="Resume").click()
             page.get_by_text(re.compile("^12 of 12")).wait_for()
-            page.get_by_text("nobody tunes it").wait_for()
+            page.get_by_text("not being tuned").wait_for()
             drawn(here, 5)
             here.screenshot("study")
             assert here.problems == []
@@ -190,4 +190,4 @@ def test_attached_figures(tuned: MakeStudy) -> None:
     figure = attached.figure("curves")
     assert figure.data
     assert "20" not in repr(attached.look().owner)
-    assert "nobody" in attached._repr_html_()
+    assert "not being tuned" in attached._repr_html_()

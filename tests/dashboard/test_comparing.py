@@ -7,12 +7,17 @@ import random
 from pathlib import Path
 
 import pytest
-from scipy.stats import t as student
+from scipy.stats import ttest_ind
 
 from tests.dashboard.conftest import MakeStudy
 from tests.simulation import simulated
 from tune_jobs.cli.main import main
-from tune_jobs.dashboard.comparing import _two_sided, compare, comparison_figures, race_figure
+from tune_jobs.dashboard.comparing import (
+    compare,
+    comparison_figures,
+    race_figure,
+    welch_p_value,
+)
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import ConfigError
@@ -34,7 +39,7 @@ def study(name: str, values: list[float], copies: int = 0, spread: float = 0.0) 
     return Study(name, name, (True,), trials)
 
 
-def test_winners_and_where_they_differ() -> None:
+def test_winners_and_the_parameters_in_which_they_differ() -> None:
     result = compare([study("a", [0.1, 0.5, 0.3]), study("b", [0.9, 0.2])])
     assert [(w.study, w.trial, w.value) for w in result.winners] == [("b", 0, 0.9), ("a", 1, 0.5)]
     assert result.differing == ["x"]
@@ -42,32 +47,46 @@ def test_winners_and_where_they_differ() -> None:
     assert "x=0" in str(result)
 
 
-def test_a_difference_that_is_more_than_noise_and_one_that_is_not() -> None:
+def test_significance_of_a_difference() -> None:
     clear = compare([study("a", [0.5], 5, 0.01), study("b", [0.9], 5, 0.01)])
-    assert "is more than noise" in clear.statement
+    assert "the difference is significant" in clear.statement
     close = compare([study("a", [0.50], 5, 0.05), study("b", [0.51], 5, 0.05)])
-    assert "is not more than noise" in close.statement
+    assert "the difference is not significant" in close.statement
     assert len(close.winners[0].replicates) == 5
     same = compare([study("a", [0.5], 5), study("b", [0.5], 5)])
-    assert "is not more than noise" in same.statement
+    assert "the difference is not significant" in same.statement
 
 
-@pytest.mark.parametrize(("t", "freedom"), [(0.0, 3.0), (1.0, 2.5), (2.3, 7.7), (5.0, 30.0)])
-def test_student(t: float, freedom: float) -> None:
-    assert _two_sided(t, freedom) == pytest.approx(2 * student.sf(t, freedom), rel=1e-9)
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([1.0, 2.0], [1.5, 4.0]),
+        ([0.91, 0.92, 0.93, 0.90], [0.88, 0.95, 0.70]),
+        ([0.1, 0.1, 0.11], [0.2, 0.3, 0.25, 0.2]),
+    ],
+)
+def test_welch_p_value(a: list[float], b: list[float]) -> None:
+    expected = ttest_ind(a, b, equal_var=False).pvalue
+    assert welch_p_value(a, b) == pytest.approx(expected, rel=1e-9)
+    assert welch_p_value(b, a) == pytest.approx(expected, rel=1e-9)
 
 
-def test_what_cannot_be_compared() -> None:
+def test_p_value_of_samples_without_variance() -> None:
+    assert welch_p_value([1.0, 1.0], [1.0, 1.0]) == 1.0
+    assert welch_p_value([1.0, 1.0], [2.0, 2.0]) == 0.0
+
+
+def test_studies_that_cannot_be_compared() -> None:
     up, down = study("a", [0.5]), Study("d", "d", (False,), [])
-    with pytest.raises(ValueError, match="some of these studies maximize"):
+    with pytest.raises(ValueError, match="some studies maximize"):
         compare([up, down])
     with pytest.raises(ConfigError, match="several objectives"):
         compare([Study("m", "m", (True, True), [])])
-    assert "only one winner" in compare([up]).statement
+    assert "fewer than two studies" in compare([up]).statement
 
 
-def test_other_code_and_another_metric_are_said() -> None:
-    def of(name: str, metric: str, code: str, data: str = "1") -> Study:
+def test_warnings_about_different_code_data_and_metrics() -> None:
+    def with_definition(name: str, metric: str, code: str, data: str = "1") -> Study:
         made = study(name, [0.5])
         definition = {
             "metrics": [{"name": metric, "counts": "last"}],
@@ -76,21 +95,23 @@ def test_other_code_and_another_metric_are_said() -> None:
         }
         return Study(name, name, (True,), made.trials, definition=definition)
 
-    assert compare([of("a", "acc", "1"), of("b", "acc", "1")]).warnings == []
-    assert compare([of("a", "acc", "1"), of("b", "acc", "1", "2")]).warnings == [
-        "the data is not the same in 'a', 'b'"
-    ]
-    warnings = compare([of("a", "acc", "1"), of("b", "f1", "2")]).warnings
+    assert (
+        compare([with_definition("a", "acc", "1"), with_definition("b", "acc", "1")]).warnings == []
+    )
+    assert compare(
+        [with_definition("a", "acc", "1"), with_definition("b", "acc", "1", "2")]
+    ).warnings == ["the studies have different data: 'a', 'b'"]
+    warnings = compare([with_definition("a", "acc", "1"), with_definition("b", "f1", "2")]).warnings
     assert len(warnings) == 2
     assert "'a', 'b'" in warnings[0]
 
 
-def test_a_race_by_trials_time_run_hours_and_money(tuned: MakeStudy) -> None:
+def test_races_by_trials_time_run_hours_and_cost(tuned: MakeStudy) -> None:
     studies = [read_study(tuned("a")), read_study(tuned("b", max_parallel=2))]
     for axis, last in (
         ("trials", [len(s.complete()) for s in studies]),
         ("hours", [sum(t.run_hours for t in s.trials) for s in studies]),
-        ("money", [sum(t.money for t in s.trials) for s in studies]),
+        ("money", [sum(t.cost for t in s.trials) for s in studies]),
         ("time", [max(r.finished or 0 for r in s.runs) / 3600 for s in studies]),
     ):
         ends = [trace["x"][-1] for trace in race_figure(studies, axis)["data"]]
@@ -117,7 +138,9 @@ def test_replicates_of_a_real_study() -> None:
     assert len(winner.replicates) == 4
 
 
-def test_the_command(tuned: MakeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_compare_command(
+    tuned: MakeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tuned("a")
     tuned("b")
     assert (

@@ -12,7 +12,7 @@ import pytest
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.simulation import EPOCHS
-from tune_jobs.dashboard.drawing import LONG, short, thinned
+from tune_jobs.dashboard.drawing import LONG, short, thin
 from tune_jobs.dashboard.figures import (
     FIGURES,
     best_so_far,
@@ -81,7 +81,7 @@ def test_slots_are_refilled_in_the_timeline() -> None:
     info = timeline_info(runs, now=70.0)
     assert [(b.name[-3:-2], b.slot) for b in info.bars] == [("0", 0), ("1", 1), ("2", 1), ("3", 0)]
     assert info.slots == 2
-    assert info.utilisation == pytest.approx((40 + 20 + 20 + 15) / 140)
+    assert info.utilization == pytest.approx((40 + 20 + 20 + 15) / 140)
     assert info.provisioning == pytest.approx((10 + 10 + 10 + 5) / 140)
     assert timeline_info([], 0.0).slots == 0
 
@@ -191,5 +191,5 @@ def test_which_figures_say_something() -> None:
 
 def test_helpers() -> None:
     assert short("<b>") == "\u2039b\u203a"
-    assert thinned(range(10), 20) == list(range(10))
-    assert len(thinned(range(1000), 20)) == 20
+    assert thin(range(10), 20) == list(range(10))
+    assert len(thin(range(1000), 20)) == 20

@@ -92,7 +92,7 @@ def test_figures_as_files(tuned: MakeStudy, tmp_path: Path) -> None:
     for path in paths:
         assert path.read_text().startswith("<svg"), path
         assert "<script" not in path.read_text()
-    with pytest.raises(ConfigError, match="'gif' is not one of svg, png"):
+    with pytest.raises(ConfigError, match="invalid image format 'gif'"):
         write_images(studies, tmp_path / "images", "gif")
 
 

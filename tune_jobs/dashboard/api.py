@@ -1,4 +1,4 @@
-"""Studies compared and written down, from Python; see the dashboard for how."""
+"""Comparisons and reports of Optuna studies, from Python."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from pathlib import Path
 import optuna
 
 from tune_jobs.dashboard.comparing import Comparison
-from tune_jobs.dashboard.comparing import compare as compare_seen
+from tune_jobs.dashboard.comparing import compare as compare_studies
 from tune_jobs.dashboard.reading import read_study
-from tune_jobs.dashboard.report import write_report as write_seen
+from tune_jobs.dashboard.report import write_report as write_studies
 
 
 def compare(studies: Sequence[optuna.Study]) -> Comparison:
-    """Compare studies with one objective, from any storages: winners, and what differs.
+    """Compare studies with one objective: their best trials, and how they differ.
+
+    The studies may be in different storages.
 
     Raises:
         ComparisonError: If a study has several objectives, or if directions differ.
     """
-    return compare_seen([read_study(study) for study in studies])
+    return compare_studies([read_study(study) for study in studies])
 
 
 def write_report(studies: Sequence[optuna.Study], path: str | os.PathLike[str]) -> Path:
-    """Write a report of studies: one HTML file that needs no network.
+    """Write a report of studies as one HTML file; return its path.
 
     Raises:
-        ConfigError: Plotly is not installed (``pip install 'tune_jobs[dashboard]'``).
+        ConfigError: If Plotly is not installed (``pip install 'tune_jobs[dashboard]'``).
     """
-    return write_seen([read_study(study) for study in studies], Path(path))
+    return write_studies([read_study(study) for study in studies], Path(path))

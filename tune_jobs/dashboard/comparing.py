@@ -1,4 +1,4 @@
-"""Studies side by side: who was better, sooner, cheaper, and whether it is more than noise."""
+"""Comparison of studies: best trials, progress against cost, and statistical significance."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
-from tune_jobs.dashboard.drawing import MANY_POINTS, SERIES, Figure, layout, short, thinned
+from tune_jobs.dashboard.drawing import MANY_POINTS, SERIES, Figure, layout, short, thin
 from tune_jobs.dashboard.figures import best_so_far
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameters import draw_parallel, importance_info
 from tune_jobs.errors import ComparisonError
 
 HOUR = 3600.0
+SIGNIFICANCE_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,13 @@ class Winner:
     """The best trial of a study.
 
     Args:
-        study, trial, value: Which, and how good.
-        params: Its configuration.
+        study: Name of the study.
+        trial, value, params: Number, value and parameters of the trial.
         replicates: Values of runs of the same configuration with other seeds.
-        trials, run_hours, money, hours: What the study took in all.
+        trials: Number of complete trials of the study.
+        run_hours: Run hours of all its job runs.
+        money: Cost of all its trials.
+        hours: Hours from the start of its first job run to the end of its last one.
     """
 
     study: str
@@ -41,13 +45,13 @@ class Winner:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several studies compared.
+    """Comparison of studies.
 
     Args:
-        winners: One for each study that has one, the best first.
+        winners: The best trial of each study that has one, the best first.
         differing: Parameters in which the winners differ.
-        statement: Whether the difference is more than noise, in a sentence.
-        warnings: What makes them hard to compare.
+        statement: A sentence on whether the first two differ significantly.
+        warnings: Differences that make the studies hard to compare.
     """
 
     winners: Sequence[Winner]
@@ -60,8 +64,8 @@ class Comparison:
         for w in self.winners:
             numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>7} {w.run_hours:>10.3g}"
             lines.append(f"{w.study[:24]:<24} {numbers}")
-            different = {name: w.params.get(name, "(none)") for name in self.differing}
-            lines.append("    " + ", ".join(f"{k}={_text(v)}" for k, v in different.items()))
+            params = {name: w.params.get(name, "(none)") for name in self.differing}
+            lines.append("    " + ", ".join(f"{k}={_format(v)}" for k, v in params.items()))
         return "\n".join([*lines, self.statement, *(f"warning: {w}" for w in self.warnings)])
 
 
@@ -73,9 +77,13 @@ def compare(studies: Sequence[Study]) -> Comparison:
     """
     for study in studies:
         if not study.single:
-            raise ComparisonError(f"study {study.name!r} has several objectives: compare its front")
+            raise ComparisonError(
+                f"study {study.name!r} has several objectives: compare studies with one"
+            )
     if len({s.maximize for s in studies}) > 1:
-        raise ComparisonError("some of these studies maximize and others minimize")
+        raise ComparisonError(
+            "some studies maximize and others minimize: compare studies with the same direction"
+        )
     maximize = studies[0].maximize[0] if studies else False
     winners = sorted(
         (w for w in map(_winner, studies) if w is not None),
@@ -84,7 +92,7 @@ def compare(studies: Sequence[Study]) -> Comparison:
     return Comparison(
         winners=winners,
         differing=_differing(winners),
-        statement=_statement(winners, studies, maximize),
+        statement=_statement(winners),
         warnings=_warnings(studies),
     )
 
@@ -93,7 +101,7 @@ def _winner(study: Study) -> Winner | None:
     best = study.best()
     if best is None:
         return None
-    copies = [
+    replicates = [
         t.values[0]
         for t in study.complete()
         if t.attributes.get(REPLICATE_ATTRIBUTE) == best.number
@@ -105,91 +113,102 @@ def _winner(study: Study) -> Winner | None:
         trial=best.number,
         value=best.values[0],
         params=dict(best.params),
-        replicates=tuple(copies),
+        replicates=tuple(replicates),
         trials=len(study.complete()),
         run_hours=sum(r.seconds or 0.0 for r in study.runs) / HOUR,
-        money=sum(t.money for t in study.trials),
+        money=sum(t.cost for t in study.trials),
         hours=hours,
     )
 
 
 def _differing(winners: Sequence[Winner]) -> list[str]:
     names = dict.fromkeys(name for w in winners for name in w.params)
-    return [n for n in names if len({_text(w.params.get(n, "(none)")) for w in winners}) > 1]
+    return [n for n in names if len({_format(w.params.get(n, "(none)")) for w in winners}) > 1]
 
 
-def _text(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _statement(winners: Sequence[Winner], studies: Sequence[Study], maximize: bool) -> str:
-    """Whether the first winner is better than the second by more than noise."""
+def _statement(winners: Sequence[Winner]) -> str:
+    """Return a sentence on whether the first winner is significantly better than the second."""
     if len(winners) < 2:
-        return "there is only one winner: nothing to compare yet"
-    first, second = winners[0], winners[1]
-    both = [(w.value, *w.replicates) for w in (first, second)]
-    if min(map(len, both)) >= 3:
-        return _welch(first, second, both[0], both[1])
+        return "fewer than two studies have a complete trial: nothing to compare"
+    first, second = winners[:2]
+    if min(len(first.replicates), len(second.replicates)) >= 2:
+        return _compare_replicates(first, second)
     gap = abs(first.value - second.value)
     return (
-        f"{first.study!r} is ahead of {second.study!r} by {gap:.4g}; whether that is more than "
-        "noise cannot be said from one run of each: tuner.replicate(trial, 5) runs a winner again "
-        "with other seeds"
+        f"{_quote(first)} is ahead of {_quote(second)} by {gap:.4g}; one run of each does not show "
+        "whether the difference is significant: tuner.replicate(trial, 5) runs the best trial of a "
+        "study again with other seeds"
     )
 
 
-def _welch(first: Winner, second: Winner, a: Sequence[float], b: Sequence[float]) -> str:
-    """Welch's t-test of two samples; the winner's own value is left out: it was chosen."""
-    a, b = a[1:], b[1:]
+def _compare_replicates(first: Winner, second: Winner) -> str:
+    """Return a sentence on the replicates of two winners.
+
+    The winners' own values are left out: they are biased, as the best of many.
+    """
+    p = welch_p_value(first.replicates, second.replicates)
+    verdict = "significant" if p < SIGNIFICANCE_LEVEL else "not significant"
+    means = [sum(w.replicates) / len(w.replicates) for w in (first, second)]
+    return (
+        f"over {len(first.replicates)} and {len(second.replicates)} runs with other seeds, "
+        f"{_quote(first)} has a mean of {means[0]:.6g} and {_quote(second)} of {means[1]:.6g}: the "
+        f"difference is {verdict} (Welch's t-test, p = {p:.2g})"
+    )
+
+
+def _quote(winner: Winner) -> str:
+    return repr(winner.study[:60])
+
+
+def welch_p_value(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the two-sided p-value of Welch's t-test for equal means.
+
+    Args:
+        a, b: Samples of at least two values each.
+
+    The degrees of freedom are those of the Welch-Satterthwaite equation (Welch, Biometrika 1947).
+    """
+    from scipy.special import stdtr  # imported here, as few comparisons need it
+
     means = [sum(x) / len(x) for x in (a, b)]
-    spreads = [
+    variances = [  # of the means
         sum((v - m) ** 2 for v in x) / (len(x) - 1) / len(x)
         for x, m in zip((a, b), means, strict=True)
     ]
-    gap, error = means[0] - means[1], math.sqrt(sum(spreads))
+    gap, error = means[0] - means[1], math.sqrt(sum(variances))
     if error == 0.0:
-        p = 1.0 if gap == 0.0 else 0.0
-    else:
-        freedom = sum(spreads) ** 2 / sum(
-            s**2 / (len(x) - 1) for s, x in zip(spreads, (a, b), strict=True) if s
-        )
-        p = _two_sided(abs(gap) / error, freedom)
-    sure = "more than noise" if p < 0.05 else "not more than noise"
-    return (
-        f"over {len(a)} and {len(b)} runs with other seeds {first.study!r} has {means[0]:.6g} and "
-        f"{second.study!r} {means[1]:.6g} on average: the difference is {sure} (Welch's t-test, "
-        f"p = {p:.2g})"
+        return 1.0 if gap == 0.0 else 0.0
+    freedom = sum(variances) ** 2 / sum(
+        v**2 / (len(x) - 1) for v, x in zip(variances, (a, b), strict=True)
     )
-
-
-def _two_sided(t: float, freedom: float) -> float:
-    """Return the probability of a larger ``|t|`` under Student's t distribution."""
-    from scipy.special import stdtr  # here: the dashboard rarely compares replicates
-
-    return 2.0 * float(stdtr(freedom, -abs(t)))
+    return 2.0 * float(stdtr(freedom, -abs(gap) / error))
 
 
 def _warnings(studies: Sequence[Study]) -> list[str]:
-    """What differs that should not, as far as it is known."""
-    found = []
-    for label, of in (
-        ("metric", lambda s: [m.get("name") for m in s.definition.get("metrics", [])]),
+    """Return a warning for everything known that should be equal, but differs."""
+    warnings = []
+    for label, read in (
+        ("metrics", lambda s: [m.get("name") for m in s.definition.get("metrics", [])]),
         (
-            "way in which a metric counts",
+            "aggregations of a metric",
             lambda s: [m.get("counts") for m in s.definition.get("metrics", [])],
         ),
         ("code", lambda s: s.definition.get("run", {}).get("code_sha256")),
-        ("data", _data),
+        ("data", _data_digests),
     ):
-        known = [(s.name, of(s)) for s in studies if of(s)]
+        known = [(study.name, value) for study in studies if (value := read(study))]
         if len({repr(value) for _, value in known}) > 1:
             names = ", ".join(repr(name[:60]) for name, _ in known)
-            found.append(f"the {label} is not the same in {names}")
-    return found
+            warnings.append(f"the studies have different {label}: {names}")
+    return warnings
 
 
-def _data(study: Study) -> list[str]:
-    """The digests of its data files, whatever they are called."""
+def _data_digests(study: Study) -> list[str]:
+    """Return the digests of a study's data files; their names do not matter."""
     return sorted(str(file.get("sha256")) for file in study.definition.get("data", {}).values())
 
 
@@ -197,17 +216,17 @@ def _data(study: Study) -> list[str]:
 
 
 def _against_trials(study: Study) -> list[tuple[float, float]]:
-    return [(float(i + 1), t.values[0]) for i, t in enumerate(_by_end(study))]
+    return [(float(i + 1), t.values[0]) for i, t in enumerate(_sort_by_end(study))]
 
 
 def _against_time(study: Study) -> list[tuple[float, float]]:
-    """By the clock of the runs where there are any: in a simulation that is not ours."""
+    """Use the times of the runs if there are any: a simulation has a clock of its own."""
     ends = {r.trial: r.finished for r in study.runs if not r.is_final}
     begin = min((r.intended for r in study.runs), default=None)
     if begin is None:
         ends = {t.number: t.finished for t in study.trials}
         begin = min((t.started for t in study.trials if t.started is not None), default=0.0)
-    done = [(ends.get(t.number), t) for t in _by_end(study)]
+    done = [(ends.get(t.number), t) for t in _sort_by_end(study)]
     return [((end - begin) / HOUR, t.values[0]) for end, t in done if end is not None]
 
 
@@ -216,25 +235,24 @@ def _against_hours(study: Study) -> list[tuple[float, float]]:
 
 
 def _against_money(study: Study) -> list[tuple[float, float]]:
-    return _against(study, lambda t: t.money)
+    return _against(study, lambda t: t.cost)
 
 
 def _against(study: Study, cost: Callable[[Trial], float]) -> list[tuple[float, float]]:
-    """Best so far against what all trials that ended until then took."""
+    """Return values against the cost of all trials that had finished by then."""
     used, points = 0.0, []
-    ended = sorted((t for t in study.trials if t.finished is not None), key=_end)
-    for trial in ended:
+    for trial in sorted((t for t in study.trials if t.finished is not None), key=_end_key):
         used += cost(trial)
         if trial.state == "COMPLETE" and trial.values:
             points.append((used, trial.values[0]))
     return points
 
 
-def _by_end(study: Study) -> list[Trial]:
-    return sorted((t for t in study.complete() if math.isfinite(t.values[0])), key=_end)
+def _sort_by_end(study: Study) -> list[Trial]:
+    return sorted((t for t in study.complete() if math.isfinite(t.values[0])), key=_end_key)
 
 
-def _end(trial: Trial) -> tuple[float, int]:
+def _end_key(trial: Trial) -> tuple[float, int]:
     return (trial.finished or 0.0, trial.number)
 
 
@@ -242,16 +260,16 @@ X_AXES: dict[str, tuple[str, Callable[[Study], list[tuple[float, float]]]]] = {
     "trials": ("complete trials", _against_trials),
     "time": ("hours since the first trial", _against_time),
     "hours": ("run hours", _against_hours),
-    "money": ("money", _against_money),
+    "money": ("cost", _against_money),
 }
 
 
 def race_figure(studies: Sequence[Study], axis: str) -> Figure:
-    """Best so far of each study against trials, time, run hours or money."""
-    label, points_of = X_AXES[axis]
+    """Return a figure of each study's best value so far against one of `X_AXES`."""
+    label, read_points = X_AXES[axis]
     data = []
     for i, study in enumerate(studies):
-        points = [p for p in points_of(study) if math.isfinite(p[1])]
+        points = [p for p in read_points(study) if math.isfinite(p[1])]
         xs, ys = best_so_far(points, study.maximize[0])
         data.append(
             {
@@ -267,12 +285,12 @@ def race_figure(studies: Sequence[Study], axis: str) -> Figure:
 
 
 def together_figure(studies: Sequence[Study]) -> Figure:
-    """Parallel coordinates of all studies, coloured by study."""
+    """Return parallel coordinates of the trials of all studies, colored by study."""
     share = MANY_POINTS // max(1, len(studies))
     trials: list[Trial] = []
     colors: list[float] = []
     for i, study in enumerate(studies):
-        kept = thinned(study.complete(), share)
+        kept = thin(study.complete(), share)
         trials += kept
         colors += [float(i)] * len(kept)
     last = max(1, len(studies) - 1)
@@ -284,7 +302,7 @@ def together_figure(studies: Sequence[Study]) -> Figure:
 
 
 def importances_figure(studies: Sequence[Study]) -> Figure:
-    """Importances side by side."""
+    """Return a figure of the parameter importances of all studies, side by side."""
     data = []
     for i, study in enumerate(studies):
         pairs = importance_info(study)
@@ -301,12 +319,12 @@ def importances_figure(studies: Sequence[Study]) -> Figure:
 
 
 def comparison_figures(studies: Sequence[Study]) -> dict[str, tuple[str, Figure]]:
-    """All figures of a comparison: title and figure."""
-    axes = [a for a in X_AXES if a != "money" or any(t.money for s in studies for t in s.trials)]
+    """Return title and figure of all figures of a comparison, by name."""
+    axes = [a for a in X_AXES if a != "money" or any(t.cost for s in studies for t in s.trials)]
     figures = {
-        f"race-{axis}": (f"Best so far against {X_AXES[axis][0]}", race_figure(studies, axis))
+        f"race-{axis}": (f"Best value by {X_AXES[axis][0]}", race_figure(studies, axis))
         for axis in axes
     }
     figures["together"] = ("Parallel coordinates by study", together_figure(studies))
-    figures["importances"] = ("Importance of the parameters", importances_figure(studies))
+    figures["importances"] = ("Parameter importance", importances_figure(studies))
     return figures

@@ -1,4 +1,4 @@
-"""What all figures have in common. A figure is Plotly's own JSON: data and layout."""
+"""Colors, layout and limits that all figures share. A figure is Plotly's JSON: data and layout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 Figure = dict[str, Any]
 
 MANY_POINTS = 2000
-"""Points from which on WebGL draws, and lines of parallel coordinates."""
+"""Points above which WebGL draws a figure; also the most lines of parallel coordinates."""
 
 MANY_CURVES = 300
 MANY_RUNS = 3000
 LONG = 60
-"""Characters of a name or a choice that figures show."""
+"""Characters that figures show of a name or a choice."""
 
-# Control characters become blanks; embeddings, overrides and isolates of bidirectional text a mark.
-_DISTURBING = {
+# Control characters become spaces; bidirectional embeddings, overrides and isolates become U+FFFD.
+_REPLACEMENTS = {
     **dict.fromkeys([*map(chr, range(32)), *"\x7f\u2028\u2029\u200e\u200f\u061c"], " "),
     **dict.fromkeys("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", "\ufffd"),
 }
@@ -35,27 +35,30 @@ COLORS = {
 SERIES = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
 
 
-def short(text: object) -> str:
-    """A text of bounded length, without markup of Plotly's own."""
-    return tame(text, LONG).replace("<", "\u2039").replace(">", "\u203a")
+def short(value: object) -> str:
+    """Return a value as a short string without characters that Plotly takes for markup."""
+    return clean(value, LONG).replace("<", "\u2039").replace(">", "\u203a")
 
 
-def tame(text: object, most: int) -> str:
-    """A text on one line, of bounded length, that cannot turn the direction of others around."""
-    plain = "".join(_DISTURBING.get(c, c) for c in str(text)[: 4 * most])
-    return plain if len(plain) <= most else plain[: most - 1] + "\u2026"
+def clean(value: object, max_length: int) -> str:
+    """Return a value as one line of at most ``max_length`` characters.
+
+    Characters that change the direction of the surrounding text are replaced.
+    """
+    plain = "".join(_REPLACEMENTS.get(c, c) for c in str(value)[: 4 * max_length])
+    return plain if len(plain) <= max_length else plain[: max_length - 1] + "\u2026"
 
 
-def thinned(items: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of the items, in their order, always the same ones."""
-    if len(items) <= most:
+def thin(items: Sequence[Any], max_items: int) -> list[Any]:
+    """Return a sample of at most ``max_items`` items in their order; the same sample every time."""
+    if len(items) <= max_items:
         return list(items)
-    kept = sorted(random.Random(0).sample(range(len(items)), most))
+    kept = sorted(random.Random(0).sample(range(len(items)), max_items))
     return [items[i] for i in kept]
 
 
 def layout(x: str, y: str, **more: Any) -> Figure:
-    """What all figures have in common."""
+    """Return the layout of a figure with these axis titles; ``more`` is added to it."""
     return {
         "xaxis": {"title": {"text": short(x)}, "automargin": True, **more.pop("xaxis", {})},
         "yaxis": {"title": {"text": short(y)}, "automargin": True, **more.pop("yaxis", {})},
@@ -66,13 +69,13 @@ def layout(x: str, y: str, **more: Any) -> Figure:
     }
 
 
-def scatter(points: Sequence[Any]) -> str:
-    """The kind of trace for so many points."""
+def scatter_type(points: Sequence[Any]) -> str:
+    """Return the type of a trace with these points: WebGL for many."""
     return "scattergl" if len(points) > MANY_POINTS else "scatter"
 
 
 def bars(pairs: Sequence[tuple[str, float]], label: str) -> Figure:
-    """Horizontal bars, the first pair on top."""
+    """Return a figure of horizontal bars; the first pair is on top."""
     upwards = list(reversed(pairs))
     return {
         "data": [
@@ -90,7 +93,7 @@ def bars(pairs: Sequence[tuple[str, float]], label: str) -> Figure:
 
 
 def finite(value: Any) -> Any:
-    """The same without numbers that JSON has none for."""
+    """Return JSON data with None in place of numbers that are not finite, as JSON has none."""
     if isinstance(value, dict):
         return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

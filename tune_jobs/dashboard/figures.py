@@ -1,8 +1,8 @@
-"""Figures of a study: what is in them by plain functions, drawn as Plotly's own JSON.
+"""Figures of a study, as Plotly's JSON.
 
-Each figure has two functions: ``..._info`` says what is shown, as plain data (tests look at that),
-``..._figure`` makes ``{"data": [...], "layout": {...}}`` of it. Plotly's Python package is not
-needed for that. What would be too much for a browser is thinned, the same way every time.
+Each figure has two functions: ``..._info`` returns what it shows as plain data, which tests
+examine; ``..._figure`` returns ``{"data": [...], "layout": {...}}``. They do not need the Python
+package of Plotly. What would be too much for a browser is thinned, the same way every time.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from tune_jobs.dashboard.drawing import (
     SERIES,
     Figure,
     layout,
-    scatter,
+    scatter_type,
     short,
-    thinned,
+    thin,
 )
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.dashboard.parameters import importance_figure, parallel_figure, slice_figure
@@ -32,7 +32,7 @@ from tune_jobs.dashboard.parameters import importance_figure, parallel_figure, s
 
 @dataclass(frozen=True)
 class History:
-    """Values by trial, and the best so far."""
+    """Values of complete trials by trial number, and the best value so far."""
 
     metric: str
     numbers: Sequence[int]
@@ -42,7 +42,7 @@ class History:
 
 
 def history_info(study: Study, objective: int = 0) -> History:
-    """The optimization history of one objective, in the order of the trials."""
+    """Return the optimization history of one objective, by trial number."""
     done = [t for t in study.complete() if math.isfinite(t.values[objective])]
     best_numbers, best = best_so_far(
         [(t.number, t.values[objective]) for t in done], study.maximize[objective]
@@ -59,7 +59,7 @@ def history_info(study: Study, objective: int = 0) -> History:
 def best_so_far(
     points: Sequence[tuple[float, float]], maximize: bool
 ) -> tuple[list[Any], list[float]]:
-    """Where the best value became better: positions and values, with the last position."""
+    """Return the positions and values at which the best value improved, and the last position."""
     xs: list[Any] = []
     ys: list[float] = []
     for x, y in points:
@@ -73,15 +73,15 @@ def best_so_far(
 
 
 def history_figure(study: Study) -> Figure:
-    """Values of complete trials; the best so far as a line."""
+    """Return a figure of the values of complete trials, with the best value so far as a line."""
     data = []
     for objective in range(len(study.maximize)):
         info = history_info(study, objective)
-        kept = thinned(list(zip(info.numbers, info.values, strict=True)), 5 * MANY_POINTS)
+        kept = thin(list(zip(info.numbers, info.values, strict=True)), 5 * MANY_POINTS)
         color = COLORS["COMPLETE"] if study.single else SERIES[objective % len(SERIES)]
         data.append(
             {
-                "type": scatter(kept),
+                "type": scatter_type(kept),
                 "mode": "markers",
                 "name": short(info.metric),
                 "x": [n for n, _ in kept],
@@ -95,7 +95,7 @@ def history_figure(study: Study) -> Figure:
                 {
                     "type": "scatter",
                     "mode": "lines",
-                    "name": "best so far",
+                    "name": "best value",
                     "x": list(info.best_numbers),
                     "y": list(info.best),
                     "line": {"shape": "hv", "color": COLORS["best"], "width": 2},
@@ -109,7 +109,7 @@ def history_figure(study: Study) -> Figure:
 
 @dataclass(frozen=True)
 class Curves:
-    """Intermediate values of trials in one state, one after another with gaps between them."""
+    """Intermediate values of all trials in one state, with a gap (None) after each trial."""
 
     state: str
     steps: Sequence[int | None]
@@ -119,13 +119,13 @@ class Curves:
 
 
 def curves_info(study: Study) -> list[Curves]:
-    """Learning curves by state; of too many, the best and some others."""
+    """Return learning curves by state; of many, a sample that includes the best trial."""
     trials = [t for t in study.trials if t.steps]
     best = study.best()
-    kept = thinned(trials, MANY_CURVES)
+    kept = thin(trials, MANY_CURVES)
     if best is not None and best.steps and best not in kept:
         kept.append(best)
-    found = []
+    by_state = []
     for state in ("PRUNED", "COMPLETE", "FAIL", "RUNNING"):
         steps: list[int | None] = []
         values: list[float | None] = []
@@ -143,12 +143,12 @@ def curves_info(study: Study) -> list[Curves]:
             texts.append("")
             ends.append((max(trial.steps), trial.steps[max(trial.steps)]))
         if ends:
-            found.append(Curves(state, steps, values, texts, ends))
-    return found
+            by_state.append(Curves(state, steps, values, texts, ends))
+    return by_state
 
 
 def curves_figure(study: Study) -> Figure:
-    """All learning curves; a cross where one was pruned."""
+    """Return a figure of the learning curves; a cross marks where a trial was pruned."""
     data: list[Figure] = []
     for curves in curves_info(study):
         color = COLORS[curves.state]
@@ -170,7 +170,7 @@ def curves_figure(study: Study) -> Figure:
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": "pruned here",
+                    "name": "pruning",
                     "x": [step for step, _ in curves.ends],
                     "y": [value if math.isfinite(value) else None for _, value in curves.ends],
                     "marker": {"color": color, "symbol": "x", "size": 7},
@@ -185,63 +185,63 @@ def curves_figure(study: Study) -> Figure:
 
 @dataclass(frozen=True)
 class Bar:
-    """A run's time on its slot, in seconds since the epoch."""
+    """The time that a run occupied a slot, in seconds since the epoch."""
 
     slot: int
     name: str
     state: str
-    asked: float
+    requested: float
     started: float
     ended: float
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Who held which slot.
+    """Which run occupied which slot.
 
     Args:
         bars: By time.
-        slots: How many there were.
-        utilisation: Share of the slots' time in which a script ran.
-        provisioning: Share in which a run waited for its script to start.
+        slots: Number of slots.
+        utilization: Share of the slots' time in which a script ran.
+        provisioning: Share of the slots' time in which a run waited for its script to start.
     """
 
     bars: Sequence[Bar]
     slots: int
-    utilisation: float
+    utilization: float
     provisioning: float
 
 
 def timeline_info(runs: Sequence[Run], now: float) -> Timeline:
-    """Give every run the lowest slot that is free when it is asked for."""
+    """Assign each run the lowest slot that is free when the run is requested."""
     free_at: list[float] = []
     bars = []
     for run in sorted((r for r in runs if not r.is_final), key=lambda r: r.intended):
         end = run.finished or run.told or now
         start = run.started if run.started is not None else end
-        asked = min(run.intended, start)
-        slot = next((i for i, t in enumerate(free_at) if t <= asked + 1e-6), len(free_at))
+        requested = min(run.intended, start)
+        slot = next((i for i, t in enumerate(free_at) if t <= requested + 1e-6), len(free_at))
         if slot == len(free_at):
             free_at.append(0.0)
         free_at[slot] = max(end, start)
-        bars.append(Bar(slot, run.name, run.state, asked, start, max(end, start)))
+        bars.append(Bar(slot, run.name, run.state, requested, start, max(end, start)))
     if not bars:
         return Timeline([], 0, 0.0, 0.0)
-    span = max(b.ended for b in bars) - min(b.asked for b in bars)
+    span = max(b.ended for b in bars) - min(b.requested for b in bars)
     whole = span * len(free_at) or 1.0
     return Timeline(
         bars,
         len(free_at),
         sum(b.ended - b.started for b in bars) / whole,
-        sum(b.started - b.asked for b in bars) / whole,
+        sum(b.started - b.requested for b in bars) / whole,
     )
 
 
 def timeline_figure(study: Study, now: float) -> Figure:
-    """Slots over time: provisioning and running; what is left blank was idle."""
+    """Return a figure of the slots over time: provisioning and running; gaps are idle time."""
     info = timeline_info(study.runs, now)
     bars = list(info.bars)[-MANY_RUNS:]
-    base = min((b.asked for b in bars), default=0.0)
+    base = min((b.requested for b in bars), default=0.0)
 
     def trace(
         name: str, color: str, start: Callable[[Bar], float], end: Callable[[Bar], float]
@@ -261,7 +261,9 @@ def timeline_figure(study: Study, now: float) -> Figure:
 
     return {
         "data": [
-            trace("provisioning", COLORS["provisioning"], lambda b: b.asked, lambda b: b.started),
+            trace(
+                "provisioning", COLORS["provisioning"], lambda b: b.requested, lambda b: b.started
+            ),
             trace("running", COLORS["running"], lambda b: b.started, lambda b: b.ended),
         ],
         "layout": layout(
@@ -278,15 +280,15 @@ def timeline_figure(study: Study, now: float) -> Figure:
 
 
 def front_figure(study: Study) -> Figure:
-    """The first two objectives; trials that no other one beats are marked."""
+    """Return a figure of the first two objectives; Pareto-optimal trials are marked."""
     done = [t for t in study.complete() if all(map(math.isfinite, t.values))]
     front = set(pareto(done, study.maximize))
     data = []
     for name, chosen, color in (
-        ("others", [t for t in done if t.number not in front], COLORS["provisioning"]),
-        ("not beaten by any", [t for t in done if t.number in front], COLORS["best"]),
+        ("dominated", [t for t in done if t.number not in front], COLORS["provisioning"]),
+        ("Pareto-optimal", [t for t in done if t.number in front], COLORS["best"]),
     ):
-        kept = thinned(chosen, MANY_POINTS)
+        kept = thin(chosen, MANY_POINTS)
         data.append(
             {
                 "type": "scatter",
@@ -303,35 +305,35 @@ def front_figure(study: Study) -> Figure:
 
 
 def pareto(trials: Sequence[Trial], maximize: Sequence[bool]) -> list[int]:
-    """Numbers of the trials that no other one is better than in all objectives."""
+    """Return the numbers of the Pareto-optimal trials."""
     signs = [-1.0 if up else 1.0 for up in maximize]
     points = sorted(
         ([s * v for s, v in zip(signs, t.values, strict=True)], t.number) for t in trials
     )
     front: list[tuple[list[float], int]] = []
     for point, number in points:
-        beaten = any(
+        dominated = any(
             all(a <= b for a, b in zip(other, point, strict=True)) and other != point
             for other, _ in front
         )
-        if not beaten:
+        if not dominated:
             front.append((point, number))
     return [number for _, number in front]
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[Study, float], Figure]]] = {
     "history": ("Optimization history", lambda s, now: history_figure(s)),
-    "front": ("Objectives against each other", lambda s, now: front_figure(s)),
-    "timeline": ("Slots", timeline_figure),
+    "front": ("Pareto front", lambda s, now: front_figure(s)),
+    "timeline": ("Timeline of slots", timeline_figure),
     "curves": ("Learning curves", lambda s, now: curves_figure(s)),
     "parallel": ("Parallel coordinates", lambda s, now: parallel_figure(s)),
-    "importance": ("Importance of the parameters", lambda s, now: importance_figure(s)),
-    "slice": ("Value over each parameter", lambda s, now: slice_figure(s)),
+    "importance": ("Parameter importance", lambda s, now: importance_figure(s)),
+    "slice": ("Value by parameter", lambda s, now: slice_figure(s)),
 }
 
 
 def figure_names(study: Study) -> list[str]:
-    """The figures that say something about a study."""
+    """Return the names of the figures that have something to show for a study."""
     names = [name for name in FIGURES if name != "front" or len(study.maximize) == 2]
     if not any(t.steps for t in study.trials):
         names.remove("curves")

@@ -1,7 +1,6 @@
-"""Figures as files, for papers and slides: SVG or PNG.
+"""Figures as SVG or PNG files.
 
-Drawn by Plotly in a browser that Kaleido starts: Chrome or Chromium, the one of ``BROWSER_PATH`` if
-that is set.
+Kaleido draws them in Chrome or Chromium; ``BROWSER_PATH`` is the path of the browser.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ WIDTH, HEIGHT = 900, 450
 
 
 def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> list[Path]:
-    """Write all figures of studies, and of their comparison.
+    """Write all figures of studies, and those of their comparison.
 
     Args:
-        studies: One, or several to compare.
-        folder: Where; it is created.
+        studies: Studies whose figures are written.
+        folder: Folder of the files; it is created if it does not exist.
         kind: ``svg`` or ``png``.
 
     Returns:
-        The files, such as ``digits-curves.svg``.
+        The paths of the files, such as ``digits-curves.svg``.
 
     Raises:
-        ConfigError: there is no such kind, or Plotly, Kaleido or a browser is missing.
+        ConfigError: If ``kind`` is unknown, or Plotly, Kaleido or a browser is missing.
     """
     if kind not in KINDS:
-        raise ConfigError(f"images: {kind!r} is not one of {', '.join(KINDS)}")
+        raise ConfigError(f"invalid image format {kind!r}: use one of {', '.join(KINDS)}")
     named = _figures(studies)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.{kind}" for name in named]
@@ -52,7 +51,7 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
         io: Any = import_module("plotly.io")
         import_module("kaleido")
     except ImportError as error:
-        raise ConfigError("images need Kaleido: pip install 'tune_jobs[images]'") from error
+        raise ConfigError("images require Kaleido: pip install 'tune_jobs[images]'") from error
     try:
         io.write_images(
             fig=[graph.Figure(finite(figure)) for figure in named.values()],
@@ -60,20 +59,20 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
             width=WIDTH,
             height=HEIGHT,
         )
-    except Exception as error:  # of Kaleido and its browser
+    except Exception as error:  # Kaleido and its browser raise many types
         raise ConfigError(
-            f"the figures could not be drawn: {error}. Kaleido needs Chrome or Chromium; "
-            "BROWSER_PATH says where it is"
+            f"cannot draw the figures: {error}. Kaleido requires Chrome or Chromium: set "
+            "BROWSER_PATH to its path"
         ) from error
     return paths
 
 
 def _figures(studies: Sequence[Study]) -> dict[str, Figure]:
-    """All figures by the name of their file."""
+    """Return all figures by the stem of their file name."""
     now, named = time.time(), {}
     for number, study in enumerate(studies):
-        known = re.sub(r"[^\w-]+", "-", short(study.name)).strip("-") or "study"
-        label = known if len(studies) == 1 else f"{number + 1}-{known}"
+        stem = re.sub(r"[^\w-]+", "-", short(study.name)).strip("-") or "study"
+        label = stem if len(studies) == 1 else f"{number + 1}-{stem}"
         for name in figure_names(study):
             title, draw = FIGURES[name]
             named[f"{label}-{name}"] = _titled(draw(study, now), title)

@@ -1,4 +1,4 @@
-"""A study as it is looked at: its trials and its job runs, as plain data."""
+"""A study as the dashboard shows it: its trials and its job runs, as plain data."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
+    """A trial.
 
     Args:
-        number: In its study.
-        state: Optuna's name of it.
-        values: One for each objective; empty without.
-        params: What was chosen.
+        number: Number in its study.
+        state: Name of Optuna's state.
+        values: One for each objective; empty if it has none.
+        params: Parameters by name.
         started, finished: Seconds since the epoch.
-        steps: Intermediate values.
-        attributes: The user's and tune_jobs' own.
+        steps: Intermediate values by step.
+        attributes: User attributes, those of tune_jobs included.
     """
 
     number: int
@@ -41,29 +41,29 @@ class Trial:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def unneeded(self) -> bool:
-        """Whether it had no run: a constraint refused it, or an earlier trial was the same."""
+    def without_run(self) -> bool:
+        """Whether it had no run: refused by a constraint, or the same as an earlier trial."""
         return REFUSED_ATTRIBUTE in self.attributes or SAME_ATTRIBUTE in self.attributes
 
     @property
-    def goes_on_from(self) -> int | None:
-        """The trial whose configuration it goes on with, see `Promotion`."""
+    def continued_from(self) -> int | None:
+        """The trial whose configuration it continues with a larger budget, see `Promotion`."""
         rung = self.attributes.get(RUNG_ATTRIBUTE)
         return rung.get("after") if isinstance(rung, dict) else None
 
     @property
     def run_hours(self) -> float:
-        """Of its attempts."""
+        """Run hours of its attempts."""
         return self._cost("run_hours")
 
     @property
-    def money(self) -> float:
-        """What they cost, where there were prices."""
+    def cost(self) -> float:
+        """Cost of its attempts; 0 without prices."""
         return self._cost("money")
 
-    def _cost(self, what: str) -> float:
+    def _cost(self, key: str) -> float:
         cost = self.attributes.get(COST_ATTRIBUTE)
-        return float(cost.get(what, 0.0)) if isinstance(cost, dict) else 0.0
+        return float(cost.get(key, 0.0)) if isinstance(cost, dict) else 0.0
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """A study with all that is known of it.
+    """A study with its trials and its ledger.
 
     Args:
-        key: How pages and requests call it; plain letters.
-        name: As the user called it; any text.
-        maximize: For each objective.
-        uid, store: Of its ledger; None where tune_jobs never ran it.
-        owner: Who tunes it now.
-        definition: Space, code and metrics of its last call, see `Definition.describe`.
-        trials, runs: In the order of their numbers.
+        key: Identifier in pages and requests: ASCII letters, digits and hyphens.
+        name: The user's name of it; any string.
+        maximize: One for each objective.
+        trials: By number.
+        runs: Job runs, oldest first.
+        uid, store: From its ledger; None if tune_jobs never tuned it.
+        owner: The process that is tuning it; None if there is none.
+        definition: Space, code and metrics of its last call, see `TuningSpec.describe`.
     """
 
     key: str
@@ -123,51 +124,48 @@ class Study:
 
     @property
     def metrics(self) -> list[str]:
-        """What the objectives are called."""
-        known = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
-        return (
-            known
-            if len(known) == len(self.maximize)
-            else [
-                "value" if len(self.maximize) == 1 else f"value {i + 1}"
-                for i in range(len(self.maximize))
-            ]
-        )
+        """Names of the objectives."""
+        names = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
+        if len(names) == len(self.maximize):
+            return names
+        if self.single:
+            return ["value"]
+        return [f"value {i + 1}" for i in range(len(self.maximize))]
 
     @property
     def single(self) -> bool:
-        """Whether it has one objective."""
+        """Whether it has a single objective."""
         return len(self.maximize) == 1
 
     def complete(self) -> list[Trial]:
-        """Trials with a value, by number."""
+        """Return the complete trials, by number."""
         return [t for t in self.trials if t.state == "COMPLETE" and t.values]
 
     def best(self) -> Trial | None:
-        """The best trial of a study with one objective."""
-        done = [t for t in self.complete() if REPLICATE_ATTRIBUTE not in t.attributes]
-        if not self.single or not done:
+        """Return the best trial; None if there is none, or several objectives."""
+        trials = [t for t in self.complete() if REPLICATE_ATTRIBUTE not in t.attributes]
+        if not self.single or not trials:
             return None
         sign = -1.0 if self.maximize[0] else 1.0
-        return min(done, key=lambda t: sign * t.values[0])
+        return min(trials, key=lambda t: sign * t.values[0])
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in which state; those that had no run are left out."""
+        """Return the number of trials by state, without those that had no run."""
         counts = dict.fromkeys(STATES, 0)
         for trial in self.trials:
-            if not trial.unneeded:
+            if not trial.without_run:
                 counts[trial.state] += 1
         return counts
 
     def version(self) -> str:
-        """A text that changes when anything worth showing does."""
-        live = [t for t in self.trials if t.state in ("RUNNING", "WAITING")]
-        moving = [r for r in self.runs if r.told is None]
+        """Return a string that changes whenever something that is shown changes."""
+        unfinished = [t for t in self.trials if t.state in ("RUNNING", "WAITING")]
+        live = [r for r in self.runs if r.told is None]
         facts = (
             len(self.trials),
             len(self.runs),
-            [(t.number, t.state, len(t.steps)) for t in live],
-            [(r.name, r.state, r.started) for r in moving],
+            [(t.number, t.state, len(t.steps)) for t in unfinished],
+            [(r.name, r.state, r.started) for r in live],
             self.owner,
         )
         return f"{hash(repr(facts)) & 0xFFFFFFFFFFFF:x}"

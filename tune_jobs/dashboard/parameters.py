@@ -1,4 +1,4 @@
-"""Figures about parameters: parallel coordinates, slices, importance."""
+"""Figures of parameters: parallel coordinates, slices and importance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thinned
+from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thin
 from tune_jobs.dashboard.model import Study, Trial
 
 MAX_PARAMETERS = 12
@@ -15,13 +15,13 @@ MAX_PARAMETERS = 12
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter as numbers.
+    """A parameter on a numeric axis.
 
     Args:
-        name: Of the parameter.
-        positions: Of each trial; None where it has no such parameter.
-        ticks: Positions and their texts; empty: they are the numbers themselves.
-        log: Whether the positions are logarithms to the base 10.
+        name: Name of the parameter.
+        positions: One for each trial; None where the trial does not have the parameter.
+        ticks: Positions and their labels; empty if the positions are their own labels.
+        log: Whether the positions are logarithms to base 10.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Axis:
 
 
 def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
-    """A parameter of these trials; one that spans three decades is shown as its logarithm."""
+    """Return a parameter of these trials; on a log axis if it spans three decades."""
     present = [t.params[name] for t in trials if name in t.params]
     if present and all(is_number(v) for v in present):
         values = [float(t.params[name]) if name in t.params else None for t in trials]
@@ -41,32 +41,32 @@ def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
             decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
             return Axis(name, logs, [(float(d), f"1e{d}") for d in decades], log=True)
         return Axis(name, values)
-    texts = sorted({str(t.params[name]) for t in trials if name in t.params})
-    place = {text: float(i) for i, text in enumerate(texts)}
-    positions = [place[str(t.params[name])] if name in t.params else None for t in trials]
-    return Axis(name, positions, [(p, short(text)) for text, p in place.items()])
+    labels = sorted({str(t.params[name]) for t in trials if name in t.params})
+    position = {label: float(i) for i, label in enumerate(labels)}
+    positions = [position[str(t.params[name])] if name in t.params else None for t in trials]
+    return Axis(name, positions, [(p, short(label)) for label, p in position.items()])
 
 
 def is_number(value: Any) -> bool:
-    """Whether a parameter's value has a place on an axis."""
+    """Return whether a parameter's value is a number, which a boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def parameter_names(trials: Sequence[Trial]) -> list[str]:
-    """Parameters that are not always the same, the most frequent ones first."""
-    seen: dict[str, set[str]] = {}
-    often: dict[str, int] = {}
+    """Return the parameters that vary, the most frequent first."""
+    values: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
     for trial in trials:
         for name, value in trial.params.items():
-            seen.setdefault(name, set()).add(str(value))
-            often[name] = often.get(name, 0) + 1
-    names = [name for name, values in seen.items() if len(values) > 1]
-    return sorted(names, key=lambda name: -often[name])[:MAX_PARAMETERS]
+            values.setdefault(name, set()).add(str(value))
+            counts[name] = counts.get(name, 0) + 1
+    names = [name for name, distinct in values.items() if len(distinct) > 1]
+    return sorted(names, key=lambda name: -counts[name])[:MAX_PARAMETERS]
 
 
 def parallel_figure(study: Study) -> Figure:
-    """Parallel coordinates of complete trials, coloured by their value."""
-    trials = thinned(study.complete(), MANY_POINTS)
+    """Return parallel coordinates of complete trials, colored by value."""
+    trials = thin(study.complete(), MANY_POINTS)
     return draw_parallel(trials, [t.values[0] for t in trials], study.metrics[0], study.maximize[0])
 
 
@@ -78,7 +78,15 @@ def draw_parallel(
     *,
     scale: Any = None,
 ) -> Figure:
-    """Parallel coordinates of any trials."""
+    """Return parallel coordinates of trials.
+
+    Args:
+        trials: Trials with values.
+        colors: A number for each trial, which its color depends on.
+        label: Name of the first objective.
+        maximize: Whether it is maximized.
+        scale: Plotly's color scale; None for the default, with a legend.
+    """
     dimensions = [
         {"label": short(label), "values": [t.values[0] for t in trials]},
         *(_dimension(axis_info(name, trials)) for name in parameter_names(trials)),
@@ -95,25 +103,25 @@ def draw_parallel(
 
 
 def _dimension(axis: Axis) -> Figure:
-    known = [p for p in axis.positions if p is not None]
-    low = min(known, default=0.0)
-    # A trial without the parameter is drawn below all that have it.
-    absent = low - 0.1 * ((max(known, default=1.0) - low) or 1.0)
-    lacks = any(p is None for p in axis.positions)
+    present = [p for p in axis.positions if p is not None]
+    low = min(present, default=0.0)
+    # Plotly has no gaps here: a trial without the parameter is drawn below all that have it.
+    absent = low - 0.1 * ((max(present, default=1.0) - low) or 1.0)
+    some_absent = any(p is None for p in axis.positions)
     dimension: Figure = {
         "label": short(axis.name),
         "values": [absent if p is None else p for p in axis.positions],
     }
     if axis.ticks:
-        ticks = [*axis.ticks, *([(absent, "(none)")] if lacks else [])]
+        ticks = [*axis.ticks, *([(absent, "(none)")] if some_absent else [])]
         dimension["tickvals"] = [p for p, _ in ticks]
-        dimension["ticktext"] = [text for _, text in ticks]
+        dimension["ticktext"] = [label for _, label in ticks]
     return dimension
 
 
 def slice_figure(study: Study) -> Figure:
-    """The value over each parameter, side by side."""
-    trials = thinned(study.complete(), MANY_POINTS)
+    """Return a figure of the value against each parameter, side by side."""
+    trials = thin(study.complete(), MANY_POINTS)
     names = parameter_names(trials)
     data, boxes = [], {}
     for i, name in enumerate(names):
@@ -145,7 +153,7 @@ def slice_figure(study: Study) -> Figure:
         }
         if axis.ticks:
             box["tickvals"] = [p for p, _ in axis.ticks]
-            box["ticktext"] = [text for _, text in axis.ticks]
+            box["ticktext"] = [label for _, label in axis.ticks]
         boxes[f"xaxis{n}"] = box
     return {"data": data, "layout": {**layout("", study.metrics[0]), **boxes}}
 
@@ -154,15 +162,16 @@ def slice_figure(study: Study) -> Figure:
 
 
 def importance_info(study: Study) -> list[tuple[str, float]]:
-    """How much each parameter matters, by PED-ANOVA, the most important first.
+    """Return the importance of each parameter, the most important first.
 
-    Watanabe et al. 2023, as Optuna has it; empty where it cannot say.
+    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) in Optuna's implementation. Empty with
+    fewer than four trials, or without a parameter that all trials have.
     """
     import optuna
 
     from tune_jobs.core.scratch import unannounced
 
-    trials = thinned([t for t in study.complete() if math.isfinite(t.values[0])], MANY_POINTS)
+    trials = thin([t for t in study.complete() if math.isfinite(t.values[0])], MANY_POINTS)
     names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]
     if len(trials) < 4 or not names:
         return []
@@ -173,17 +182,18 @@ def importance_info(study: Study) -> list[tuple[str, float]]:
         [
             optuna.trial.create_trial(
                 value=t.values[0],
-                params={n: _plain(t.params[n], space[n]) for n in names},
+                params={n: _convert(t.params[n], space[n]) for n in names},
                 distributions=space,
             )
             for t in trials
         ]
     )
-    found = optuna.importance.get_param_importances(copy)
-    return sorted(found.items(), key=lambda pair: -pair[1])
+    importances = optuna.importance.get_param_importances(copy)
+    return sorted(importances.items(), key=lambda pair: -pair[1])
 
 
 def _distribution(values: Sequence[Any]) -> Any:
+    """Return a distribution that contains these values."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if all(is_number(v) for v in values):
@@ -192,10 +202,11 @@ def _distribution(values: Sequence[Any]) -> Any:
     return CategoricalDistribution(sorted({str(v) for v in values}))
 
 
-def _plain(value: Any, distribution: Any) -> Any:
+def _convert(value: Any, distribution: Any) -> Any:
+    """Return a value as `_distribution` has it."""
     return str(value) if hasattr(distribution, "choices") else float(value)
 
 
 def importance_figure(study: Study) -> Figure:
-    """Importances as bars."""
+    """Return a figure of the importances."""
     return bars(importance_info(study), "importance")

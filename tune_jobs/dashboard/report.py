@@ -1,8 +1,7 @@
-"""A report: one HTML file with everything in it, to send to a colleague.
+"""A report of studies as one HTML file that needs neither a network nor a server.
 
-It needs no network and no server. Its texts and tables are plain HTML; the figures are drawn by a
-copy of Plotly inside the file. Its size hardly depends on the number of trials: figures are
-thinned, the table has the best trials only.
+Text and tables are plain HTML; a copy of Plotly in the file draws the figures. Its size hardly
+depends on the number of trials: figures are thinned, and the table has the best trials only.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tune_jobs.dashboard.server import plotly_js
 from tune_jobs.dashboard.views import bounded
 
 TOP = 20
-"""Trials in the table of a study."""
+"""Trials in the table of best trials."""
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#16202e;max-width:1000px;margin:32px auto;
@@ -46,21 +45,21 @@ for (const node of document.querySelectorAll('.figure')) {
 
 
 def report_html(studies: Sequence[Study], now: float | None = None) -> str:
-    """The whole document.
+    """Return the document.
 
     Args:
-        studies: One, or several to compare.
-        now: Seconds since the epoch.
+        studies: Studies to report; several are also compared, if they can be.
+        now: Seconds since the epoch; None for the current time.
 
     Raises:
-        ConfigError: Plotly is not installed.
+        ConfigError: If Plotly is not installed.
     """
     now = time.time() if now is None else now
     parts: list[str] = []
     figures: dict[str, tuple[str, Figure]] = {}
     names = ", ".join(bounded(s.name) for s in studies)
-    made = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    parts.append(f"<h1>{_text(names)}</h1><p class='soft'>Tuned with tune_jobs. {made}</p>")
+    date = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    parts.append(f"<h1>{_escape(names)}</h1><p class='soft'>Tuned with tune_jobs. {date}</p>")
     comparable = all(s.single for s in studies) and len({s.maximize for s in studies}) == 1
     if len(studies) > 1 and comparable:
         parts += _comparison(studies, figures)
@@ -74,55 +73,56 @@ def report_html(studies: Sequence[Study], now: float | None = None) -> str:
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{_text(names)}</title><style>{_STYLE}</style></head><body><main>"
+        f"<title>{_escape(names)}</title><style>{_STYLE}</style></head><body><main>"
         f"{''.join(parts)}</main>{data}<script>{plotly}</script><script>{_DRAW}</script></body></html>"
     )
 
 
 def write_report(studies: Sequence[Study], path: Path) -> Path:
-    """Write the document; returns its path."""
+    """Write the document; return its path."""
     path.write_text(report_html(studies), encoding="utf-8")
     return path
 
 
-def _text(value: object) -> str:
+def _escape(value: object) -> str:
     return html.escape(bounded(value))
 
 
 def _json(figure: Figure) -> str:
-    """JSON that cannot end the element it is in."""
+    """Return JSON that cannot close the HTML element that contains it."""
     text = json.dumps(finite(figure), default=str)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table; without a head the first cell of each row is its heading."""
-    heading = "".join(f"<th scope='col'>{_text(h)}</th>" for h in head)
+    """Return a table; without a head, the first cell of each row is its heading."""
+    heading = "".join(f"<th scope='col'>{_escape(h)}</th>" for h in head)
     body = ""
     for first, *rest in rows:
-        said = _text(_shown(first))
-        cells = f"<td>{said}</td>" if head else f"<th scope='row'>{said}</th>"
-        cells += "".join(f"<td>{_text(_shown(cell))}</td>" for cell in rest)
+        label = _escape(_format(first))
+        cells = f"<td>{label}</td>" if head else f"<th scope='row'>{label}</th>"
+        cells += "".join(f"<td>{_escape(_format(cell))}</td>" for cell in rest)
         body += f"<tr>{cells}</tr>"
     table = f"<table><thead><tr>{heading}</tr></thead>" if head else "<table>"
     return f"<div class='scroll' tabindex='0'>{table}<tbody>{body}</tbody></table></div>"
 
 
-def _shown(value: object) -> object:
+def _format(value: object) -> object:
     return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def _figure(key: str, title: str, figure: Figure, figures: dict[str, tuple[str, Figure]]) -> str:
+    """Return the element of a figure, and add the figure to ``figures``."""
     figures[key] = (title, figure)
-    said = _text(title)
-    place = f"<div class='figure' id='{key}' role='figure' aria-label='{said}'></div>"
-    return f"<h3>{said}</h3>{place}"
+    label = _escape(title)
+    node = f"<div class='figure' id='{key}' role='figure' aria-label='{label}'></div>"
+    return f"<h3>{label}</h3>{node}"
 
 
 def _comparison(studies: Sequence[Study], figures: dict[str, tuple[str, Figure]]) -> list[str]:
     result = compare(studies)
-    parts = ["<h2>Comparison</h2>", f"<p class='note'>{_text(result.statement)}</p>"]
-    parts += [f"<p class='note'>{_text(w)}</p>" for w in result.warnings]
+    parts = ["<h2>Comparison</h2>", f"<p class='note'>{_escape(result.statement)}</p>"]
+    parts += [f"<p class='note'>{_escape(w)}</p>" for w in result.warnings]
     head = ["study", "trial", "value", "trials", "run time", "cost", *result.differing]
     parts.append(
         _table(
@@ -149,7 +149,7 @@ def _comparison(studies: Sequence[Study], figures: dict[str, tuple[str, Figure]]
 def _study(
     study: Study, number: int, now: float, figures: dict[str, tuple[str, Figure]]
 ) -> list[str]:
-    parts = [f"<h2>{_text(study.name)}</h2>", _table([], _summary(study, now))]
+    parts = [f"<h2>{_escape(study.name)}</h2>", _table([], _summary(study, now))]
     space = study.definition.get("space")
     if space:
         parts += ["<h3>Search space</h3>", _space(space)]
@@ -176,19 +176,19 @@ def _summary(study: Study, now: float) -> list[tuple[str, object]]:
         ("trials", ", ".join(f"{n} {state.lower()}" for state, n in counts.items() if n)),
         ("run time", duration(sum(r.seconds or 0.0 for r in study.runs))),
     ]
-    money = sum(t.money for t in study.trials)
-    if money:
-        rows.append(("cost", f"{money:.4g}"))
+    cost = sum(t.cost for t in study.trials)
+    if cost:
+        rows.append(("cost", f"{cost:.4g}"))
     if timeline.slots:
         rows.append(
             (
                 "slots",
-                f"{timeline.slots}; {timeline.utilisation:.0%} of their time a script ran, "
-                f"{timeline.provisioning:.0%} went into starting",
+                f"{timeline.slots}; {timeline.utilization:.0%} of the time running, "
+                f"{timeline.provisioning:.0%} provisioning",
             )
         )
     if best is not None:
-        params = ", ".join(f"{k}={_shown(v)}" for k, v in best.params.items())
+        params = ", ".join(f"{k}={_format(v)}" for k, v in best.params.items())
         rows.append(("best", f"{best.values[0]:.6g}, trial {best.number}: {params}"))
     for run in study.runs:
         if run.is_final:
@@ -203,9 +203,8 @@ def _space(space: Any) -> str:
 
 
 def _best(study: Study) -> str:
-    done = study.complete()
     sign = -1.0 if study.maximize[0] else 1.0
-    best: list[Trial] = sorted(done, key=lambda t: sign * t.values[0])[:TOP]
+    best: list[Trial] = sorted(study.complete(), key=lambda t: sign * t.values[0])[:TOP]
     names = list(dict.fromkeys(name for t in best for name in t.params))[:20]
     rows = [
         [t.number, *t.values, duration(t.run_hours * 3600), *(t.params.get(n, "–") for n in names)]

@@ -1,8 +1,8 @@
-"""The live page over one or several storages: a small server that only reads, unless it is told.
+"""The dashboard's server: a live page over one or several storages, read-only by default.
 
-Safe by default: it listens on loopback, answers only requests for a host that it is (so that no web
-page elsewhere can read it by a name that points here), takes no command unless it was started with
-control, and then only from its own page. On any other address it wants a token.
+Security: it listens on loopback; it answers only requests whose Host header names this server,
+which prevents DNS rebinding; it accepts commands only if control is allowed, and then only from its
+own page. On any other address it requires a token.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from tune_jobs.metric_store.store import MetricStore, study_folder
 from tune_jobs.storage.controls import Controls
 
 FRESH_SECONDS = 1.0
-"""Seconds for which what was read is shown to everybody who asks."""
+"""Seconds for which the same reading answers all requests."""
 
 LOG_BYTES = 256 * 1024
-"""Bytes at the end of a log that the page shows."""
+"""Bytes of the end of a log that the page shows."""
 
 MAX_COMPARED = 8
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -44,7 +44,7 @@ COOKIE = "tune_jobs_token"
 CONTROLS = ("pause", "resume", "stop", "cancel")
 
 _HEADERS = {
-    # Plotly draws with WebGL, whose library makes functions from text of its own.
+    # Plotly's WebGL library compiles functions from strings, which needs 'unsafe-eval'.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -53,21 +53,22 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d+)?")
+_STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 class Dashboard:
-    """The pages and what they ask for, as a WSGI application.
+    """WSGI application with the page and its API.
 
     Args:
         storages: Database URLs, or paths of SQLite and journal files.
         allow_control: Whether the page may pause, resume and stop studies and cancel trials.
-        hosts: Names by which it may be asked, beside those of loopback.
-        token: What every request has to know; None: nothing.
-        clock: Seconds since the epoch.
+        hosts: Host names that requests may name, in addition to those of loopback.
+        token: Token that every request must have; None if none is required.
+        clock: Returns the seconds since the epoch.
 
     Raises:
-        StudyError: a storage cannot be opened.
+        StudyError: If a storage cannot be opened.
     """
 
     def __init__(
@@ -82,26 +83,26 @@ class Dashboard:
         self._sources: dict[str, Source] = {
             f"s{i}-": open_source(where, f"s{i}-") for i, where in enumerate(storages)
         }
-        self._control = allow_control
+        self._allow_control = allow_control
         self._hosts = {*LOOPBACK, *hosts}
         self._token = token
         self._clock = clock
         self._lock = threading.Lock()
-        self._read: dict[str, tuple[float, Any]] = {}
-        self._drawn: dict[tuple[str, str], tuple[str, bytes]] = {}
+        self._readings: dict[str, tuple[float, Any]] = {}
+        self._figures: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._stores: dict[str, MetricStore] = {}
         self._urls = Map(
             [
-                Rule("/", endpoint=self._page),
-                Rule("/static/<name>", endpoint=self._static),
-                Rule("/api/studies", endpoint=self._studies),
-                Rule("/api/studies/<key>", endpoint=self._study),
-                Rule("/api/studies/<key>/figures/<name>", endpoint=self._figure),
-                Rule("/api/studies/<key>/trials", endpoint=self._trials),
-                Rule("/api/studies/<key>/runs/<name>/log", endpoint=self._log),
-                Rule("/api/studies/<key>/control", endpoint=self._ask, methods=["POST"]),
-                Rule("/api/studies/<key>/control/<int:number>", endpoint=self._asked),
-                Rule("/api/compare", endpoint=self._compare),
+                Rule("/", endpoint=self._get_page),
+                Rule("/static/<name>", endpoint=self._get_static),
+                Rule("/api/studies", endpoint=self._get_studies),
+                Rule("/api/studies/<key>", endpoint=self._get_study),
+                Rule("/api/studies/<key>/figures/<name>", endpoint=self._get_figure),
+                Rule("/api/studies/<key>/trials", endpoint=self._get_trials),
+                Rule("/api/studies/<key>/runs/<name>/log", endpoint=self._get_log),
+                Rule("/api/studies/<key>/control", endpoint=self._post_control, methods=["POST"]),
+                Rule("/api/studies/<key>/control/<int:number>", endpoint=self._get_control),
+                Rule("/api/compare", endpoint=self._get_comparison),
             ]
         )
 
@@ -109,7 +110,7 @@ class Dashboard:
         request = Request(environ)
         request.max_content_length = 10_000
         try:
-            response = self._refused(request) or self._answer(request)
+            response = self._reject(request) or self._dispatch(request)
         except HTTPException as error:
             response = _json({"error": error.description}, error.code or 500)
         except (ConfigError, StoreError, ValueError) as error:
@@ -118,174 +119,175 @@ class Dashboard:
             response.headers.setdefault(name, value)
         return response(environ, start_response)
 
-    def _answer(self, request: Request) -> Response:
+    def _dispatch(self, request: Request) -> Response:
         endpoint, values = self._urls.bind_to_environ(request.environ).match()
-        answer: Response = endpoint(request, **values)
-        return answer
+        response: Response = endpoint(request, **values)
+        return response
 
-    # -- who may ask ----------------------------------------------------------------------------
+    # -- access -------------------------------------------------------------------------------
 
-    def _refused(self, request: Request) -> Response | None:
-        asked = _HOST.fullmatch(request.headers.get("Host", ""))
-        if asked is None or (asked["six"] or asked["name"]) not in self._hosts:
-            return _json({"error": f"this is not {request.host!r}"}, 403)
+    def _reject(self, request: Request) -> Response | None:
+        """Return the response to a request that is not allowed; None if it is."""
+        host = _HOST.fullmatch(request.headers.get("Host", ""))
+        if host is None or (host["six"] or host["name"]) not in self._hosts:
+            return _json({"error": f"this server is not {request.host!r}"}, 403)
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != request.host:
-            return _json({"error": "another page's request"}, 403)
+            return _json({"error": "requests from other pages are not allowed"}, 403)
         if self._token is None:
             return None
         given = request.args.get("token")
-        if given is not None and request.path == "/" and self._knows(given):
-            answer = Response(status=303, headers={"Location": "/"})
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="Strict")
-            return answer
-        if self._knows(request.cookies.get(COOKIE, "")):
+        if given is not None and request.path == "/" and self._is_token(given):
+            response = Response(status=303, headers={"Location": "/"})
+            response.set_cookie(COOKIE, given, httponly=True, samesite="Strict")
+            return response
+        if self._is_token(request.cookies.get(COOKIE, "")):
             return None
-        return _json({"error": "open the address with the token that was printed"}, 401)
+        return _json({"error": "token required: open the address that the server printed"}, 401)
 
-    def _knows(self, given: str) -> bool:
+    def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), (self._token or "").encode())
 
-    # -- pages ----------------------------------------------------------------------------------
+    # -- the page -------------------------------------------------------------------------------
 
-    def _page(self, request: Request) -> Response:
-        return self._static(request, "index.html")
+    def _get_page(self, request: Request) -> Response:
+        return self._get_static(request, "index.html")
 
-    def _static(self, request: Request, name: str) -> Response:
+    def _get_static(self, request: Request, name: str) -> Response:
         if name == "plotly.js":
-            data, kind = plotly_js(), "text/javascript"
-        else:
-            path = Path(__file__).parent / "static" / name
-            if name not in ("index.html", "app.js", "style.css"):
-                raise NotFound
-            data, kind = path.read_bytes(), _TYPES[path.suffix]
-        answer = Response(data, content_type=f"{kind}; charset=utf-8")
-        if name == "plotly.js":
-            answer.headers["Cache-Control"] = "private, max-age=86400"
-        return answer
+            response = Response(plotly_js(), content_type="text/javascript; charset=utf-8")
+            response.headers["Cache-Control"] = "private, max-age=86400"
+            return response
+        path = _STATIC / name
+        if path.suffix not in _TYPES or path not in _STATIC.iterdir():
+            raise NotFound
+        content_type = f"{_TYPES[path.suffix]}; charset=utf-8"
+        return Response(path.read_bytes(), content_type=content_type)
 
-    # -- what they ask for ----------------------------------------------------------------------
+    # -- studies --------------------------------------------------------------------------------
 
-    def _studies(self, request: Request) -> Response:
+    def _get_studies(self, request: Request) -> Response:
         now = self._clock()
         heads = [
             {**head_view(head, now), "storage": source.label}
             for prefix, source in self._sources.items()
-            for head in self._fresh(prefix, source.heads)
+            for head in self._read(prefix, source.heads)
         ]
-        return _json({"studies": heads, "control": self._control, "now": now})
+        return _json({"studies": heads, "control": self._allow_control, "now": now})
 
-    def _study(self, request: Request, key: str) -> Response:
-        study = self._load(key)
-        view = study_view(study, self._clock())
-        return _json({**view, "storage": self._source(key).label, "control": self._control})
+    def _get_study(self, request: Request, key: str) -> Response:
+        view = study_view(self._read_study(key), self._clock())
+        storage = self._find_source(key).label
+        return _json({**view, "storage": storage, "control": self._allow_control})
 
-    def _figure(self, request: Request, key: str, name: str) -> Response:
-        study = self._load(key)
+    def _get_figure(self, request: Request, key: str, name: str) -> Response:
+        study = self._read_study(key)
         if name not in figure_names(study):
             raise NotFound
         version = study.version()
-        known = self._drawn.get((key, name))
-        if known is None or known[0] != version:
+        drawn = self._figures.get((key, name))
+        if drawn is None or drawn[0] != version:
             figure = FIGURES[name][1](study, self._clock())
-            known = (version, json.dumps(finite(figure)).encode())
-            self._drawn[key, name] = known
-        return Response(known[1], content_type="application/json")
+            drawn = (version, json.dumps(finite(figure)).encode())
+            self._figures[key, name] = drawn
+        return Response(drawn[1], content_type="application/json")
 
-    def _trials(self, request: Request, key: str) -> Response:
-        asked = request.args
+    def _get_trials(self, request: Request, key: str) -> Response:
+        query = request.args
         return _json(
             trials_view(
-                self._load(key),
-                offset=max(0, asked.get("offset", 0, type=int)),
-                sort=asked.get("sort", "number"),
-                descending=asked.get("order", "desc") == "desc",
-                state=asked.get("state", ""),
-                text=asked.get("text", ""),
+                self._read_study(key),
+                offset=max(0, query.get("offset", 0, type=int)),
+                sort=query.get("sort", "number"),
+                descending=query.get("order", "desc") == "desc",
+                state=query.get("state", ""),
+                text=query.get("text", ""),
             )
         )
 
-    def _log(self, request: Request, key: str, name: str) -> Response:
-        study = self._load(key)
+    def _get_log(self, request: Request, key: str, name: str) -> Response:
+        study = self._read_study(key)
         if all(run.name != name for run in study.runs):
             raise NotFound
         if study.store is None or study.uid is None:
-            raise NotFound("the metric store of this study is not known")
+            raise NotFound("the metric store of this study is unknown")
         store = self._stores.get(key)
         if store is None:
             store = MetricStore(study.store, study_folder(study.name, study.uid))
             self._stores[key] = store
         return _json({"run": name, "log": store.log(name, LOG_BYTES)})
 
-    def _compare(self, request: Request) -> Response:
+    def _get_comparison(self, request: Request) -> Response:
         keys = request.args.getlist("study")[:MAX_COMPARED]
         if not keys:
-            raise ValueError("choose at least one study to compare")
-        return _json(finite(comparison_view([self._load(key) for key in keys])))
+            raise ValueError("nothing to compare: select at least one study")
+        return _json(finite(comparison_view([self._read_study(key) for key in keys])))
 
-    def _ask(self, request: Request, key: str) -> Response:
-        if not self._control:
-            return _json({"error": "start the dashboard with --allow-control for this"}, 403)
-        if request.mimetype != "application/json":  # a form elsewhere cannot send that
-            return _json({"error": "send JSON"}, 415)
-        asked = request.get_json()
-        command = asked.get("command") if isinstance(asked, dict) else None
+    # -- control --------------------------------------------------------------------------------
+
+    def _post_control(self, request: Request, key: str) -> Response:
+        if not self._allow_control:
+            return _json({"error": "control is off: start the dashboard with --allow-control"}, 403)
+        if request.mimetype != "application/json":  # forms of other pages cannot send JSON
+            return _json({"error": "the request body must be JSON"}, 415)
+        content = request.get_json()
+        command = content.get("command") if isinstance(content, dict) else None
         if command not in CONTROLS:
             raise ValueError(f"command must be one of {', '.join(CONTROLS)}")
-        study, engine = self._load(key), self._source(key).engine(key)
+        study, engine = self._read_study(key), self._find_source(key).engine(key)
         if study.owner is None or study.uid is None or engine is None:
-            raise ValueError("nobody is tuning this study at the moment")
+            raise ValueError("no process is tuning this study")
         argument: dict[str, Any] = {}
         if command == "cancel":
-            argument["trial"] = int(asked["trial"])
+            argument["trial"] = int(content["trial"])
         if command == "stop":
-            argument["runs"] = "cancel" if asked.get("runs") == "cancel" else "finish"
+            argument["runs"] = "cancel" if content.get("runs") == "cancel" else "finish"
         number = Controls(engine, study.uid).ask(command, **argument)
         return _json({"asked": number})
 
-    def _asked(self, request: Request, key: str, number: int) -> Response:
-        study, engine = self._load(key), self._source(key).engine(key)
+    def _get_control(self, request: Request, key: str, number: int) -> Response:
+        study, engine = self._read_study(key), self._find_source(key).engine(key)
         if engine is None or study.uid is None:
             raise NotFound
         return _json({"done": Controls(engine, study.uid).is_done(number)})
 
     # -- reading --------------------------------------------------------------------------------
 
-    def _source(self, key: str) -> Source:
+    def _find_source(self, key: str) -> Source:
         source = self._sources.get(f"{key.partition('-')[0]}-")
         if source is None:
-            raise NotFound("there is no such study")
+            raise NotFound(f"no study with the key {key!r}")
         return source
 
-    def _load(self, key: str) -> Study:
-        source = self._source(key)
+    def _read_study(self, key: str) -> Study:
+        source = self._find_source(key)
         try:
-            study: Study = self._fresh(key, lambda: source.study(key))
+            study: Study = self._read(key, lambda: source.study(key))
         except KeyError:
-            raise NotFound("there is no such study") from None
+            raise NotFound(f"no study with the key {key!r}") from None
         return study
 
-    def _fresh(self, key: str, read: Callable[[], Any]) -> Any:
-        """What was read a moment ago, or now; one thread reads."""
+    def _read(self, key: str, read: Callable[[], Any]) -> Any:
+        """Return the last reading if it is fresh, else read; one thread reads at a time."""
         with self._lock:
-            known = self._read.get(key)
-            if known is None or time.monotonic() - known[0] > FRESH_SECONDS:
-                known = (time.monotonic(), read())
-                self._read[key] = known
-            return known[1]
+            reading = self._readings.get(key)
+            if reading is None or time.monotonic() - reading[0] > FRESH_SECONDS:
+                reading = (time.monotonic(), read())
+                self._readings[key] = reading
+            return reading[1]
 
 
 def plotly_js() -> bytes:
-    """Plotly for the browser, from its Python package.
+    """Return Plotly for the browser, from its Python package.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: If Plotly is not installed.
     """
     try:
         package = import_module("plotly")
     except ImportError as error:
         raise ConfigError(
-            "the dashboard draws with Plotly: pip install 'tune_jobs[dashboard]'"
+            "the dashboard requires Plotly: pip install 'tune_jobs[dashboard]'"
         ) from error
     assert package.__file__ is not None
     return (Path(package.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
@@ -298,35 +300,36 @@ def serve(
     port: int = 8787,
     allow_control: bool = False,
 ) -> tuple[BaseWSGIServer, str]:
-    """A server that is ready to ``serve_forever()``, and its address with the token, if it has one.
+    """Return a server that is ready to ``serve_forever()``, and its address with its token.
 
     Args:
         storages: See `Dashboard`.
-        host: Where it listens; elsewhere than on loopback it wants a token.
-        port: 0 takes one that is free.
+        host: Address to listen on; any other than loopback requires a token.
+        port: Port to listen on; 0 chooses a free one.
         allow_control: See `Dashboard`.
 
     Raises:
-        StudyError, ConfigError: a storage cannot be opened, or the address is not free.
+        StudyError: If a storage cannot be opened.
+        ConfigError: If the address is in use, or Plotly is not installed.
     """
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
     dashboard = Dashboard(storages, allow_control=allow_control, hosts=[host], token=token)
     plotly_js()
     try:
-        server = make_server(host, port, dashboard, threaded=True, request_handler=_Quiet)
+        server = make_server(host, port, dashboard, threaded=True, request_handler=_QuietHandler)
     except (OSError, SystemExit) as error:
-        raise ConfigError(f"{host}:{port} is not free: choose another --port") from error
+        raise ConfigError(f"cannot listen on {host}:{port}: choose another --port") from error
     server.daemon_threads = True  # type: ignore[attr-defined]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{server.server_port}/"
     return server, address if token is None else f"{address}?token={token}"
 
 
-class _Quiet(WSGIRequestHandler):
-    """Without a line for every request."""
+class _QuietHandler(WSGIRequestHandler):
+    """Request handler that does not log every request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> Response:

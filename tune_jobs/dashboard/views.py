@@ -1,4 +1,4 @@
-"""What the page asks for, as plain dictionaries that JSON can say."""
+"""What the API answers, as plain dictionaries for JSON (their types: ``static/api.js``)."""
 
 from __future__ import annotations
 
@@ -8,58 +8,65 @@ from typing import Any
 
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
 from tune_jobs.dashboard.comparing import Comparison, Winner, compare, comparison_figures
-from tune_jobs.dashboard.drawing import tame
+from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Run, Study, Trial
 from tune_jobs.dashboard.reading import Head
 
 PAGE = 50
-"""Trials on a page of the table."""
+"""Trials per page of the table."""
 
 MAX_TEXT = 300
-"""Characters of a text from a study that a page shows."""
+"""Characters that a page shows of a string from a study."""
+
+MAX_COLUMNS = 20
+"""Parameters that the table has columns for."""
+
+_FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
 
-def bounded(text: object) -> str:
-    """A text of a study, of bounded length; of a number its first digits."""
-    return tame(f"{text:.6g}" if isinstance(text, float) else text, MAX_TEXT)
+def bounded(value: object) -> str:
+    """Return a value of a study as a string of bounded length; a float with six digits."""
+    return clean(f"{value:.6g}" if isinstance(value, float) else value, MAX_TEXT)
 
 
-def number(value: float | None) -> float | None:
-    """What JSON has a number for."""
+def json_number(value: float | None) -> float | None:
+    """Return the number, or None if it is not finite, as JSON has no other numbers."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def head_view(head: Head, now: float) -> dict[str, Any]:
-    """A line of the overview."""
-    told = sum(head.counts.get(s, 0) for s in ("COMPLETE", "PRUNED", "FAIL"))
-    active = head.owner is not None and head.first is not None and told > 0
-    span = (now - head.first) / 3600.0 if head.first is not None else 0.0
+    """Return a row of the list of studies.
+
+    Args:
+        head: The study.
+        now: Seconds since the epoch.
+    """
+    finished = sum(head.counts.get(state, 0) for state in _FINISHED)
+    active = head.owner is not None and head.first is not None and finished > 0
+    hours = (now - head.first) / 3600.0 if head.first is not None else 0.0
     return {
         "key": head.key,
         "name": bounded(head.name),
         "direction": ", ".join("maximize" if up else "minimize" for up in head.maximize),
         "counts": dict(head.counts),
-        "best": number(head.best),
+        "best": json_number(head.best),
         "run_hours": head.run_hours,
         "live": head.live,
         "owner": head.owner,
-        "rate": told / span if active and span > 0 else None,
+        "rate": finished / hours if active and hours > 0 else None,
         "last": head.last,
     }
 
 
 def study_view(study: Study, now: float) -> dict[str, Any]:
-    """The top of a study's page."""
-    best = study.best()
+    """Return the head of a study's page.
+
+    Args:
+        study: The study.
+        now: Seconds since the epoch.
+    """
     timeline = timeline_info(study.runs, now)
-    limits = study.definition.get("limits", {})
-    told = sum(1 for t in study.trials if t.state in ("COMPLETE", "PRUNED", "FAIL"))
-    begin = min((r.intended for r in study.runs), default=None)
-    wanted = limits.get("n_trials")
-    eta = None
-    if study.owner and wanted and told and begin is not None and wanted > told:
-        eta = (now - begin) / told * (wanted - told)
     return {
         "key": study.key,
         "name": bounded(study.name),
@@ -67,28 +74,43 @@ def study_view(study: Study, now: float) -> dict[str, Any]:
         "metrics": [bounded(m) for m in study.metrics],
         "directions": ["maximize" if up else "minimize" for up in study.maximize],
         "counts": study.counts(),
-        "best": None
-        if best is None
-        else {
-            "trial": best.number,
-            "value": number(best.values[0]),
-            "params": {bounded(k): bounded(v) for k, v in best.params.items()},
-        },
+        "best": _best(study),
         "owner": study.owner,
         "run_hours": sum(r.seconds or 0.0 for r in study.runs) / 3600.0,
-        "money": sum(t.money for t in study.trials),
+        "cost": sum(t.cost for t in study.trials),
         "slots": timeline.slots,
-        "utilisation": timeline.utilisation,
+        "utilization": timeline.utilization,
         "provisioning": timeline.provisioning,
-        "n_trials": wanted,
-        "eta": eta,
+        "n_trials": study.definition.get("limits", {}).get("n_trials"),
+        "eta": _eta(study, now),
         "figures": [{"name": n, "title": FIGURES[n][0]} for n in figure_names(study)],
-        "runs": [_final(r) for r in study.runs if r.is_final],
+        "final_runs": [
+            {"name": run.name, "trial": run.trial, "state": run.state, "seconds": run.seconds}
+            for run in study.runs
+            if run.is_final
+        ],
     }
 
 
-def _final(run: Run) -> dict[str, Any]:
-    return {"name": run.name, "trial": run.trial, "state": run.state, "seconds": run.seconds}
+def _best(study: Study) -> dict[str, Any] | None:
+    best = study.best()
+    if best is None:
+        return None
+    return {
+        "trial": best.number,
+        "value": json_number(best.values[0]),
+        "params": {bounded(k): bounded(v) for k, v in best.params.items()},
+    }
+
+
+def _eta(study: Study, now: float) -> float | None:
+    """Return the expected seconds until ``n_trials`` at the mean rate so far; None if unknown."""
+    wanted = study.definition.get("limits", {}).get("n_trials")
+    finished = sum(1 for t in study.trials if t.state in _FINISHED)
+    begin = min((r.intended for r in study.runs), default=None)
+    if not (study.owner and wanted and finished and begin is not None and wanted > finished):
+        return None
+    return (now - begin) / finished * float(wanted - finished)
 
 
 def trials_view(
@@ -100,71 +122,67 @@ def trials_view(
     state: str = "",
     text: str = "",
 ) -> dict[str, Any]:
-    """A page of the table of trials.
+    """Return a page of the table of trials.
 
     Args:
         study: The study.
-        offset: Trials before the page.
-        sort: ``number``, ``value``, ``state``, ``seconds``, ``money`` or ``param:NAME``.
-        descending: The largest first.
-        state: Only trials in it.
-        text: Only trials with it in a parameter or a cause.
+        offset: Number of trials before the page.
+        sort: ``number``, ``value``, ``state``, ``seconds``, ``cost`` or ``param:NAME``.
+        descending: Whether the largest comes first.
+        state: Only trials in this state; empty for all.
+        text: Only trials with this string in a parameter or in their cause; empty for all.
     """
-    last: dict[int, Run] = {}
-    for run in study.runs:
-        if run.trial is not None and not run.is_final:
-            last[run.trial] = run
-    chosen = [
+    last_runs = {r.trial: r for r in study.runs if r.trial is not None and not r.is_final}
+    trials = [
         t
         for t in study.trials
-        if not t.unneeded and (not state or t.state == state) and _has(t, text.lower())
+        if not t.without_run and (not state or t.state == state) and _matches(t, text.lower())
     ]
-    chosen.sort(key=_sort_key(sort, last), reverse=descending)
-    page = chosen[offset : offset + PAGE]
+    trials.sort(key=_sort_key(sort, last_runs), reverse=descending)
+    names = _column_names(study)
     return {
-        "total": len(chosen),
+        "total": len(trials),
         "offset": offset,
         "page": PAGE,
-        "params": [bounded(name) for name in _names(study)],
-        "rows": [_row(t, last.get(t.number), _names(study)) for t in page],
+        "params": [bounded(name) for name in names],
+        "rows": [_row(t, last_runs.get(t.number), names) for t in trials[offset : offset + PAGE]],
     }
 
 
-def _names(study: Study) -> list[str]:
-    names: dict[str, None] = {}
-    for trial in study.trials[:200]:
-        names.update(dict.fromkeys(trial.params))
-    return list(names)[:20]
+def _column_names(study: Study) -> list[str]:
+    """Return the parameters of the first trials."""
+    names = dict.fromkeys(name for trial in study.trials[:200] for name in trial.params)
+    return list(names)[:MAX_COLUMNS]
 
 
-def _has(trial: Trial, text: str) -> bool:
+def _matches(trial: Trial, text: str) -> bool:
     if not text:
         return True
     cause = str(trial.attributes.get(CAUSE_ATTRIBUTE, ""))
-    told = " ".join(f"{k}={v}" for k, v in trial.params.items())
-    return text in f"{trial.number} {told} {cause}".lower()
+    params = " ".join(f"{k}={v}" for k, v in trial.params.items())
+    return text in f"{trial.number} {params} {cause}".lower()
 
 
-def _sort_key(sort: str, last: Mapping[int, Run]) -> Callable[[Trial], tuple[bool, Any]]:
-    """What is missing comes last when the largest comes first."""
+def _sort_key(sort: str, last_runs: Mapping[int, Run]) -> Callable[[Trial], tuple[Any, ...]]:
+    """Return a key by which missing values are smallest and numbers greater than strings."""
 
     def key(trial: Trial) -> tuple[Any, ...]:
         match sort:
             case "value":
-                found: Any = number(trial.values[0]) if trial.values else None
+                value: Any = json_number(trial.values[0]) if trial.values else None
             case "state":
-                found = trial.state
+                value = trial.state
             case "seconds":
-                run = last.get(trial.number)
-                found = run.seconds if run else None
-            case "money":
-                found = trial.money or None
+                run = last_runs.get(trial.number)
+                value = run.seconds if run else None
+            case "cost":
+                value = trial.cost or None
             case _ if sort.startswith("param:"):
-                found = trial.params.get(sort.removeprefix("param:"))
+                value = trial.params.get(sort.removeprefix("param:"))
             case _:
-                found = trial.number
-        plain = isinstance(found, int | float)
-        return (found is not None, plain, found if plain else str(found), trial.number)
+                value = trial.number
+        is_number = isinstance(value, int | float)
+        return (value is not None, is_number, value if is_number else str(value), trial.number)
 
     return key
 
@@ -175,17 +193,17 @@ def _row(trial: Trial, run: Run | None, names: Sequence[str]) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state,
-        "values": [number(v) for v in trial.values],
+        "values": [json_number(v) for v in trial.values],
         "step": last_step,
-        "latest": None if last_step is None else number(trial.steps[last_step]),
+        "latest": None if last_step is None else json_number(trial.steps[last_step]),
         "run": run.name if run else None,
         "run_state": run.state if run else None,
         "attempt": run.attempt if run else None,
         "seconds": run.seconds if run else None,
-        "money": trial.money or None,
+        "cost": trial.cost or None,
         "cause": bounded((run.cause if run else None) or trial.attributes.get(CAUSE_ATTRIBUTE, "")),
-        "goes_on_from": trial.goes_on_from,
-        # A link only if it is one: anything else in an attribute is text.
+        "continued_from": trial.continued_from,
+        # The page makes a link of it, so any other scheme (javascript:) must not get through.
         "console": console if str(console).startswith("https://") else None,
         "params": [_param(trial.params[n]) if n in trial.params else None for n in names],
     }
@@ -194,11 +212,11 @@ def _row(trial: Trial, run: Run | None, names: Sequence[str]) -> dict[str, Any]:
 def _param(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return bounded(value)
-    return number(float(value)) if isinstance(value, float) else value
+    return json_number(float(value)) if isinstance(value, float) else value
 
 
 def comparison_view(studies: Sequence[Study]) -> dict[str, Any]:
-    """A comparison: winners, figures, statement and warnings."""
+    """Return a comparison: best trials, figures, statement and warnings."""
     result = compare(studies)
     return {
         "winners": [_winner(w, result) for w in result.winners],
@@ -216,8 +234,8 @@ def _winner(winner: Winner, result: Comparison) -> dict[str, Any]:
     return {
         "study": bounded(winner.study),
         "trial": winner.trial,
-        "value": number(winner.value),
-        "replicates": [number(v) for v in winner.replicates],
+        "value": json_number(winner.value),
+        "replicates": [json_number(v) for v in winner.replicates],
         "trials": winner.trials,
         "run_hours": winner.run_hours,
         "money": winner.money,
