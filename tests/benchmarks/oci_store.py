@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tests.oci_emulator import Emulator
 from tune_jobs import Connection
-from tune_jobs.metric_store.folder import Folder, FsspecFolder
+from tune_jobs.metric_store.base import Folder
+from tune_jobs.metric_store.file_system import FsspecFolder
 from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 
 OBJECTS = 200

@@ -14,7 +14,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from tune_jobs.backends.data_science.job_runs import JobRuns
 from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.backends.local.service import LocalService
-from tune_jobs.metric_store.folder import FsspecFolder
+from tune_jobs.metric_store.file_system import FsspecFolder
 from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 
 BOUNDARIES: dict[type, tuple[str, ...]] = {

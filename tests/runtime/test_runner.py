@@ -247,7 +247,9 @@ def test_a_log_that_is_too_long_keeps_its_start_and_its_end(
     monkeypatch.setattr(upload, "_LOG_END", 20)
     log = tmp_path / "log"
     log.write_bytes(b"first line\n" + b"x" * 1000 + b"\nthe very last line\n")
-    growing = upload.GrowingFile(upload.Directory(str(tmp_path / "to")), "log.txt", str(log))
+    growing = upload.GrowingFile(
+        upload.Directory(str(tmp_path / "to")), "log.txt", str(log), shorten=True
+    )
     growing.upload()
     kept = (tmp_path / "to/log.txt").read_bytes()
     assert kept.startswith(b"first line\n... tune_jobs left out")

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING
 from tune_jobs.backends.base import BackendService
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError
-from tune_jobs.metric_store.folder import Folder, open_folder
+from tune_jobs.metric_store.base import Folder
+from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.runtime.records import Record, encode
 
 if TYPE_CHECKING:

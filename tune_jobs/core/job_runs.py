@@ -86,6 +86,8 @@ class RunUpdate:
         fatal: The cause will hit every run until somebody mends it (a missing policy).
         shape: What it runs on, where that is a choice.
         has_metrics: New metrics may be in the store; None: the store has to be asked.
+        has_history: The run leaves its history in the store, which says how many bytes of metrics
+            it wrote.
     """
 
     name: str
@@ -100,6 +102,7 @@ class RunUpdate:
     fatal: bool = False
     shape: str | None = None
     has_metrics: bool | None = True
+    has_history: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The metric store as the tuner sees it."""
+"""The metric store, as the tuner reads it: any file system of fsspec, or OCI Object Storage."""

@@ -1,25 +1,28 @@
-"""A folder in OCI Object Storage, through the ``oci`` client.
+"""A folder of the metric store in OCI Object Storage, through the ``oci`` client.
 
     oci://bucket@namespace/prefix        oci://bucket/prefix (in the tenancy's own namespace)
 
-Object Storage is strongly consistent: what a run has uploaded before its end is in a listing that
-is asked for after its end. The collection of metrics relies on it.
+The ``oci`` client needs one request for a read where ocifs needs two, and lists a range of names,
+which fsspec cannot.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from os.path import commonpath
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tune_jobs.errors import StoreError
+from tune_jobs.metric_store.base import Folder, store_errors
 from tune_jobs.oci.connection import Connection
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 _PAGE = 1000
 _FEW = 4
+"""Number of folders up to which each is listed by itself."""
 
 
 class ObjectStorageFolder:
@@ -27,10 +30,12 @@ class ObjectStorageFolder:
 
     Args:
         uri: ``oci://bucket@namespace/prefix``.
-        connection: How OCI is reached; by default as ADS would.
+        connection: How OCI is reached; by default as ADS does.
 
     Raises:
-        StoreError: the URI is not of this form, or the ``oci`` package is not installed.
+        StoreError: If the URI is invalid, the ``oci`` package is not installed or the service
+            refuses.
+        ConfigError: If the connection is not configured.
     """
 
     readers = 8
@@ -38,12 +43,12 @@ class ObjectStorageFolder:
     def __init__(self, uri: str, connection: Connection | None = None) -> None:
         parts = _URI.fullmatch(uri.rstrip("/"))
         if parts is None:
-            raise StoreError(f"{uri!r} is not of the form oci://bucket@namespace/prefix")
+            raise StoreError(f"invalid URI {uri!r}: write oci://bucket@namespace/prefix")
         try:
             import oci
         except ImportError as error:
             raise StoreError(
-                f"{uri}: the package 'oci' is not installed: pip install 'tune_jobs[oci]'"
+                f"{uri}: the package 'oci' is not installed: run pip install 'tune_jobs[oci]'"
             ) from error
         self._retry = oci.retry.RetryStrategyBuilder(
             max_attempts_check=True,
@@ -58,34 +63,43 @@ class ObjectStorageFolder:
         ).get_retry_strategy()
         self._error = oci.exceptions.ServiceError
         self._client = (connection or Connection()).client(oci.object_storage.ObjectStorageClient)
-        self._bucket = parts["bucket"]
-        self._namespace = parts["namespace"] or self._call(self._client.get_namespace).data
+        self._uri, self._bucket = uri.rstrip("/"), parts["bucket"]
+        with store_errors(f"opening the metric store {uri!r}"):
+            self._namespace = parts["namespace"] or self._call(self._client.get_namespace).data
         self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""
 
     def read(self, path: str, start: int = 0) -> bytes:
         """See `Folder.read`."""
         wanted = {} if start == 0 else {"range": f"bytes={start}" + ("-" if start > 0 else "")}
-        try:
-            answer = self._call(self._client.get_object, *self._name(path), **wanted)
-        except self._error as error:
-            if error.status == 404 and error.code == "ObjectNotFound":
-                raise FileNotFoundError(path) from error
-            if error.status == 416:  # nothing after ``start``
-                return b""
-            raise
-        with answer.data as body:
-            return bytes(body.content)
+        with store_errors(f"reading {self._uri}/{path}"):
+            try:
+                answer = self._call(self._client.get_object, *self._name(path), **wanted)
+            except self._error as error:
+                if error.status == 404 and error.code == "ObjectNotFound":
+                    raise FileNotFoundError(path) from error
+                if error.status == 416:  # the object ends before ``start``
+                    return b""
+                raise
+            with answer.data as body:
+                return bytes(body.content)
 
     def write(self, path: str, data: bytes) -> None:
         """See `Folder.write`."""
-        self._call(self._client.put_object, *self._name(path), data)
+        with store_errors(f"writing {self._uri}/{path}"):
+            self._call(self._client.put_object, *self._name(path), data)
 
     def remove(self, path: str) -> None:
         """See `Folder.remove`."""
-        self._call(self._client.delete_object, *self._name(path))
+        with store_errors(f"removing {self._uri}/{path}"):
+            try:
+                self._call(self._client.delete_object, *self._name(path))
+            except self._error as error:
+                if error.status == 404 and error.code == "ObjectNotFound":
+                    raise FileNotFoundError(path) from error
+                raise
 
     def remove_all(self, folders: Sequence[str]) -> None:
-        """See `Folder.remove_all`: a listing for each of a few, one of all that is around many."""
+        """See `Folder.remove_all`: lists a few folders one by one, many by their common prefix."""
         if len(folders) <= _FEW:
             found = [f"{folder}/{name}" for folder in folders for name in self.find(folder)]
         else:
@@ -98,7 +112,8 @@ class ObjectStorageFolder:
             names = (entry["name"][len(self._prefix) :] for entry in listed)
             found = [n for n in names if any(str(p) in wanted for p in PurePosixPath(n).parents)]
         for name in found:
-            self.remove(name)
+            with suppress(FileNotFoundError):
+                self.remove(name)
 
     def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
         """See `Folder.versions`."""
@@ -106,11 +121,12 @@ class ObjectStorageFolder:
         entries = self._list(
             prefix=root,
             start=f"{root}{first}",
-            end=f"{root}{last}\x7f",  # `end` itself is left out
+            end=f"{root}{last}\x7f",  # `end` itself is excluded
             delimiter="/",
             fields="name,etag",
         )
-        return {entry["name"][len(root) :]: entry["etag"] for entry in entries}
+        names = {entry["name"][len(root) :]: entry["etag"] for entry in entries}
+        return {name: etag or "" for name, etag in names.items() if first <= name <= last}
 
     def find(self, folder: str) -> list[str]:
         """See `Folder.find`."""
@@ -118,11 +134,12 @@ class ObjectStorageFolder:
         return sorted(entry["name"][len(root) :] for entry in self._list(prefix=root))
 
     def _list(self, **wanted: Any) -> Iterator[dict[str, Any]]:
-        """All pages of a listing."""
+        """Yield the entries of all pages of a listing."""
         while True:
-            answer = self._call(
-                self._client.list_objects, self._namespace, self._bucket, limit=_PAGE, **wanted
-            ).data
+            with store_errors(f"listing {self._uri}"):
+                answer = self._call(
+                    self._client.list_objects, self._namespace, self._bucket, limit=_PAGE, **wanted
+                ).data
             for entry in answer.objects:
                 yield {"name": entry.name, "etag": entry.etag}
             if not answer.next_start_with:
@@ -134,3 +151,7 @@ class ObjectStorageFolder:
 
     def _call(self, operation: Any, *arguments: Any, **wanted: Any) -> Any:
         return operation(*arguments, retry_strategy=self._retry, **wanted)
+
+
+if TYPE_CHECKING:
+    _: Folder = ObjectStorageFolder("")

@@ -1,220 +1,305 @@
-"""The metric store, as the tuner sees it: OCI Object Storage, or any folder that fsspec can reach.
+"""The metric store, as the tuner reads it.
 
-    STORE/STUDY-UID/metrics/trial-000012-1.jsonl      the metrics of an attempt, a record a line
-    STORE/STUDY-UID/runs/trial-000012-1/log.txt       what it printed
-    STORE/STUDY-UID/runs/trial-000012-1/outputs/...   what it left
-    STORE/STUDY-UID/runs/final-1-1/provenance.json    where a final run came from
+    STORE/STUDY-UID/metrics/trial-000012-1.jsonl      metrics of an attempt, one record per line
+    STORE/STUDY-UID/runs/trial-000012-1/log.txt       its standard output and error
+    STORE/STUDY-UID/runs/trial-000012-1/run.jsonl     its history, written last
+    STORE/STUDY-UID/runs/trial-000012-1/outputs/...   files that it left
+    STORE/STUDY-UID/runs/final-1-1/provenance.json    provenance of a final run
 
-A name is never used by two attempts, and nothing is ever overwritten by another attempt.
+No two attempts share a name, and no attempt overwrites the files of another.
+
+A store need not be consistent. Listings only say what to read while a run is live. When it has
+ended, its history says how many bytes of metrics there are, and `MetricStore.settle` says whether
+all of them were read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from tune_jobs.errors import ConfigError, StoreError
+from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.runtime.records import Record, decode
 
+READ_BACK_SECONDS = 10.0
+"""Seconds after which a file that was written has to be readable."""
+
+_Result = TypeVar("_Result")
+
 
 def study_folder(study_name: str, uid: str) -> str:
-    """A study's folder in a store: its name, as far as file names allow, and its uid."""
+    """Return a study's folder in a store: its name, as far as file names allow, and its uid."""
     return f"{quote(study_name, safe=' .,+=@()')[:120]}-{uid}"
 
 
 def absolute(uri: str) -> str:
-    """A store URI that means the same in another process: local paths made absolute.
+    """Return a store's URI in the form that another process understands: local paths absolute.
 
     Raises:
-        StoreError: it holds a password.
+        StoreError: If the URI contains a password.
     """
     if re.search(r"://[^/@]*:[^/@]*@", uri):
         raise StoreError(
-            "the metric store's URI holds a password, which would be kept with the study: put it "
-            "into fsspec's configuration (such as the environment variable FSSPEC_FTP_PASSWORD)"
+            "the metric store's URI contains a password, which would be stored with the study: "
+            "configure it in fsspec instead (such as the variable FSSPEC_FTP_PASSWORD)"
         )
     return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
 
 
 @dataclass
 class _Tail:
-    """How far a metrics file was read, and which version of it."""
+    """Progress of reading one metrics file.
+
+    Attributes:
+        offset: Bytes that were decoded.
+        size: Bytes that were seen; those after ``offset`` are an unfinished line.
+        version: Version of the file when it was read last; empty if it has to be read again.
+        records: Records of the decoded bytes.
+    """
 
     offset: int = 0
+    size: int = 0
     version: str = ""
     records: list[Record] = field(default_factory=list)
 
 
 class MetricStore:
-    """Reads what the runs of one study wrote.
+    """Files that the runs of one study wrote.
 
     Args:
-        uri: A plain path, ``oci://bucket@namespace/prefix``, or any URI that fsspec knows.
+        uri: Plain path, ``oci://bucket@namespace/prefix``, or any URI that fsspec supports.
         folder: The study's folder in it, see `study_folder`.
-        options: How it is reached, see `open_folder`.
+        options: Options of the place, see `open_folder`.
+        sleep: Function that waits for a number of seconds.
 
     Raises:
-        StoreError: the URI's protocol is unknown, its package is not installed, or nobody answers.
+        StoreError: If the store cannot be opened.
     """
 
-    def __init__(self, uri: str, folder: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        folder: str,
+        options: Mapping[str, Any] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self.uri = f"{uri.rstrip('/')}/{folder}"
-        try:
-            self._folder = open_folder(self.uri, options or {})
-        except (StoreError, ConfigError):
-            raise
-        except Exception as error:  # every file system behind fsspec has errors of its own
-            raise StoreError(f"the metric store {uri!r} cannot be opened: {error}") from error
+        self._folder = open_folder(self.uri, options or {})
+        self._sleep = sleep
         self._tails: dict[str, _Tail] = {}
 
     def check_writable(self) -> None:
         """Write, read and remove a small file.
 
         Raises:
-            StoreError: it did not work; the message says what to do.
+            StoreError: If that fails; the message says how to fix it.
         """
-        path = f".check-{secrets.token_hex(4)}"
+        path, data = f".check-{secrets.token_hex(4)}", b"tune_jobs"
         try:
-            self._folder.write(path, b"tune_jobs")
-            back = self._folder.read(path)
-            self._folder.remove(path)
-        except Exception as error:  # every file system behind fsspec has errors of its own
+            self._folder.write(path, data)
+            found = self._read_back(path)
+            with contextlib.suppress(FileNotFoundError):
+                self._folder.remove(path)
+        except StoreError as error:
             raise StoreError(
-                f"the metric store {self.uri} is not writable: {_reason(error)}. Choose another "
-                "place with Tuner(store=...), or mend its permissions."
+                f"the metric store {self.uri} is not writable: {error}. Choose another store with "
+                "Tuner(store=...), or fix its permissions"
             ) from error
-        if back != b"tune_jobs":
-            raise StoreError(f"the metric store {self.uri} gave back other bytes than were written")
+        if found != data:
+            raise StoreError(
+                f"the metric store {self.uri} returned {len(found)} other bytes than were written: "
+                "choose another store with Tuner(store=...)"
+            )
+
+    def _read_back(self, path: str) -> bytes:
+        pause = 0.1
+        while True:
+            try:
+                return self._folder.read(path)
+            except FileNotFoundError as error:
+                if pause > READ_BACK_SECONDS / 2:
+                    raise StoreError(
+                        f"a new file was not readable within {READ_BACK_SECONDS:g} s"
+                    ) from error
+            self._sleep(pause)
+            pause *= 2
+
+    # -- metrics --------------------------------------------------------------------------------
 
     def changed(self, names: Collection[str]) -> set[str]:
-        """Which of these attempts have new metrics: one listing for all of them.
+        """Return which attempts have new metrics, with one listing for all of them.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: If the store cannot be listed.
         """
         if not names:
             return set()
-        try:
-            versions = self._folder.versions(
-                "metrics", f"{min(names)}.jsonl", f"{max(names)}.jsonl"
-            )
-        except Exception as error:
-            raise StoreError(f"{self.uri}/metrics cannot be listed: {_reason(error)}") from error
+        versions = self._folder.versions("metrics", f"{min(names)}.jsonl", f"{max(names)}.jsonl")
         changed = set()
         for name in names:
-            tail = self._tails.setdefault(name, _Tail())
-            version = versions.get(f"{name}.jsonl", "")
-            if version != tail.version:
-                # Noted before it is read: what is written in between is read again.
+            version = versions.get(f"{name}.jsonl")
+            tail = self._tail(name)
+            if version is not None and (version != tail.version or not version):
+                # Recorded before the read, so that later changes are read again.
                 tail.version = version
                 changed.add(name)
         return changed
 
     def records(self, name: str) -> list[Record]:
-        """All records of an attempt so far; reads only what is new since the last call.
+        """Return all records of an attempt so far; reads only what is new since the last call.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: If the store cannot be read.
         """
-        tail = self._tails.setdefault(name, _Tail())
-        try:
-            decoded = decode(self._read(f"metrics/{name}.jsonl", tail.offset))
-        except StoreError:
-            tail.version = ""  # so that it is asked for again
-            raise
+        tail = self._tail(name)
+        version, tail.version = tail.version, ""
+        data = self._read(f"metrics/{name}.jsonl", tail.offset)
+        if len(data) > tail.size - tail.offset:
+            tail.version = version
+        # Otherwise the body is one that was read before, whatever the listing says: it is read
+        # again, since a stale copy and a rewritten file look the same.
+        decoded = decode(data)
+        tail.size = max(tail.size, tail.offset + len(data))
         tail.offset += decoded.consumed
         tail.records += decoded.records
         return tail.records
 
     def fetch(self, names: Collection[str]) -> None:
-        """Read what is new of these attempts, several at once where that is worth it.
+        """Read the new records of these attempts, in parallel if the store is suited to it.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: If the store cannot be read.
         """
-        readers = min(len(names), self._folder.readers)
-        if readers < 2:
-            for name in names:
-                self.records(name)
-            return
-        with ThreadPoolExecutor(readers) as pool:
-            list(pool.map(self.records, names))
+        self._map(self.records, names)
 
     def known(self, name: str) -> list[Record]:
-        """The records of an attempt that were read already."""
-        return self._tails.setdefault(name, _Tail()).records
+        """Return the records of an attempt that were read already."""
+        return self._tail(name).records
 
-    def forget(self, name: str) -> None:
-        """Drop what is remembered of an attempt that has ended."""
-        self._tails.pop(name, None)
+    def settle(self, names: Collection[str]) -> dict[str, str]:
+        """Read the metrics of runs that have ended to their end, as their histories state it.
 
-    def log(self, name: str, last: int | None = None) -> str:
-        """What an attempt printed, or its last ``last`` bytes.
+        Args:
+            names: Attempts whose runs have ended and leave a history.
+
+        Returns:
+            By attempt, what the store does not have yet; attempts without an entry are complete.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: If the store cannot be read.
+        """
+        found = zip(names, self._map(self._settle, names), strict=True)
+        return {name: missing for name, missing in found if missing}
+
+    def _settle(self, name: str) -> str:
+        """Return what is missing of an ended run's metrics; empty if they are complete."""
+        ended = self.read_history(name)
+        if ended is None:
+            return f"{self.uri}/runs/{name}/run.jsonl has no end yet"
+        size, tail = ended.get("metrics_bytes"), self._tail(name)
+        if not isinstance(size, int):  # written by an earlier version
+            self.records(name)
+            return ""
+        if tail.size < size:
+            self.records(name)
+        if tail.size < size:
+            path = f"{self.uri}/metrics/{name}.jsonl"
+            return f"{path} has {tail.size} bytes of the {size} that the run wrote"
+        return ""
+
+    def read_history(self, name: str) -> dict[str, Any] | None:
+        """Return the last event of a run's history, its end; None if there is none yet.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        last = self.read_text(f"runs/{name}/run.jsonl").strip().rpartition("\n")[2]
+        with contextlib.suppress(ValueError):
+            event = json.loads(last)
+            if isinstance(event, dict) and event.get("event") == "ended":
+                return event
+        return None
+
+    def forget(self, name: str) -> None:
+        """Drop the records of an attempt that has ended."""
+        self._tails.pop(name, None)
+
+    def _tail(self, name: str) -> _Tail:
+        return self._tails.setdefault(name, _Tail())
+
+    def _map(self, function: Callable[[str], _Result], names: Collection[str]) -> Iterable[_Result]:
+        readers = min(len(names), self._folder.readers)
+        if readers < 2:
+            return [function(name) for name in names]
+        with ThreadPoolExecutor(readers) as pool:
+            return list(pool.map(function, names))
+
+    # -- other files ----------------------------------------------------------------------------
+
+    def log(self, name: str, last: int | None = None) -> str:
+        """Return the output of an attempt, or its last ``last`` bytes.
+
+        Raises:
+            StoreError: If the store cannot be read.
         """
         data = self._read(f"runs/{name}/log.txt", -last if last else 0)
         return data.decode("utf-8", "replace")
 
     def log_from(self, name: str, offset: int) -> bytes:
-        """What an attempt printed from a byte offset on."""
-        return self._read(f"runs/{name}/log.txt", offset)
-
-    def write(self, relative: str, text: str) -> str:
-        """Write a file of the study; returns its URI.
+        """Return the output of an attempt from a byte offset on.
 
         Raises:
-            StoreError: the store cannot be written.
+            StoreError: If the store cannot be read.
         """
-        try:
-            self._folder.write(relative, text.encode())
-        except Exception as error:
-            raise StoreError(
-                f"{self.uri}/{relative} cannot be written: {_reason(error)}"
-            ) from error
+        return self._read(f"runs/{name}/log.txt", offset)
+
+    def write(self, relative: str, content: str) -> str:
+        """Write a file of the study; return its URI.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        self._folder.write(relative, content.encode())
         return f"{self.uri}/{relative}"
 
     def read_text(self, relative: str) -> str:
-        """A file of the study; empty if there is none.
+        """Return the content of a file of the study; empty if it does not exist.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: If the store cannot be read.
         """
         return self._read(relative, 0).decode("utf-8", "replace")
 
     def remove_checkpoints(self, names: Sequence[str]) -> None:
-        """Remove what these attempts saved; what cannot be removed stays."""
-        with contextlib.suppress(Exception):  # every file system behind fsspec has its own
+        """Remove the checkpoints of these attempts, as far as the store permits it."""
+        with contextlib.suppress(StoreError):
             self._folder.remove_all([f"runs/{name}/checkpoints" for name in names])
 
     def outputs(self, name: str) -> list[str]:
-        """What an attempt left in its outputs folder, relative to it."""
+        """Return the files in an attempt's outputs folder, relative to it.
+
+        Raises:
+            StoreError: If the store cannot be listed.
+        """
         return self._folder.find(f"runs/{name}/outputs")
 
     def outputs_uri(self, name: str) -> str:
-        """Where an attempt's outputs are."""
+        """Return the URI of an attempt's outputs folder."""
         return f"{self.uri}/runs/{name}/outputs"
 
     def _read(self, relative: str, start: int) -> bytes:
-        """A file from ``start`` on (negative: from the end); empty if it does not exist."""
+        """Read a file from ``start`` on (negative: from the end); empty if it does not exist."""
         try:
             return self._folder.read(relative, start)
         except FileNotFoundError:
             return b""
-        except Exception as error:
-            raise StoreError(f"{self.uri}/{relative} cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong; of an answer of OCI the part that people can use."""
-    code, message = getattr(error, "code", None), getattr(error, "message", None)
-    return f"{code}: {message}" if code and message else str(error)

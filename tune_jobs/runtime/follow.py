@@ -62,6 +62,14 @@ class Follower:
             self._log.close()
             self._reported.close()
 
+    @property
+    def size(self) -> int:
+        """Size of the metrics file in bytes; 0 before the first record."""
+        try:
+            return os.stat(self._metrics).st_size
+        except OSError:
+            return 0
+
     def _printed(self, now: float) -> List[Record]:
         """What was printed and reported since the last look."""
         found: List[Record] = []

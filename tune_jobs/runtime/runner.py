@@ -147,11 +147,6 @@ class _Run:
         # One that is not readable in the archive any more as a program is made one again.
         if len(self._command) == 1 and os.path.isfile(command[0]):
             os.chmod(command[0], 0o755)
-        try:
-            process = self._start(command)
-        except OSError as error:
-            return self._finish(NOT_STARTED, f"could not be started: {error}", started, uploads, "")
-        self._note({"event": "started", "pid": process.pid, "time": started})
         follower = Follower(
             json.loads(self._env["TUNE_JOBS_SOURCES"]),
             self._log,
@@ -159,13 +154,20 @@ class _Run:
             self._work,
             self._metrics,
         )
+        try:
+            process = self._start(command)
+        except OSError as error:
+            return self._finish(
+                NOT_STARTED, f"could not be started: {error}", started, uploads, follower
+            )
+        self._note({"event": "started", "pid": process.pid, "time": started})
         copier = threading.Thread(target=self._copy, args=(process.stdout,), daemon=True)
         copier.start()
         uploads.start()
         code = self._follow(process, follower, uploads)
         copier.join(PIPE_SECONDS)
         follower.finish(time.time())
-        return self._finish(*_verdict(code, self._stopped), started, uploads, follower.problem)
+        return self._finish(*_verdict(code, self._stopped), started, uploads, follower)
 
     def _start(self, command: List[str]) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -221,7 +223,7 @@ class _Run:
         timer.start()
 
     def _finish(
-        self, code: int, cause: str, started: float, uploads: _Uploads, problem: str
+        self, code: int, cause: str, started: float, uploads: _Uploads, follower: Follower
     ) -> int:
         """Upload all that is left to upload; the history last, with how it ended."""
         uploads.stop()
@@ -236,7 +238,8 @@ class _Run:
                 "state": state,
                 "exit_code": code,
                 "cause": cause,
-                "metrics_problem": problem,
+                "metrics_problem": follower.problem,
+                "metrics_bytes": follower.size,
                 "started": started,
                 "finished": time.time(),
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
@@ -286,7 +289,7 @@ class _Uploads:
         self, place: Any, name: str, metrics: str, log: str, env: Mapping[str, str]
     ) -> None:
         self._metrics = GrowingFile(place, f"metrics/{name}.jsonl", metrics)
-        self._log = GrowingFile(place, f"runs/{name}/log.txt", log)
+        self._log = GrowingFile(place, f"runs/{name}/log.txt", log, shorten=True)
         self._seconds = float(env.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
         self._rate = float(env.get("TUNE_JOBS_UPLOAD_RATE", "1e6"))
         self._log_seconds = float(env.get("TUNE_JOBS_LOG_SECONDS", "30"))

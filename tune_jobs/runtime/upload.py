@@ -157,10 +157,12 @@ class GrowingFile:
         place: Where it goes.
         name: Its name there.
         path: The file; it need not exist yet.
+        shorten: Whether only the start and the end of a long file are uploaded.
     """
 
-    def __init__(self, place: Any, name: str, path: str) -> None:
+    def __init__(self, place: Any, name: str, path: str, *, shorten: bool = False) -> None:
         self._place, self._name, self._path = place, name, path
+        self._shorten = shorten
         self.uploaded = 0
         """Its size when it was uploaded last, in bytes."""
 
@@ -179,6 +181,8 @@ class GrowingFile:
         if size <= _LOG_START + _LOG_END:
             with open(self._path, "rb") as file:
                 self._place.put(self._name, file.read(size))
+        elif not self._shorten:
+            self._place.put_file(self._name, self._path)
         else:
             shortened = f"{self._path}.short"
             _shorten(self._path, shortened, size)

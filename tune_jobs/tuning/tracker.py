@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.core.attempts import Attempt
@@ -18,6 +18,9 @@ LOG_TAIL = 64 * 1024
 
 STORE_PATIENCE = 600.0
 """Seconds for which a store that cannot be read is asked again."""
+
+METRICS_PATIENCE = 120.0
+"""Seconds within which the store must have all metrics of a run that has ended."""
 
 
 class RunTracker:
@@ -42,6 +45,7 @@ class RunTracker:
         self._live: dict[str, Attempt] = {}
         self._states: dict[str, tuple[RunState, str | None]] = {}
         self._seen: list[RunUpdate] = []
+        self._incomplete: dict[str, float] = {}
         self._trouble_since: float | None = None
 
     @property
@@ -94,12 +98,17 @@ class RunTracker:
             StoreError: the store could not be read for `STORE_PATIENCE` seconds.
         """
         updates = self._seen
-        if not updates or self._trouble_since is not None:
+        if self._incomplete:
+            timeout = 1.0 if timeout is None else min(timeout, 1.0)
+        if not updates or self._incomplete or self._trouble_since is not None:
             updates = [*updates, *self._service.wait(timeout)]
         self._seen = []
         latest = {u.name: u for u in updates if u.name in self._live}
         try:
             fresh = self._fetch(latest)
+            missing = self._store.settle(
+                [n for n, u in latest.items() if u.state == RunState.SUCCEEDED and u.has_history]
+            )
         except StoreError as error:
             self._seen = list(latest.values())  # nothing is forgotten: the store is asked again
             self._endure(error)
@@ -107,7 +116,7 @@ class RunTracker:
         self._trouble_since = None
         return [
             self._observe(update)
-            for name, update in latest.items()
+            for name, update in self._complete(latest, missing).items()
             if name in fresh or self._is_news(update)
         ]
 
@@ -116,8 +125,28 @@ class RunTracker:
         unsure = [name for name, update in latest.items() if update.has_metrics is None]
         fresh = {name for name, update in latest.items() if update.has_metrics}
         fresh |= self._store.changed(unsure)
+        # Whatever a listing says: the last value of a run that succeeded is its result.
+        fresh |= {n for n, update in latest.items() if update.state == RunState.SUCCEEDED}
         self._store.fetch(fresh)
         return fresh
+
+    def _complete(
+        self, latest: Mapping[str, RunUpdate], missing: Mapping[str, str]
+    ) -> dict[str, RunUpdate]:
+        """Hold ended runs back until the store has all their metrics, or for too long."""
+        complete: dict[str, RunUpdate] = {}
+        now = self._clock()
+        for name, update in latest.items():
+            if name not in missing:
+                self._incomplete.pop(name, None)
+                complete[name] = update
+            elif now - self._incomplete.setdefault(name, now) < METRICS_PATIENCE:
+                self._seen.append(update)
+            else:
+                del self._incomplete[name]
+                cause = f"its metrics are incomplete after {METRICS_PATIENCE:g} s: {missing[name]}"
+                complete[name] = replace(update, state=RunState.FAILED, cause=cause, transient=True)
+        return complete
 
     def _endure(self, error: StoreError) -> None:
         """A store that does not answer for a while ends nothing."""
@@ -158,8 +187,5 @@ class RunTracker:
 
     def _metrics_problem(self, name: str) -> str:
         """What a run could not read of its own metrics, as its history says."""
-        last = self._store.read_text(f"runs/{name}/run.jsonl").strip().rpartition("\n")[2]
-        try:
-            return str(json.loads(last).get("metrics_problem", ""))[:1000]
-        except (ValueError, AttributeError):
-            return ""  # it wrote none
+        ended = self._store.read_history(name) or {}
+        return str(ended.get("metrics_problem", ""))[:1000]

@@ -24,7 +24,8 @@ from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.backends.oci_runs.shapes import Shapes, check_shapes
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.errors import BackendError, ConfigError
-from tune_jobs.metric_store.folder import SCHEME, Folder, open_folder
+from tune_jobs.metric_store.base import Folder
+from tune_jobs.metric_store.folder import SCHEME, open_folder
 from tune_jobs.oci.connection import Connection
 from tune_jobs.script.entry_point import EntryPoint
 

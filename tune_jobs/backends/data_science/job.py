@@ -25,7 +25,7 @@ from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
 from tune_jobs.backends.data_science.definition import JobDefinition
 from tune_jobs.backends.oci_runs.failures import refusal
 from tune_jobs.errors import BackendError, TuneJobsError
-from tune_jobs.metric_store.folder import Folder
+from tune_jobs.metric_store.base import Folder
 from tune_jobs.oci.connection import Connection
 
 FOLDER = "jobs"

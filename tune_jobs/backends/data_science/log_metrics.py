@@ -14,7 +14,7 @@ from tune_jobs.backends.data_science.log_search import READ, Line, RunLogs
 from tune_jobs.backends.oci_runs.failures import is_transient, refusal
 from tune_jobs.core.job_runs import MetricSources, RunState, RunUpdate
 from tune_jobs.errors import BackendError
-from tune_jobs.metric_store.folder import Folder
+from tune_jobs.metric_store.base import Folder
 from tune_jobs.runtime.extract import Extractor
 from tune_jobs.runtime.records import encode
 

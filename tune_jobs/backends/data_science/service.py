@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tune_jobs.backends.base import BackendService, Notice
@@ -30,7 +31,7 @@ from tune_jobs.backends.oci_runs.shapes import Shapes
 from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
 from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
-from tune_jobs.metric_store.folder import Folder
+from tune_jobs.metric_store.base import Folder
 
 LIMIT_PATIENCE = 1800.0
 """Seconds for which the service may have no room for a single run."""
@@ -144,7 +145,7 @@ class DataScienceService(BackendService):
         self._require_open()
         found = self._live.find(self._job_ids, names, {STUDY_TAG: self._settings.study})
         if self._log_metrics is None:
-            return found
+            return {name: self._with_history(update) for name, update in found.items()}
         return {name: self._log_metrics.adopt(update) for name, update in found.items()}
 
     def describe(self) -> dict[str, object]:
@@ -167,7 +168,12 @@ class DataScienceService(BackendService):
 
     def _follow_logs(self, updates: list[RunUpdate]) -> list[RunUpdate]:
         """Find metrics in the logs of these runs, where runs do not write them themselves."""
-        return updates if self._log_metrics is None else self._log_metrics.follow(updates)
+        if self._log_metrics is None:
+            return [self._with_history(update) for update in updates]
+        return self._log_metrics.follow(updates)
+
+    def _with_history(self, update: RunUpdate) -> RunUpdate:
+        return replace(update, has_history=self._job.has_runner)
 
     # -- starting -------------------------------------------------------------------------------
 

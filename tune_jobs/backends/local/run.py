@@ -84,6 +84,8 @@ class LocalRun:
 
     def follow(self) -> int:
         """Take what it printed, reported and wrote; returns how many new records that gave."""
+        if self.process.returncode is not None:
+            return 0  # it has ended, and is only being published
         try:
             return self.follower.poll(time.time())
         except OSError as error:
@@ -103,6 +105,7 @@ class LocalRun:
             "event": "ended",
             "state": state,
             "metrics_problem": self.follower.problem,
+            "metrics_bytes": self.follower.size,
             "exit_code": code if code >= 0 else None,
             "cause": cause,
             "transient": bool(self.problem),

@@ -228,4 +228,5 @@ def _update(message: Mapping[str, Any]) -> RunUpdate:
                 exit_code=message.get("exit_code"),
                 cause=message["cause"],
                 transient=message["transient"],
+                has_history=True,
             )

@@ -1,0 +1,174 @@
+"""What the tuner takes for the end of a run: nothing before the store has all its metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from tune_jobs.backends.base import BackendService
+from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.errors import StoreError
+from tune_jobs.metric_store.store import MetricStore
+from tune_jobs.runtime.records import Record, encode
+from tune_jobs.tuning.tracker import METRICS_PATIENCE, STORE_PATIENCE, RunTracker
+
+NAME = "trial-000000-1"
+
+
+class Service(BackendService):
+    """A service whose updates and clock the test sets."""
+
+    def __init__(self) -> None:
+        self.now, self.updates = 0.0, list[RunUpdate]()
+        self.timeouts: list[float | None] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def paths(self, name: str) -> RunPaths:
+        return RunPaths.below(name)
+
+    def submit(self, request: RunRequest) -> str:
+        return request.name
+
+    def wait(self, timeout: float | None) -> list[RunUpdate]:
+        self.timeouts.append(timeout)
+        updates, self.updates = self.updates, []
+        return updates
+
+    def cancel(self, name: str) -> None: ...
+
+    def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
+        return {}
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+class Bench:
+    """A tracker with one live run over a store in a local folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "store" / "s-1"
+        for below in ("metrics", f"runs/{NAME}"):
+            (self.root / below).mkdir(parents=True)
+        self.service = Service()
+        self.notices: list[str] = []
+        store = MetricStore(str(folder / "store"), "s-1")
+        self.tracker = RunTracker(self.service, store, self.notices.append)
+        invocation = {"argv": [], "env": {}, "files": {}}
+        self.tracker.submit(
+            Attempt(NAME, 0, 1, "test", AttemptState.INTENDED, invocation, intended=0.0)
+        )
+
+    def write(self, *values: float) -> int:
+        """Make these the metrics that the store has; returns their size."""
+        lines = "".join(encode(Record(1.0, i, {"value": v})) for i, v in enumerate(values))
+        (self.root / f"metrics/{NAME}.jsonl").write_text(lines)
+        return len(lines)
+
+    def end(self, metrics_bytes: int | None, state: RunState = RunState.SUCCEEDED) -> None:
+        """End the run; with a history that states the size of its metrics."""
+        event = {"event": "ended", "metrics_bytes": metrics_bytes}
+        (self.root / f"runs/{NAME}/run.jsonl").write_text(json.dumps(event) + "\n")
+        self.service.updates = [
+            RunUpdate(NAME, state, finished=1.0, has_metrics=None, has_history=True)
+        ]
+
+    def ended(self) -> list[tuple[RunState, list[float]]]:
+        """One turn: the runs that the tracker reports as over, with their values."""
+        return [
+            (seen.update.state, [r.values["value"] for r in seen.records])
+            for seen in self.tracker.wait(None)
+            if seen.ended
+        ]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_complete_run_ends_at_once(bench: Bench) -> None:
+    bench.end(bench.write(0.1, 0.2))
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1, 0.2])]
+    assert not bench.tracker.live
+
+
+def test_an_old_body_is_not_the_last_value(bench: Bench) -> None:
+    size = bench.write(0.1, 0.2)
+    bench.write(0.1)
+    bench.end(size)
+    assert bench.ended() == []
+    assert bench.tracker.live
+    bench.service.now = METRICS_PATIENCE / 2
+    assert bench.ended() == []
+    bench.write(0.1, 0.2)
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1, 0.2])]
+    assert bench.service.timeouts == [None, 1.0, 1.0], "it waits for the store, not for a run"
+
+
+def test_metrics_that_never_come_fail_the_attempt(bench: Bench) -> None:
+    size = bench.write(0.1, 0.2)
+    bench.write(0.1)
+    bench.end(size)
+    assert bench.ended() == []
+    bench.service.now = METRICS_PATIENCE
+    (seen,) = bench.tracker.wait(None)
+    assert (seen.update.state, seen.update.transient) == (RunState.FAILED, True)
+    assert f"has {size // 2} bytes of the {size} that the run wrote" in seen.update.cause
+    assert not bench.tracker.live
+
+
+def test_a_history_that_is_late_is_waited_for(bench: Bench) -> None:
+    size = bench.write(0.1)
+    bench.end(size)
+    history = bench.root / f"runs/{NAME}/run.jsonl"
+    content = history.read_text()
+    history.write_text('{"event": "started"}\n')
+    assert bench.ended() == []
+    history.write_text(content)
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1])]
+
+
+def test_a_history_of_an_earlier_version_is_enough(bench: Bench) -> None:
+    bench.write(0.1)
+    bench.end(None)
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1])]
+
+
+def test_a_failed_run_is_not_waited_for(bench: Bench) -> None:
+    bench.end(1000, RunState.FAILED)
+    assert bench.ended() == [(RunState.FAILED, [])]
+
+
+def test_a_store_that_cannot_be_read_is_asked_again_for_a_while(bench: Bench) -> None:
+    bench.end(bench.write(0.1))
+    metrics = bench.root / f"metrics/{NAME}.jsonl"
+    content = metrics.read_text()
+    metrics.unlink()
+    metrics.mkdir()  # reading a folder fails
+    assert bench.ended() == []
+    bench.service.now = STORE_PATIENCE / 2
+    assert bench.ended() == []
+    assert len(bench.notices) == 1
+    metrics.rmdir()
+    metrics.write_text(content)
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1])]
+
+
+def test_a_store_that_stays_unreadable_is_an_error(bench: Bench) -> None:
+    bench.end(bench.write(0.1))
+    metrics = bench.root / f"metrics/{NAME}.jsonl"
+    metrics.unlink()
+    metrics.mkdir()
+    assert bench.ended() == []
+    bench.service.now = STORE_PATIENCE + 1
+    with pytest.raises(StoreError, match=r"reading .*\.jsonl failed: .*directory"):
+        bench.tracker.wait(None)

@@ -1,0 +1,87 @@
+"""The port of the metric store: files below one URI, wherever they are.
+
+`tune_jobs.testing.metric_stores` has the conformance suite of its implementations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from tune_jobs.errors import StoreError
+
+
+class Folder(Protocol):
+    """Files below one URI, addressed by paths relative to it.
+
+    Every method raises a StoreError if the place cannot be reached or refuses the operation.
+
+    Attributes:
+        readers: Number of files that are worth reading in parallel.
+    """
+
+    readers: int
+
+    def read(self, path: str, start: int = 0) -> bytes:
+        """Return the content of a file.
+
+        Args:
+            path: The file.
+            start: Offset in bytes of the first byte to return; at or beyond the file's end the
+                result is empty. If negative, the last ``-start`` bytes are returned.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+        """
+        ...
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a whole file, replacing one that exists."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+        """
+        ...
+
+    def remove_all(self, folders: Sequence[str]) -> None:
+        """Remove all files below these folders; a folder that does not exist is ignored."""
+        ...
+
+    def versions(self, folder: str, first: str, last: str) -> dict[str, str]:
+        """List the files directly in ``folder`` with ``first <= name <= last``.
+
+        Returns:
+            By name, a version: a string that changes whenever the file does. An empty one says
+            that the place cannot tell versions apart.
+        """
+        ...
+
+    def find(self, folder: str) -> list[str]:
+        """Return the paths of all files below ``folder``, relative to it, sorted."""
+        ...
+
+
+@contextmanager
+def store_errors(action: str) -> Iterator[None]:
+    """Raise whatever goes wrong as a StoreError; a missing file remains a FileNotFoundError.
+
+    Args:
+        action: What fails, as in "reading ftp://host/runs/log.txt".
+    """
+    try:
+        yield
+    except (StoreError, FileNotFoundError):
+        raise
+    except Exception as error:  # every file system and every SDK has errors of its own
+        raise StoreError(f"{action} failed: {describe(error)}") from error
+
+
+def describe(error: Exception) -> str:
+    """Return the message of an error, of an OCI service's answer only code and message."""
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    return f"{code}: {message}" if code and message else str(error) or type(error).__name__
