@@ -62,7 +62,7 @@ class Bench:
         self.notices: list[str] = []
         store = MetricStore(str(folder / "store"), "s-1")
         self.tracker = RunTracker(self.service, store, self.notices.append)
-        invocation = {"argv": [], "env": {}, "files": {}}
+        invocation: dict[str, object] = {"argv": [], "env": {}, "files": {}}
         self.tracker.submit(
             Attempt(NAME, 0, 1, "test", AttemptState.INTENDED, invocation, intended=0.0)
         )
