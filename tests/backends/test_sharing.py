@@ -22,11 +22,11 @@ TRIALS = 8
 SECONDS = 60.0
 
 
-def build_tuner(name: str, backend: Backend, folder: Path, **options: Any) -> Tuner:
-    """Return a tuner of ``x`` in a durable study of its own."""
+def build_tuner(name: str, backend: Backend, folder: Path | None, **options: Any) -> Tuner:
+    """Return a tuner of ``x`` in a study of its own, in memory if there is no folder."""
     study = optuna.create_study(
         study_name=name,
-        storage=f"sqlite:///{folder}/{name}.db",
+        storage=None if folder is None else f"sqlite:///{folder}/{name}.db",
         direction="maximize",
         sampler=optuna.samplers.RandomSampler(seed=len(name)),
     )
@@ -59,7 +59,7 @@ def test_two_studies_share_a_local_backend(script: Script, tmp_path: Path) -> No
         assert len(tuner.attempts()) == TRIALS
 
 
-def test_two_studies_share_a_simulated_backend(tmp_path: Path) -> None:
+def test_two_studies_share_a_simulated_backend() -> None:
     """Each study goes as it would alone."""
     both = threading.Barrier(2)
 
@@ -68,20 +68,19 @@ def test_two_studies_share_a_simulated_backend(tmp_path: Path) -> None:
             both.wait(SECONDS)
         return curve(run)
 
-    def build(name: str, backend: Backend, folder: Path) -> Tuner:
-        folder.mkdir(exist_ok=True)
-        return build_tuner(name, backend, folder, space=SPACE, metric="acc")
+    def build(name: str, backend: Backend) -> Tuner:
+        return build_tuner(name, backend, None, space=SPACE, metric="acc")
 
     def outcome(tuner: Tuner) -> list[object]:
         values = [t.value for t in tuner.study.trials]
         return [values, [(a.name, a.intended, a.started, a.finished) for a in tuner.attempts()]]
 
     shared = SimulatedBackend(wait_for_the_other, provisioning=(10.0, 100.0))
-    together = [build(name, shared, tmp_path / "together") for name in ("a", "bb")]
+    together = [build(name, shared) for name in ("a", "bb")]
     tune_at_once(*together)
     for tuner in together:
         own = SimulatedBackend(curve, provisioning=(10.0, 100.0))
-        alone = build(tuner.study.study_name, own, tmp_path / "alone")
+        alone = build(tuner.study.study_name, own)
         alone.optimize(n_trials=TRIALS)
         assert outcome(alone) == outcome(tuner)
         assert len(alone.study.trials) == TRIALS

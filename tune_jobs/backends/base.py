@@ -14,6 +14,8 @@ name, including one whose submission was never acknowledged.
 
     ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED | CANCELED
         └─────────────┴────────▶ LOST (the backend cannot tell how it ended)
+
+`tune_jobs.testing.backends` is a suite of tests for implementations.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ never wait for an answer; the next poll sees the effect.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -75,6 +76,7 @@ class DataScienceService(BackendService):
         self._live = LiveRuns(runs, shapes, notice, poll_seconds, time.monotonic)
         self._starter = Starter(self._create, notice, time.monotonic, start_rate)
         self._submitted: dict[str, str] = {}
+        self._submitting = threading.Lock()
         self._news: list[RunUpdate] = []
         self._is_closed = False
 
@@ -113,7 +115,10 @@ class DataScienceService(BackendService):
         if as_object:
             data = request_object(job, request).encode()
             self._folder.write(f"runs/{request.name}/request.json", data)
-        self._submitted[request.name] = shape
+        with self._submitting:
+            if request.name in self._submitted or request.name in self._live:
+                return
+            self._submitted[request.name] = shape
         self._starter.add(request.name, details)
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
