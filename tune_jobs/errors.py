@@ -73,9 +73,13 @@ class FinalRunFailed(TuningStopped):
     """The final run failed; the message includes the end of its log."""
 
 
+def suggest(word: str, known: Collection[str]) -> str:
+    """Return ``(did you mean 'x'?)`` for the closest known word, or an empty string."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"(did you mean {near[0]!r}?)" if near else ""
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """Return a hint about an unknown word: the closest known word, or all known words."""
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f"(did you mean {near[0]!r}?)"
-    return f"(known: {', '.join(sorted(known))})" if known else "(none is known here)"
+    listed = f"(known: {', '.join(sorted(known))})" if known else "(none is known here)"
+    return suggest(word, known) or listed

@@ -9,7 +9,6 @@ EntryPoint.parse(["Rscript", "fit.R"])         # any program, with its first arg
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -25,7 +24,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal
 
-from tune_jobs.errors import ConfigError
+from tune_jobs.errors import ConfigError, suggest
 
 _SCRIPTS = frozenset({".py", ".sh", ".r", ".jl", ".pl", ".rb", ".js", ".lua"})
 """Suffixes by which a word of a command is known to be a script, which must exist."""
@@ -321,8 +320,8 @@ def _digest(content: bytes) -> str:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(names), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    hint = suggest(name, sorted(names))
+    return hint and f" {hint}"
 
 
 # -- modules ----------------------------------------------------------------------------------

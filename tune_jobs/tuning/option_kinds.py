@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, cast
 
-from tune_jobs.errors import ConfigError, did_you_mean
+from tune_jobs.errors import ConfigError, suggest
 from tune_jobs.space.yaml_arguments import at_place, read_arguments
 from tune_jobs.space.yaml_source import Located
 
@@ -90,9 +90,8 @@ def one_of(*choices: str, in_yaml: bool = True) -> Kind:
 
     def check(name: str, value: Any) -> None:
         if value not in choices:
-            hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-            close = hint.startswith("(did you mean")  # the label lists all choices already
-            raise invalid(name, value, f"{label} {hint}" if close else label)
+            hint = suggest(value, choices) if isinstance(value, str) else ""
+            raise invalid(name, value, f"{label} {hint}".rstrip())
 
     return Kind(label, check, (lambda written: written.one_of(*choices)) if in_yaml else None)
 
