@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tune_jobs.backends.simulated import SimulatedReport as SimulatedReport
     from tune_jobs.backends.simulated import SimulatedRun as SimulatedRun
     from tune_jobs.core.costs import Costs as Costs
+    from tune_jobs.core.job_runs import RunPaths as RunPaths
     from tune_jobs.core.objectives import Metric as Metric
     from tune_jobs.core.promotion import Promotion as Promotion
     from tune_jobs.dashboard.api import compare as compare
@@ -72,6 +73,7 @@ _HOME = {
     "Option": "script.styles",
     "Positional": "script.styles",
     "Promotion": "core.promotion",
+    "RunPaths": "core.job_runs",
     "SimulatedReport": "backends.simulated",
     "SimulatedBackend": "backends.simulated",
     "SimulatedRun": "backends.simulated",

@@ -30,6 +30,7 @@ from tune_jobs.notebook.background import Background
 from tune_jobs.notebook.panels import progress_for
 from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
+from tune_jobs.script.interface import CommandFunction, as_interface
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
 from tune_jobs.storage.lease import describe, find_owner
 from tune_jobs.tuning.final_run import FinalRun, train_best
@@ -82,7 +83,7 @@ class Tuner:
         metric: str | Metric | Sequence[str | Metric],
         max_parallel: int = 4,
         store: str | os.PathLike[str] | None = None,
-        command_line: CommandLine | None = None,
+        command_line: CommandLine | CommandFunction | None = None,
         direction: str | None = None,
         valid: Callable[[dict[str, Any]], bool | str | None] | None = None,
         bounds: Mapping[str, str] | None = None,
@@ -120,7 +121,7 @@ class Tuner:
                 step=step,
                 file=metrics_file,
             ),
-            command_line=command_line or CommandLine(),
+            command_line=as_interface(command_line),
             options=options,
         )
         self._objective_runs: ObjectiveRuns | None = None

@@ -138,7 +138,7 @@ def test_every_option_can_be_written_in_study_yaml(tmp_path: Path) -> None:
         ({"step": 3}, "step=3: must be a string"),
         ({"store": 3}, "store=3: must be a path or a URI"),
         ({"valid": True}, "valid=True: must be a function"),
-        ({"command_line": "--x"}, "command_line='--x': must be a CommandLine"),
+        ({"command_line": "--x"}, "command_line='--x': must be a CommandLine or a function"),
         ({"promotion": "epochs"}, "promotion='epochs': must be a Promotion"),
         ({"bounds": {"mem": "< 3"}}, "metric 'mem': write '<= NUMBER'"),
         ({"bounds": ["mem"]}, "bounds=.*must be a mapping of metrics to '<= NUMBER'"),

@@ -75,7 +75,7 @@ Naming = Literal["dash", "underscore", "as_is"]
 PARAMETERS = "{parameters}"
 """In ``arguments``, where the parameters go that have no ``{param:NAME}`` of their own."""
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
-_NOTHING: Mapping[str, ParamValue] = MappingProxyType({})
+NO_OVERRIDES: Mapping[str, ParamValue] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class CommandLine:
         self,
         params: Mapping[str, ParamValue],
         paths: RunPaths,
-        overrides: Mapping[str, ParamValue] = _NOTHING,
+        overrides: Mapping[str, ParamValue] = NO_OVERRIDES,
     ) -> Invocation:
         """Render the invocation of a run with these parameters.
 

@@ -20,6 +20,7 @@ from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.command_line import CommandLine
+from tune_jobs.script.interface import CommandFunction
 from tune_jobs.space.yaml_arguments import at_place
 from tune_jobs.space.yaml_source import Located
 from tune_jobs.tuning.option_kinds import (
@@ -188,16 +189,18 @@ class TunerOptions:
             "Metric store: a folder, or any URI that fsspec knows. By default ``runs``.", PATH
         ),
     )
-    command_line: CommandLine | None = field(
+    command_line: CommandLine | CommandFunction | None = field(
         default=None,
         metadata=_option(
-            "How the script takes its parameters; by default ``--batch-size=64`` for "
-            "``batch_size``.",
-            instance_of(
-                CommandLine,
-                "a CommandLine",
+            "How the script takes its parameters, by default ``--batch-size=64`` for "
+            "``batch_size``: a `CommandLine`, or a function ``(params, paths) -> list[str]`` of "
+            "the parameters (with overrides such as a promotion's budget) and the run's folders "
+            "(`RunPaths`).",
+            accepting(
+                "a CommandLine or a function (params, paths) -> list[str]",
+                lambda value: isinstance(value, CommandLine) or callable(value),
                 _read_command_line,
-                yaml="a mapping of the arguments of `CommandLine`",
+                yaml="a mapping of the arguments of `CommandLine`; functions need Python",
             ),
         ),
     )

@@ -22,7 +22,8 @@ from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Objectives
 from tune_jobs.errors import BackendError, ConfigError, StudyError
 from tune_jobs.metric_store.store import MetricStore, absolute, study_folder
-from tune_jobs.script.command_line import CommandLine, Invocation
+from tune_jobs.script.command_line import Invocation
+from tune_jobs.script.interface import ScriptInterface
 from tune_jobs.space.compatibility import check_space
 from tune_jobs.space.search_space import Space
 from tune_jobs.storage.bulk_read import read_ahead
@@ -45,7 +46,7 @@ class TuningSpec:
     backend: Backend
     objectives: Objectives
     sources: MetricSources
-    command_line: CommandLine
+    command_line: ScriptInterface
     options: TunerOptions
 
     @property
