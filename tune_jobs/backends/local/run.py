@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.runtime.follow import Follower
+from tune_jobs.runtime.processes import read_start_time
 
 _TRANSIENT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
 
@@ -315,11 +316,6 @@ def _signal_group(pid: int, number: int) -> None:
 
 
 def _was_born(pid: int, at: float) -> bool:
-    """Whether the process ``pid`` was started at the time ``at``: pids are given again."""
-    try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return False
-    birth = time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
-    return abs(birth - at) < 2.0
+    """Return whether the process with this id is the one that was started at that time."""
+    started = read_start_time(pid)
+    return started is not None and abs(started - at) < 2.0

@@ -17,6 +17,7 @@ from tune_jobs.backends.oci_runs.failures import brief, classify_failure, is_tra
 from tune_jobs.backends.oci_runs.service import ServiceRun, ServiceRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
 from tune_jobs.core.job_runs import RunState, RunUpdate
+from tune_jobs.runtime.backoff import Backoff
 
 MISSING_PATIENCE = 60.0
 """Seconds for which a listing may not know a run that was started."""
@@ -71,6 +72,7 @@ class LiveRuns:
         self._to_cancel: set[str] = set()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="tune_jobs-cancel")
         self._next_poll = clock()
+        self._backoff = Backoff(first=2.0 * poll_seconds, longest=LONGEST_POLL)
         self._failures = 0
 
     def __len__(self) -> int:
@@ -163,8 +165,7 @@ class LiveRuns:
         if not is_transient(error):
             raise refusal(error, "listing job runs", self._runs.policy) from error
         self._failures += 1
-        pause = min(LONGEST_POLL, self._poll_seconds * 2**self._failures)
-        self._next_poll = self._clock() + pause
+        self._next_poll = self._clock() + self._backoff.pause(self._failures)
         if self._failures == 1:
             self._notice(f"OCI does not say how the job runs are, asking again: {brief(error)}")
 

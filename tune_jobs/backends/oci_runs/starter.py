@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.backends.oci_runs.failures import brief, is_limit, is_transient
+from tune_jobs.runtime.backoff import Backoff
 
-FIRST_PAUSE = 1.0
-"""Seconds before a request is made again; doubled each time."""
-
-LONGEST_PAUSE = 60.0
-"""Seconds between two requests for the same run, at most."""
+BACKOFF = Backoff(first=1.0, longest=60.0)
+"""Seconds between two requests for the same run."""
 
 THREADS = 4
 """Requests at a time, at most."""
@@ -157,8 +155,9 @@ class Starter:
             if limited:
                 self.limited_since = self.limited_since or now
                 self._next = max(self._next, now + LIMIT_PAUSE)  # nobody else gets in, either
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**pending.tries)
-            again = _Pending(now + pause, pending.name, pending.details, pending.tries + 1)
+            tries = pending.tries + 1
+            due = now + BACKOFF.pause(tries)
+            again = _Pending(due, pending.name, pending.details, tries)
             self._in_flight.discard(pending.name)
             heapq.heappush(self._pending, again)
         self.answered.set()  # so that whoever waits learns when it is due
