@@ -1,4 +1,4 @@
-"""Configurations as rows of numbers: what the models of this folder work on."""
+"""Encodes configurations as rows of numbers, the inputs of the Gaussian process."""
 
 from __future__ import annotations
 
@@ -19,98 +19,108 @@ Array = NDArray[np.float64]
 
 
 class Encoding:
-    """Rows with one column a parameter.
+    """Bijection between configurations and rows with one column per parameter.
 
-    A number is in [0, 1], on a logarithmic scale where its distribution is; a choice is its index.
+    A number is scaled to [0, 1], after a logarithm if its distribution is logarithmic; a category
+    is encoded as its index.
 
     Args:
-        space: Distributions of one value or more.
+        space: Distributions by parameter name; each has at least one value.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
-        self.names = tuple(space)
+        self._names = tuple(space)
         self._distributions = tuple(space.values())
-        self.choices = np.array([_choices(d) for d in self._distributions])
-        """How many choices a column has; 0 for a number."""
+        self.n_choices = np.array([_count_choices(d) for d in self._distributions])
+        """Number of categories of each column, (d,); 0 for a number."""
+        self.is_categorical = self.n_choices > 0
+        """Mask of the categorical columns, (d,)."""
+        self.n_levels = np.array([_count_levels(d) for d in self._distributions])
+        """Number of values of each column, (d,); infinite for a float without a step."""
         self._bounds = [
-            (0.0, 1.0) if isinstance(d, CategoricalDistribution) else _bounds(d)
+            (0.0, 1.0) if isinstance(d, CategoricalDistribution) else _scaled_bounds(d)
             for d in self._distributions
         ]
-        self.grid = np.array([_levels(d) for d in self._distributions])
-        """How many values a column can have; infinite for a float without a step."""
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._names)
 
     def encode(self, params: Sequence[Mapping[str, Any]]) -> Array:
-        """Rows of configurations that have all parameters; values may lie outside of a range."""
-        rows = np.empty((len(params), len(self.names)))
-        for column, (name, d) in enumerate(zip(self.names, self._distributions, strict=True)):
-            inner = np.array([d.to_internal_repr(p[name]) for p in params], dtype=float)
+        """Encode n configurations as an array of shape (n, d).
+
+        Every configuration must have all parameters. Numbers outside of their range are encoded
+        as numbers outside of [0, 1].
+        """
+        rows = np.empty((len(params), len(self._names)))
+        for column, (name, d) in enumerate(zip(self._names, self._distributions, strict=True)):
+            internal = np.array([d.to_internal_repr(p[name]) for p in params], dtype=float)
             if isinstance(d, CategoricalDistribution):
-                rows[:, column] = inner
-                continue
-            low, high = self._bounds[column]
-            scaled = np.log(inner) if _is_log(d) else inner
-            rows[:, column] = (scaled - low) / (high - low) if high > low else 0.0
+                rows[:, column] = internal
+            else:
+                rows[:, column] = self._normalize(internal, column)
         return rows
 
     def decode(self, row: Array) -> dict[str, Any]:
-        """The configuration of a row, on the grids of its distributions."""
+        """Return the configuration closest to a row of shape (d,)."""
         return {
-            name: self._value(d, column, float(row[column]))
-            for column, (name, d) in enumerate(zip(self.names, self._distributions, strict=True))
+            name: self._decode_value(d, column, float(row[column]))
+            for column, (name, d) in enumerate(zip(self._names, self._distributions, strict=True))
         }
 
     def snap(self, rows: Array) -> Array:
-        """The same rows with every number on its grid and in its range."""
-        snapped = np.clip(rows, 0.0, np.where(self.choices > 0, self.choices - 1.0, 1.0))
-        for column in np.flatnonzero(np.isfinite(self.grid) & (self.choices == 0)):
+        """Move every number of rows (n, d) into its range and to the nearest step."""
+        snapped = np.clip(rows, 0.0, np.where(self.is_categorical, self.n_choices - 1.0, 1.0))
+        for column in np.flatnonzero(np.isfinite(self.n_levels) & ~self.is_categorical):
             d = self._distributions[column]
             low, high = self._bounds[column]
-            raw = low + snapped[:, column] * (high - low)
-            inner = np.exp(raw) if _is_log(d) else raw
+            scaled = low + snapped[:, column] * (high - low)
+            internal = np.exp(scaled) if _is_log(d) else scaled
             step = d.step or 1  # type: ignore[attr-defined]
-            inner = d.low + np.round((inner - d.low) / step) * step  # type: ignore[attr-defined]
-            inner = np.clip(inner, d.low, d.high)  # type: ignore[attr-defined]
-            scaled = np.log(inner) if _is_log(d) else inner
-            snapped[:, column] = (scaled - low) / (high - low) if high > low else 0.0
+            internal = d.low + np.round((internal - d.low) / step) * step  # type: ignore[attr-defined]
+            internal = np.clip(internal, d.low, d.high)  # type: ignore[attr-defined]
+            snapped[:, column] = self._normalize(internal, int(column))
         return snapped
 
-    def random(self, count: int, rng: np.random.RandomState) -> Array:
-        """Rows drawn as a random search draws them."""
-        rows = rng.rand(count, len(self.names))
-        chosen = self.choices > 0
-        rows[:, chosen] = np.floor(rows[:, chosen] * self.choices[chosen])
+    def sample(self, count: int, rng: np.random.RandomState) -> Array:
+        """Draw rows (count, d) uniformly, as random search does."""
+        rows = rng.rand(count, len(self._names))
+        rows[:, self.is_categorical] = np.floor(
+            rows[:, self.is_categorical] * self.n_choices[self.is_categorical]
+        )
         return self.snap(rows)
 
-    def _value(self, d: BaseDistribution, column: int, value: float) -> Any:
+    def _normalize(self, internal: Array, column: int) -> Array | float:
+        low, high = self._bounds[column]
+        scaled = np.log(internal) if _is_log(self._distributions[column]) else internal
+        return (scaled - low) / (high - low) if high > low else 0.0
+
+    def _decode_value(self, d: BaseDistribution, column: int, value: float) -> Any:
         if isinstance(d, CategoricalDistribution):
             return d.to_external_repr(round(value))
         low, high = self._bounds[column]
-        raw = low + value * (high - low)
-        inner = math.exp(raw) if _is_log(d) else raw
+        scaled = low + value * (high - low)
+        internal = math.exp(scaled) if _is_log(d) else scaled
         assert isinstance(d, FloatDistribution | IntDistribution)
         if d.step is not None:
-            inner = d.low + round((inner - d.low) / d.step) * d.step
-        return d.to_external_repr(min(max(inner, d.low), d.high))
+            internal = d.low + round((internal - d.low) / d.step) * d.step
+        return d.to_external_repr(min(max(internal, d.low), d.high))
 
 
-def _choices(d: BaseDistribution) -> int:
+def _count_choices(d: BaseDistribution) -> int:
     return len(d.choices) if isinstance(d, CategoricalDistribution) else 0
+
+
+def _count_levels(d: BaseDistribution) -> float:
+    if isinstance(d, CategoricalDistribution):
+        return float(len(d.choices))
+    assert isinstance(d, FloatDistribution | IntDistribution)
+    return math.inf if d.step is None else math.floor((d.high - d.low) / d.step + 1e-9) + 1.0
 
 
 def _is_log(d: BaseDistribution) -> bool:
     return isinstance(d, FloatDistribution | IntDistribution) and d.log
 
 
-def _bounds(d: BaseDistribution) -> tuple[float, float]:
+def _scaled_bounds(d: BaseDistribution) -> tuple[float, float]:
     assert isinstance(d, FloatDistribution | IntDistribution)
     return (math.log(d.low), math.log(d.high)) if d.log else (float(d.low), float(d.high))
-
-
-def _levels(d: BaseDistribution) -> float:
-    if isinstance(d, CategoricalDistribution):
-        return float(len(d.choices))
-    assert isinstance(d, FloatDistribution | IntDistribution)
-    return math.inf if d.step is None else math.floor((d.high - d.low) / d.step + 1e-9) + 1.0

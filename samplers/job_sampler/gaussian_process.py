@@ -1,8 +1,17 @@
-"""A Gaussian process with a Matern-5/2 kernel, fitted by its marginal likelihood.
+"""A Gaussian process with a Matern-5/2 kernel and one length scale per parameter.
 
-Rasmussen and Williams, *Gaussian Processes for Machine Learning* (2006), chapters 2 and 5. The
-prior of the length scales grows with the root of the number of parameters (Hvarfner et al. 2024,
-*Vanilla Bayesian Optimization Performs Great in High Dimensions*).
+The model is textbook Gaussian process regression with zero mean and Gaussian noise (Rasmussen and
+Williams 2006, *Gaussian Processes for Machine Learning*, Chap. 2). Hyperparameters are the
+maximum a posteriori (MAP) estimate under independent log-normal priors:
+
+    length scales       median 0.4 sqrt(d), sigma 1
+    signal variance     median 1, sigma 1
+    noise variance      median 1e-4, sigma 2
+
+That length scales grow with the square root of the number of parameters d follows Hvarfner et al.
+2024, *Vanilla Bayesian Optimization Performs Great in High Dimensions*, Sec. 4.
+
+Shapes: n observations, p pending points, m points to predict, d parameters.
 """
 
 from __future__ import annotations
@@ -19,154 +28,195 @@ from scipy.optimize import minimize
 from .encoding import Array
 
 Mask = NDArray[np.bool_]
-_NOISE_MEAN, _NOISE_SPREAD = math.log(1e-4), 2.0
-_BOUNDS_SCALE, _BOUNDS_NOISE = (math.log(0.05), math.log(20.0)), (math.log(1e-6), 0.0)
-_BOUNDS_LENGTH = (math.log(0.01), math.log(100.0))
+
+_LOG_NOISE_MEAN, _LOG_NOISE_STD = math.log(1e-4), 2.0
+_LENGTH_SCALE_BOUNDS = (math.log(0.01), math.log(100.0))
+_SIGNAL_BOUNDS = (math.log(0.05), math.log(20.0))
+_NOISE_BOUNDS = (math.log(1e-6), 0.0)
+_JITTER = 1e-8
+"""Added to the diagonal of a covariance matrix, which may be singular in floating point."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """The parameters of a kernel.
+    """Hyperparameters of a Matern-5/2 kernel and of the observation noise.
+
+        k(x, x') = s (1 + sqrt(5) r + 5/3 r^2) exp(-sqrt(5) r)
+        r^2 = sum_i (delta_i / l_i)^2
+
+    (Rasmussen and Williams 2006, Eq. 4.17, with one length scale per column). ``delta_i`` is the
+    difference of two numbers; between categories it is 0 if they are equal and 1 if not.
 
     Args:
-        lengths: One a column; the distance of two different choices is 1.
-        scale: The variance of the function.
-        noise: The variance of what is added to each observation.
+        length_scales: l, (d,).
+        signal_variance: s, the prior variance of the function.
+        noise_variance: Variance of the noise of one observation.
     """
 
-    lengths: Array
-    scale: float
-    noise: float
+    length_scales: Array
+    signal_variance: float
+    noise_variance: float
 
     @classmethod
-    def usual(cls, columns: int, noise: float) -> Kernel:
-        """Where a fit begins: the mode of the prior, but for the noise."""
-        return cls(np.full(columns, _usual_length(columns)), 1.0, noise)
+    def prior(cls, n_columns: int, noise_variance: float) -> Kernel:
+        """Return the prior medians, with another noise variance: a starting point of a fit."""
+        return cls(np.full(n_columns, _prior_length_scale(n_columns)), 1.0, noise_variance)
 
-    def between(self, a: Array, b: Array, chosen: Mask) -> Array:
-        """The covariances of rows ``a`` (m, d) and rows ``b`` (n, d): (m, n)."""
+    def covariance(self, a: Array, b: Array, is_categorical: Mask) -> Array:
+        """Return the covariance matrix (m, n) of rows ``a`` (m, d) and ``b`` (n, d)."""
         squared = np.zeros((len(a), len(b)))
-        for column, length in enumerate(self.lengths):
-            if chosen[column]:
-                squared += (a[:, column, None] != b[None, :, column]) / length**2
+        for column, length_scale in enumerate(self.length_scales):
+            if is_categorical[column]:
+                squared += (a[:, column, None] != b[None, :, column]) / length_scale**2
             else:
-                gap = (a[:, column, None] - b[None, :, column]) / length
-                gap *= gap
-                squared += gap
-        return self.scale * _matern(squared)
+                difference = (a[:, column, None] - b[None, :, column]) / length_scale
+                difference *= difference
+                squared += difference
+        root = np.sqrt(5.0 * squared)
+        return self.signal_variance * ((1.0 + root + 5.0 / 3.0 * squared) * np.exp(-root))
 
 
 class Posterior:
-    """What is known of the function after observations and with pending ones.
+    """Posterior of the function given observations and pending evaluations.
 
-    Where a run is pending the function is as uncertain as if it had ended, at the value that is
-    expected there (Desautels et al. 2014 call it hallucinated).
+    Pending evaluations are treated as by the kriging believer (Ginsbourger et al. 2010, *Kriging
+    Is Well-Suited to Parallelize Optimization*, Sec. 4.2): each is assumed to return the posterior
+    mean at its point. With fixed hyperparameters this leaves the mean as it is and only reduces
+    the variance, so no values have to be imputed. The hallucinated observations of GP-BUCB
+    (Desautels et al. 2014) are the same.
 
     Args:
-        kernel: Its kernel.
-        rows: What was observed, (n, d).
-        values: Its values, (n,), of mean 0.
-        pending: What is being observed, (p, d).
-        chosen: The columns that are choices.
+        kernel: Covariance of the prior.
+        inputs: Evaluated points, (n, d).
+        targets: Their values, with mean 0, (n,).
+        pending: Points under evaluation, (p, d).
+        is_categorical: Mask of the categorical columns, (d,).
     """
 
     def __init__(
-        self, kernel: Kernel, rows: Array, values: Array, pending: Array, chosen: Mask
+        self, kernel: Kernel, inputs: Array, targets: Array, pending: Array, is_categorical: Mask
     ) -> None:
-        self._kernel, self._chosen = kernel, chosen
-        self._rows = np.concatenate([rows, pending])
-        count = len(rows)
-        covariance = kernel.between(self._rows, self._rows, chosen)
-        covariance[np.diag_indices_from(covariance)] += kernel.noise + 1e-8
-        # The upper left part of a Cholesky factor is the factor of the observations alone.
-        self._factor = cholesky(covariance, lower=True)
-        observed = self._factor[:count, :count]
-        self._weights = np.zeros(len(self._rows))
-        self._weights[:count] = cho_solve((observed, True), values)
-        self._inverse = solve_triangular(self._factor, np.eye(len(self._rows)), lower=True)
+        self._kernel, self._is_categorical = kernel, is_categorical
+        self._inputs = np.concatenate([inputs, pending])
+        n, size = len(inputs), len(self._inputs)
+        covariance = kernel.covariance(self._inputs, self._inputs, is_categorical)
+        covariance[np.diag_indices_from(covariance)] += kernel.noise_variance + _JITTER
+        factor = cholesky(covariance, lower=True)
+        # The leading block of a Cholesky factor is the factor of the observations alone.
+        self._weights = np.zeros(size)
+        self._weights[:n] = cho_solve((factor[:n, :n], True), targets)
+        self._inverse_factor = solve_triangular(factor, np.eye(size), lower=True)
 
-    def at(self, rows: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the function, without noise: (m,) and (m,)."""
-        cross = self._kernel.between(rows, self._rows, self._chosen)
-        half = cross @ self._inverse.T
-        variance = self._kernel.scale - np.einsum("ij,ij->i", half, half)
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Return mean (m,) and standard deviation (m,) of the noiseless function at points (m, d).
+
+        Rasmussen and Williams 2006, Eqs. 2.25 and 2.26.
+        """
+        cross = self._kernel.covariance(points, self._inputs, self._is_categorical)
+        projected = cross @ self._inverse_factor.T
+        variance = self._kernel.signal_variance - np.einsum("ij,ij->i", projected, projected)
         return cross @ self._weights, np.sqrt(np.maximum(variance, 1e-12))
 
 
-def fit(rows: Array, values: Array, chosen: Mask, starts: Sequence[Kernel], steps: int) -> Kernel:
-    """The kernel of the highest posterior density that is found.
+def fit_kernel(
+    inputs: Array,
+    targets: Array,
+    is_categorical: Mask,
+    initial: Sequence[Kernel],
+    max_iterations: int,
+) -> Kernel:
+    """Return the MAP estimate of the kernel, found by L-BFGS-B in log space.
 
     Args:
-        rows: What was observed, (n, d).
-        values: Of mean 0 and variance 1, (n,).
-        chosen: The columns that are choices.
-        starts: Where to begin; what is noise to one may be short lengths to another.
-        steps: Of L-BFGS, at most, from each.
+        inputs: Evaluated points, (n, d).
+        targets: Their values, with mean 0 and variance 1, (n,).
+        is_categorical: Mask of the categorical columns, (d,).
+        initial: Starting points. Several are worthwhile, since the posterior often has one mode
+            with much noise and another with short length scales.
+        max_iterations: Limit for each starting point.
     """
-    columns = rows.shape[1]
-    squared = np.stack([_squared(rows[:, c], bool(chosen[c])) for c in range(columns)])
-    bounds = [_BOUNDS_LENGTH] * columns + [_BOUNDS_SCALE, _BOUNDS_NOISE]
-    found = [
+    columns = inputs.shape[1]
+    squared = np.stack(
+        [_squared_differences(inputs[:, c], bool(is_categorical[c])) for c in range(columns)]
+    )
+    bounds = [_LENGTH_SCALE_BOUNDS] * columns + [_SIGNAL_BOUNDS, _NOISE_BOUNDS]
+    results = [
         minimize(
-            _loss,
-            np.clip(np.log([*start.lengths, start.scale, start.noise]), *np.transpose(bounds)),
-            args=(squared, values, _usual_length(columns)),
+            _negative_log_posterior,
+            np.clip(
+                np.log([*kernel.length_scales, kernel.signal_variance, kernel.noise_variance]),
+                *np.transpose(bounds),
+            ),
+            args=(squared, targets, _prior_length_scale(columns)),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"maxiter": steps},
+            options={"maxiter": max_iterations},
         )
-        for start in starts
+        for kernel in initial
     ]
-    theta = np.exp(min(found, key=lambda each: float(each.fun)).x)
+    theta = np.exp(min(results, key=lambda result: float(result.fun)).x)
     return Kernel(theta[:-2], float(theta[-2]), float(theta[-1]))
 
 
-def _loss(theta: Array, squared: Array, values: Array, usual_length: float) -> tuple[float, Array]:
-    """The negative log of the posterior density at the logs of the parameters, and its gradient."""
-    columns, count = len(squared), len(values)
-    inverse_lengths = np.exp(-2.0 * theta[:-2])
-    scale, noise = np.exp(theta[-2:])
-    total = np.tensordot(inverse_lengths, squared, axes=1)
-    root = np.sqrt(5.0 * total)
-    decay = np.exp(-root)
-    shape = (1.0 + root + 5.0 / 3.0 * total) * decay
-    covariance = scale * shape
-    covariance[np.diag_indices(count)] += noise + 1e-8
+def _negative_log_posterior(
+    theta: Array, squared: Array, targets: Array, prior_length_scale: float
+) -> tuple[float, Array]:
+    """Return the negative log posterior density of log hyperparameters, up to a constant.
+
+    Args:
+        theta: Logarithms of length scales, signal variance and noise variance, (d + 2,).
+        squared: Squared differences of the inputs by column, (d, n, n).
+        targets: Values, (n,).
+        prior_length_scale: Median of the prior of the length scales.
+
+    Returns:
+        The value and its gradient (d + 2,).
+    """
     try:
-        factor = cho_factor(covariance, lower=True)
+        likelihood, gradient = _negative_log_likelihood(theta, squared, targets)
     except np.linalg.LinAlgError:
         return 1e10, np.zeros_like(theta)
-    inverse = cho_solve(factor, np.eye(count))
-    alpha = inverse @ values
-    loss = 0.5 * values @ alpha + np.log(np.diag(factor[0])).sum()
+    scales = theta[:-2] - math.log(prior_length_scale)
+    noise = (theta[-1] - _LOG_NOISE_MEAN) / _LOG_NOISE_STD
+    prior = 0.5 * (scales @ scales + theta[-2] ** 2 + noise**2)
+    prior_gradient = np.array([*scales, theta[-2], noise / _LOG_NOISE_STD])
+    return float(likelihood + prior), gradient + prior_gradient
+
+
+def _negative_log_likelihood(theta: Array, squared: Array, targets: Array) -> tuple[float, Array]:
+    """Return the negative log marginal likelihood, up to a constant, and its gradient (d + 2,).
+
+    Rasmussen and Williams 2006, Eqs. 5.8 and 5.9. With r as in `Kernel`,
+
+        dk / d log l_i = 5/3 s (1 + sqrt(5) r) exp(-sqrt(5) r) (delta_i / l_i)^2
+    """
+    inverse_squares = np.exp(-2.0 * theta[:-2])
+    signal, noise = np.exp(theta[-2:])
+    total = np.tensordot(inverse_squares, squared, axes=1)
+    root = np.sqrt(5.0 * total)
+    decay = np.exp(-root)
+    correlation = (1.0 + root + 5.0 / 3.0 * total) * decay
+    covariance = signal * correlation
+    covariance[np.diag_indices(len(targets))] += noise + _JITTER
+    factor = cho_factor(covariance, lower=True)
+    inverse = cho_solve(factor, np.eye(len(targets)))
+    alpha = inverse @ targets
+    value = 0.5 * targets @ alpha + np.log(np.diag(factor[0])).sum()
 
     outer = inverse - np.outer(alpha, alpha)
+    slope = outer * (signal * 5.0 / 3.0 * (1.0 + root) * decay)
     gradient = np.empty_like(theta)
-    # d k / d log l = 5/3 (1 + sqrt(5) r) exp(-sqrt(5) r) (gap / l)^2
-    slope = outer * (scale * 5.0 / 3.0 * (1.0 + root) * decay)
-    gradient[:-2] = 0.5 * np.tensordot(squared, slope, axes=2) * inverse_lengths
-    gradient[-2] = 0.5 * scale * np.sum(outer * shape)
+    gradient[:-2] = 0.5 * np.tensordot(squared, slope, axes=2) * inverse_squares
+    gradient[-2] = 0.5 * signal * np.sum(outer * correlation)
     gradient[-1] = 0.5 * noise * np.trace(outer)
-
-    away = theta[:columns] - math.log(usual_length)
-    noisy = (theta[-1] - _NOISE_MEAN) / _NOISE_SPREAD
-    loss += 0.5 * (away @ away + theta[-2] ** 2 + noisy**2)
-    gradient[:columns] += away
-    gradient[-2] += theta[-2]
-    gradient[-1] += noisy / _NOISE_SPREAD
-    return float(loss), gradient
+    return value, gradient
 
 
-def _matern(squared: Array) -> Array:
-    root = np.sqrt(5.0 * squared)
-    return (1.0 + root + 5.0 / 3.0 * squared) * np.exp(-root)
+def _squared_differences(column: Array, is_categorical: bool) -> Array:
+    difference = column[:, None] - column[None, :]
+    return (difference != 0.0).astype(float) if is_categorical else difference**2
 
 
-def _squared(column: Array, chosen: bool) -> Array:
-    gap = column[:, None] - column[None, :]
-    return (gap != 0.0).astype(float) if chosen else gap**2
-
-
-def _usual_length(columns: int) -> float:
-    return 0.4 * math.sqrt(columns)
+def _prior_length_scale(n_columns: int) -> float:
+    return 0.4 * math.sqrt(n_columns)

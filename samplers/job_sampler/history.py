@@ -1,4 +1,4 @@
-"""What is new in a study since one last looked, without looking at all of it again."""
+"""Incremental reading of a study's trials."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 @dataclass(frozen=True)
-class News:
-    """What was seen at one look.
+class Changes:
+    """Trials read by one update.
 
     Args:
-        ended: COMPLETE and PRUNED trials that were not so before, by number.
+        finished: Trials that have become COMPLETE or PRUNED since the last update, by number.
         running: All RUNNING trials, by number.
     """
 
-    ended: Sequence[FrozenTrial]
+    finished: Sequence[FrozenTrial]
     running: Sequence[FrozenTrial]
 
 
-class History:
-    """Follows one study. A look costs as much as there are new and running trials."""
+class StudyHistory:
+    """Follows one study; an update costs as much as there are new and unfinished trials."""
 
     def __init__(self) -> None:
         self._storage: BaseStorage | None = None
         self._study_id = -1
-        self._open: list[int] = []
-        self._seen = 0
+        self._unfinished: list[int] = []
+        self._n_seen = 0
 
-    def follows(self, study: Study) -> bool:
-        """Whether it is this study that it has followed so far."""
+    def tracks(self, study: Study) -> bool:
+        """Return whether the updates so far were of this study."""
         return self._storage is study._storage and self._study_id == study._study_id
 
-    def look(self, study: Study) -> News:
-        """What is new; of another study than before everything is."""
-        if not self.follows(study):
-            self.__init__()  # type: ignore[misc]
+    def update(self, study: Study) -> Changes:
+        """Return what has changed; all trials, if the last update was of another study."""
+        if not self.tracks(study):
             self._storage, self._study_id = study._storage, study._study_id
-        trials = _trials(study._storage, study._study_id)
+            self._unfinished, self._n_seen = [], 0
+        trials = _read_trials(study._storage, study._study_id)
         count = len(trials)
-        ended, running, still_open = [], [], []
-        # A trial that was asked for may have been forgotten again.
-        known = [number for number in self._open if number < count]
-        for number in (*known, *range(self._seen, count)):
+        finished, running, unfinished = [], [], []
+        # A storage that buffers writes may drop a trial which it has created but not stored.
+        known = [number for number in self._unfinished if number < count]
+        for number in (*known, *range(self._n_seen, count)):
             trial = trials[number]
             if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-                ended.append(trial)
+                finished.append(trial)
             elif trial.state != TrialState.FAIL:
-                still_open.append(number)
+                unfinished.append(number)
                 if trial.state == TrialState.RUNNING:
                     running.append(trial)
-        self._open, self._seen = still_open, count
-        return News(ended, running)
+        self._unfinished, self._n_seen = unfinished, count
+        return Changes(finished, running)
 
 
-def _trials(
+def _read_trials(
     storage: BaseStorage, study_id: int
 ) -> Sequence[FrozenTrial] | Mapping[int, FrozenTrial]:
-    """All trials by number."""
+    """Return all trials by number, without copying them."""
     if isinstance(storage, _CachedStorage):
-        # Its public method sorts all trials again each time.
+        # The public method sorts all trials on every call.
         storage._read_trials_from_remote_storage(study_id)
         return storage._studies[study_id].trials
     return storage.get_all_trials(study_id, deepcopy=False)

@@ -1,4 +1,4 @@
-"""The next configuration of a flat space by a Gaussian process, with many runs pending."""
+"""Bayesian optimization of one search space by a Gaussian process, with pending evaluations."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 
+from .acquisition import log_expected_improvement, maximize_acquisition
 from .encoding import Array, Encoding
-from .gaussian_process import Kernel, Posterior, fit
-from .improvement import highest, log_expected_improvement
+from .gaussian_process import Kernel, Posterior, fit_kernel
+
+_N_INCUMBENTS = 8
+"""How many of the best known configurations the search for the next one begins at."""
+
+_MIN_COSTS = 4
+"""With fewer known costs, costs are not modelled."""
 
 
 class Model:
-    """Suggests configurations of one space; keeps its kernels from one suggestion to the next.
+    """Suggests configurations of one space; keeps fitted kernels between suggestions.
 
     Args:
-        space: Distributions of two values or more.
+        space: Distributions by parameter name; each has at least two values.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution]) -> None:
-        self.encoding = Encoding(space)
-        self._values = _Fitted(self.encoding)
-        self._costs = _Fitted(self.encoding)
+        self._encoding = Encoding(space)
+        self._objective = _Regressor(self._encoding)
+        self._log_cost = _Regressor(self._encoding)
 
     def suggest(
         self,
@@ -33,77 +39,91 @@ class Model:
         rng: np.random.RandomState,
         costs: Array | None = None,
     ) -> dict[str, Any] | None:
-        """Where the improvement to be expected is largest, after all of these.
+        """Return the configuration with the largest expected improvement.
 
-        With costs it is the improvement for what a run is expected to cost that counts (Snoek et
-        al. 2012, *Practical Bayesian Optimization of Machine Learning Algorithms*).
+        The value to improve on is the smallest posterior mean at a known configuration rather than
+        the smallest observed value, which noise makes too small ("plug-in" expected improvement,
+        Picheny et al. 2013, *A Benchmark of Kriging-Based Infill Criteria for Noisy
+        Optimization*). With costs, expected improvement is divided by the predicted cost (Snoek et
+        al. 2012, *Practical Bayesian Optimization of Machine Learning Algorithms*, Sec. 3.2).
 
         Args:
-            params: Of finished trials.
-            values: Their values, less is better, (n,).
-            pending: Parameters of trials that are not finished.
-            rng: For the candidates.
-            costs: What the finished trials have cost, more than 0, or nan, (n,).
+            params: Configurations of n finished trials.
+            values: Their values, to be minimized, (n,).
+            pending: Configurations of running trials; see `Posterior`.
+            rng: Source of randomness of the search for the maximum.
+            costs: Costs of the finished trials, positive, nan where unknown, (n,).
 
         Returns:
-            Parameters; None if nothing new is found.
+            The configuration; None if no new one was found.
         """
-        rows, waiting = self.encoding.encode(params), self.encoding.encode(pending)
-        posterior = self._values.posterior(rows, tamed(values), waiting)
+        rows, waiting = self._encoding.encode(params), self._encoding.encode(pending)
+        posterior = self._objective.condition(rows, standardize(values), waiting)
         known = np.concatenate([rows, waiting])
-        mean, _ = posterior.at(known)
-        # With noise the best value that was seen is better than the function is there.
+        mean, _ = posterior.predict(known)
         best = float(mean.min())
-        price = self._price(rows, costs)
+        log_cost = self._predict_log_cost(rows, costs)
 
-        def score(candidates: Array) -> Array:
-            return log_expected_improvement(best, *posterior.at(candidates)) - price(candidates)
+        def acquisition(candidates: Array) -> Array:
+            improvement = log_expected_improvement(best, *posterior.predict(candidates))
+            return improvement - log_cost(candidates)
 
-        promising = known[np.argsort(mean, kind="stable")[:8]]
-        found = highest(self.encoding, score, promising, known, rng)
-        return None if found is None else self.encoding.decode(found)
+        incumbents = known[np.argsort(mean, kind="stable")[:_N_INCUMBENTS]]
+        found = maximize_acquisition(self._encoding, acquisition, incumbents, known, rng)
+        return None if found is None else self._encoding.decode(found)
 
-    def _price(self, rows: Array, costs: Array | None) -> Callable[[Array], Array]:
-        """The logarithm of the cost to be expected, up to a constant."""
+    def _predict_log_cost(self, rows: Array, costs: Array | None) -> Callable[[Array], Array]:
+        """Return a predictor of the mean log cost, up to a constant: (m, d) to (m,)."""
         measured = np.isfinite(costs) if costs is not None else np.zeros(len(rows), dtype=bool)
-        if costs is None or measured.sum() < 4:
+        if costs is None or measured.sum() < _MIN_COSTS:
             return lambda candidates: np.zeros(len(candidates))
         logs = np.log(costs[measured])
-        spread = float(logs.std()) or 1.0
-        shown = (logs - logs.mean()) / spread
-        posterior = self._costs.posterior(rows[measured], shown, rows[:0])
-        return lambda candidates: spread * posterior.at(candidates)[0]
+        scale = float(logs.std()) or 1.0
+        targets = (logs - logs.mean()) / scale
+        posterior = self._log_cost.condition(rows[measured], targets, rows[:0])
+        return lambda candidates: scale * posterior.predict(candidates)[0]
 
 
-class _Fitted:
-    """A kernel, fitted again whenever there are 5 % more observations."""
+class _Regressor:
+    """Gaussian process regression whose kernel is refitted as observations accumulate.
+
+    The kernel is refitted from the previous one when there are 5 % more observations, and from
+    the prior when there are 50 % more, since the best mode of its posterior may have changed.
+    """
 
     def __init__(self, encoding: Encoding) -> None:
-        self._chosen = encoding.choices > 0
-        self._usual = [Kernel.usual(len(encoding), noise) for noise in (1e-3, 0.2)]
-        self._kernel = self._usual[0]
-        self._count = self._anew = 0
+        self._is_categorical = encoding.is_categorical
+        self._priors = [Kernel.prior(len(encoding), noise) for noise in (1e-3, 0.2)]
+        self._kernel = self._priors[0]
+        self._n_fitted = self._n_fitted_from_prior = 0
 
-    def posterior(self, rows: Array, values: Array, pending: Array) -> Posterior:
-        """What is known after these observations and with these pending."""
-        count = len(rows)
-        if count >= max(self._anew + 1, 1.5 * self._anew):
-            self._kernel = fit(rows, values, self._chosen, self._usual, steps=50)
-            self._count = self._anew = count
-        elif count >= max(self._count + 1, 1.05 * self._count):
-            self._kernel = fit(rows, values, self._chosen, [self._kernel], steps=15)
-            self._count = count
-        return Posterior(self._kernel, rows, values, pending, self._chosen)
+    def condition(self, rows: Array, targets: Array, pending: Array) -> Posterior:
+        """Return the posterior given rows (n, d), targets (n,) and pending rows (p, d)."""
+        n = len(rows)
+        if n >= max(self._n_fitted_from_prior + 1, 1.5 * self._n_fitted_from_prior):
+            self._fit(rows, targets, self._priors, max_iterations=50)
+            self._n_fitted = self._n_fitted_from_prior = n
+        elif n >= max(self._n_fitted + 1, 1.05 * self._n_fitted):
+            self._fit(rows, targets, [self._kernel], max_iterations=15)
+            self._n_fitted = n
+        return Posterior(self._kernel, rows, targets, pending, self._is_categorical)
+
+    def _fit(
+        self, rows: Array, targets: Array, initial: Sequence[Kernel], max_iterations: int
+    ) -> None:
+        self._kernel = fit_kernel(rows, targets, self._is_categorical, initial, max_iterations)
 
 
-def tamed(values: Array) -> Array:
-    """Values of mean 0 and variance 1; the worse half of them is compressed.
+def standardize(values: Array) -> Array:
+    """Return values (n,) with mean 0 and variance 1, those above the median compressed.
 
-    A learning rate that is far too large makes a loss of any size. Only that it is bad matters.
+    Excesses over the median, in units of its distance to the first decile, are replaced by
+    ``log(1 + excess)``: a diverged loss may be arbitrarily large, and would otherwise dominate the
+    scale. The order of the values is preserved.
     """
     middle = float(np.median(values))
     unit = middle - float(np.quantile(values, 0.1)) or 1.0
-    away = np.clip((values - middle) / unit, -1e6, 1e6)
-    shown = np.where(away > 0.0, np.log1p(np.maximum(away, 0.0)), away)
-    spread = float(shown.std())
-    return np.asarray((shown - shown.mean()) / (spread if spread > 0.0 else 1.0))
+    excess = np.clip((values - middle) / unit, -1e6, 1e6)
+    compressed = np.where(excess > 0.0, np.log1p(np.maximum(excess, 0.0)), excess)
+    std = float(compressed.std())
+    return np.asarray((compressed - compressed.mean()) / (std if std > 0.0 else 1.0))

@@ -1,4 +1,4 @@
-"""The sampler for studies whose trials are job runs: many pending, few in all, restarted often."""
+"""Sampler for studies whose trials are job runs: many pending, few in total, often restarted."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from .encoding import Array
-from .fast_tpe import Facts, FastTPESampler
+from .fast_tpe import FastTPESampler
 from .model import Model
-from .threads import one_thread
+from .study_cache import StudySummary
+from .threads import limit_blas_threads
 
-MODEL_TRIALS = 400
-"""With more finished trials than this a Gaussian process takes too long, and TPE takes over."""
+MAX_MODEL_TRIALS = 400
+"""With more finished trials than this the Gaussian process is too slow; TPE takes over."""
 
-MODEL_PARAMETERS = 24
-"""With more parameters than this it has no advantage."""
+MAX_MODEL_PARAMETERS = 24
+"""With more parameters than this the Gaussian process has no advantage over TPE."""
 
 
 def _hours(trial: FrozenTrial) -> float | None:
-    noted: Mapping[str, float] = trial.user_attrs.get("tune_jobs:cost", {})
-    return noted.get("run_hours")
+    recorded: Mapping[str, float] = trial.user_attrs.get("tune_jobs:cost", {})
+    return recorded.get("run_hours")
 
 
 def _money(trial: FrozenTrial) -> float | None:
-    noted: Mapping[str, float] = trial.user_attrs.get("tune_jobs:cost", {})
-    return noted.get("money")
+    recorded: Mapping[str, float] = trial.user_attrs.get("tune_jobs:cost", {})
+    return recorded.get("money")
 
 
 def _seconds(trial: FrozenTrial) -> float | None:
@@ -47,31 +48,29 @@ COSTS: Mapping[str, Callable[[FrozenTrial], float | None]] = {
 
 
 class JobSampler(BaseSampler):
-    """A Gaussian process where it is affordable, TPE elsewhere; made for many pending trials.
+    """Gaussian process or TPE, whichever suits the study, made for many pending trials.
 
-    A space is flat if every trial has the same parameters. As long as a flat space has at most 24
-    parameters and the study at most 400 finished trials, the next configuration is where the
-    expected improvement is largest under a Gaussian process, in which pending trials are taken to
-    end as expected. Otherwise, and with constraints or several objectives, TPE chooses each
-    parameter by itself (`FastTPESampler`).
+    A search space is flat if all trials have the same parameters. In a flat space of at most 24
+    parameters, with at most 400 finished trials, JobSampler maximizes expected improvement under a
+    Gaussian process, and treats pending trials as the kriging believer does: as if they had
+    returned the posterior mean. In all other cases, and with constraints or several objectives, it
+    samples each parameter independently by TPE (`FastTPESampler`).
 
-    The same seed and the same history give the same suggestions, in whatever order parameters are
-    asked for. A sampler that was made anew after a restart never repeats start-up points; it fits
-    its model anew, so it may go on otherwise than the one before would have, but always in the
-    same way.
+    Suggestions depend only on the seed and the history, not on the order in which parameters are
+    suggested. A sampler created anew after a restart does not repeat start-up points. It fits its
+    model anew, so later suggestions may differ from those of an uninterrupted sampler, but are
+    reproducible as well.
 
     Args:
-        seed: Makes the suggestions reproducible; None draws a seed from the system.
-        n_startup_trials: So many trials must be finished before a model takes over from random
-            search.
-        cost: What a trial has cost, for studies in which that depends on the configuration: then
-            the model looks for the improvement to be expected for the cost to be expected.
-            ``"hours"`` and ``"money"`` are what the tuner has noted, ``"seconds"`` the time from
-            the trial's begin to its end, or a function of a finished trial; None: costs do not
-            count.
+        seed: Seed of the random number generator. None takes one from the operating system.
+        n_startup_trials: Trials are sampled at random until this many have finished.
+        cost: Cost of a trial, if it depends on the configuration: expected improvement is then
+            divided by predicted cost. ``"hours"`` and ``"money"`` are the amounts recorded by a
+            tuner, ``"seconds"`` is the trial's duration. A function gets a finished trial and
+            returns its cost, or None if it is unknown. None ignores costs.
 
     Raises:
-        ValueError: ``cost`` is none of these.
+        ValueError: If ``cost`` is a string but none of these.
     """
 
     def __init__(
@@ -81,60 +80,59 @@ class JobSampler(BaseSampler):
         cost: str | Callable[[FrozenTrial], float | None] | None = None,
     ) -> None:
         if isinstance(cost, str) and cost not in COSTS:
-            raise ValueError(f"cost={cost!r}: it must be one of {', '.join(COSTS)}, or a function")
+            names = ", ".join(map(repr, COSTS))
+            raise ValueError(f"invalid cost {cost!r}: use {names}, or a function of a trial")
         self._cost = COSTS[cost] if isinstance(cost, str) else cost
         self._seed = seed
         self._n_startup_trials = n_startup_trials
-        # With many pending trials TPE is better at choosing each parameter by itself: see the
-        # benchmark.
+        # With many pending trials univariate TPE is the better one: see the README's tables.
         self._tpe = FastTPESampler(seed=seed, n_startup_trials=n_startup_trials, multivariate=False)
         self._rng = np.random.RandomState(seed)
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
         self._model: Model | None = None
-        self._model_of: tuple[Any, ...] = ()
+        self._model_key: tuple[Any, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(vars(self))
-        for name in ("_lock", "_model", "_model_of"):
-            state.pop(name)
-        return state
+        # The model is fitted again from the study.
+        dropped = ("_lock", "_model", "_model_key")
+        return {k: v for k, v in vars(self).items() if k not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._forget()
+        self._reset()
 
     def reseed_rng(self) -> None:
-        """Draw a new seed from the system; Optuna does so for each of several processes."""
+        """Take a new seed from the operating system, as Optuna requires for parallel workers."""
         self._seed = None
         self._rng = np.random.RandomState()
         self._tpe.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Called by Optuna when a trial begins."""
+        """Prepare for a new trial."""
         self._tpe.before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters that the model chooses together; none where TPE chooses each."""
+        """Return the parameters for the Gaussian process; none where TPE is used."""
         if study._is_multi_objective():
             return {}
-        facts = self._tpe.facts(study)
-        return dict(facts.common) if self._is_for_model(facts) else {}
+        summary = self._tpe.summarize(study)
+        return dict(summary.intersection) if self._fits_model(summary) else {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Choose them."""
+        """Sample all parameters of a flat space jointly."""
         if not search_space:
             return {}
-        with self._lock, one_thread():
+        with self._lock, limit_blas_threads():
             if self._seed is not None:
-                self._rng.seed(_derived(self._seed, trial.number, ""))
-            return self._from_model(study, trial, search_space) or {}
+                self._rng.seed(_derive_seed(self._seed, trial.number, ""))
+            return self._suggest_by_model(study, trial, search_space) or {}
 
     def sample_independent(
         self,
@@ -143,9 +141,9 @@ class JobSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Choose any other parameter."""
+        """Sample one parameter by TPE, or at random during start-up."""
         if self._seed is not None:
-            self._tpe.seed(_derived(self._seed, trial.number, param_name))
+            self._tpe.seed(_derive_seed(self._seed, trial.number, param_name))
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
@@ -155,56 +153,53 @@ class JobSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Called by Optuna when a trial ends."""
+        """Process a trial's end."""
         self._tpe.after_trial(study, trial, state, values)
 
-    def _is_for_model(self, facts: Facts) -> bool:
-        if not self._n_startup_trials <= len(facts.ended) <= MODEL_TRIALS:
+    def _fits_model(self, summary: StudySummary) -> bool:
+        """Return whether the Gaussian process can be used."""
+        if not self._n_startup_trials <= len(summary.finished) <= MAX_MODEL_TRIALS:
             return False
-        complete = sum(t.state == TrialState.COMPLETE for t in facts.ended)
-        small = 1 <= len(facts.common) <= MODEL_PARAMETERS
-        return complete >= 2 and small and facts.flat and not facts.constrained
+        n_complete = sum(t.state == TrialState.COMPLETE for t in summary.finished)
+        is_small = 1 <= len(summary.intersection) <= MAX_MODEL_PARAMETERS
+        return n_complete >= 2 and is_small and summary.is_flat and not summary.has_infeasible
 
-    def _from_model(
+    def _suggest_by_model(
         self, study: Study, trial: FrozenTrial, space: dict[str, BaseDistribution]
     ) -> dict[str, Any] | None:
-        model_of = (study._storage, study._study_id, space)
-        if self._model is None or self._model_of != model_of:
-            self._model, self._model_of = Model(space), model_of
-        facts = self._tpe.facts(study)
-        trials = [t for t in facts.ended if space.keys() <= t.params.keys()]
+        key = (study._storage, study._study_id, space)
+        if self._model is None or self._model_key != key:
+            self._model, self._model_key = Model(space), key
+        summary = self._tpe.summarize(study)
+        trials = [t for t in summary.finished if space.keys() <= t.params.keys()]
         pending = [
             t.params
-            for t in facts.running
+            for t in summary.running
             if t.number != trial.number and space.keys() <= t.params.keys()
         ]
-        values = _values(trials, study.direction)
-        costs = None if self._cost is None else _positive([self._cost(t) for t in trials])
+        values = _collect_values(trials, study.direction)
+        costs = None if self._cost is None else _clean_costs([self._cost(t) for t in trials])
         params = [t.params for t in trials]
         return self._model.suggest(params, values, pending, self._rng, costs)
 
 
-def _values(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Array:
-    """Values of which less is better; a pruned trial is no better than the median."""
+def _collect_values(trials: Sequence[FrozenTrial], direction: StudyDirection) -> Array:
+    """Return values to be minimized, (n,), with finite ones for pruned and diverged trials.
+
+    A pruned trial counts with its last intermediate value, but as no better than the median. An
+    infinite or missing value counts as the worst (or, if negative, best) finite one.
+    """
     sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
-    complete = [t.state == TrialState.COMPLETE for t in trials]
-    values = np.array([_shown(t, sign) for t in trials])
-    finite = values[complete]
-    # Infinite values are allowed: they are as bad, or as good, as what is there.
-    low, high = _ends(finite[np.isfinite(finite)])
+    is_complete = np.array([t.state == TrialState.COMPLETE for t in trials])
+    values = np.array([_last_value(t, sign) for t in trials])
+    finite = values[is_complete & np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     values = np.clip(np.nan_to_num(values, nan=high), low, high)
-    pruned = ~np.array(complete)
-    values[pruned] = np.maximum(values[pruned], np.median(values[complete]))
+    values[~is_complete] = np.maximum(values[~is_complete], np.median(values[is_complete]))
     return np.asarray(values)
 
 
-def _positive(costs: Sequence[float | None]) -> Array:
-    """Costs as numbers more than 0; nan for those that are not known."""
-    known = np.array([np.nan if cost is None else cost for cost in costs], dtype=float)
-    return np.where(known > 0.0, known, np.nan)
-
-
-def _shown(trial: FrozenTrial, sign: float) -> float:
+def _last_value(trial: FrozenTrial, sign: float) -> float:
     if trial.state == TrialState.COMPLETE:
         assert trial.value is not None
         return sign * trial.value
@@ -213,11 +208,16 @@ def _shown(trial: FrozenTrial, sign: float) -> float:
     return float("nan")
 
 
-def _ends(values: Array) -> tuple[float, float]:
-    return (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+def _clean_costs(costs: Sequence[float | None]) -> Array:
+    """Return positive costs, (n,), and nan for those that are unknown or not positive."""
+    known = np.array([np.nan if cost is None else cost for cost in costs], dtype=float)
+    return np.where(known > 0.0, known, np.nan)
 
 
-def _derived(seed: int, number: int, name: str) -> int:
-    """A seed of its own for each suggestion, in whatever order they are asked for."""
+def _derive_seed(seed: int, number: int, name: str) -> int:
+    """Return a seed for one suggestion, which does not depend on the suggestions before.
+
+    The other sampler folders have the same function, as each folder must work without the others.
+    """
     digest = hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")  # numpy's RandomState takes 32 bits
+    return int.from_bytes(digest[:4], "big")  # NumPy's RandomState takes 32 bits

@@ -1,4 +1,4 @@
-"""Small matrices are multiplied by one thread: more of them only wait for each other."""
+"""Restriction of linear algebra to one thread."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Keep linear algebra to one thread. With two busy cores this is six times faster."""
-    limited: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+def limit_blas_threads() -> AbstractContextManager[Any]:
+    """Return a context manager in which BLAS uses one thread.
+
+    The matrices here are small: more threads mostly wait for each other. On two busy cores a
+    suggestion was six times faster with one thread.
+    """
+    limited: AbstractContextManager[Any] = _find_libraries().limit(limits=1, user_api="blas")
     return limited
 
 
 @functools.cache
-def _controller() -> ThreadpoolController:
-    # It looks through all loaded libraries; numpy's and scipy's are loaded by now.
+def _find_libraries() -> ThreadpoolController:
+    # The search through all loaded libraries is slow, and NumPy's and SciPy's are loaded by now.
     return ThreadpoolController()

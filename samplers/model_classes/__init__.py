@@ -1,4 +1,4 @@
-"""Which kind of model? A sampler that shares trials out among classes."""
+"""A sampler that distributes trials among competing model classes."""
 
 from .sampler import ModelClassSampler
 

@@ -1,4 +1,4 @@
-"""Three kinds of models compete in one study."""
+"""Let three model classes compete in one study, and print the best trial of each."""
 
 import optuna
 import optunahub

@@ -1,4 +1,4 @@
-"""A study that begins with what earlier ones have found."""
+"""A sampler that starts a study from the results of earlier ones."""
 
 from .sampler import WarmStartSampler
 

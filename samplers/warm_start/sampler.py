@@ -1,4 +1,4 @@
-"""Begins a study near the best configurations of earlier ones, as long as that pays off."""
+"""Sampler that starts a study near the best configurations of earlier studies."""
 
 from __future__ import annotations
 
@@ -20,34 +20,36 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-ATTRIBUTE = "warm_start:from"
-"""System attribute of a trial that began at an earlier configuration: which one."""
+START_ATTRIBUTE = "warm_start:from"
+"""System attribute of a warm-started trial: index of the earlier configuration it started from."""
 
-_REACH = 0.1
-"""How far from an earlier configuration a number is tried, as a share of its range."""
+_MIN_COMPARED = 4
+"""Warm and cold trials are compared once there are this many complete ones of each."""
+
+_PERTURBATION = 0.1
+"""Standard deviation of the perturbation of a reused configuration, in units of a range."""
 
 
 class WarmStartSampler(BaseSampler):
-    """Half of a study's first trials are, or are near, the best of earlier studies.
+    """Sampler that takes half of a study's first trials from the best of earlier studies.
 
-    Only the order of the earlier values counts, not the values: another data set or metric moves
-    them. If what was taken from the earlier studies turns out to be no better than what the
-    sampler itself tries, no more is taken: an unrelated study does no harm beyond its share of the
-    beginning.
+    Only the order of earlier values matters, not their size, which another data set or metric
+    changes. Warm starts end early if their median value is no better than that of the other
+    trials, so that an unrelated study costs no more than its share of the beginning.
 
-    The spaces may differ. A renamed parameter is found under its new name, a removed one is
-    ignored, one that is new is chosen by the sampler, and a value out of a range that was
-    narrowed is moved to its end.
+    Search spaces may differ: a renamed parameter is found under its new name, a removed one is
+    ignored, a new one is sampled by ``sampler``, and a value outside of a narrowed range is
+    clipped to it.
 
     Args:
-        sources: Earlier studies with one objective, best known first, if any is.
-        sampler: Chooses everything else; None is Optuna's TPE.
-        rename: New names by old ones.
-        trials: Half of so many first trials may begin at earlier configurations.
-        seed: Makes the suggestions reproducible.
+        sources: Earlier studies with one objective, in order of priority.
+        sampler: Sampler of all other trials and parameters. None is Optuna's `TPESampler`.
+        rename: New parameter names by old ones.
+        trials: Every second one of this many first trials may be warm-started.
+        seed: Seed of the random number generator.
 
     Raises:
-        ValueError: a source has several objectives.
+        ValueError: If a source has several objectives.
     """
 
     def __init__(
@@ -64,32 +66,32 @@ class WarmStartSampler(BaseSampler):
         self._trials = trials
         self._seed = seed
         self._rng = np.random.RandomState(seed)
-        self._begun: dict[int, Mapping[str, Any]] = {}
+        self._assigned: dict[int, Mapping[str, Any]] = {}  # configurations by trial number
 
     def reseed_rng(self) -> None:
-        """Draw a new seed from the system."""
+        """Take a new seed from the operating system, as Optuna requires for parallel workers."""
         self._seed = None
         self._rng = np.random.RandomState()
         self._sampler.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Called by Optuna when a trial begins."""
+        """Prepare for a new trial."""
         self._sampler.before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The parameters that the sampler chooses together."""
-        start = self._start(study, trial)
+        """Decide whether the trial is warm-started, and return the inner sampler's space."""
+        start = self._select_start(study, trial)
         if start is not None:
-            self._begun[trial.number] = start
+            self._assigned[trial.number] = start
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Choose them, if the trial does not begin at an earlier configuration."""
-        if trial.number in self._begun:
+        """Sample by the inner sampler, unless the trial is warm-started."""
+        if trial.number in self._assigned:
             return {}
         return self._sampler.sample_relative(study, trial, search_space)
 
@@ -100,14 +102,14 @@ class WarmStartSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Choose any other parameter."""
-        start = self._begun.get(trial.number, {})
+        """Return the earlier value if the trial is warm-started and has one that still fits."""
+        start = self._assigned.get(trial.number, {})
         if param_name in start:
             if self._seed is not None:
-                self._rng.seed(_derived(self._seed, trial.number, param_name))
-            near = self._near(start[param_name], param_distribution, trial.number)
-            if near is not None:
-                return near
+                self._rng.seed(_derive_seed(self._seed, trial.number, param_name))
+            value = self._adapt(start[param_name], param_distribution, trial.number)
+            if value is not None:
+                return value
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
@@ -117,72 +119,90 @@ class WarmStartSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Called by Optuna when a trial ends."""
+        """Process a trial's end."""
         self._sampler.after_trial(study, trial, state, values)
 
-    def _start(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any] | None:
-        """The configuration that a trial is to begin at."""
+    def _select_start(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any] | None:
+        """Return the configuration to start from, if the trial is to be warm-started."""
         if trial.number >= self._trials or trial.number % 2 or not self._starts:
             return None
-        if "fixed_params" in trial.system_attrs or not self._pays(study):
+        is_enqueued = "fixed_params" in trial.system_attrs
+        if is_enqueued or not _is_worthwhile(study):
             return None
         index = trial.number // 2 % len(self._starts)
-        study._storage.set_trial_system_attr(trial._trial_id, ATTRIBUTE, index)
+        study._storage.set_trial_system_attr(trial._trial_id, START_ATTRIBUTE, index)
         return self._starts[index]
 
-    def _pays(self, study: Study) -> bool:
-        """Whether what began at earlier configurations is better than the rest, if one can say."""
-        taken: dict[bool, list[float]] = {True: [], False: []}
-        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            taken[ATTRIBUTE in trial.system_attrs].append(sign * trial.values[0])
-        if min(map(len, taken.values())) < 4:
-            return True
-        return median(taken[True]) < median(taken[False])
+    def _adapt(self, value: Any, distribution: BaseDistribution, number: int) -> Any | None:
+        """Return the value within a distribution, perturbed if it was used before.
 
-    def _near(self, value: Any, distribution: BaseDistribution, number: int) -> Any | None:
-        """The value itself the first time; near it when its configuration is used again."""
-        again = number // 2 >= len(self._starts)
+        Returns None if the value does not fit: an unknown category, or no number.
+        """
         if isinstance(distribution, CategoricalDistribution):
             return value if value in distribution.choices else None
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
         assert isinstance(distribution, FloatDistribution | IntDistribution)
-        away = self._rng.normal() * _REACH if again else 0.0
-        return _moved(float(value), distribution, away)
+        is_reused = number // 2 >= len(self._starts)
+        shift = self._rng.normal() * _PERTURBATION if is_reused else 0.0
+        return _shift(float(value), distribution, shift)
 
 
 def starts(sources: Sequence[Study], rename: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    """The best eighth of each source, at least 4 and at most 16, taking turns."""
+    """Return the distinct best configurations of the sources, taking turns.
+
+    Each source contributes the best eighth of its complete trials, but at least 4 and at most 16.
+
+    Raises:
+        ValueError: If a source has several objectives.
+    """
     ranked = []
     for source in sources:
         if len(source.directions) != 1:
-            raise ValueError(f"{source.study_name!r} has several objectives: it has no best trials")
+            raise ValueError(
+                f"study {source.study_name!r} has several objectives, so it has no best trials: "
+                "use sources with one objective"
+            )
         maximize = source.direction == StudyDirection.MAXIMIZE
         complete = source.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         complete.sort(key=lambda t: t.values[0], reverse=maximize)
         count = min(16, max(4, len(complete) // 8))
         best = [t.params for t in complete[:count]]
         ranked.append([{rename.get(n, n): v for n, v in params.items()} for params in best])
-    found: list[Mapping[str, Any]] = []
+    distinct: list[Mapping[str, Any]] = []
     for params in itertools.chain.from_iterable(itertools.zip_longest(*ranked)):
-        if params is not None and params not in found:
-            found.append(params)
-    return found
+        if params is not None and params not in distinct:
+            distinct.append(params)
+    return distinct
 
 
-def _moved(value: float, d: FloatDistribution | IntDistribution, away: float) -> Any:
-    """A value moved by a share of the range, and then to the nearest that is allowed."""
-    low, high, inner = float(d.low), float(d.high), min(max(value, d.low), d.high)
+def _is_worthwhile(study: Study) -> bool:
+    """Return whether warm trials have a better median than the others, or it is too early."""
+    values: dict[bool, list[float]] = {True: [], False: []}
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        values[START_ATTRIBUTE in trial.system_attrs].append(sign * trial.values[0])
+    if min(map(len, values.values())) < _MIN_COMPARED:
+        return True
+    return median(values[True]) < median(values[False])
+
+
+def _shift(value: float, d: FloatDistribution | IntDistribution, shift: float) -> Any:
+    """Return a value moved by a share of the range, then to the nearest allowed value."""
+    low, high, scaled = float(d.low), float(d.high), min(max(value, d.low), d.high)
     if d.log:
-        low, high, inner = math.log(low), math.log(high), math.log(inner)
-    moved = min(max(inner + away * (high - low), low), high)
-    raw = math.exp(moved) if d.log else moved
+        low, high, scaled = math.log(low), math.log(high), math.log(scaled)
+    shifted = min(max(scaled + shift * (high - low), low), high)
+    internal = math.exp(shifted) if d.log else shifted
     if d.step is not None:
-        raw = d.low + round((raw - d.low) / d.step) * d.step
-    return d.to_external_repr(min(max(raw, d.low), d.high))
+        internal = d.low + round((internal - d.low) / d.step) * d.step
+    return d.to_external_repr(min(max(internal, d.low), d.high))
 
 
-def _derived(seed: int, number: int, name: str) -> int:
+def _derive_seed(seed: int, number: int, name: str) -> int:
+    """Return a seed for one suggestion, which does not depend on the suggestions before.
+
+    The other sampler folders have the same function, as each folder must work without the others.
+    """
     digest = hashlib.sha256(f"{seed}:{number}:{name}".encode()).digest()
-    return int.from_bytes(digest[:4], "big")  # numpy's RandomState takes 32 bits
+    return int.from_bytes(digest[:4], "big")  # NumPy's RandomState takes 32 bits

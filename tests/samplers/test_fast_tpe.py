@@ -1,4 +1,4 @@
-"""The same suggestions as Optuna's TPE, draw by draw."""
+"""FastTPESampler must suggest exactly what Optuna's TPESampler suggests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optuna.testing.pytest_samplers import BasicSamplerTestCase, MultiObjectiveS
 from optuna.trial import TrialState
 
 from tune_jobs.samplers import FastTPESampler
-from tune_jobs.samplers.job_sampler.kernels import log_mass
+from tune_jobs.samplers.job_sampler.parzen_estimator import log_normal_mass
 
 
 class TestConformance(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
@@ -27,8 +27,8 @@ class TestConformance(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
         return lambda: FastTPESampler(seed=1, n_startup_trials=0, **request.param)
 
 
-def suggested(trial: optuna.Trial) -> float:
-    """Every kind of parameter; two of them only with some choices."""
+def objective(trial: optuna.Trial) -> float:
+    """Suggest every kind of parameter, some of them conditional on a category."""
     x = trial.suggest_float("x", -5, 10)
     kind = trial.suggest_categorical("kind", ["a", "b", None])
     few, many = trial.suggest_int("few", 1, 8), trial.suggest_int("many", 4, 1024, log=True)
@@ -43,17 +43,19 @@ def suggested(trial: optuna.Trial) -> float:
     return float(value)
 
 
-def run(
-    study: optuna.Study, trials: int, pending: int, seed: int = 0, told: bool = True
-) -> list[dict[str, Any]]:
-    """Trials that end in any order: complete, pruned, failed, or infeasible."""
-    chance = np.random.RandomState(seed)
-    live: list[tuple[optuna.Trial, float]] = []
+def run(study: optuna.Study, trials: int, pending: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Run trials that finish in random order: complete, pruned, failed, or infeasible.
+
+    Returns:
+        The parameters of all trials.
+    """
+    rng = np.random.RandomState(seed)
+    running: list[tuple[optuna.Trial, float]] = []
     params = []
     for _ in range(trials):
-        if len(live) >= pending:
-            trial, value = live.pop(chance.randint(len(live)))
-            draw = chance.rand()
+        if len(running) >= pending:
+            trial, value = running.pop(rng.randint(len(running)))
+            draw = rng.rand()
             if draw < 0.2:
                 trial.report(value, int(draw * 50))
                 study.tell(trial, state=TrialState.PRUNED)
@@ -64,12 +66,12 @@ def run(
                     trial.set_constraint("memory", draw - 0.4)
                 study.tell(trial, value)
         trial = study.ask()
-        live.append((trial, suggested(trial)))
+        running.append((trial, objective(trial)))
         params.append(trial.params)
     return params
 
 
-def stock(**options: Any) -> TPESampler:
+def create_tpe(**options: Any) -> TPESampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(seed=3, **options)
@@ -87,38 +89,38 @@ def stock(**options: Any) -> TPESampler:
     ],
     ids=str,
 )
-def test_it_suggests_what_optuna_suggests(
+def test_suggestions_equal_those_of_optuna(
     options: dict[str, Any], pending: int, direction: Literal["minimize", "maximize"]
 ) -> None:
     studies = [
         optuna.create_study(sampler=sampler, direction=direction)
-        for sampler in (stock(**options), FastTPESampler(seed=3, **options))
+        for sampler in (create_tpe(**options), FastTPESampler(seed=3, **options))
     ]
     theirs, ours = (run(study, 160, pending) for study in studies)
     assert ours == theirs
 
 
-def test_it_does_so_within_the_brackets_of_hyperband() -> None:
+def test_suggestions_are_equal_within_hyperband_brackets() -> None:
     params = []
-    for sampler in (stock(), FastTPESampler(seed=3)):
+    for sampler in (create_tpe(), FastTPESampler(seed=3)):
         pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9)
         study = optuna.create_study(study_name="s", sampler=sampler, pruner=pruner)
         params.append(run(study, 80, 4))
     assert params[0] == params[1]
 
 
-def test_it_does_so_with_a_database_and_after_a_restart(tmp_path: Any) -> None:
+def test_suggestions_are_equal_with_a_database_and_after_a_restart(tmp_path: Any) -> None:
     params = []
-    for name, make in (("theirs", stock), ("ours", lambda: FastTPESampler(seed=3))):
+    for name, create in (("theirs", create_tpe), ("ours", lambda: FastTPESampler(seed=3))):
         storage = f"sqlite:///{tmp_path}/{name}.db"
-        study = optuna.create_study(study_name="s", storage=storage, sampler=make())
+        study = optuna.create_study(study_name="s", storage=storage, sampler=create())
         first = run(study, 20, 4)
-        again = optuna.load_study(study_name="s", storage=storage, sampler=make())
-        params.append([first, run(again, 15, 4, seed=1)])
+        restarted = optuna.load_study(study_name="s", storage=storage, sampler=create())
+        params.append([first, run(restarted, 15, 4, seed=1)])
     assert params[0] == params[1]
 
 
-def test_it_takes_another_study_for_what_it_is() -> None:
+def test_another_study_does_not_inherit_cached_trials() -> None:
     sampler = FastTPESampler(seed=3)
     run(optuna.create_study(sampler=sampler), 30, 1)
     sampler.seed(5)
@@ -128,20 +130,20 @@ def test_it_takes_another_study_for_what_it_is() -> None:
     assert ours == theirs
 
 
-def test_a_pickled_sampler_goes_on_where_it_was() -> None:
+def test_pickled_sampler_continues_with_the_same_suggestions() -> None:
     study = optuna.create_study(sampler=FastTPESampler(seed=3))
     run(study, 30, 1)
     copy = pickle.loads(pickle.dumps(study.sampler))
     trials = study.get_trials()
-    follow = run(study, 1, 5)
+    expected = run(study, 1, 5)
     other = optuna.create_study(sampler=copy)
     other.add_trials(trials)
-    assert run(other, 1, 5) == follow
+    assert run(other, 1, 5) == expected
 
 
-def test_masses_are_right_in_both_tails() -> None:
+def test_log_normal_mass_is_accurate_in_both_tails() -> None:
     a = np.array([-40.0, -2.0, -0.5, 1.0, 38.0, -np.inf])
     b = np.array([-39.0, -1.0, 0.7, 2.0, 39.0, np.inf])
     expected = [-765.0832, np.log(0.1359051), np.log(0.4494988), np.log(0.1359051), -726.55, 0.0]
-    np.testing.assert_allclose(log_mass(a, b), expected, rtol=1e-4, atol=1e-12)
-    np.testing.assert_allclose(log_mass(-b, -a), log_mass(a, b), rtol=1e-12)
+    np.testing.assert_allclose(log_normal_mass(a, b), expected, rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(log_normal_mass(-b, -a), log_normal_mass(a, b), rtol=1e-12)

@@ -1,3 +1,5 @@
+"""JobSampler: Optuna's conformance suite, reproducibility, and the choice of its model."""
+
 from __future__ import annotations
 
 import math
@@ -20,7 +22,7 @@ from tune_jobs.samplers import JobSampler
 
 
 class TestConformance(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
-    """Optuna's own suite, in start-up (random) and after it (TPE)."""
+    """Optuna's suite during start-up (random search) and after it (TPE)."""
 
     @pytest.fixture(params=[10, 0], ids=["startup", "tpe"])
     def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
@@ -28,7 +30,7 @@ class TestConformance(BasicSamplerTestCase, MultiObjectiveSamplerTestCase):
 
 
 class InferringSampler(JobSampler):
-    """Infers the space before it samples it, as `optuna.Trial` does and the suite does not."""
+    """JobSampler that infers the space first: `optuna.Trial` does so, the suite does not."""
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -43,14 +45,14 @@ class TestRelativeConformance(RelativeSamplerTestCase):
         return lambda: InferringSampler(seed=1, n_startup_trials=0)
 
 
-def study_with(sampler: BaseSampler, trials: list[FrozenTrial]) -> optuna.Study:
+def create_study(sampler: BaseSampler, trials: list[FrozenTrial]) -> optuna.Study:
     study = optuna.create_study(sampler=sampler)
     study.add_trials(trials)
     return study
 
 
 def run(study: optuna.Study, count: int) -> list[dict[str, Any]]:
-    """Ask and tell; returns what was suggested."""
+    """Run trials of a conditional space one after the other, and return their parameters."""
     suggested = []
     for _ in range(count):
         trial = study.ask()
@@ -62,22 +64,22 @@ def run(study: optuna.Study, count: int) -> list[dict[str, Any]]:
     return suggested
 
 
-def test_a_seed_is_reproducible() -> None:
-    first, second = (run(study_with(JobSampler(seed=7), []), 20) for _ in range(2))
+def test_suggestions_are_reproducible_given_a_seed() -> None:
+    first, second = (run(create_study(JobSampler(seed=7), []), 20) for _ in range(2))
     assert first == second
-    assert first != run(study_with(JobSampler(seed=8), []), 20)
+    assert first != run(create_study(JobSampler(seed=8), []), 20)
 
 
-def test_a_new_sampler_does_not_repeat_the_start_up_points() -> None:
-    study = study_with(JobSampler(seed=7), [])
+def test_restarted_sampler_does_not_repeat_start_up_points() -> None:
+    study = create_study(JobSampler(seed=7), [])
     before = run(study, 5)
-    restarted = [run(study_with(JobSampler(seed=7), study.trials), 5) for _ in range(2)]
+    restarted = [run(create_study(JobSampler(seed=7), study.trials), 5) for _ in range(2)]
     assert restarted[0] == restarted[1]
     assert not {p["x"] for p in before} & {p["x"] for p in restarted[0]}
 
 
-def test_telling_a_predecessors_trial_first_does_not_repeat_its_points() -> None:
-    study = study_with(JobSampler(seed=7), [])
+def test_restarted_sampler_does_not_repeat_a_pending_point() -> None:
+    study = create_study(JobSampler(seed=7), [])
     pending = study.ask()
     x = pending.suggest_float("x", -1, 1)
     study.sampler = JobSampler(seed=7)
@@ -85,30 +87,30 @@ def test_telling_a_predecessors_trial_first_does_not_repeat_its_points() -> None
     assert study.ask().suggest_float("x", -1, 1) != x
 
 
-def test_reseeding_gives_up_the_seed() -> None:
+def test_reseed_rng_discards_the_seed() -> None:
     fresh = JobSampler(seed=7)
     fresh.reseed_rng()
     used = JobSampler(seed=7)
-    run(study_with(used, []), 3)
+    run(create_study(used, []), 3)
     used.reseed_rng()
-    unseeded = [run(study_with(sampler, []), 3) for sampler in (fresh, used)]
+    unseeded = [run(create_study(sampler, []), 3) for sampler in (fresh, used)]
     seeded = JobSampler(seed=7)
-    run(study_with(seeded, []), 3)
-    assert unseeded[0] != run(study_with(JobSampler(seed=7), []), 3)
-    assert unseeded[1] != run(study_with(seeded, []), 3)
+    run(create_study(seeded, []), 3)
+    assert unseeded[0] != run(create_study(JobSampler(seed=7), []), 3)
+    assert unseeded[1] != run(create_study(seeded, []), 3)
 
 
-def test_it_can_be_pickled_before_and_after_use() -> None:
+def test_sampler_can_be_pickled_before_and_after_use() -> None:
     sampler = pickle.loads(pickle.dumps(JobSampler(seed=7)))
-    study = study_with(sampler, [])
+    study = create_study(sampler, [])
     run(study, 3)
     study.sampler = pickle.loads(pickle.dumps(sampler))
     run(study, 1)
     assert len(study.trials) == 4
 
 
-def test_infeasible_trials_and_failures_are_taken() -> None:
-    study = study_with(JobSampler(seed=7, n_startup_trials=1), [])
+def test_infeasible_and_failed_trials_are_accepted() -> None:
+    study = create_study(JobSampler(seed=7, n_startup_trials=1), [])
     for number in range(6):
         trial = study.ask()
         x = trial.suggest_float("x", 0, 1)
@@ -120,24 +122,24 @@ def test_infeasible_trials_and_failures_are_taken() -> None:
     assert len(study.trials) == 6
 
 
-def test_many_pending_trials_of_a_flat_space_are_chosen_by_the_model() -> None:
+def test_gaussian_process_optimizes_with_pending_trials_in_a_flat_space() -> None:
     study = optuna.create_study(sampler=JobSampler(seed=7))
-    live: list[optuna.Trial] = []
+    running: list[optuna.Trial] = []
     for number in range(60):
         trial = study.ask()
         trial.suggest_float("x", -1, 1)
         trial.suggest_float("y", 1e-3, 1e3, log=True)
-        live.append(trial)
+        running.append(trial)
         if number >= 8:
-            done = live.pop(0)
-            x, y = done.params["x"], done.params["y"]
-            study.tell(done, (x - 0.3) ** 2 + (math.log10(y) + 1) ** 2)
+            finished = running.pop(0)
+            x, y = finished.params["x"], finished.params["y"]
+            study.tell(finished, (x - 0.3) ** 2 + (math.log10(y) + 1) ** 2)
     assert study.best_value < 1e-4
     random = [t for t in study.trials if not t.system_attrs][:18]
     assert min(t.value or 9.0 for t in random) > 1e-3
 
 
-def test_a_grid_is_searched_without_repetition() -> None:
+def test_grid_is_searched_without_repetition() -> None:
     study = optuna.create_study(sampler=JobSampler(seed=7, n_startup_trials=3))
     for _ in range(24):
         trial = study.ask()
@@ -148,7 +150,7 @@ def test_a_grid_is_searched_without_repetition() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, 1e300])
-def test_values_of_any_size_are_taken(bad: float) -> None:
+def test_values_of_any_size_are_accepted(bad: float) -> None:
     study = optuna.create_study(sampler=JobSampler(seed=7, n_startup_trials=2))
     for number in range(14):
         trial = study.ask()
@@ -160,8 +162,8 @@ def test_values_of_any_size_are_taken(bad: float) -> None:
             study.tell(trial, bad if number % 3 else x)
 
 
-def test_cheap_configurations_are_tried_first_if_costs_count() -> None:
-    def spent(sampler: BaseSampler) -> float:
+def test_cost_aware_sampler_spends_less() -> None:
+    def total_cost(sampler: BaseSampler) -> float:
         study = optuna.create_study(sampler=sampler)
         total = 0.0
         for _ in range(40):
@@ -173,15 +175,15 @@ def test_cheap_configurations_are_tried_first_if_costs_count() -> None:
             study.tell(trial, (x - 0.5) ** 2)
         return total
 
-    blind = spent(JobSampler(seed=7))
-    assert spent(JobSampler(seed=7, cost="hours")) < 0.6 * blind
-    assert spent(JobSampler(seed=7, cost="money")) < 0.6 * blind
-    assert spent(JobSampler(seed=7, cost=lambda trial: None)) == blind
-    with pytest.raises(ValueError, match="cost='dollars': it must be one of hours, money, seconds"):
+    unaware = total_cost(JobSampler(seed=7))
+    assert total_cost(JobSampler(seed=7, cost="hours")) < 0.6 * unaware
+    assert total_cost(JobSampler(seed=7, cost="money")) < 0.6 * unaware
+    assert total_cost(JobSampler(seed=7, cost=lambda trial: None)) == unaware
+    with pytest.raises(ValueError, match="invalid cost 'dollars': use 'hours', 'money', 'seconds'"):
         JobSampler(cost="dollars")
 
 
-def test_with_several_objectives_constraints_or_conditions_it_is_tpe() -> None:
+def test_tpe_is_used_for_conditional_spaces_and_several_objectives() -> None:
     study = optuna.create_study(sampler=JobSampler(seed=7, n_startup_trials=2))
     run(study, 8)
     assert JobSampler(n_startup_trials=2).infer_relative_search_space(study, study.ask()) == {}  # type: ignore[arg-type]
@@ -189,8 +191,8 @@ def test_with_several_objectives_constraints_or_conditions_it_is_tpe() -> None:
     two.optimize(lambda t: (t.suggest_float("x", 0, 1), t.suggest_float("y", 0, 1)), n_trials=14)
 
 
-def test_another_study_gets_a_model_of_its_own() -> None:
-    def tuned(sampler: JobSampler) -> list[dict[str, Any]]:
+def test_another_study_gets_its_own_model() -> None:
+    def optimize(sampler: JobSampler) -> list[dict[str, Any]]:
         study = optuna.create_study(sampler=sampler)
         study.optimize(lambda t: t.suggest_float("x", 0, 1) * t.suggest_float("y", 0, 1), 20)
         return [t.params for t in study.trials]
@@ -198,4 +200,4 @@ def test_another_study_gets_a_model_of_its_own() -> None:
     used = JobSampler(seed=7)
     study = optuna.create_study(sampler=used)
     study.optimize(lambda t: -t.suggest_float("x", 0, 1) + t.suggest_float("y", 0, 1) ** 9, 30)
-    assert tuned(used) == tuned(JobSampler(seed=7))
+    assert optimize(used) == optimize(JobSampler(seed=7))

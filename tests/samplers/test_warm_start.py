@@ -1,3 +1,5 @@
+"""WarmStartSampler: choice, order and adaptation of earlier configurations."""
+
 from __future__ import annotations
 
 from typing import Any, Literal
@@ -9,12 +11,14 @@ from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 
 from tune_jobs.samplers import WarmStartSampler
-from tune_jobs.samplers.warm_start.sampler import ATTRIBUTE
+from tune_jobs.samplers.warm_start.sampler import START_ATTRIBUTE
 
 Direction = Literal["minimize", "maximize"]
 
 
-def earlier(best: float = 0.8, count: int = 64, direction: Direction = "minimize") -> optuna.Study:
+def create_source(
+    best: float = 0.8, count: int = 64, direction: Direction = "minimize"
+) -> optuna.Study:
     study = optuna.create_study(direction=direction)
     sign = 1.0 if direction == "minimize" else -1.0
     for i in range(count):
@@ -36,6 +40,7 @@ def earlier(best: float = 0.8, count: int = 64, direction: Direction = "minimize
 
 
 def ask(study: optuna.Study) -> tuple[optuna.Trial, dict[str, Any]]:
+    """Start a trial of a space that differs from the source's in every parameter."""
     trial = study.ask()
     trial.suggest_float("lr", 0.05, 0.78)
     trial.suggest_int("layers", 1, 20)
@@ -44,7 +49,7 @@ def ask(study: optuna.Study) -> tuple[optuna.Trial, dict[str, Any]]:
     return trial, trial.params
 
 
-def warm(sources: list[optuna.Study], **options: Any) -> optuna.Study:
+def create_warm_study(sources: list[optuna.Study], **options: Any) -> optuna.Study:
     sampler = WarmStartSampler(
         sources, RandomSampler(seed=1), rename={"rate": "lr"}, seed=1, **options
     )
@@ -52,73 +57,73 @@ def warm(sources: list[optuna.Study], **options: Any) -> optuna.Study:
 
 
 def is_warm(trial: optuna.Trial) -> bool:
-    return ATTRIBUTE in trial.storage.get_trial(trial._trial_id).system_attrs
+    return START_ATTRIBUTE in trial.storage.get_trial(trial._trial_id).system_attrs
 
 
-def test_the_best_come_first_renamed_and_within_the_new_ranges() -> None:
-    study = warm([earlier()], trials=32)
-    begun = [ask(study) for _ in range(32)]
-    assert [is_warm(t) for t, _ in begun] == [i % 2 == 0 for i in range(32)]
-    first = begun[0][1]
-    assert first["lr"] == 0.78, "0.79 is out of the new range: its end"
-    assert {p["lr"] for t, p in begun[:16] if is_warm(t)} <= {0.78} | {
+def test_best_configurations_come_first_renamed_and_clipped() -> None:
+    study = create_warm_study([create_source()], trials=32)
+    asked = [ask(study) for _ in range(32)]
+    assert [is_warm(t) for t, _ in asked] == [i % 2 == 0 for i in range(32)]
+    first = asked[0][1]
+    assert first["lr"] == 0.78, "0.79 is clipped to the narrowed range"
+    assert {p["lr"] for t, p in asked[:16] if is_warm(t)} <= {0.78} | {
         (i + 0.5) / 64 for i in range(64)
     }
     assert "old" not in first
-    assert len({p["new"] for _, p in begun}) == 32
-    assert not any(is_warm(ask(study)[0]) for _ in range(8)), "that was half of the first 32"
+    assert len({p["new"] for _, p in asked}) == 32
+    assert not any(is_warm(ask(study)[0]) for _ in range(8)), "only among the first 32"
 
 
-def test_sources_take_turns_and_a_configuration_comes_once_before_it_comes_near() -> None:
-    study = warm([earlier(0.2), earlier(0.7)], trials=80)
+def test_sources_take_turns_and_reused_configurations_are_perturbed() -> None:
+    study = create_warm_study([create_source(0.2), create_source(0.7)], trials=80)
     rates = [p["lr"] for t, p in (ask(study) for _ in range(80)) if is_warm(t)]
     assert abs(rates[0] - 0.2) < 0.02
     assert abs(rates[1] - 0.7) < 0.02
     assert len(set(rates[:16])) == 16
-    again = rates[16:32]
-    assert again != rates[:16]
-    assert all(abs(a - b) < 0.35 for a, b in zip(again, rates[:16], strict=True))
+    reused = rates[16:32]
+    assert reused != rates[:16]
+    assert all(abs(a - b) < 0.35 for a, b in zip(reused, rates[:16], strict=True))
 
 
-def test_nothing_more_is_taken_when_it_does_not_pay() -> None:
-    study = warm([earlier()], trials=32)
+def test_warm_starts_end_when_they_are_no_better() -> None:
+    study = create_warm_study([create_source()], trials=32)
     for _ in range(12):
         trial, _ = ask(study)
         study.tell(trial, 1.0 if is_warm(trial) else 0.5)
     assert not any(is_warm(ask(study)[0]) for _ in range(20))
-    good = warm([earlier()], trials=32)
+    good = create_warm_study([create_source()], trials=32)
     for _ in range(12):
         trial, _ = ask(good)
         good.tell(trial, 0.5 if is_warm(trial) else 1.0)
     assert is_warm(ask(good)[0])
 
 
-def test_the_direction_is_that_of_each_study() -> None:
-    study = warm([earlier(0.3, direction="maximize")])
+def test_direction_of_each_source_is_respected() -> None:
+    study = create_warm_study([create_source(0.3, direction="maximize")])
     assert abs(ask(study)[1]["lr"] - 0.3) < 0.02
 
 
-def test_a_choice_that_is_gone_is_chosen_anew_and_enqueued_trials_are_left_alone() -> None:
-    source = earlier()
-    study = warm([source])
+def test_removed_categories_are_sampled_and_enqueued_trials_are_kept() -> None:
+    source = create_source()
+    study = create_warm_study([source])
     study.enqueue_trial({"lr": 0.5, "layers": 3})
     trial, params = ask(study)
     assert (params["lr"], params["layers"], is_warm(trial)) == (0.5, 3, False)
-    study = warm([source])
+    study = create_warm_study([source])
     trial = study.ask()
     assert isinstance(trial.suggest_categorical("layers", ["few", "many"]), str)
     assert trial.suggest_categorical("kind", ["c", "d"]) in ("c", "d")
     assert is_warm(trial)
 
 
-def test_the_same_seed_begins_in_the_same_way() -> None:
-    assert [ask(s)[1] for s in [warm([earlier()])] for _ in range(9)] == [
-        ask(s)[1] for s in [warm([earlier()])] for _ in range(9)
+def test_suggestions_are_reproducible_given_a_seed() -> None:
+    assert [ask(s)[1] for s in [create_warm_study([create_source()])] for _ in range(9)] == [
+        ask(s)[1] for s in [create_warm_study([create_source()])] for _ in range(9)
     ]
 
 
-def test_a_source_with_several_objectives_is_refused_and_an_empty_one_is_no_help() -> None:
+def test_source_with_several_objectives_is_rejected_and_an_empty_one_is_ignored() -> None:
     with pytest.raises(ValueError, match="several objectives"):
         WarmStartSampler([optuna.create_study(directions=["minimize"] * 2)])
-    study = warm([optuna.create_study()])
+    study = create_warm_study([optuna.create_study()])
     assert not is_warm(ask(study)[0])

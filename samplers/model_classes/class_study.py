@@ -1,0 +1,112 @@
+"""One model class as an in-memory study of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+
+@dataclass
+class ClassStudy:
+    """Trials of one model class, without the parameter that selects the class.
+
+    Trials are identified by their numbers in the study of all classes.
+
+    Args:
+        study: In-memory study with the sampler of the class.
+        space: Parameters that all trials of the class have; None before the first has finished.
+        open: Running trials of ``study``.
+        finished: Numbers of the finished trials.
+        seen: Numbers of all trials.
+        values: Values of the complete trials.
+    """
+
+    study: Study
+    space: dict[str, BaseDistribution] | None = None
+    open: dict[int, Trial] = field(default_factory=dict)
+    finished: set[int] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
+    values: dict[int, float] = field(default_factory=dict)
+
+    def ask(self, number: int, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+        """Start a trial and return its parameters."""
+        trial = self.open[number] = self.study.ask(dict(space))
+        return dict(trial.params)
+
+    def suggest(self, number: int, name: str, distribution: BaseDistribution) -> Any:
+        """Return a further parameter of a trial that was started by `ask`."""
+        return self.open[number]._suggest(name, distribution)
+
+    def discard(self, number: int) -> None:
+        """Fail the open trial with this number, if any: the number is being used again."""
+        trial = self.open.pop(number, None)
+        if trial is not None:
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def sync(self, trial: FrozenTrial, parameter: str) -> None:
+        """Take over the state of a trial.
+
+        Args:
+            trial: Trial of the study of all classes.
+            parameter: Name of the parameter that selects the class.
+        """
+        self.seen.add(trial.number)
+        if trial.number in self.finished:
+            return
+        space = {n: d for n, d in trial.distributions.items() if n != parameter}
+        if not trial.state.is_finished():
+            if trial.number not in self.open and space:
+                # Started by an earlier process: make it pending for this sampler, too.
+                self.study.enqueue_trial({n: trial.params[n] for n in space})
+                self.open[trial.number] = self.study.ask(space)
+            return
+        self.finished.add(trial.number)
+        if trial.state != TrialState.FAIL:
+            common = space if self.space is None else self.space
+            self.space = {n: d for n, d in common.items() if space.get(n) == d}
+        if trial.state == TrialState.COMPLETE:
+            self.values[trial.number] = trial.values[0]
+        self._finish(trial, space)
+
+    def _finish(self, trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> None:
+        """Tell the open trial, or add a new one if there is none with these parameters."""
+        pending = self.open.pop(trial.number, None)
+        params = {n: trial.params[n] for n in space}
+        if pending is not None and pending.params == params and trial.state != TrialState.PRUNED:
+            for name, value in trial.constraints.items():
+                pending.set_constraint(name, value)
+            values = trial.values if trial.state == TrialState.COMPLETE else None
+            self.study.tell(pending, values, state=trial.state)
+            return
+        if pending is not None:
+            self.study.tell(pending, state=TrialState.FAIL)
+        if trial.state != TrialState.FAIL:
+            self.study.add_trial(
+                create_trial(
+                    state=trial.state,
+                    values=trial.values,
+                    params=params,
+                    distributions=dict(space),
+                    intermediate_values=trial.intermediate_values,
+                    system_attrs=dict(trial.system_attrs),
+                )
+            )
+
+
+def create_class_study(sampler: BaseSampler, direction: StudyDirection) -> ClassStudy:
+    """Create an empty in-memory study, without Optuna's log line about it."""
+    logger = logging.getLogger("optuna.storages._in_memory")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        return ClassStudy(optuna.create_study(sampler=sampler, direction=direction))
+    finally:
+        logger.setLevel(level)
