@@ -28,7 +28,7 @@ lint: $(READY) lint-js
 	$(BIN)/ruff format --check .
 
 lint-js:            ## Lint, format and types of the dashboard's JavaScript; needs npm.
-	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_READY) && npm run --silent lint; \
+	@if command -v npm > /dev/null; then $(MAKE) --silent --no-print-directory $(NODE_READY) && npm run --silent lint; \
 	else echo "npm is not installed: the JavaScript is not linted"; fi
 
 $(NODE_READY): package.json package-lock.json

@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven by Playwright."""
+"""A real browser: the system's Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ SCREENSHOTS = Path(os.environ.get("TUNE_JOBS_SCREENSHOTS", "build/screenshots"))
 
 
 class Browser:
-    """A page, and what its console said.
+    """A page that records errors: of its console, and requests to other hosts.
 
     Args:
-        page: Playwright's.
+        page: Playwright's page.
     """
 
     def __init__(self, page: Any) -> None:
         self.page = page
         self.problems: list[str] = []
-        page.on("console", self._note)
+        page.on("console", self._record_message)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("request", self._only_here)
+        page.on("request", self._check_request)
 
-    def _note(self, message: Any) -> None:
+    def _record_message(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.problems.append(f"{message.type}: {message.text}")
 
-    def _only_here(self, request: Any) -> None:
+    def _check_request(self, request: Any) -> None:
         if not request.url.startswith(("http://127.0.0.1", "data:", "blob:", "file:")):
-            self.problems.append(f"asked for {request.url}")
+            self.problems.append(f"requested {request.url}")
 
     def screenshot(self, name: str) -> None:
-        """Keep a picture of the whole page."""
+        """Save a screenshot of the whole page."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 @contextmanager
 def browser(**options: Any) -> Iterator[Browser]:
-    """A page in a fresh profile."""
+    """Open a page in a new profile; the options are those of a context of Playwright."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            # WebGL without a graphics card.
+            # Software rendering for WebGL.
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
         )
         try:

@@ -27,7 +27,7 @@ from tune_jobs.core.trial_attributes import is_told
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.background import Background
-from tune_jobs.notebook.panels import progress_for
+from tune_jobs.notebook.panels import open_progress
 from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction, as_interface
@@ -197,7 +197,7 @@ class Tuner:
             single_objective=len(self.definition.objectives.metrics) == 1,
             has_prices=bool(self.options.prices),
         )
-        progress = progress_for(self.progress)
+        progress = open_progress(self.progress)
         with self._session(progress, own=True, take_over=take_over) as session:
             clock = session.clock
             told = sum(is_told(t) for t in self.study.get_trials(deepcopy=False))
@@ -334,7 +334,7 @@ class Tuner:
             StudyError: there is no trial with a value, or the choice is not one.
             FinalRunFailed: The final run failed; the message has the end of its log.
         """
-        progress = progress_for(self.progress)
+        progress = open_progress(self.progress)
         with self._session(progress) as session:
             return train_best(
                 session,
@@ -387,7 +387,7 @@ class Tuner:
         Returns:
             The study, as it is then.
         """
-        progress = progress_for(self.progress)
+        progress = open_progress(self.progress)
         try:
             with Session(self.definition) as session:
                 watch(session, progress, self.max_parallel)

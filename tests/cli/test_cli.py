@@ -1,4 +1,4 @@
-"""`tune-jobs`, as a person types it."""
+"""The command line program."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command on study.yaml; returns exit code, stdout and stderr."""
+    """Run a command on study.yaml; return exit code, stdout and stderr."""
     (tmp_path / "train.sh").write_text(TRAIN)
     (tmp_path / "study.yaml").write_text(STUDY)
 
@@ -56,7 +56,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
-def test_a_study_from_the_first_check_to_the_final_run(run: Run, tmp_path: Path) -> None:
+def test_a_study_from_check_to_final_run(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("check")
     assert (code, out.count("ok  ")) == (0, 5)
     assert not (tmp_path / "digits.db").exists()
@@ -96,28 +96,29 @@ def test_a_study_from_the_first_check_to_the_final_run(run: Run, tmp_path: Path)
     assert "final-2-1: trial 1, succeeded" in out
 
 
-def test_a_run_that_has_its_trials_does_nothing(run: Run) -> None:
+def test_run_does_nothing_once_the_study_has_its_trials(run: Run) -> None:
     run("run")
     code, out, _ = run("run")
     assert (code, out.startswith("digits: 4 complete")) == (0, True)
 
 
-def test_a_run_that_has_its_trials_stops_job_runs_that_nobody_owns(
+def test_run_stops_orphaned_job_runs_once_the_study_has_its_trials(
     run: Run, tmp_path: Path
 ) -> None:
-    (tmp_path / "train.sh").write_text(f"echo $$ > {tmp_path}/begun; exec sleep 120\n")
+    (tmp_path / "train.sh").write_text(f"echo $$ > {tmp_path}/started; exec sleep 120\n")
     command = [sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml", "--n-trials", "1"]
     tuning = subprocess.Popen(command, cwd=tmp_path)
-    while not ((tmp_path / "begun").exists() and (tmp_path / "begun").read_text()):
+    started = tmp_path / "started"
+    while not (started.exists() and started.read_text()):
         os.sched_yield()
     tuning.kill()
     tuning.wait(30)
     optuna.load_study(study_name="digits", storage="sqlite:///digits.db").tell(0, 0.5)
     code, out, _ = run("run", "--n-trials", "1")
     assert (code, out.startswith("digits: 1 complete")) == (0, True)
-    run_process = Path("/proc", (tmp_path / "begun").read_text().strip())
-    give_up = time.monotonic() + 30
-    while run_process.exists() and time.monotonic() < give_up:
+    run_process = Path("/proc", started.read_text().strip())
+    deadline = time.monotonic() + 30
+    while run_process.exists() and time.monotonic() < deadline:
         os.sched_yield()
     assert not run_process.exists()
 
@@ -131,9 +132,9 @@ def test_paths_are_relative_to_the_file(run: Run, tmp_path: Path, monkeypatch: o
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_logs_follow_a_live_run(run: Run, tmp_path: Path) -> None:
+def test_logs_of_a_live_run_are_followed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text(
-        f"echo begun; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo value=0.5\n"
+        f"echo started; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo value=0.5\n"
     )
     command = [sys.executable, "-m", "tune_jobs.cli"]
     tuning = subprocess.Popen([*command, "run", "study.yaml", "--n-trials", "1"], cwd=tmp_path)
@@ -145,22 +146,22 @@ def test_logs_follow_a_live_run(run: Run, tmp_path: Path) -> None:
         [*command, "logs", "study.yaml", "0", "-f"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
     assert following.stdout is not None
-    assert following.stdout.readline() == "begun\n"
+    assert following.stdout.readline() == "started\n"
     (tmp_path / "go").touch()
     assert following.stdout.read() == "value=0.5\n"
     assert (following.wait(30), tuning.wait(30)) == (0, 0)
     following.stdout.close()
 
 
-def test_a_termination_leaves_a_state_to_go_on_from(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "train.sh").write_text(f": > {tmp_path}/begun; sleep 60; echo value=0.5\n")
+def test_a_terminated_run_can_be_resumed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text(f": > {tmp_path}/started; sleep 60; echo value=0.5\n")
     tuning = subprocess.Popen(
         [sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not (tmp_path / "begun").exists():
+    while not (tmp_path / "started").exists():
         os.sched_yield()
     tuning.send_signal(signal.SIGTERM)
     _, err = tuning.communicate(timeout=30)
@@ -171,10 +172,12 @@ def test_a_termination_leaves_a_state_to_go_on_from(run: Run, tmp_path: Path) ->
     assert (code, "digits: 4 complete" in out) == (0, True)
 
 
-# -- mistakes -----------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------
 
 
-def test_a_typo_gets_the_line_and_the_nearest_key(run: Run, tmp_path: Path) -> None:
+def test_unknown_key_is_reported_with_its_line_and_the_closest_key(
+    run: Run, tmp_path: Path
+) -> None:
     (tmp_path / "study.yaml").write_text(STUDY.replace("max_parallel", "max_paralel"))
     code, _, err = run("run")
     assert code == 2
@@ -182,7 +185,7 @@ def test_a_typo_gets_the_line_and_the_nearest_key(run: Run, tmp_path: Path) -> N
     assert "'max_paralel' (did you mean 'max_parallel'?)" in err
 
 
-def test_a_typo_in_the_backend(run: Run, tmp_path: Path) -> None:
+def test_unknown_key_of_the_backend(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY + "backend: {time_limt: 30}\n")
     code, _, err = run("run")
     assert code == 2
@@ -190,14 +193,14 @@ def test_a_typo_in_the_backend(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "show", "logs", "train-best"])
-def test_a_study_that_does_not_exist_is_not_created(command: str, run: Run, tmp_path: Path) -> None:
+def test_commands_that_read_do_not_create_the_study(command: str, run: Run, tmp_path: Path) -> None:
     code, _, err = run(command, *(["1"] if command in ("show", "logs") else []))
     assert code == 3
     assert "there is no study 'digits' yet: `tune-jobs run study.yaml` starts it" in err
     assert not (tmp_path / "digits.db").exists()
 
 
-def test_trials_that_do_not_exist(run: Run) -> None:
+def test_unknown_trials(run: Run) -> None:
     run("run")
     assert run("show", "99")[::2] == (3, "tune-jobs: study 'digits' has no trial 99\n")
     assert run("logs", "99")[0] == 3
@@ -205,7 +208,7 @@ def test_trials_that_do_not_exist(run: Run) -> None:
     assert run("train-best", "--set", "epochs")[0] == 2
 
 
-def test_a_check_of_a_script_that_rejects_the_flags(run: Run, tmp_path: Path) -> None:
+def test_check_of_a_script_that_rejects_the_flags(run: Run, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('--y')\np.parse_args()\n"
     )
@@ -217,21 +220,21 @@ def test_a_check_of_a_script_that_rejects_the_flags(run: Run, tmp_path: Path) ->
     assert "Describe how it wants its parameters with CommandLine" in out
 
 
-def test_a_check_of_a_metric_that_is_not_printed(run: Run, tmp_path: Path) -> None:
+def test_check_of_a_metric_that_is_not_printed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("echo val_value=0.5\n")
     code, out, _ = run("check")
     assert code == 1
     assert "metric 'value' was not reported; numbers were printed for: val_value" in out
 
 
-def test_a_check_of_a_space_of_which_nothing_is_left(run: Run, tmp_path: Path) -> None:
+def test_check_of_constraints_that_refuse_everything(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY + "constraints: [x > 2]\n")
     code, out, _ = run("check")
     assert code == 1
     assert "configurations in a row were refused" in out
 
 
-def test_a_check_of_a_script_that_hangs(run: Run, tmp_path: Path) -> None:
+def test_check_of_a_script_that_hangs(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY + "backend: {time_limit: 1, grace: 1}\n")
     (tmp_path / "train.sh").write_text("sleep 60\n")
     code, out, _ = run("check")
@@ -239,7 +242,7 @@ def test_a_check_of_a_script_that_hangs(run: Run, tmp_path: Path) -> None:
     assert "time limit of 1 s reached" in out
 
 
-def test_a_study_that_fails_altogether(run: Run, tmp_path: Path) -> None:
+def test_run_stops_if_all_trials_fail(run: Run, tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("echo no data; exit 4\n")
     code, _, err = run("run", "--n-trials", "50")
     assert code == 1
@@ -247,7 +250,7 @@ def test_a_study_that_fails_altogether(run: Run, tmp_path: Path) -> None:
     assert "exit code 4\nno data" in err
 
 
-def test_a_study_with_another_direction(run: Run, tmp_path: Path) -> None:
+def test_study_exists_with_another_direction(run: Run, tmp_path: Path) -> None:
     run("run")
     (tmp_path / "study.yaml").write_text(STUDY.replace("maximize", "minimize"))
     code, _, err = run("run")
@@ -255,13 +258,13 @@ def test_a_study_with_another_direction(run: Run, tmp_path: Path) -> None:
     assert "study.yaml:2: study 'digits' exists and is to maximize, not to minimize" in err
 
 
-def test_no_budget(run: Run, tmp_path: Path) -> None:
+def test_run_requires_a_budget(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY.replace("n_trials: 4\n", ""))
     code, _, err = run("run")
     assert (code, "study.yaml: no budget: add n_trials:" in err) == (2, True)
 
 
-def test_help_names_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     out = capsys.readouterr().out

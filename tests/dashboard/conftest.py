@@ -1,4 +1,4 @@
-"""Studies to look at, made in virtual time."""
+"""Studies tuned in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>\"'&\u202e" + "x" * 200
 
 @pytest.fixture
 def tuned(tmp_path: Path) -> MakeStudy:
-    """Tune a study in a database of the test."""
+    """Return a function that tunes a study in a database or journal of the test."""
 
     def make(
         name: str = "s", n_trials: int = 20, storage: str = "sqlite", **options: Any
@@ -49,5 +49,5 @@ def tuned(tmp_path: Path) -> MakeStudy:
 
 @pytest.fixture
 def seen(tuned: MakeStudy) -> Study:
-    """A tuned study, as it is looked at."""
+    """Return a tuned study as the dashboard reads it."""
     return read_study(tuned())

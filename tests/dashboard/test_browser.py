@@ -1,6 +1,6 @@
-"""The page in a real browser, while a real study runs.
+"""The page in a real browser, while a study runs.
 
-Screenshots are kept in ``build/screenshots``.
+Screenshots are written to ``build/screenshots``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ done
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Serve storages; ends with the test."""
+    """Serve storages until the test ends."""
     servers = []
 
     def start(*storages: str, **options: Any) -> str:
@@ -54,23 +54,21 @@ def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 def check_accessible(here: Browser) -> None:
-    """No violation that axe-core finds."""
+    """Check that axe-core finds no violations."""
     from axe_playwright_python.sync_playwright import Axe
 
     violations = Axe().run(here.page).response["violations"]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in violations] == []
 
 
-def drawn(here: Browser, count: int) -> None:
-    """Wait until so many figures are drawn."""
+def wait_for_figures(here: Browser, count: int) -> None:
+    """Wait until ``count`` figures are drawn."""
     here.page.wait_for_function(
         f"document.querySelectorAll('.figure .main-svg, .figure .svg-container').length >= {count}"
     )
 
 
-def test_a_study_is_watched_while_it_runs(
-    make_tuner: MakeTuner, tmp_path: Path, served: Callable[..., str]
-) -> None:
+def test_live_study(make_tuner: MakeTuner, tmp_path: Path, served: Callable[..., str]) -> None:
     tuner = make_tuner(SLOW, max_parallel=2, step="step")
     address = served(f"{tmp_path}/s.db", allow_control=True)
     working = threading.Thread(target=tuner.optimize, kwargs={"n_trials": 12})
@@ -95,11 +93,11 @@ def test_a_study_is_watched_while_it_runs(
             (tmp_path / "go").touch()
             page.get_by_role("cell", name="complete").first.wait_for()
             page.get_by_text("0 running").wait_for()
-            assert len(tuner.study.trials) == 2, "paused: no new trials"
+            assert len(tuner.study.trials) == 2, "a new trial started during the pause"
             page.get_by_role("button", name="Resume").click()
             page.get_by_text(re.compile("^12 of 12")).wait_for()
             page.get_by_text("not being tuned").wait_for()
-            drawn(here, 5)
+            wait_for_figures(here, 5)
             here.screenshot("study")
             assert here.problems == []
     finally:
@@ -109,7 +107,7 @@ def test_a_study_is_watched_while_it_runs(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_hostile_studies_are_texts(
+def test_strings_of_hostile_studies_are_shown_as_text(
     scheme: str, tuned: MakeStudy, tmp_path: Path, served: Callable[..., str]
 ) -> None:
     tuned(HOSTILE)
@@ -131,21 +129,21 @@ def test_hostile_studies_are_texts(
         for key in ("s0-1", "s0-3"):
             page.goto("about:blank")
             page.goto(f"{address}#/study/{key}")
-            drawn(here, 3)
+            wait_for_figures(here, 3)
             check_accessible(here)
         assert page.locator("main script, main b, main i, main img").count() == 0
         width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert width <= 0, "nothing is wider than the window"
+        assert width <= 0, "the page is wider than the window"
         page.goto("about:blank")
         page.goto(f"{address}#/compare/s0-1,s0-2")
         page.locator("#statement").wait_for()
-        drawn(here, 5)
+        wait_for_figures(here, 5)
         check_accessible(here)
         here.screenshot(f"compare-{scheme}")
         assert here.problems == []
 
 
-def test_the_keyboard_is_enough(
+def test_keyboard_and_narrow_window(
     tuned: MakeStudy, tmp_path: Path, served: Callable[..., str]
 ) -> None:
     tuned("s")
@@ -172,22 +170,24 @@ def test_the_keyboard_is_enough(
         assert here.problems == []
 
 
-def test_a_report_opens_from_a_file_without_a_network(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_report_works_offline(tuned: MakeStudy, tmp_path: Path) -> None:
     studies = [read_study(tuned(HOSTILE)), read_study(tuned("b"))]
     path = write_report(studies, tmp_path / "report.html")
     with browser(offline=True) as here:
         here.page.goto(path.as_uri())
-        drawn(here, 10)
+        wait_for_figures(here, 10)
         check_accessible(here)
         here.screenshot("report")
         assert here.problems == []
 
 
-def test_attached_figures(tuned: MakeStudy) -> None:
+def test_study_monitor_figures(tuned: MakeStudy) -> None:
     study = tuned("s")
     attached = Tuner.attach("s", study._storage)
     assert attached.wait(timeout=0.0)
     figure = attached.figure("curves")
     assert figure.data
-    assert "20" not in repr(attached.look().owner)
-    assert "not being tuned" in attached._repr_html_()
+    assert attached.snapshot().owner is None
+    assert "no process" in attached._repr_html_()
+    with pytest.warns(DeprecationWarning, match="snapshot"):
+        assert attached.look().owner is None

@@ -1,4 +1,4 @@
-"""Comparing studies."""
+"""Comparison of studies."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_races_by_trials_time_run_hours_and_cost(tuned: MakeStudy) -> None:
     assert set(comparison_figures(studies)) > {"race-money", "together", "importances"}
 
 
-def test_replicates_of_a_real_study() -> None:
+def test_replicates_of_a_tuned_study() -> None:
     tuner, _ = simulated()
     tuner.optimize(n_trials=10)
     best = tuner.study.best_trial.number

@@ -1,4 +1,4 @@
-"""What figures show, as plain data."""
+"""The data of figures."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_best_so_far() -> None:
     assert best_so_far([], maximize=True) == ([], [])
 
 
-def test_curves_say_where_a_run_was_pruned(seen: Study) -> None:
+def test_learning_curves_end_where_a_run_was_pruned(seen: Study) -> None:
     curves = {c.state: c for c in curves_info(seen)}
     assert {step for step, _ in curves["COMPLETE"].ends} == {EPOCHS}
     pruned = [t for t in seen.trials if t.state == "PRUNED"]
@@ -76,7 +76,7 @@ def test_curves_say_where_a_run_was_pruned(seen: Study) -> None:
     assert curves["PRUNED"].steps.count(None) == len(pruned), "a gap after each"
 
 
-def test_slots_are_refilled_in_the_timeline() -> None:
+def test_timeline_assigns_the_lowest_free_slot() -> None:
     runs = [run(0, 0, 10, 50), run(1, 0, 10, 30), run(2, 30, 40, 60), run(3, 50, 55, None)]
     info = timeline_info(runs, now=70.0)
     assert [(b.name[-3:-2], b.slot) for b in info.bars] == [("0", 0), ("1", 1), ("2", 1), ("3", 0)]
@@ -103,7 +103,7 @@ def test_axes() -> None:
     assert parameter_names(trials) == ["lr", "c", "n"]
 
 
-def test_importance_finds_what_matters() -> None:
+def test_importance() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
 
     def objective(trial: optuna.Trial) -> float:
@@ -120,7 +120,7 @@ def test_importance_finds_what_matters() -> None:
     assert importance_info(find_study(few)) == []
 
 
-def test_the_front() -> None:
+def test_pareto() -> None:
     trials = [trial(0, 1.0, 5.0), trial(1, 2.0, 2.0), trial(2, 3.0, 3.0), trial(3, 5.0, 1.0)]
     assert sorted(pareto(trials, (False, False))) == [0, 1, 3]
     assert sorted(pareto(trials, (True, True))) == [0, 2, 3]
@@ -134,7 +134,7 @@ def texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_no_figure_shows_markup_or_endless_texts(tuned: MakeStudy) -> None:
+def test_figures_contain_no_markup_and_bounded_strings(tuned: MakeStudy) -> None:
     study = tuned(HOSTILE)
     study.enqueue_trial({"x": 0.5})
     seen = read_study(study)
@@ -160,7 +160,7 @@ def test_no_figure_shows_markup_or_endless_texts(tuned: MakeStudy) -> None:
             assert "\u202e" not in plain
 
 
-def test_figures_are_bounded_and_the_same_every_time(tuned: MakeStudy) -> None:
+def test_figures_are_bounded_and_deterministic(tuned: MakeStudy) -> None:
     many = Study(
         "k",
         "many",
@@ -179,7 +179,7 @@ def test_figures_are_bounded_and_the_same_every_time(tuned: MakeStudy) -> None:
         assert figure == FIGURES[name][1](many, 0.0)
 
 
-def test_which_figures_say_something() -> None:
+def test_figure_names_depend_on_the_study() -> None:
     empty = Study("k", "empty", (True,), [])
     assert figure_names(empty) == []
     two = Study("k", "two", (True, False), [trial(0, 1.0, 2.0, x=1), trial(1, 2.0, 1.0, x=2)])
@@ -189,7 +189,7 @@ def test_which_figures_say_something() -> None:
         assert FIGURES[name][1](two, 0.0)["data"]
 
 
-def test_helpers() -> None:
+def test_short_and_thin() -> None:
     assert short("<b>") == "\u2039b\u203a"
     assert thin(range(10), 20) == list(range(10))
     assert len(thin(range(1000), 20)) == 20

@@ -1,4 +1,4 @@
-"""What is read is what Optuna and the ledger have."""
+"""Reading studies for the dashboard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_jobs.errors import StudyError
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
-def test_a_study_is_read_as_optuna_has_it(storage: str, tuned: MakeStudy) -> None:
+def test_trials_are_read_as_optuna_reads_them(storage: str, tuned: MakeStudy) -> None:
     study = tuned(storage=storage)
     seen = read_study(study)
     assert (seen.name, seen.maximize, seen.metrics) == ("s", (True,), ["acc"])
@@ -38,7 +38,7 @@ def test_a_study_is_read_as_optuna_has_it(storage: str, tuned: MakeStudy) -> Non
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
-def test_the_overview(storage: str, tuned: MakeStudy, tmp_path: Path) -> None:
+def test_heads(storage: str, tuned: MakeStudy, tmp_path: Path) -> None:
     study = tuned(HOSTILE, storage=storage)
     file = tmp_path / ("studies.db" if storage == "sqlite" else "journal.log")
     (head,) = open_source(str(file), "s0-").heads()
@@ -51,7 +51,7 @@ def test_the_overview(storage: str, tuned: MakeStudy, tmp_path: Path) -> None:
     assert head.run_hours == pytest.approx(sum(r.seconds or 0 for r in seen.runs) / 3600)
 
 
-def test_what_is_finished_is_read_once(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_finished_trials_are_read_once(tuned: MakeStudy, tmp_path: Path) -> None:
     study = tuned(n_trials=30)
     source = open_source(f"sqlite:///{tmp_path}/studies.db", "")
     assert isinstance(source, RelationalSource)
@@ -71,7 +71,7 @@ def test_what_is_finished_is_read_once(tuned: MakeStudy, tmp_path: Path) -> None
     assert more.version() != first.version()
 
 
-def test_a_study_that_goes_on_is_seen(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_changes_of_a_live_study_are_read(tuned: MakeStudy, tmp_path: Path) -> None:
     study = tuned(n_trials=5)
     source = open_source(f"sqlite:///{tmp_path}/studies.db", "")
     before = source.study("1")
@@ -89,7 +89,7 @@ def test_a_study_that_goes_on_is_seen(tuned: MakeStudy, tmp_path: Path) -> None:
     assert after.trials[:5] == before.trials
 
 
-def test_special_numbers(tmp_path: Path) -> None:
+def test_infinite_and_nan_values(tmp_path: Path) -> None:
     study = optuna.create_study(study_name="s", storage=f"sqlite:///{tmp_path}/n.db")
     trial = study.ask()
     trial.report(float("nan"), 0)
@@ -102,7 +102,7 @@ def test_special_numbers(tmp_path: Path) -> None:
     assert read_study(study).runs == ()
 
 
-def test_nothing_is_created_by_looking(tmp_path: Path) -> None:
+def test_reading_creates_no_files(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="there is no storage"):
         open_source(str(tmp_path / "no.db"), "")
     with pytest.raises(StudyError, match="nothing was tuned there"):
@@ -110,7 +110,7 @@ def test_nothing_is_created_by_looking(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_study_is_a_key_error(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_unknown_studies(tuned: MakeStudy, tmp_path: Path) -> None:
     tuned(n_trials=3)
     source = open_source(f"sqlite:///{tmp_path}/studies.db", "s0-")
     for key in ("s0-2", "s0-x", "s0-"):

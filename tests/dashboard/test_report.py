@@ -1,4 +1,4 @@
-"""The report: one file with everything in it."""
+"""The report as one HTML file, and figures as image files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def without_plotly(document: str) -> str:
     return re.sub(r"<script>(?!\nfor).*?</script>", "", document, flags=re.DOTALL)
 
 
-def test_a_report_of_two_studies(tuned: MakeStudy) -> None:
+def test_report_of_two_studies(tuned: MakeStudy) -> None:
     studies = [read_study(tuned("a")), read_study(tuned("b", max_parallel=2))]
     document = report_html(studies, now=0.0)
     text = without_plotly(document)
@@ -51,7 +51,7 @@ def test_a_report_of_two_studies(tuned: MakeStudy) -> None:
         assert f"id='{name}'" in text
 
 
-def test_nothing_of_a_study_is_markup(tuned: MakeStudy) -> None:
+def test_strings_of_a_study_are_escaped(tuned: MakeStudy) -> None:
     seen = read_study(tuned(HOSTILE))
     trials = [replace(t, params={HOSTILE: HOSTILE, **t.params}) for t in seen.trials]
     definition = {**seen.definition, "space": {HOSTILE: HOSTILE}, "run": {HOSTILE: HOSTILE}}
@@ -63,7 +63,7 @@ def test_nothing_of_a_study_is_markup(tuned: MakeStudy) -> None:
     assert all("<" not in part for part in parts)
 
 
-def test_its_size_is_bounded() -> None:
+def test_size_is_bounded() -> None:
     many = Study(
         "k",
         "many",
@@ -74,17 +74,17 @@ def test_its_size_is_bounded() -> None:
     assert len(report_html([many])) < PLOTLY + 2_000_000
 
 
-def test_numbers_that_json_has_not() -> None:
+def test_infinite_and_nan_values_are_valid_json() -> None:
     trials = [trial(0, math.inf, x=1.0), trial(1, 0.5, x=2.0)]
     strange = replace(trials[1], steps={0: math.nan, 1: math.inf, 2: 0.5})
     document = report_html([Study("k", "s", (True,), [trials[0], strange])], now=0.0)
     for part in re.findall(r"type='application/json' id='[\w-]+'>(.*?)</script>", document):
-        json.loads(part, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+        json.loads(part, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.filterwarnings("ignore")  # of Kaleido and its browser
-def test_figures_as_files(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_images(tuned: MakeStudy, tmp_path: Path) -> None:
     studies = [read_study(tuned(HOSTILE)), read_study(tuned("b"))]
     paths = write_images(studies, tmp_path / "images")
     assert {p.parent for p in paths} == {tmp_path / "images"}
@@ -96,7 +96,9 @@ def test_figures_as_files(tuned: MakeStudy, tmp_path: Path) -> None:
         write_images(studies, tmp_path / "images", "gif")
 
 
-def test_the_command(tuned: MakeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_command(
+    tuned: MakeStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tuned("a", n_trials=5)
     assert main(["report", f"{tmp_path}/studies.db", "-o", "r.html"]) == 0
     assert capsys.readouterr().out == "r.html\n"

@@ -1,4 +1,4 @@
-"""The server: who may ask for what."""
+"""The server: its API, and which requests it rejects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ask(client: Client, path: str, **options: Any) -> TestResponse:
     return client.get(path, base_url="http://127.0.0.1:8787", **options)
 
 
-def test_the_page_and_its_parts_come_from_here_only(client: Client) -> None:
+def test_static_files_and_content_security_policy(client: Client) -> None:
     page = ask(client, "/")
     assert page.status_code == 200
     policy = page.headers["Content-Security-Policy"]
@@ -46,7 +46,7 @@ def test_the_page_and_its_parts_come_from_here_only(client: Client) -> None:
         assert ask(client, path).status_code == 404
 
 
-def test_what_the_page_asks_for(client: Client) -> None:
+def test_api(client: Client) -> None:
     studies = ask(client, "/api/studies").json["studies"]  # type: ignore[index]
     assert [s["key"] for s in studies] == ["s0-1", "s0-2"]
     assert len(studies[0]["name"]) <= 300
@@ -64,7 +64,7 @@ def test_what_the_page_asks_for(client: Client) -> None:
     assert ask(client, "/api/compare").status_code == 400
 
 
-def test_the_table_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_table_of_trials_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Path) -> None:
     study = tuned("many", n_trials=120)
     client = Client(Dashboard([f"{tmp_path}/studies.db"]))
 
@@ -88,7 +88,7 @@ def test_the_table_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Path) -> 
     assert rows("offset=-5&sort=nonsense")[0] == 120
 
 
-def test_a_log(make_tuner: MakeTuner, tmp_path: Path) -> None:
+def test_log(make_tuner: MakeTuner, tmp_path: Path) -> None:
     make_tuner('echo "value=$x"; echo "<b>\u202e"').optimize(n_trials=1)
     client = Client(Dashboard([f"{tmp_path}/s.db"]))
     answer = ask(client, "/api/studies/s0-1/runs/trial-000000-1/log").json
@@ -97,16 +97,16 @@ def test_a_log(make_tuner: MakeTuner, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[::1].evil.example"])
-def test_another_name_for_this_host_is_refused(host: str, client: Client) -> None:
+def test_foreign_host_names_are_rejected(host: str, client: Client) -> None:
     assert client.get("/api/studies", headers={"Host": host}).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8787", "localhost:1", "[::1]:8787", "localhost"])
-def test_this_host_is_not(host: str, client: Client) -> None:
+def test_loopback_host_names_are_accepted(host: str, client: Client) -> None:
     assert client.get("/api/studies", headers={"Host": host}).status_code == 200
 
 
-def test_another_page_cannot_ask(client: Client) -> None:
+def test_requests_of_other_pages_are_rejected(client: Client) -> None:
     for origin in ("http://evil.example", "null", "http://127.0.0.1:9999"):
         assert ask(client, "/api/studies", headers={"Origin": origin}).status_code == 403
     ours = {"Origin": "http://127.0.0.1:8787"}
@@ -122,7 +122,7 @@ def post(client: Client, content: Any, **headers: str) -> TestResponse:
     )
 
 
-def test_control_is_off_unless_it_was_allowed(client: Client) -> None:
+def test_control_is_off_by_default(client: Client) -> None:
     assert post(client, {"command": "pause"}).status_code == 403
 
 
@@ -138,10 +138,10 @@ def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
         assert post(control, {"command": "pause"}, Origin="http://evil").status_code == 403
         plain = {"Content-Type": "text/plain"}
         assert post(control, {"command": "pause"}, **plain).status_code == 415
-        asked = post(control, {"command": "stop"}).json
-        assert asked is not None
+        accepted = post(control, {"command": "stop"}).json
+        assert accepted is not None
         with Session(tuner.definition) as session:
-            while not session.controls.is_done(asked["asked"]):
+            while not session.controls.is_done(accepted["asked"]):
                 assert working.is_alive()
     finally:
         (tmp_path / "go").touch()
@@ -154,7 +154,7 @@ def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
     assert "no process is tuning" in refused.text
 
 
-def test_elsewhere_a_token_is_wanted(tuned: MakeStudy, tmp_path: Path) -> None:
+def test_token_is_required_except_on_loopback(tuned: MakeStudy, tmp_path: Path) -> None:
     tuned(n_trials=3)
     client = Client(Dashboard([f"{tmp_path}/studies.db"], token="secret"))
     assert ask(client, "/").status_code == 401
@@ -175,7 +175,7 @@ def free_server(tuned: MakeStudy, tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-def test_serving(free_server: str, tmp_path: Path) -> None:
+def test_serve_chooses_a_port_and_reports_one_in_use(free_server: str, tmp_path: Path) -> None:
     assert free_server.startswith("http://127.0.0.1:")
     assert "token" not in free_server
     port = int(free_server.rsplit(":", 1)[1].rstrip("/"))
@@ -186,7 +186,7 @@ def test_serving(free_server: str, tmp_path: Path) -> None:
         assert "?token=" in address
 
 
-def test_an_empty_study_and_one_without_runs(tmp_path: Path) -> None:
+def test_studies_without_trials_or_runs(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/plain.db"
     optuna.create_study(study_name="empty", storage=storage)
     plain = optuna.create_study(study_name="plain", storage=storage, directions=["minimize"] * 2)

@@ -1,4 +1,4 @@
-"""What a person sees, without a person."""
+"""Displays of progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.snapshot import Snapshot
-from tune_jobs.notebook.panels import Lines, Silent, _panel, _table, progress_for
+from tune_jobs.notebook.panels import Lines, Silent, _panel, _table, open_progress
 
 NOW = Snapshot(
     study="digits <b>",
@@ -30,20 +30,20 @@ class Clock:
         return self.now
 
 
-def test_a_line_says_everything() -> None:
+def test_line_contains_all_figures() -> None:
     assert NOW.line() == (
         "digits <b>: 10 of 40 done, running 2 of 2 slots, pruned 1, failed 1, "
         "rate 20.0 trials/min, elapsed 30s, left about 1m30s, best accuracy 0.9375 (trial 3)"
     )
 
 
-def test_before_the_first_trial_nothing_is_promised() -> None:
+def test_no_eta_before_the_first_trial() -> None:
     begin = Snapshot("s", 40, 0, 0, 0, 2, 2, "accuracy", (), {}, 0.0)
     assert begin.eta is None
     assert "left" not in begin.line()
 
 
-def test_lines_come_when_something_changed_and_not_too_often() -> None:
+def test_lines_are_printed_on_change_and_at_most_every_interval() -> None:
     out, clock = io.StringIO(), Clock()
     lines = Lines(out, seconds=10.0, clock=clock)
     for second in range(60):
@@ -54,7 +54,7 @@ def test_lines_come_when_something_changed_and_not_too_often() -> None:
     assert out.getvalue().count("\n") == 2
 
 
-def test_a_snapshot_is_made_only_when_it_is_shown() -> None:
+def test_snapshots_are_made_only_when_shown() -> None:
     clock, made = Clock(), []
     lines = Lines(io.StringIO(), clock=clock)
     for _ in range(100):
@@ -66,14 +66,14 @@ def test_durations() -> None:
     assert [duration(s) for s in (0.4, 59, 61, 3661)] == ["0s", "59s", "1m01s", "1h01m"]
 
 
-def test_the_place_decides() -> None:
-    assert isinstance(progress_for(False), Silent)
-    assert isinstance(progress_for(True, io.StringIO()), Lines)
-    mine = Silent()
-    assert progress_for(mine) is mine
+def test_display_suits_the_environment() -> None:
+    assert isinstance(open_progress(False), Silent)
+    assert isinstance(open_progress(True, io.StringIO()), Lines)
+    given = Silent()
+    assert open_progress(given) is given
 
 
-def test_a_terminal_shows_the_same() -> None:
+def test_terminal_panel_shows_the_snapshot() -> None:
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=100, record=True)
@@ -86,7 +86,7 @@ def test_a_terminal_shows_the_same() -> None:
     assert "digits <b>" in text
 
 
-def test_a_notebook_shows_names_and_values_escaped() -> None:
+def test_notebook_table_escapes_names_and_values() -> None:
     page = _table(NOW)
     assert "<script>" not in page
     assert "digits <b>" not in page

@@ -1,4 +1,4 @@
-"""A tuning in a thread, so that a notebook stays usable."""
+"""Work in a background thread, so that a notebook stays responsive."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Background:
-    """Work in a thread, with what it raised.
+    """Work in a thread; keeps the exception that it raises.
 
     Args:
-        work: What to do.
+        work: Function that the thread calls; it is started at once.
     """
 
     def __init__(self, work: Callable[[], Any]) -> None:
@@ -23,19 +23,25 @@ class Background:
     def _run(self) -> None:
         try:
             self._work()
-        except BaseException as error:  # for whoever waits
+        except BaseException as error:  # raised again by `wait`
             self._failure = error
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is not done yet."""
+        """Whether the work has not ended yet."""
         return self._thread.is_alive()
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait for its end; whether it came within ``timeout`` seconds.
+        """Wait for the end of the work.
+
+        Args:
+            timeout: Seconds to wait; None for no limit.
+
+        Returns:
+            Whether the work has ended.
 
         Raises:
-            BaseException: what it raised, once.
+            BaseException: What the work raised, at the first call after its end.
         """
         self._thread.join(timeout)
         if self._thread.is_alive():

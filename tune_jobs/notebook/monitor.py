@@ -1,13 +1,13 @@
-"""Looking on at a study that another process tunes, or that ended, with nothing but its storage."""
+"""A study seen from outside, by its storage alone: another process tunes it, or it has ended."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from sqlalchemy import Engine
 
 from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.dashboard.figures import FIGURES
@@ -17,85 +17,110 @@ from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.database import find_ledger_engine
 
-POLL = 0.5
+POLL_SECONDS = 0.5
 
 
 class StudyMonitor:
-    """A study, seen from outside. Made by `Tuner.attach`; changes nothing unless it is asked to.
+    """A study seen from outside; `Tuner.attach` returns one.
 
     Args:
-        study_name: The study's name.
-        storage: Its storage: a URL, or Optuna's.
+        study_name: Name of the study.
+        storage: Its storage: a URL, or Optuna's object.
 
     Raises:
-        StudyError: there is no such study, or tune_jobs never ran it.
+        StudyError: If the study does not exist, or was never tuned with tune_jobs.
     """
 
     def __init__(self, study_name: str, storage: str | BaseStorage) -> None:
         try:
             self.study = optuna.load_study(study_name=study_name, storage=storage)
         except KeyError:
-            raise StudyError(f"there is no study {study_name!r} in this storage") from None
-        if self.look().uid is None:
+            raise StudyError(f"the storage has no study {study_name!r}") from None
+        if self.snapshot().uid is None:
             raise StudyError(f"study {study_name!r} was never tuned with tune_jobs")
 
-    def look(self) -> Study:
-        """The study as it is now."""
+    def snapshot(self) -> Study:
+        """Return the current state of the study."""
         return read_study(self.study)
 
+    def look(self) -> Study:
+        """Return the current state of the study; use `snapshot` instead."""
+        message = "StudyMonitor.look is now StudyMonitor.snapshot"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return self.snapshot()
+
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nobody tunes it any more; whether that happened within ``timeout`` seconds."""
+        """Wait until no process tunes the study.
+
+        Args:
+            timeout: Seconds to wait; None for no limit.
+
+        Returns:
+            Whether the tuning has ended.
+        """
         end = None if timeout is None else time.monotonic() + timeout
-        while self.look().owner is not None:
+        while self.snapshot().owner is not None:
             if end is not None and time.monotonic() > end:
                 return False
-            time.sleep(POLL)  # another process works, perhaps on another machine
+            time.sleep(POLL_SECONDS)  # the owner is another process, perhaps on another machine
         return True
 
     def stop(self, *, cancel_runs: bool = False) -> None:
-        """Ask whoever tunes it to end.
+        """Request the end of the tuning.
 
         Args:
-            cancel_runs: Stop live runs instead of letting them finish.
+            cancel_runs: Whether live runs are canceled; otherwise they finish.
 
         Raises:
-            StudyError: nobody tunes it.
+            StudyError: If no process tunes the study.
         """
-        self._ask("stop", runs="cancel" if cancel_runs else "finish")
+        self._request("stop", runs="cancel" if cancel_runs else "finish")
 
     def pause(self) -> None:
-        """Ask for no new trials, see `stop`."""
-        self._ask("pause")
-
-    def resume(self) -> None:
-        """Ask for new trials again, see `stop`."""
-        self._ask("resume")
-
-    def _ask(self, command: str, **argument: Any) -> None:
-        seen = self.look()
-        if seen.owner is None or seen.uid is None:
-            raise StudyError(f"nobody is tuning study {self.study.study_name!r}")
-        engine: Engine = find_ledger_engine(self.study)[1]
-        Controls(engine, seen.uid).ask(command, **argument)
-
-    def figure(self, name: str = "history") -> Any:
-        """One of the dashboard's figures, as a Plotly figure.
+        """Request that no new trials are started.
 
         Raises:
-            ConfigError: there is no such figure, or Plotly is not installed.
+            StudyError: If no process tunes the study.
         """
-        return plotly_figure(self.look(), name)
+        self._request("pause")
+
+    def resume(self) -> None:
+        """Request that new trials are started again.
+
+        Raises:
+            StudyError: If no process tunes the study.
+        """
+        self._request("resume")
+
+    def _request(self, command: str, **argument: Any) -> None:
+        study = self.snapshot()
+        if study.owner is None or study.uid is None:
+            raise StudyError(f"no process is tuning study {self.study.study_name!r}")
+        _, engine = find_ledger_engine(self.study)
+        Controls(engine, study.uid).ask(command, **argument)
+
+    def figure(self, name: str = "history") -> Any:
+        """Return one of the dashboard's figures as a Plotly figure.
+
+        Args:
+            name: ``history``, ``front``, ``timeline``, ``curves``, ``parallel``, ``importance`` or
+                ``slice``.
+
+        Raises:
+            ConfigError: If there is no such figure, or Plotly is not installed.
+        """
+        return plotly_figure(self.snapshot(), name)
 
     def _rows(self) -> list[tuple[str, str]]:
-        seen = self.look()
-        best = seen.best()
-        counts = ", ".join(f"{n} {state.lower()}" for state, n in seen.counts().items() if n)
+        study = self.snapshot()
+        best = study.best()
+        counts = ", ".join(f"{n} {state.lower()}" for state, n in study.counts().items() if n)
         return [
-            ("study", seen.name),
+            ("study", study.name),
             ("trials", counts or "none yet"),
             ("best", f"{best.values[0]:.6g} (trial {best.number})" if best else ""),
-            ("run time", duration(sum(r.seconds or 0.0 for r in seen.runs))),
-            ("tuned by", seen.owner or "nobody"),
+            ("run time", duration(sum(r.seconds or 0.0 for r in study.runs))),
+            ("tuned by", study.owner or "no process"),
         ]
 
     def __repr__(self) -> str:
@@ -106,17 +131,17 @@ class StudyMonitor:
 
 
 def plotly_figure(study: Study, name: str) -> Any:
-    """A figure of the dashboard for a notebook.
+    """Return a figure of the dashboard as a Plotly figure.
 
     Raises:
-        ConfigError: there is no such figure, or Plotly is not installed.
+        ConfigError: If there is no such figure, or Plotly is not installed.
     """
     if name not in FIGURES:
-        raise ConfigError(f"figure {name!r} is not one of {', '.join(FIGURES)}")
+        raise ConfigError(f"unknown figure {name!r}: use one of {', '.join(FIGURES)}")
     try:
         import plotly.graph_objects
     except ImportError as error:
-        raise ConfigError("figures need Plotly: pip install 'tune_jobs[dashboard]'") from error
+        raise ConfigError("figures require Plotly: pip install 'tune_jobs[dashboard]'") from error
     title, draw = FIGURES[name]
     figure = plotly.graph_objects.Figure(draw(study, time.time()))
     figure.update_layout(title=title, height=400)

@@ -1,5 +1,7 @@
-"""What a person sees while the tuner works: a panel in a terminal, a table in a notebook, lines
-in a pipe."""
+"""Displays of progress: a panel in a terminal, a table in a notebook, lines in a pipe.
+
+They are for people; the logger ``tune_jobs`` gets the same messages.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Silent:
-    """Shows nothing."""
+    """Display that shows nothing."""
 
     def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
         pass
@@ -31,7 +33,13 @@ class Silent:
 
 
 class Lines:
-    """Plain lines, for pipes and logs: one when something changed, at most every few seconds."""
+    """Display of plain lines, for pipes and files: one whenever trials have finished.
+
+    Args:
+        out: Where the lines are printed.
+        seconds: Least time between two lines.
+        clock: Returns seconds.
+    """
 
     def __init__(
         self, out: IO[str], seconds: float = 10.0, clock: Callable[[], float] = time.monotonic
@@ -59,7 +67,7 @@ class Lines:
 
 
 class Terminal:
-    """A panel that is drawn again in place."""
+    """Display of a panel on standard error that is redrawn in place."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
@@ -86,10 +94,10 @@ class Terminal:
 
 
 class Notebook:
-    """A table in the cell's output, replaced in place."""
+    """Display of a table in the output of a notebook cell that is replaced in place."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        display: Any = import_module("IPython.display")  # IPython is not typed
+        display: Any = import_module("IPython.display")  # which has no types
         self._html = display.HTML
         self._clock = clock
         self._due = 0.0
@@ -108,19 +116,25 @@ class Notebook:
         pass
 
 
-def progress_for(where: bool | Progress, err: IO[str] | None = None) -> Progress:
-    """The display that fits the place: notebook, terminal or pipe; False: none."""
-    if where is False:
+def open_progress(progress: bool | Progress, out: IO[str] | None = None) -> Progress:
+    """Return a display for the tuner's option ``progress``.
+
+    Args:
+        progress: True for a display that suits the environment: notebook, terminal or pipe; False
+            for none; or a display to use.
+        out: Where lines are printed; by default standard error.
+    """
+    if progress is False:
         return Silent()
-    if where is not True:
-        return where
-    if _in_notebook():
+    if progress is not True:
+        return progress
+    if _is_notebook():
         return Notebook()
-    out = err or sys.stderr
+    out = out or sys.stderr
     return Terminal() if out.isatty() else Lines(out)
 
 
-def _in_notebook() -> bool:
+def _is_notebook() -> bool:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return type(shell).__name__ == "ZMQInteractiveShell"
 
@@ -132,32 +146,30 @@ def _panel(now: Snapshot) -> RenderableType:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
-    for label, text in now.counts():
-        table.add_row(Text(label, style="dim"), Text(text))
-    for name, value in now.best_params.items():
-        table.add_row(Text(f"  {name}", style="dim"), Text(str(value)))
+    for label, value in now.counts():
+        table.add_row(Text(label, style="dim"), Text(value))
+    for name, parameter in now.best_params.items():
+        table.add_row(Text(f"  {name}", style="dim"), Text(str(parameter)))
     bar = ProgressBar(total=now.n_trials or 1, completed=now.done if now.n_trials else 0, width=48)
-    rows = Table.grid()  # a progress bar alone does not end its line
+    rows = Table.grid()  # without it, the progress bar would not end its line
     rows.add_row(bar)
     rows.add_row(table)
     return Panel(rows, title=Text(now.study), title_align="left", expand=False)
 
 
 def _table(now: Snapshot) -> str:
-    """Names and values come from studies: everything is escaped."""
+    """Return HTML in which names and values of the study are escaped."""
     rows = [
         *now.counts(),
         *((f"best {name}", str(value)) for name, value in now.best_params.items()),
     ]
     share = 0 if not now.n_trials else min(100, round(100 * now.done / now.n_trials))
-    return (
-        f"<b>{html.escape(now.study)}</b> "
-        f"<progress max='100' value='{share}'>{share}%</progress>{html_table(rows)}{_running(now)}"
-    )
+    bar = f"<progress max='100' value='{share}'>{share}%</progress>"
+    return f"<b>{html.escape(now.study)}</b> {bar}{html_table(rows)}{_live_runs(now)}"
 
 
-def _running(now: Snapshot) -> str:
-    """The live runs, one below the other."""
+def _live_runs(now: Snapshot) -> str:
+    """Return a table of the live runs as HTML."""
     if not now.running:
         return ""
     rows = [

@@ -1,4 +1,4 @@
-"""Optuna's table of trials, with columns of their job runs."""
+"""Optuna's table of trials with columns about their job runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tune_jobs.core.trial_attributes import COST_ATTRIBUTE
 
 
 def trials_dataframe(study: optuna.Study, attempts: Sequence[Attempt]) -> Any:
-    """See `Tuner.trials_dataframe`."""
+    """Return the table of `Tuner.trials_dataframe`."""
     table = study.trials_dataframe()
-    last = {a.trial: a for a in attempts if not a.is_final}
-    rows = [run_columns(last.get(number)) for number in table["number"]]
+    last_attempts = {a.trial: a for a in attempts if not a.is_final}
+    rows = [run_columns(last_attempts.get(number)) for number in table["number"]]
     for name in run_columns(None):
         table[name] = [row[name] for row in rows]
     trials = study.get_trials(deepcopy=False)
