@@ -19,7 +19,7 @@ from tune_jobs.errors import ConfigError, MetricError, SpaceError
 from tune_jobs.samplers import JobSampler
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.styles import Option
-from tune_jobs.space.yaml_source import load, loads, located
+from tune_jobs.space.yaml_source import Located, load, loads, located
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.options import CallLimits, TunerOptions
 
@@ -88,7 +88,7 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     assert (study.sampler, study.pruner, study.final) == (None, None, None)
     assert study.limits == CallLimits()
     assert study.options == TunerOptions(metric=(Metric("accuracy"),))
-    assert study.backend == {"type": "local"}
+    assert study.backend.plain() == {"type": "local"}
     assert study.places["metric"].endswith("study.yaml:3")
 
 
@@ -118,7 +118,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         "tpe",
         {"seed": 7, "n_startup_trials": 20},
     )
-    assert study.backend["env"] == {"OMP_NUM_THREADS": 1}
+    assert study.backend.plain()["env"] == {"OMP_NUM_THREADS": 1}
     assert study.final == FinalConfig({"epochs": 50})
     assert "secret" not in repr(study)
 
@@ -146,8 +146,9 @@ def test_ways_to_write_it(
 ) -> None:
     study = load_study(written(tmp_path, changed(changes)))
     for name, value in expected.items():
-        found = {**vars(study), **vars(study.options), **vars(study.limits)}[name]
-        assert (Choice(found.name) if isinstance(found, Choice) else found) == value
+        found: Any = {**vars(study), **vars(study.options), **vars(study.limits)}[name]
+        found = Choice(found.name) if isinstance(found, Choice) else found
+        assert (found.plain() if isinstance(found, Located) else found) == value
 
 
 def changed(changes: dict[str, str | None]) -> str:

@@ -1,112 +1,126 @@
-"""The backend that a study.yaml asks for.
+"""Build the backend that a study.yaml describes.
 
 backend:                                 backend:
   type: local                              type: data_science
   link: [data]                             compartment: ocid1.compartment.oc1..aaaa
-  time_limit: 3600                         project: ocid1.datascienceproject.oc1..aaaa
+  time_limit: 1h                           project: ocid1.datascienceproject.oc1..aaaa
                                            shape: VM.Standard.E4.Flex
                                            ocpus: 2
                                            memory_gb: 16
                                            conda: generalml_p311_cpu_x86_64_v1
                                            connection: {profile: TUNING}
+
+The options are the arguments of `LocalBackend`; or those of `Infrastructure`, of
+`DataScienceBackend.from_script` and of `DataScienceBackend`, where ``job`` (an OCID, or a file in
+the YAML of ADS) replaces the infrastructure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.config.study_config import StudyConfig
-from tune_jobs.errors import ConfigError, did_you_mean
 from tune_jobs.script.entry_point import EntryPoint
+from tune_jobs.space.yaml_arguments import argument_types, at_place, read_scalar
+from tune_jobs.space.yaml_source import Located
+from tune_jobs.tuning.option_kinds import read_seconds, read_strings
 
-_LOCAL = ("env", "link", "time_limit", "grace")
-_JOB = ("job", "source", "conda", "env", "max_runtime")
-_RUNS = (
-    *("fallback_shapes", "poll_seconds", "start_rate", "upload_seconds", "upload_rate"),
-    *("metrics_from", "connection"),
-)
+_Reader = Callable[[Located], Any]
 
 
 def make_backend(config: StudyConfig, folder: Path) -> Backend:
-    """The backend of a study.yaml that lies in ``folder``.
+    """Build the backend of a study.yaml.
+
+    Args:
+        config: Contents of the file.
+        folder: Folder of the file.
 
     Raises:
-        ConfigError: its type or an option is not known, or cannot be used.
+        ConfigError: If the type or an option of the backend is unknown or invalid.
     """
-    options = {name: value for name, value in config.backend.items() if name != "type"}
-    place = config.places.get("backend", "backend")
-    kinds = {"local": _local, "data_science": _data_science}
-    kind = config.backend["type"]
-    if kind not in kinds:
-        raise ConfigError(f"{place}: unknown backend type {kind!r} {did_you_mean(kind, kinds)}")
-    try:
-        return kinds[kind](config, folder, options)
-    except ConfigError as error:
-        raise type(error)(f"{place}: {error}") from error
+    builders = {"local": _build_local, "data_science": _build_data_science}
+    written = dict(config.backend.mapping())
+    build = builders[written.pop("type").one_of(*builders)]
+    return build(config, folder, Located(written, config.backend.name, config.backend.place))
 
 
-def _local(config: StudyConfig, folder: Path, options: Mapping[str, Any]) -> Backend:
-    _check_names(options, _LOCAL)
-    return LocalBackend(
-        _entry_point(config, folder),
-        python=config.python,
-        env=_env(options),
-        link=[folder / path for path in options.get("link") or ()],
-        time_limit=options.get("time_limit"),
-        grace=options.get("grace", 10.0),
-    )
+def _build_local(config: StudyConfig, folder: Path, written: Located) -> Backend:
+    readers = _readers(LocalBackend) | {"time_limit": read_seconds}
+    del readers["script"], readers["python"]  # keys of their own
+    options = _read(written, readers)
+    link = [folder / path for path in options.pop("link", ())]
+    entry_point = _entry_point(config, folder)
+    with at_place(written.place):
+        return LocalBackend(entry_point, python=config.python, link=link, **options)
 
 
-def _data_science(config: StudyConfig, folder: Path, options: Mapping[str, Any]) -> Backend:
-    # Imported here: a study with local runs needs nothing of OCI.
+def _build_data_science(config: StudyConfig, folder: Path, written: Located) -> Backend:
+    # Imported here, since studies with local runs do not need the OCI packages.
     from tune_jobs.backends.data_science.backend import DataScienceBackend
     from tune_jobs.backends.data_science.definition import Infrastructure
     from tune_jobs.oci.connection import Connection
 
-    on = [field.name for field in fields(Infrastructure)]
-    _check_names(options, (*_JOB, *on, *_RUNS))
-    given = {name: options[name] for name in _RUNS if name in options}
-    connection = given.pop("connection", None) or {}
-    _check_names(connection, [f.name for f in fields(Connection) if f.init and f.repr])
-    given["connection"] = Connection(**connection)
-    infrastructure = {name: options[name] for name in on if name in options}
-    job = options.get("job")
-    if job is None:
-        source = options.get("source")
-        return DataScienceBackend.from_script(
-            _entry_point(config, folder),
-            Infrastructure(**infrastructure),
-            source=None if source is None else folder / source,
-            conda=options.get("conda"),
-            env=_env(options),
-            max_runtime=options.get("max_runtime"),
-            **given,
-        )
-    superfluous = [name for name in (*infrastructure, "source", "conda") if name in options]
-    if superfluous:
-        raise ConfigError(f"{superfluous[0]!r} belongs to the job, which is given by `job`: remove")
-    given |= {"env": _env(options), "max_runtime": options.get("max_runtime")}
-    if str(job).startswith("ocid1."):
-        return DataScienceBackend.from_ocid(job, **given)
-    return DataScienceBackend.from_yaml(folder / job, **given)
+    def read_connection(written: Located) -> Connection:
+        options = _read(written, _readers(Connection))
+        with at_place(written.place):
+            return Connection(**options)
+
+    infrastructure = _readers(Infrastructure)
+    job = {"job": Located.string, "source": Located.string, "conda": Located.string}
+    others = _readers(DataScienceBackend) | {"connection": read_connection}
+    del others["definition"]
+    options = _read(written, others | infrastructure | job)
+    for name in (*infrastructure, "source", "conda"):
+        if "job" in options and name in options:
+            problem = f"{name!r} belongs to the job, which is given by `job`: remove it"
+            raise written.mapping()[name].error(problem)
+    size = {name: options.pop(name) for name in infrastructure if name in options}
+    if "source" in options:
+        options["source"] = folder / options["source"]
+    with at_place(written.place):
+        match options.pop("job", None):
+            case None:
+                script = _entry_point(config, folder)
+                return DataScienceBackend.from_script(script, Infrastructure(**size), **options)
+            case str(ocid) if ocid.startswith("ocid1."):
+                return DataScienceBackend.from_ocid(ocid, **options)
+            case path:
+                return DataScienceBackend.from_yaml(folder / path, **options)
 
 
-def _check_names(options: Mapping[str, Any], known: Any) -> None:
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"unknown key {name!r} {did_you_mean(name, known)}")
+def _readers(cls: type[Any]) -> dict[str, _Reader]:
+    """Return a reader for each argument of a class; scalars have to be of the declared type."""
+    types = argument_types(cls)
+    readers: dict[str, _Reader] = {}
+    for name in inspect.signature(cls).parameters:
+        if not name.startswith("_"):
+            scalar = partial(read_scalar, types=types[name]) if name in types else Located.plain
+            readers[name] = _READERS.get(name, scalar)
+    return readers
 
 
-def _env(options: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in (options.get("env") or {}).items()}
+def _read(written: Located, readers: Mapping[str, _Reader]) -> dict[str, Any]:
+    """Read the options of a mapping; an option without a value has its default."""
+    given = written.fields(*readers)
+    return {name: readers[name](item) for name, item in given.items() if item.value is not None}
+
+
+def _read_environment(written: Located) -> dict[str, str]:
+    return {name: str(item.plain()) for name, item in written.mapping().items()}
+
+
+_READERS: Mapping[str, _Reader] = {"env": _read_environment, "link": read_strings}
 
 
 def _entry_point(config: StudyConfig, folder: Path) -> EntryPoint:
-    if config.module is not None:
-        return EntryPoint.module(config.module, root=folder)
-    return EntryPoint.parse(config.script or list(config.command or ()), root=folder)
+    key = "module" if config.module else "script" if config.script else "command"
+    with at_place(config.places.get(key, "")):
+        if config.module is not None:
+            return EntryPoint.module(config.module, root=folder)
+        return EntryPoint.parse(config.script or list(config.command or ()), root=folder)

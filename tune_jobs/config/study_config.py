@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast, get_args
 
 from optuna.pruners import BasePruner
@@ -37,7 +37,7 @@ from tune_jobs.core.objectives import Metric
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.space.search_space import Space, declared_space
 from tune_jobs.space.yaml_arguments import at_place
-from tune_jobs.space.yaml_source import Located, load, loads
+from tune_jobs.space.yaml_source import Located, load, loads, located
 from tune_jobs.tuning.option_kinds import settings_of
 from tune_jobs.tuning.options import CallLimits, Direction, TunerOptions, declared, read
 
@@ -90,6 +90,9 @@ def documented_keys() -> dict[str, str]:
     }
 
 
+_LOCAL = located({"type": "local"}, "backend")
+
+
 @dataclass(frozen=True)
 class StudyConfig:
     """Contents of a study.yaml.
@@ -104,7 +107,7 @@ class StudyConfig:
         script, module, command: What to run; exactly one of them is set.
         python: Interpreter of script and module.
         sampler, pruner: None if the file names none.
-        backend: ``type``, and the options of the backend.
+        backend: A mapping of ``type`` and the options of the backend.
         final: The final run.
         places: Place of each key, such as ``study.yaml:12``.
     """
@@ -121,7 +124,7 @@ class StudyConfig:
     python: str | None = None
     sampler: Choice | None = None
     pruner: Choice | None = None
-    backend: Mapping[str, Any] = field(default_factory=lambda: {"type": "local"}, repr=False)
+    backend: Located = field(repr=False, compare=False, default_factory=lambda: _LOCAL)
     final: FinalConfig | None = None
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -277,13 +280,13 @@ def _read_metric(written: Located, direction: Located | None) -> tuple[Metric, D
         return Metric(**cast(dict[str, Any], strings)), better
 
 
-def _read_backend(written: Mapping[str, Located]) -> dict[str, Any]:
-    if "backend" in written and isinstance(written["backend"].value, str):
-        return {"type": written["backend"].string()}
-    backend = _read_plain_mapping(written, "backend")
-    if "type" in backend:
-        written["backend"].mapping()["type"].string()
-    return {"type": "local", **backend}
+def _read_backend(written: Mapping[str, Located]) -> Located:
+    backend = written.get("backend", _LOCAL)
+    if isinstance(backend.value, str):
+        return replace(backend, value={"type": backend})
+    options = {**_LOCAL.mapping(), **backend.mapping()}
+    options["type"].string()
+    return replace(backend, value=options)
 
 
 def _read_final(written: Mapping[str, Located]) -> FinalConfig | None:

@@ -154,11 +154,21 @@ def _is_list_of(value: object, kinds: type[Any] | tuple[type[Any], ...]) -> bool
     return is_list and all(isinstance(item, kinds) for item in cast(Sequence[Any], value))
 
 
-def _read_strings(written: Located) -> tuple[str, ...]:
+def read_strings(written: Located) -> tuple[str, ...]:
+    """Read a list of strings.
+
+    Raises:
+        ConfigError: If it is not one; the message has its place.
+    """
     return tuple(item.string() for item in written.items())
 
 
-def _read_seconds(written: Located) -> float:
+def read_seconds(written: Located) -> float:
+    """Read a duration: ``90s``, ``30m``, ``2h``, ``1d``, or a number of seconds.
+
+    Raises:
+        ConfigError: If it is not a duration above 0; the message has its place.
+    """
     if isinstance(written.value, str):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", written.value.strip(), re.ASCII)
         if found is None:
@@ -174,15 +184,15 @@ def _read_seconds(written: Located) -> float:
 
 
 STRING = instance_of(str, "a string", Located.string)
-STRINGS = accepting("a list of strings", lambda value: _is_list_of(value, str), _read_strings)
+STRINGS = accepting("a list of strings", lambda value: _is_list_of(value, str), read_strings)
 PATH = instance_of((str, os.PathLike), "a path or a URI", Located.string)
 PATHS = accepting(
-    "a list of paths", lambda value: _is_list_of(value, (str, os.PathLike)), _read_strings
+    "a list of paths", lambda value: _is_list_of(value, (str, os.PathLike)), read_strings
 )
 SECONDS = accepting(
     "a number of seconds",
     lambda value: _is(value, Real) and value >= 0,
-    _read_seconds,
+    read_seconds,
     yaml="a duration: seconds, or a number with s, m, h or d",
 )
 CALLABLE = accepting("a function", callable)
