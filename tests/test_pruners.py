@@ -1,4 +1,4 @@
-"""Pruners with job runs: Optuna's own, and the policies of managed services."""
+"""Pruners with job runs: Optuna's own, and the policies of managed tuning services."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tune_jobs.errors import ConfigError
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 
 
-def worsens(run: SimulatedRun) -> list[SimulatedReport]:
-    """Bad runs get worse after their third epoch."""
+def degrade(run: SimulatedRun) -> list[SimulatedReport]:
+    """Curve of a run; a poor run gets worse after its third epoch."""
     reports = curve(run)
     if run.number("x") > 0.5:
         return reports
     third = reports[2].values["acc"]
-    late = [
+    worse = [
         SimulatedReport(r.seconds, r.step, {"acc": third - 0.02 * (r.step or 0)})
         for r in reports[3:]
     ]
-    return [*reports[:3], *late]
+    return [*reports[:3], *worse]
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def worsens(run: SimulatedRun) -> list[SimulatedReport]:
     ids=lambda pruner: pruner if isinstance(pruner, str) else type(pruner).__name__,
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-def test_every_pruner_stops_job_runs(pruner: pruners.BasePruner | str) -> None:
+def test_every_pruner_stops_runs(pruner: pruners.BasePruner | str) -> None:
     if pruner == "patient":
         pruner = pruners.PatientPruner(
             pruners.MedianPruner(n_startup_trials=2), patience=1, min_delta=0.01
         )
     if isinstance(pruner, str):
         pruner = pruners.WilcoxonPruner(p_threshold=0.2)
-    tuner, _ = simulated(worsens, pruner=pruner, backend={"stopping": 5.0})
+    tuner, _ = simulated(degrade, pruner=pruner, backend={"stopping": 5.0})
     tuner.optimize(n_trials=40)
     trials = tuner.study.trials
     stopped = [t for t in trials if t.state == TrialState.PRUNED]
@@ -61,15 +61,15 @@ def test_every_pruner_stops_job_runs(pruner: pruners.BasePruner | str) -> None:
     assert all(len(t.intermediate_values) < EPOCHS for t in stopped)
     assert tuner.study.best_trial.params["x"] > 0.9
     mean = sum(t.params["x"] for t in trials) / len(trials)
-    assert sum(t.params["x"] for t in stopped) / len(stopped) < mean, "the bad ones"
+    assert sum(t.params["x"] for t in stopped) / len(stopped) < mean, "poor trials are stopped"
     assert tuner.costs().saved.hours > 0
 
 
 Direction = Literal["minimize", "maximize"]
 
 
-def told(values: Sequence[Sequence[float]], direction: Direction) -> optuna.Study:
-    """A study whose trials reported these values at steps 0, 1, ..., all complete but the last."""
+def make_study(values: Sequence[Sequence[float]], direction: Direction) -> optuna.Study:
+    """Return a study whose trials reported these values at steps 0, 1...; only the last is live."""
     study = optuna.create_study(directions=[direction])
     for series in values:
         trial = study.ask()
@@ -80,10 +80,10 @@ def told(values: Sequence[Sequence[float]], direction: Direction) -> optuna.Stud
     return study
 
 
-def pruned(
+def is_pruned(
     pruner: pruners.BasePruner, values: Sequence[Sequence[float]], direction: Direction
 ) -> bool:
-    study = told(values, direction)
+    study = make_study(values, direction)
     return pruner.prune(study, study.trials[-1])
 
 
@@ -104,30 +104,32 @@ def pruned(
 def test_bandit(
     pruner: BanditPruner, best: float, last: float, direction: Direction, expected: bool
 ) -> None:
-    assert pruned(pruner, [[best], [last]], direction) is expected
+    assert is_pruned(pruner, [[best], [last]], direction) is expected
 
 
 def test_delay_and_interval() -> None:
     pruner = BanditPruner(slack_amount=0.1, delay=2, interval=3)
-    looked = [
-        step for step in range(9) if pruned(pruner, [[1.0] * 9, [0.0] * (step + 1)], "maximize")
+    compared = [
+        step for step in range(9) if is_pruned(pruner, [[1.0] * 9, [0.0] * (step + 1)], "maximize")
     ]
-    assert looked == [2, 5, 8]
+    assert compared == [2, 5, 8]
 
 
 @pytest.mark.parametrize(("last", "expected"), [(0.05, True), (0.15, True), (0.25, False)])
 def test_truncation(last: float, expected: bool) -> None:
     others = [[i / 10] for i in range(1, 10)]
-    assert pruned(TruncationPruner(20), [*others, [last]], "maximize") is expected
-    assert pruned(TruncationPruner(20), [*others[:3], [last]], "maximize") is False, "too few"
+    assert is_pruned(TruncationPruner(20), [*others, [last]], "maximize") is expected
+    assert is_pruned(TruncationPruner(20), [*others[:3], [last]], "maximize") is False, (
+        "fewer than min_trials"
+    )
 
 
-def test_the_median_of_running_averages() -> None:
-    # Averages up to step 1: 0.5 each; Optuna's rule would compare with the values at step 1.
+def test_median_stopping_compares_running_averages() -> None:
+    # The averages up to step 1 are 0.5 each; MedianPruner would compare with 1.0, the value there.
     others = [[0.0, 1.0]] * 5
-    assert pruned(MedianStoppingPruner(), [*others, [0.4, 0.45]], "maximize")
-    assert not pruned(MedianStoppingPruner(), [*others, [0.55, 0.4]], "maximize")
-    assert not pruned(MedianStoppingPruner(), [*others[:4], [0.1, 0.1]], "maximize")
+    assert is_pruned(MedianStoppingPruner(), [*others, [0.4, 0.45]], "maximize")
+    assert not is_pruned(MedianStoppingPruner(), [*others, [0.55, 0.4]], "maximize")
+    assert not is_pruned(MedianStoppingPruner(), [*others[:4], [0.1, 0.1]], "maximize")
 
 
 @pytest.mark.parametrize(
@@ -140,26 +142,26 @@ def test_the_median_of_running_averages() -> None:
         lambda: TruncationPruner(10, interval=0),
     ],
 )
-def test_arguments_that_make_no_sense(wrong: object) -> None:
+def test_invalid_arguments(wrong: object) -> None:
     with pytest.raises(ConfigError):
         wrong()  # type: ignore[operator]
 
 
-# -- what a run costs to start ------------------------------------------
+# -- startup time ----------------------------------------------------------------------------
 
 
-def late(run: SimulatedRun) -> list[SimulatedReport]:
-    """Every third run looks bad one step before its end."""
+def dip(run: SimulatedRun) -> list[SimulatedReport]:
+    """Curve of a run; from trial 6 on, its value is very poor one step before the end."""
     reports = curve(run)
     if run.trial is not None and run.trial > 5:
         reports[-2] = SimulatedReport(reports[-2].seconds, EPOCHS - 1, {"acc": -5.0})
     return reports
 
 
-def test_a_run_that_would_end_before_another_one_could_boot_is_left_alone() -> None:
+def test_a_run_that_ends_sooner_than_a_replacement_starts_is_not_stopped() -> None:
     def states(provisioning: float) -> list[str]:
         tuner, _ = simulated(
-            late,
+            dip,
             pruner=pruners.ThresholdPruner(lower=-3.0),
             backend={"provisioning": provisioning},
             max_parallel=1,
@@ -171,15 +173,15 @@ def test_a_run_that_would_end_before_another_one_could_boot_is_left_alone() -> N
     assert states(3 * MINUTE) == ["COMPLETE"] * 10
 
 
-def test_a_run_that_should_be_nearly_done_and_is_not_is_stopped() -> None:
-    def hangs(run: SimulatedRun) -> list[SimulatedReport]:
-        reports = late(run)
+def test_a_spared_run_that_does_not_end_is_stopped() -> None:
+    def hang(run: SimulatedRun) -> list[SimulatedReport]:
+        reports = dip(run)
         if run.trial is not None and run.trial > 5:
             reports[-1] = SimulatedReport(1e6, EPOCHS, {"acc": 0.0})
         return reports
 
     tuner, backend = simulated(
-        hangs,
+        hang,
         pruner=pruners.ThresholdPruner(lower=-3.0),
         backend={"provisioning": 3 * MINUTE},
         max_parallel=2,

@@ -1,4 +1,4 @@
-"""A study run again, otherwise."""
+"""Replays of recorded studies."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tune_jobs.tuner import Tuner
 
 @pytest.fixture
 def recorded() -> Tuner:
-    """A study without pruning: 30 runs on 4 slots."""
+    """Study of 30 runs, 4 at a time, without pruning."""
     tuner, _ = simulated(backend={"provisioning": 120.0})
     tuner.optimize(n_trials=30)
     return tuner
 
 
-def test_the_same_again_is_the_same(recorded: Tuner) -> None:
+def test_a_replay_without_changes_is_identical(recorded: Tuner) -> None:
     result = replay(recorded)
     assert result.replayed.run_hours == pytest.approx(result.recorded.run_hours)
     assert result.replayed.hours == pytest.approx(result.recorded.hours)
@@ -35,17 +35,17 @@ def test_the_same_again_is_the_same(recorded: Tuner) -> None:
     assert result.cut_short == 0
 
 
-def test_more_slots(recorded: Tuner) -> None:
+def test_more_parallel_runs(recorded: Tuner) -> None:
     result = replay(recorded, max_parallel=30)
     assert result.replayed.hours == pytest.approx((120 + EPOCHS * MINUTE) / 3600)
     assert result.replayed.run_hours == pytest.approx(result.recorded.run_hours)
 
 
-def test_a_pruner(recorded: Tuner) -> None:
+def test_another_pruner(recorded: Tuner) -> None:
     result = replay(recorded, pruner=MedianPruner(n_startup_trials=3))
     assert result.replayed.pruned > 5
     assert result.replayed.run_hours < 0.8 * result.recorded.run_hours
-    assert result.same_winner, "these curves do not cross"
+    assert result.same_winner, "the curves do not cross"
     assert "saves" in str(result)
     assert "the same winner" in str(result)
     again = replay(recorded, pruner=MedianPruner(n_startup_trials=3))
@@ -69,7 +69,7 @@ def test_a_study_with_promotion_can_be_replayed() -> None:
     assert result.same_winner
 
 
-def test_what_was_pruned_is_said() -> None:
+def test_runs_that_were_pruned_are_reported() -> None:
     tuner, _ = simulated(pruner=MedianPruner(n_startup_trials=3))
     tuner.optimize(n_trials=20)
     result = replay(tuner)
@@ -85,7 +85,7 @@ def test_nothing_to_replay(make_tuner: MakeTuner) -> None:
         replay(make_tuner(study=both, metric=["value", "loss"]))
 
 
-def test_the_command(
+def test_replay_command(
     make_tuner: MakeTuner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_tuner('for i in 1 2 3; do echo "step=$i value=$x"; done', step="step").optimize(12)
@@ -99,7 +99,7 @@ def test_the_command(
     assert facts["recorded"]["complete"] == 12
     assert facts["replayed"]["complete"] + facts["replayed"]["pruned"] == 12
     assert main(["replay", "study.yaml", "--pruner", "medain"]) == 2
-    assert "median" in capsys.readouterr().err, "the nearest name"
+    assert "median" in capsys.readouterr().err, "the error suggests a name"
     wanted = "{argument: epochs, minimum: 1, maximum: 3}"
     assert main(["replay", "study.yaml", "--promotion", wanted]) == 0
     assert "run hours" in capsys.readouterr().out

@@ -1,7 +1,7 @@
-"""Early stopping policies that users of managed services know, as Optuna pruners.
+"""Early stopping policies of managed tuning services, as Optuna pruners.
 
-Optuna's own pruners work as well. These compare trials at the same step; ``delay`` and ``interval``
-say when they look: not before step ``delay``, and then every ``interval`` steps.
+They complement Optuna's own pruners. Each compares trials at the same step, at step ``delay`` and
+every ``interval`` steps after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tune_jobs.errors import ConfigError
 
 
 class _Policy(BasePruner):
-    """Looks at a trial at some of its steps, together with all trials that reported that step."""
+    """Base class of pruners that compare a trial with the others at some of its steps."""
 
     def __init__(self, delay: int, interval: int) -> None:
         if delay < 0 or interval < 1:
@@ -30,7 +30,7 @@ class _Policy(BasePruner):
         self._interval = interval
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the trial is to be stopped at its last step."""
+        """Return whether to stop the trial at its last step."""
         step = trial.last_step
         if step is None or step < self._delay or (step - self._delay) % self._interval:
             return False
@@ -49,20 +49,28 @@ class _Policy(BasePruner):
     def _is_poor(
         self, trial: FrozenTrial, step: int, others: Sequence[FrozenTrial], sign: float
     ) -> bool:
-        """Whether the trial is too bad; multiplied with ``sign``, more is better."""
+        """Return whether the trial is too poor to continue.
+
+        Args:
+            trial: The trial; it has a finite value at ``step``.
+            step: Its last step.
+            others: All other trials that have not failed.
+            sign: 1 to maximize, -1 to minimize: a value times ``sign`` is larger if it is better.
+        """
 
 
 class BanditPruner(_Policy):
-    """Stops trials that fall behind the best one by more than a slack.
+    """Pruner that stops trials worse than the best one by more than a slack.
 
     Args:
-        slack_factor: Allowed distance as a share of the best value: at 0.2 and a best value of 0.9
-            to be maximized, what is below 0.9 / 1.2 = 0.75 is stopped.
-        slack_amount: Allowed distance, instead.
-        delay, interval: Steps, see the module.
+        slack_factor: Allowed distance relative to the best value: with 0.2 and a best value of 0.9
+            to maximize, trials below 0.9 / 1.2 = 0.75 are stopped.
+        slack_amount: Allowed distance as an absolute value. Exactly one of the two is given.
+        delay: First step at which trials are compared.
+        interval: Steps between two comparisons.
 
     Raises:
-        ConfigError: not exactly one slack is given, or one is negative.
+        ConfigError: If not exactly one slack is given, or an argument is out of range.
     """
 
     def __init__(
@@ -74,16 +82,17 @@ class BanditPruner(_Policy):
     ) -> None:
         super().__init__(delay, interval)
         if (slack_factor is None) == (slack_amount is None):
-            raise ConfigError("bandit: give either slack_factor or slack_amount")
-        if (slack_factor or slack_amount or 0.0) < 0:
-            raise ConfigError("bandit: a slack cannot be negative")
+            raise ConfigError("bandit: give exactly one of slack_factor and slack_amount")
+        for name, slack in (("slack_factor", slack_factor), ("slack_amount", slack_amount)):
+            if slack is not None and slack < 0:
+                raise ConfigError(f"bandit: {name}={slack} must not be negative")
         self._factor = slack_factor
         self._amount = slack_amount
 
     def _is_poor(
         self, trial: FrozenTrial, step: int, others: Sequence[FrozenTrial], sign: float
     ) -> bool:
-        values = _at(step, others, sign)
+        values = _values_at(step, others, sign)
         if not values:
             return False
         best = max(values)
@@ -95,15 +104,16 @@ class BanditPruner(_Policy):
 
 
 class TruncationPruner(_Policy):
-    """Stops the worst trials at a step, so many percent of all that reported it.
+    """Pruner that stops the worst trials at a step.
 
     Args:
-        percentage: Of the trials, between 1 and 99.
-        delay, interval: Steps, see the module.
-        min_trials: So many must have reported the step.
+        percentage: Share of the trials at the step that is stopped, in percent (1 to 99).
+        delay: First step at which trials are compared.
+        interval: Steps between two comparisons.
+        min_trials: Minimum number of trials that reported the step.
 
     Raises:
-        ConfigError: it is no percentage.
+        ConfigError: If an argument is out of range.
     """
 
     def __init__(
@@ -118,7 +128,7 @@ class TruncationPruner(_Policy):
     def _is_poor(
         self, trial: FrozenTrial, step: int, others: Sequence[FrozenTrial], sign: float
     ) -> bool:
-        values = _at(step, others, sign)
+        values = _values_at(step, others, sign)
         if len(values) + 1 < self._min_trials:
             return False
         worst = int((len(values) + 1) * self._percentage / 100)
@@ -127,15 +137,20 @@ class TruncationPruner(_Policy):
 
 
 class MedianStoppingPruner(_Policy):
-    """Stops a trial whose best value so far is worse than the median of running averages.
+    """Pruner that compares a trial's best value with the median of running averages.
 
-    The median rule of Google Vizier (Golovin et al. 2017, section 3.2.2): the average of all values
-    of a trial up to the step is taken over the complete trials. (Optuna's `MedianPruner` takes
-    their values at the step.)
+    The median stopping rule of Google Vizier (Golovin et al. 2017, "Google Vizier: A Service for
+    Black-Box Optimization", section 3.2.2): a trial is stopped if its best value is worse than the
+    median, over the complete trials, of the average of their values up to the step. Optuna's
+    `MedianPruner` uses the values at the step instead.
 
     Args:
-        delay, interval: Steps, see the module.
-        min_trials: So many trials must be complete.
+        delay: First step at which trials are compared.
+        interval: Steps between two comparisons.
+        min_trials: Minimum number of complete trials.
+
+    Raises:
+        ConfigError: If an argument is out of range.
     """
 
     def __init__(self, delay: int = 0, interval: int = 1, min_trials: int = 5) -> None:
@@ -148,20 +163,20 @@ class MedianStoppingPruner(_Policy):
         averages = []
         for other in others:
             if other.state == TrialState.COMPLETE:
-                until = _until(step, other, sign)
-                averages += [fmean(until)] if until else []
+                values = _values_up_to(step, other, sign)
+                averages += [fmean(values)] if values else []
         if len(averages) < self._min_trials:
             return False
-        return max(_until(step, trial, sign)) < median(averages)
+        return max(_values_up_to(step, trial, sign)) < median(averages)
 
 
-def _at(step: int, trials: Sequence[FrozenTrial], sign: float) -> list[float]:
-    """What trials reported at a step, better is more."""
-    found = [t.intermediate_values.get(step, math.nan) for t in trials]
-    return [sign * value for value in found if not math.isnan(value)]
+def _values_at(step: int, trials: Sequence[FrozenTrial], sign: float) -> list[float]:
+    """Return the values of trials at a step, times ``sign``; without those that are NaN."""
+    values = [t.intermediate_values.get(step, math.nan) for t in trials]
+    return [sign * value for value in values if not math.isnan(value)]
 
 
-def _until(step: int, trial: FrozenTrial, sign: float) -> list[float]:
-    """What a trial reported up to a step, better is more."""
-    found = [value for at, value in trial.intermediate_values.items() if at <= step]
-    return [sign * value for value in found if not math.isnan(value)]
+def _values_up_to(step: int, trial: FrozenTrial, sign: float) -> list[float]:
+    """Return the values of a trial up to a step, times ``sign``; without those that are NaN."""
+    values = [value for at, value in trial.intermediate_values.items() if at <= step]
+    return [sign * value for value in values if not math.isnan(value)]

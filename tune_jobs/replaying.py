@@ -1,7 +1,7 @@
-"""What another pruner, promotion or parallelism would have made of a study, from its own history.
+"""Replay a recorded study with another pruner, promotion or parallelism.
 
-The recorded runs are run again in a simulation, in their order, with their learning curves and
-durations: the tuner, the pruner and the rungs are the real ones.
+A simulated backend runs the recorded configurations again, in their order, with their learning
+curves and durations. The tuner, the pruner and the promotion are the real ones.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ HOUR = 3600.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a study went.
+class StudySummary:
+    """Cost and result of a study.
 
     Args:
-        run_hours: Of all its runs.
-        hours: From its first run to its last.
-        complete, pruned: Its configurations; what failed counts as pruned.
-        best: The best value of a complete trial; None: there is none.
-        winner: That trial, by its number in the recorded study.
+        run_hours: Total duration of its runs.
+        hours: Time from the start of its first run to the end of its last.
+        complete: Number of complete configurations.
+        pruned: Number of all other configurations, failed ones included.
+        best: Best value of a complete trial; None if there is none.
+        winner: Number of that trial in the recorded study.
     """
 
     run_hours: float
@@ -52,21 +53,22 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replay:
-    """A study as it was, and as it would have been.
+    """Comparison of a recorded study with its replay.
 
     Args:
-        recorded, replayed: Both outcomes.
-        cut_short: Runs that were pruned when they were recorded: beyond that, their curves are
-            not known, and the replay lets them end there.
+        recorded: Summary of the recorded study.
+        replayed: Summary of the replay.
+        cut_short: Number of recorded runs that were pruned; the rest of their curves is unknown,
+            and they end at the same step in the replay.
     """
 
-    recorded: Outcome
-    replayed: Outcome
+    recorded: StudySummary
+    replayed: StudySummary
     cut_short: int
 
     @property
     def same_winner(self) -> bool:
-        """Whether the same configuration is found to be the best."""
+        """Whether both found the same best configuration."""
         return self.recorded.winner == self.replayed.winner
 
     def __str__(self) -> str:
@@ -79,16 +81,16 @@ class Replay:
             ("best", "best"),
             ("winner", "winner"),
         ):
-            cells = [getattr(outcome, name) for outcome in (self.recorded, self.replayed)]
+            cells = [getattr(summary, name) for summary in (self.recorded, self.replayed)]
             rows.append((label, *("–" if c is None else f"{c:.4g}" for c in cells)))
-        lines = [f"{label:<10} {was:>10} {now:>10}" for label, was, now in rows]
+        lines = [f"{label:<10} {before:>10} {after:>10}" for label, before, after in rows]
         saved = 1.0 - self.replayed.run_hours / self.recorded.run_hours
-        found = "the same winner" if self.same_winner else "another winner"
-        lines.append(f"{'saves' if saved >= 0 else 'costs'} {abs(saved):.0%} run hours, {found}")
+        winner = "the same winner" if self.same_winner else "another winner"
+        lines.append(f"{'saves' if saved >= 0 else 'costs'} {abs(saved):.0%} run hours, {winner}")
         if self.cut_short:
             lines.append(
                 f"{self.cut_short} recorded runs were pruned: their curves end there in the "
-                "replay, too, so what it says about them is a lower limit of their cost"
+                "replay, too, so their cost in the replay is a lower bound"
             )
         return "\n".join(lines)
 
@@ -104,19 +106,20 @@ def replay(
     """Run a recorded study again in a simulation.
 
     Args:
-        tuner: Of the recorded study.
-        pruner: Instead of the recorded study's; by default none.
-        max_parallel: Slots, by default the tuner's.
-        promotion: Rungs, in the unit of the recorded steps.
-        provisioning: Seconds to start a run; by default the median of the recorded ones.
+        tuner: Tuner of the recorded study.
+        pruner: Pruner of the replay; by default none.
+        max_parallel: Maximum number of live runs; by default the tuner's.
+        promotion: Promotion of the replay, with budgets in the unit of the recorded steps; by
+            default none.
+        provisioning: Startup time of a run in seconds; by default the median of the recorded ones.
 
     Raises:
-        StudyError: the study has no recorded runs with a value, or several objectives.
+        StudyError: If the study has several objectives, or no recorded run with a value.
     """
-    runs = _recorded(tuner)
-    boots = [r.boot for r in runs if r.boot is not None]
+    runs = _recorded_runs(tuner)
+    startups = [r.startup for r in runs if r.startup is not None]
     if provisioning is None:
-        provisioning = median(boots) if boots else 0.0
+        provisioning = median(startups) if startups else 0.0
     metric = tuner.definition.objectives.metrics[0].name
     with unannounced():
         study = optuna.create_study(direction=tuner.study.direction, pruner=pruner or NopPruner())
@@ -127,12 +130,12 @@ def replay(
         assert run.trial is not None
         last = run.number(promotion.argument) if promotion else math.inf
         first = -1 if run.resume_step is None else run.resume_step
-        return _course(runs[_origin(study, run.trial)], metric, first, last)
+        return _course(runs[_find_origin(study, run.trial)], metric, first, last)
 
     backend = SimulatedBackend(curve, provisioning=provisioning, checkpoints=True)
 
     def space(trial: optuna.Trial) -> dict[str, Any]:
-        # One that goes on with an earlier configuration has its parameters already.
+        # A promoted trial has its parameters already.
         distributions = trial.distributions or runs[trial.number % len(runs)].trial.distributions
         return {name: suggest(trial, name, d) for name, d in distributions.items()}
 
@@ -147,53 +150,52 @@ def replay(
     )
     replayer.optimize(n_trials=len(runs))
     return Replay(
-        recorded=_outcome(tuner.study, tuner.attempts()),
-        replayed=_outcome(study, replayer.attempts(), runs),
+        recorded=_summarize(tuner.study, tuner.attempts()),
+        replayed=_summarize(study, replayer.attempts(), runs),
         cut_short=sum(r.trial.state == TrialState.PRUNED for r in runs),
     )
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A recorded configuration.
+    """Recorded configuration.
 
     Args:
-        trial: The last trial that it had; under promotion that has the whole curve.
-        origin: The first one.
-        seconds: Of all its runs.
-        boot: Seconds until its first run started.
+        trial: Its last trial; with promotion, this one has the whole curve.
+        origin: Number of its first trial.
+        seconds: Total duration of its runs.
+        startup: Startup time of its first run in seconds; None if it was not recorded.
     """
 
     trial: FrozenTrial
     origin: int
     seconds: float
-    boot: float | None
+    startup: float | None
 
 
-def _recorded(tuner: Tuner) -> list[_Run]:
-    """The configurations that have a curve, in the order of their first trials."""
+def _recorded_runs(tuner: Tuner) -> list[_Run]:
+    """Return the configurations that have a curve, in the order of their first trials."""
     if len(tuner.definition.objectives.metrics) > 1:
-        raise StudyError("a replay compares one metric, and this study has several")
+        raise StudyError("a replay needs a single metric, and this study has several")
     attempts = {a.trial: a for a in tuner.attempts() if not a.is_final and a.finished is not None}
     trials = tuner.study.get_trials(deepcopy=False)
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     chains: dict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in trials:
         if trial.state in states and trial.number in attempts and trial.value is not None:
-            chains[_origin(tuner.study, trial.number)].append(trial)
+            chains[_find_origin(tuner.study, trial.number)].append(trial)
     runs = [
         _Run(
             chain[-1],
             origin,
             sum(_seconds(attempts[t.number]) for t in chain),
-            _boot(attempts[chain[0].number]),
+            _startup(attempts[chain[0].number]),
         )
         for origin, chain in sorted(chains.items())
     ]
     if not any(r.trial.state == TrialState.COMPLETE for r in runs):
         raise StudyError(
-            f"study {tuner.study.study_name!r} has no run with a value yet: there is nothing to "
-            "replay"
+            f"nothing to replay: study {tuner.study.study_name!r} has no run with a value yet"
         )
     return runs
 
@@ -202,43 +204,47 @@ def _seconds(attempt: Attempt) -> float:
     return (attempt.finished or 0.0) - (attempt.started or 0.0)
 
 
-def _boot(attempt: Attempt) -> float | None:
+def _startup(attempt: Attempt) -> float | None:
     if attempt.accepted is None or attempt.started is None:
         return None
     return max(0.0, attempt.started - attempt.accepted)
 
 
 def _course(run: _Run, metric: str, first: float, last: float) -> Course:
-    """The recorded curve between two steps, at the recorded pace."""
+    """Return the recorded curve after ``first`` up to ``last``, at the recorded pace."""
     trial = run.trial
     steps = sorted(trial.intermediate_values.items())
     if trial.state == TrialState.COMPLETE and (not steps or steps[-1][1] != trial.value):
         assert trial.value is not None
         steps.append((steps[-1][0] + 1 if steps else 0, trial.value))
     kept = [(step, value) for step, value in steps if first < step <= last]
-    each = run.seconds / len(steps)
+    pace = run.seconds / len(steps)
     return Course(
-        [SimulatedReport(each * (i + 1), s, {metric: v}) for i, (s, v) in enumerate(kept)]
+        [SimulatedReport(pace * (i + 1), s, {metric: v}) for i, (s, v) in enumerate(kept)]
     )
 
 
-def _origin(study: optuna.Study, number: int) -> int:
-    """The trial with which the configuration of a trial came."""
+def _find_origin(study: optuna.Study, number: int) -> int:
+    """Return the number of the first trial of a trial's configuration."""
     trials = study.get_trials(deepcopy=False)
     while (after := trials[number].user_attrs.get(RUNG_ATTRIBUTE, {}).get("after")) is not None:
         number = after
     return number
 
 
-def _outcome(
+def _summarize(
     study: optuna.Study, attempts: Sequence[Attempt], runs: Sequence[_Run] | None = None
-) -> Outcome:
-    """How a study went; of a replay, ``runs`` are what its first trials repeat.
+) -> StudySummary:
+    """Summarize a study.
 
-    What ended where it was pruned when it was recorded is not complete in a replay either.
+    Args:
+        study: The study.
+        attempts: Its attempts.
+        runs: In a replay, the recorded configurations, which its first trials repeat. Those whose
+            recorded runs were pruned do not count as complete.
     """
     trials = study.get_trials(deepcopy=False)
-    origins = [_origin(study, t.number) for t in trials]
+    origins = [_find_origin(study, t.number) for t in trials]
     done = [t for t in trials if t.state == TrialState.COMPLETE]
     if runs is not None:
         done = [t for t in done if runs[origins[t.number]].trial.state == TrialState.COMPLETE]
@@ -249,7 +255,7 @@ def _outcome(
         winner = runs[winner].origin
     spans = [(a.started, a.finished) for a in attempts if not a.is_final]
     known = [(s, f) for s, f in spans if s is not None and f is not None]
-    return Outcome(
+    return StudySummary(
         run_hours=sum(finished - started for started, finished in known) / HOUR,
         hours=(max(f for _, f in known) - min(a.intended for a in attempts)) / HOUR,
         complete=len(done),
