@@ -1,4 +1,4 @@
-"""One owner at a time, on clocks of our own and with real processes."""
+"""Leases, with simulated clocks and real processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, select, update
 
 from tune_jobs.storage.lease import (
-    LOOK,
+    POLL_SECONDS,
     RENEWAL,
     TTL,
     Lease,
@@ -20,7 +20,7 @@ from tune_jobs.storage.lease import (
     StudyOwned,
     describe,
     find_owner,
-    identity,
+    identify_process,
     is_dead,
 )
 from tune_jobs.storage.schema import owners, prepare
@@ -29,7 +29,7 @@ ELSEWHERE = "another-machine|0badcafe|7|123|00000000"
 
 
 class Clock:
-    """Time that passes when somebody sleeps, and what happens meanwhile."""
+    """A clock that advances when it is slept on, and a callback for what happens meanwhile."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -59,20 +59,20 @@ def lease(engine: Engine, clock: Clock, study: str = "s") -> Lease:
     return Lease(engine, study, clock.sleep, clock)
 
 
-def become(engine: Engine, owner: str) -> None:
-    """Pretend that the present owner is another process."""
+def set_owner(engine: Engine, owner: str) -> None:
+    """Make another process the owner."""
     with engine.begin() as connection:
         connection.execute(update(owners).values(owner=owner))
 
 
 def write(held: Lease, engine: Engine) -> None:
-    """A turn."""
+    """Commit an empty turn."""
     with engine.begin() as connection:
         held.heartbeat(connection)
     held.committed()
 
 
-def test_a_free_study_is_owned_at_once_and_let_go(engine: Engine, clock: Clock) -> None:
+def test_a_free_study_is_acquired_at_once_and_released(engine: Engine, clock: Clock) -> None:
     first = lease(engine, clock)
     assert first.acquire() is None
     assert find_owner(engine, "s") is not None
@@ -88,39 +88,39 @@ def test_a_free_study_is_owned_at_once_and_let_go(engine: Engine, clock: Clock) 
     write(second, engine)
 
 
-def test_an_owner_who_is_alive_keeps_the_study(engine: Engine, clock: Clock) -> None:
+def test_an_owner_that_is_alive_keeps_the_study(engine: Engine, clock: Clock) -> None:
     owner = lease(engine, clock)
     owner.acquire()
     clock.meanwhile = lambda: write(owner, engine) if clock.now > 103 else None
     with pytest.raises(StudyOwned, match=r"process .* is tuning this study"):
         lease(engine, clock).acquire()
-    assert clock.now < 100 + RENEWAL + LOOK
+    assert clock.now < 100 + RENEWAL + POLL_SECONDS
 
 
-def test_one_on_another_machine_is_replaced_after_its_silence(engine: Engine, clock: Clock) -> None:
+def test_an_owner_elsewhere_is_replaced_after_the_ttl(engine: Engine, clock: Clock) -> None:
     owner = lease(engine, clock)
     owner.acquire()
-    become(engine, ELSEWHERE)
+    set_owner(engine, ELSEWHERE)
     challenger = lease(engine, clock)
     assert challenger.acquire() == ELSEWHERE
-    assert TTL <= clock.now - 100 <= TTL + 2 * LOOK
-    with pytest.raises(LeaseLost, match="taken this study over"):
+    assert TTL <= clock.now - 100 <= TTL + 2 * POLL_SECONDS
+    with pytest.raises(LeaseLost, match="taken over this study"):
         write(owner, engine)
     assert not owner.held
     write(challenger, engine)
 
 
-def test_one_that_lets_go_when_asked_is_waited_for(engine: Engine, clock: Clock) -> None:
+def test_acquire_waits_for_an_owner_to_release(engine: Engine, clock: Clock) -> None:
     owner = lease(engine, clock)
     owner.acquire()
 
-    def works_and_leaves() -> None:
+    def work_and_release() -> None:
         if clock.now > 110:
             owner.release()
         elif owner.held:
             write(owner, engine)
 
-    clock.meanwhile = works_and_leaves
+    clock.meanwhile = work_and_release
     challenger = lease(engine, clock)
     challenger.acquire(wait=60.0)
     assert clock.now < 112
@@ -129,7 +129,7 @@ def test_one_that_lets_go_when_asked_is_waited_for(engine: Engine, clock: Clock)
 
 def test_of_two_challengers_one_wins(engine: Engine, clock: Clock) -> None:
     lease(engine, clock).acquire()
-    become(engine, ELSEWHERE)
+    set_owner(engine, ELSEWHERE)
     first, second = lease(engine, clock), Lease(engine, "s", lambda s: None, clock)
     seen = second._read()[:2]
     first.acquire()
@@ -138,28 +138,28 @@ def test_of_two_challengers_one_wins(engine: Engine, clock: Clock) -> None:
 
 
 def test_a_dead_process_on_this_machine_is_replaced_at_once(engine: Engine, clock: Clock) -> None:
-    program = "from tune_jobs.storage.lease import identity; print(identity())"
+    program = "from tune_jobs.storage.lease import identify_process; print(identify_process())"
     dead = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.strip()
     lease(engine, clock).acquire()
-    become(engine, dead)
+    set_owner(engine, dead)
     assert find_owner(engine, "s") is None
     assert lease(engine, clock).acquire() == dead
     assert clock.now == 100.0
 
 
-def test_who_is_gone() -> None:
-    me = identity()
+def test_which_owners_are_dead() -> None:
+    me = identify_process()
     assert not is_dead(me)
     assert not is_dead(ELSEWHERE)
     host, boot, pid, birth, rest = me.split("|")
-    assert is_dead(f"{host}|{boot}|{pid}|1{birth}|{rest}")  # the number was given again
+    assert is_dead(f"{host}|{boot}|{pid}|1{birth}|{rest}")  # the pid was reused
     assert not is_dead(f"{host}|other|{pid}|1{birth}|{rest}")  # a container of the same name
     assert describe(ELSEWHERE) == "process 7 on another-machine"
 
 
-def test_studies_do_not_disturb_each_other(engine: Engine, clock: Clock) -> None:
+def test_leases_of_studies_are_independent(engine: Engine, clock: Clock) -> None:
     first, second = lease(engine, clock, "a"), lease(engine, clock, "b")
     first.acquire()
     second.acquire()
@@ -169,21 +169,21 @@ def test_studies_do_not_disturb_each_other(engine: Engine, clock: Clock) -> None
     write(second, engine)
 
 
-def test_the_beat_tells_whether_a_commit_took_effect(engine: Engine, clock: Clock) -> None:
+def test_the_heartbeat_shows_whether_a_commit_took_effect(engine: Engine, clock: Clock) -> None:
     held = lease(engine, clock)
     held.acquire()
     write(held, engine)
     assert not held.was_committed()
     with engine.begin() as connection:
-        held.heartbeat(connection)  # and the answer is lost
+        held.heartbeat(connection)  # but the response is lost
     assert held.was_committed()
     held.committed()
-    with engine.connect() as connection:  # and is never committed
+    with engine.connect() as connection:  # but never committed
         held.heartbeat(connection)
     assert not held.was_committed()
 
 
-def test_who_has_nothing_to_write_says_so_now_and_then(engine: Engine, clock: Clock) -> None:
+def test_an_idle_owner_renews_its_lease(engine: Engine, clock: Clock) -> None:
     held = lease(engine, clock)
     held.acquire()
 
@@ -198,16 +198,16 @@ def test_who_has_nothing_to_write_says_so_now_and_then(engine: Engine, clock: Cl
     assert beat() == 1
 
 
-def test_one_who_slept_looks_before_it_acts(
+def test_an_owner_that_was_suspended_notices_before_it_acts(
     engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = lease(engine, clock)
     owner.acquire()
     owner.verify()
-    become(engine, ELSEWHERE)
+    set_owner(engine, ELSEWHERE)
     lease(engine, clock).acquire()
-    owner.verify()  # no time has passed that it knows of
-    monkeypatch.setattr("tune_jobs.storage.lease._time_awake_or_asleep", lambda: 1e12)
+    owner.verify()  # its clock shows no time passed
+    monkeypatch.setattr("tune_jobs.storage.lease._read_clock_with_suspend", lambda: 1e12)
     with pytest.raises(LeaseLost):
         owner.verify()
 

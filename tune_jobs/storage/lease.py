@@ -1,18 +1,18 @@
 """One owner of a study at a time: a lease with a fencing token, in the study's database.
 
     free ──acquire──▶ owned (token n) ──release──▶ free
-                        │   every turn: beat + 1, in the turn's transaction
-                        └── silent for `TTL` seconds, or its process is dead: the next one takes
-                            over with token n + 1
+                        │   each turn writes a heartbeat (beat + 1) in its transaction
+                        └── no heartbeat for `TTL` seconds, or the owner's process is dead:
+                            the next tuner takes over with token n + 1
 
-No clock is compared with another machine's. A challenger watches the owner's beat by its own clock:
-one that does not move for `TTL` seconds belongs to somebody who is dead, suspended, or cut off from
-the database. An owner on the same machine whose process is gone is replaced at once.
+Clocks of different machines are never compared. A challenger watches the owner's heartbeat by its
+own clock: if it does not change for `TTL` seconds, the owner is dead, suspended, or cut off from
+the database. An owner on the same machine whose process is dead is replaced at once.
 
-Everything that an owner writes goes with ``UPDATE ... beat = beat + 1 WHERE token = mine`` in one
-transaction. So one who was suspended and wakes up writes nothing any more, and since nothing is
-dispatched that was not written before, it dispatches nothing. The beat also tells, after a
-connection was lost in the middle of a commit, whether the commit took effect.
+Everything that an owner writes shares a transaction with
+``UPDATE ... SET beat = beat + 1 WHERE token = mine``. An owner that wakes up after a suspension can
+therefore write nothing more, and as nothing is submitted before it is written, it submits nothing.
+The heartbeat also shows, after a connection broke during a commit, whether the commit took effect.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tune_jobs.errors import StudyError
+from tune_jobs.runtime.processes import read_boot_id, read_start_ticks
 from tune_jobs.storage.schema import owners
 
 TTL = 30.0
-"""Seconds of silence after which an owner is taken for gone."""
+"""Seconds without a heartbeat after which a challenger takes over."""
 
 RENEWAL = 5.0
-"""Seconds after which an owner says that it is there, if it has nothing else to write."""
+"""Seconds between two heartbeats of an owner that has nothing else to write."""
 
-LOOK = 0.5
-"""Seconds between two looks at another's beat."""
+POLL_SECONDS = 0.5
+"""Seconds between two reads of another owner's heartbeat."""
 
 
 class StudyOwned(StudyError):
-    """Somebody else is tuning this study."""
+    """Another process is tuning this study."""
 
 
 class LeaseLost(StudyError):
-    """Somebody else has taken the study over; nothing more may be done to it."""
+    """Another process has taken over the study; this one must not change it any more."""
 
 
 class Lease:
@@ -55,7 +55,7 @@ class Lease:
     Args:
         engine: The ledger's database.
         study: The study's uid.
-        sleep, clock: Seconds; monotonic.
+        sleep, clock: In seconds; the clock is monotonic.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Lease:
     ) -> None:
         self._engine, self._study = engine, study
         self._sleep, self._clock = sleep, clock
-        self._me = identity()
+        self._identity = identify_process()
         self._token = 0
         self._beat = 0
-        self._renewed = self._seen = 0.0
+        self._renewed = self._verified = 0.0
 
     @property
     def held(self) -> bool:
@@ -84,35 +84,35 @@ class Lease:
             wait: Seconds to wait for an owner that is alive.
 
         Returns:
-            Who was the owner and is gone; None if the study was free.
+            The previous owner if it is dead; None if the study was free.
 
         Raises:
-            StudyOwned: somebody else is, and is alive.
+            StudyOwned: If another process is the owner and alive.
         """
-        give_up = self._clock() + wait
+        deadline = self._clock() + wait
         token, beat, owner = self._read()
         seen = self._clock()
         while owner is not None and not is_dead(owner):
             now = self._clock()
             if now - seen >= TTL:
                 break
-            self._sleep(LOOK)
+            self._sleep(POLL_SECONDS)
             before = (token, beat)
             token, beat, owner = self._read()
             if (token, beat) != before:
-                if self._clock() >= give_up:
+                if self._clock() >= deadline:
                     raise StudyOwned(
                         f"{describe(owner)} is tuning this study. Wait until it has ended, stop it "
                         "with `tune-jobs stop`, or take it over with optimize(take_over=True)"
                     )
                 seen = self._clock()
         if not self._take(token, beat):
-            return self.acquire(wait)  # somebody else was faster: look again
+            return self.acquire(wait)  # another challenger was faster
         return owner
 
     def _take(self, token: int, beat: int) -> bool:
-        """Become the owner, if nothing has changed since it was looked at."""
-        values = {"token": token + 1, "beat": 0, "owner": self._me, "since": time.time()}
+        """Become the owner unless the row has changed since it was read."""
+        values = {"token": token + 1, "beat": 0, "owner": self._identity, "since": time.time()}
         try:
             with self._engine.begin() as connection:
                 if token == 0:
@@ -133,10 +133,10 @@ class Lease:
         return True
 
     def heartbeat(self, connection: Connection) -> None:
-        """Say in a transaction that everything in it is written by the owner.
+        """Prove within a transaction that the owner writes it.
 
         Raises:
-            LeaseLost: it is not; the transaction must not be committed.
+            LeaseLost: If another process is the owner; the transaction must not be committed.
         """
         written = connection.execute(
             _BEAT, {"of_study": self._study, "mine": self._token, "next": self._beat + 1}
@@ -144,14 +144,14 @@ class Lease:
         if written.rowcount != 1:
             self._token = 0
             raise LeaseLost(
-                "another tuner has taken this study over, because this one was silent for "
-                f"{TTL:.0f} seconds (a suspended machine?); its job runs go on there"
+                "another tuner has taken over this study, because this one wrote no heartbeat for "
+                f"{TTL:.0f} seconds (a suspended machine?); its job runs continue there"
             )
 
     def committed(self) -> None:
-        """The transaction of the last `heartbeat` was committed."""
+        """Record that the transaction of the last `heartbeat` was committed."""
         self._beat += 1
-        self._renewed, self._seen = self._clock(), _time_awake_or_asleep()
+        self._renewed, self._verified = self._clock(), _read_clock_with_suspend()
 
     def was_committed(self) -> bool:
         """Return whether the transaction of the last `heartbeat` was committed."""
@@ -159,10 +159,10 @@ class Lease:
         return token == self._token and beat == self._beat + 1
 
     def renew(self, *, at_once: bool = False) -> None:
-        """Say that the owner is there, if it has not said so for a while.
+        """Write a heartbeat if the last one is `RENEWAL` seconds old.
 
         Raises:
-            LeaseLost: it is the owner no more.
+            LeaseLost: If another process is the owner.
         """
         if at_once or self._clock() - self._renewed >= RENEWAL:
             with self._engine.begin() as connection:
@@ -170,18 +170,18 @@ class Lease:
             self.committed()
 
     def verify(self) -> None:
-        """Before something is done that cannot be taken back: look, if time has passed unseen.
+        """Write a heartbeat if the last one is old, before an action that cannot be undone.
 
-        A process that was suspended between its commit and this finds out here.
+        A process that was suspended between its commit and the action finds out here.
 
         Raises:
-            LeaseLost: it is the owner no more.
+            LeaseLost: If another process is the owner.
         """
-        if _time_awake_or_asleep() - self._seen > TTL / 2:
+        if _read_clock_with_suspend() - self._verified > TTL / 2:
             self.renew(at_once=True)
 
     def release(self) -> None:
-        """Let go of the study."""
+        """Free the study."""
         if not self.held:
             return
         with self._engine.begin() as connection:
@@ -193,7 +193,7 @@ class Lease:
         self._token = 0
 
     def _read(self) -> tuple[int, int, str | None]:
-        """Token, beat and owner; a token of 0: nobody ever was."""
+        """Return token, beat and owner; a study that never had an owner has token 0."""
         query = select(owners.c.token, owners.c.beat, owners.c.owner).where(
             owners.c.study == self._study
         )
@@ -210,56 +210,50 @@ _BEAT: Any = (
 )
 
 
-def _time_awake_or_asleep() -> float:
-    """Seconds that pass while the machine sleeps, too, where there is such a clock."""
+def _read_clock_with_suspend() -> float:
+    """Return monotonic seconds; where possible they advance while the machine is suspended."""
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
 
 def find_owner(engine: Engine, study: str) -> str | None:
-    """Who is tuning a study, for people; None: nobody, or somebody who is known to be gone."""
+    """Describe the owner of a study; return None if it has none, or one known to be dead."""
     query = select(owners.c.owner).where(owners.c.study == study)
     with engine.connect() as connection:
         owner = connection.execute(query).scalar()
     return None if owner is None or is_dead(owner) else describe(owner)
 
 
-def identity() -> str:
-    """This process, so that another one on the same machine can tell whether it is alive.
+def identify_process() -> str:
+    """Return an identity of this process by which others on this machine know if it is alive.
 
-    ``host|boot|pid|birth|random``
+    ``host|boot|pid|start|random``
     """
     pid = os.getpid()
-    return f"{socket.gethostname()[:64]}|{_boot()}|{pid}|{_birth(pid)}|{uuid.uuid4().hex[:8]}"
+    random = uuid.uuid4().hex[:8]
+    return f"{socket.gethostname()[:64]}|{_read_boot()}|{pid}|{_read_start(pid)}|{random}"
 
 
 def is_dead(owner: str) -> bool:
-    """Whether an owner is known to be dead; one on another machine never is."""
-    host, boot, pid, birth, _ = owner.rsplit("|", 4)
-    if host != socket.gethostname()[:64] or boot != _boot() or not boot:
+    """Return whether an owner is known to be dead; of other machines' owners that is unknown."""
+    host, boot, pid, start, _ = owner.rsplit("|", 4)
+    if host != socket.gethostname()[:64] or boot != _read_boot() or not boot:
         return False
-    return _birth(int(pid)) != birth
+    return _read_start(int(pid)) != start
 
 
 def describe(owner: str | None) -> str:
-    """An owner, for people."""
+    """Return an owner's process and host for messages."""
     if owner is None:
-        return "somebody"
+        return "another process"
     host, _, pid, _, _ = owner.rsplit("|", 4)
     return f"process {pid} on {host}"
 
 
-def _boot() -> str:
-    """Which start of this machine it is; empty where nobody can tell."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    except OSError:
-        return ""
+def _read_boot() -> str:
+    return (read_boot_id() or "")[:8]
 
 
-def _birth(pid: int) -> str:
-    """When a process was started, in ticks since the boot: numbers are given again."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return ""
+def _read_start(pid: int) -> str:
+    ticks = read_start_ticks(pid)
+    return "" if ticks is None else str(ticks)

@@ -49,7 +49,7 @@ class RdbWriter:
         self._engine: Engine = storage.engine
         self.engine = self._engine
         self._lease = lease
-        self._outage = retry or DatabaseRetry(repr(self._engine.url))
+        self._retry = retry or DatabaseRetry(repr(self._engine.url))
 
     def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
         from sqlalchemy.exc import SQLAlchemyError
@@ -60,12 +60,12 @@ class RdbWriter:
                 with self._engine.begin() as connection:
                     rows = self._write(connection, changes, also)
             except SQLAlchemyError as error:
-                self._outage.wait(error)
+                self._retry.wait(error)
                 if rows is None or not self._took_effect():
                     continue  # nothing of it was written
             if self._lease is not None:
                 self._lease.committed()
-            self._outage.over()
+            self._retry.reset()
             return rows
 
     def _write(self, connection: Connection, changes: Changes, also: ExtraWrites) -> list[int]:
@@ -79,7 +79,7 @@ class RdbWriter:
 
     def _took_effect(self) -> bool:
         """Whether a commit whose answer was lost was one."""
-        return self._lease is not None and self._outage.call(self._lease.was_committed)
+        return self._lease is not None and self._retry.call(self._lease.was_committed)
 
     def _create(self, connection: Connection, created: Sequence[FrozenTrial]) -> list[int]:
         # The first statement takes the write lock (a row lock; SQLite: of the database), so that
@@ -204,7 +204,7 @@ class RdbWriter:
             connection.execute(optuna_tables().values.insert(), values)
 
     def claim(self, row: int, attempt: str) -> bool:
-        taken = self._outage.call(lambda: self._claim(row, attempt))
+        taken = self._retry.call(lambda: self._claim(row, attempt))
         if self._lease is not None:
             self._lease.committed()
         return taken
@@ -225,7 +225,7 @@ class RdbWriter:
             return connection.execute(ours).first() is not None
 
     def rows_after(self, row: int) -> list[int]:
-        return self._outage.call(lambda: self._rows_after(row))
+        return self._retry.call(lambda: self._rows_after(row))
 
     def _rows_after(self, row: int) -> list[int]:
         with self._engine.connect() as connection:
@@ -233,7 +233,7 @@ class RdbWriter:
             return [int(r[0]) for r in found]
 
     def read(self, row: int) -> FrozenTrial:
-        return self._outage.call(lambda: self._storage.get_trial(row))
+        return self._retry.call(lambda: self._storage.get_trial(row))
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""A database that is locked, restarted or gone for a while: asked again, and for how long."""
+"""Retry while the database does not answer: it is locked, restarting, or cut off."""
 
 from __future__ import annotations
 
@@ -10,104 +10,102 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tune_jobs.errors import StudyError
+from tune_jobs.runtime.backoff import Backoff
 
 PATIENCE = 600.0
-"""Seconds for which a database that does not answer is asked again."""
+"""Seconds of failures in a row after which an error is raised."""
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts; doubled each time."""
+BACKOFF = Backoff(first=0.1, longest=5.0)
 
 _T = TypeVar("_T")
 
 
 class DatabaseRetry:
-    """What to do about an error of the database.
+    """Retries of operations on one database.
 
     Args:
-        where: The database, for messages; without its password.
-        notice: Called with what a person should know.
-        sleep, clock: Seconds; monotonic.
+        where: Name of the database for messages, without its password.
+        notice: Called with a message for the user when retries begin.
+        sleep, clock: In seconds; the clock is monotonic.
     """
 
     def __init__(
         self,
         where: str,
-        notice: Callable[[str], None] = lambda text: None,
+        notice: Callable[[str], None] = lambda message: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._where, self.notice = where, notice
         self._sleep, self._clock = sleep, clock
-        self._since: float | None = None
-        self._pause = FIRST_PAUSE
+        self._failing_since: float | None = None
+        self._failures = 0
 
-    def wait(self, error: Exception) -> None:
-        """Wait a moment, after which the same may be tried again.
-
-        Raises:
-            StudyError: waiting does not help, or did not for `PATIENCE` seconds.
-        """
-        now = self._clock()
-        if self._since is None:
-            self._since = now
-        if not may_pass(error) or now - self._since > PATIENCE:
-            raise refused(self._where, error) from error
-        if self._pause == FIRST_PAUSE:
-            self.notice(f"the study's database does not answer, trying again: {_reason(error)}")
-        self._sleep(self._pause)
-        self._pause = min(LONGEST_PAUSE, 2 * self._pause)
-
-    def over(self) -> None:
-        """It answers again."""
-        self._since, self._pause = None, FIRST_PAUSE
-
-    def call(self, work: Callable[[], _T]) -> _T:
-        """Do something that may be done twice, until it succeeds.
+    def call(self, operation: Callable[[], _T]) -> _T:
+        """Return the result of an idempotent operation, which is retried until it succeeds.
 
         Raises:
-            StudyError: see `endure`.
+            StudyError: If the error is fatal, or persists for `PATIENCE` seconds.
         """
         while True:
             try:
-                done = work()
+                result = operation()
             except Exception as error:
-                if not isinstance(_database_error(error), DBAPIError | PoolTimeout):
+                if not isinstance(_find_database_error(error), DBAPIError | PoolTimeout):
                     raise
                 self.wait(error)
             else:
-                self.over()
-                return done
+                self.reset()
+                return result
+
+    def wait(self, error: Exception) -> None:
+        """Sleep before the next try of what raised ``error``.
+
+        Raises:
+            StudyError: If the error is fatal, or has persisted for `PATIENCE` seconds.
+        """
+        now = self._clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        if not is_transient(error) or now - self._failing_since > PATIENCE:
+            raise _build_error(self._where, error) from error
+        if self._failures == 0:
+            self.notice(f"the study's database does not answer, retrying: {_describe(error)}")
+        self._failures += 1
+        self._sleep(BACKOFF.pause(self._failures))
+
+    def reset(self) -> None:
+        """Start afresh after a success."""
+        self._failing_since, self._failures = None, 0
 
 
-def may_pass(error: Exception) -> bool:
-    """Whether the database may answer when it is asked again."""
-    found = _database_error(error)
+def is_transient(error: Exception) -> bool:
+    """Return whether a retry of what raised ``error`` may succeed."""
+    found = _find_database_error(error)
     if isinstance(found, PoolTimeout):
         return True
     if not isinstance(found, DBAPIError):
         return False
-    text = str(found.orig).lower()
+    message = str(found.orig).lower()
     if "sqlite" in type(found.orig).__module__:
-        return "locked" in text or "busy" in text
+        return "locked" in message or "busy" in message
     return found.connection_invalidated or isinstance(found, OperationalError | InterfaceError)
 
 
-def refused(where: str, error: Exception) -> StudyError:
-    """The error for people."""
+def _build_error(where: str, error: Exception) -> StudyError:
     return StudyError(
-        f"the study's database ({where}) cannot be written: {_reason(error)}. Nothing that was "
-        "recorded is lost; mend it and call optimize() again to go on."
+        f"the study's database ({where}) cannot be written: {_describe(error)}. All that was "
+        "recorded before is kept; fix the database and call optimize() again to resume."
     )
 
 
-def _database_error(error: BaseException | None) -> BaseException | None:
-    """The database's own error; Optuna raises another one from it."""
+def _find_database_error(error: BaseException | None) -> BaseException | None:
+    """Return the database's own error, from which Optuna raises another one."""
     while error is not None and not isinstance(error, DBAPIError | PoolTimeout):
         error = error.__cause__
     return error
 
 
-def _reason(error: Exception) -> str:
-    found = _database_error(error) or error
+def _describe(error: Exception) -> str:
+    found = _find_database_error(error) or error
     return str(getattr(found, "orig", None) or found).strip()
