@@ -15,15 +15,15 @@ import optuna
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.attempts import Attempt
-from tune_jobs.core.commands import COMMANDS
+from tune_jobs.core.commands import COMMANDS, End
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import html_table
 from tune_jobs.core.job_runs import MetricSources
+from tune_jobs.core.limits import Limits
 from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
-from tune_jobs.core.outcomes import End, Limits
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress
-from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.background import Background
@@ -32,11 +32,12 @@ from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction, as_interface
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
-from tune_jobs.storage.lease import describe, find_owner
+from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.final_run import FinalRun, train_best
 from tune_jobs.tuning.logs import open_log
-from tune_jobs.tuning.loop import Loop
+from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.objective import ObjectiveRuns
+from tune_jobs.tuning.optimize import Callback, Optimization
 from tune_jobs.tuning.options import (
     CallLimits,
     Duplicates,
@@ -46,8 +47,9 @@ from tune_jobs.tuning.options import (
 )
 from tune_jobs.tuning.preview import Preview, preview
 from tune_jobs.tuning.replicates import enqueue_replicates
-from tune_jobs.tuning.session import Session, TuningSpec
+from tune_jobs.tuning.session import RunSession, Session
 from tune_jobs.tuning.smoke_check import CheckReport, smoke_check
+from tune_jobs.tuning.spec import TuningSpec
 from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ class Tuner:
         )
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
-        self._loop: Loop | None = None
+        self._optimization: Optimization | None = None
         self._background: Background | None = None
 
     @property
@@ -168,6 +170,7 @@ class Tuner:
         max_cost: float | None = None,
         target: float | None = None,
         patience: int | None = None,
+        callbacks: Sequence[Callback] = (),
         take_over: bool = False,
     ) -> optuna.Study:
         """Run trials until ``n_trials`` are finished, or until the first limit is reached.
@@ -178,7 +181,10 @@ class Tuner:
 
         Args:
             options: See `CallLimits`.
-            take_over: From a process that tunes the study now.
+            callbacks: Called with the study and each finished trial, in order, once the trial is
+                committed: Optuna's callbacks for MLflow, Weights & Biases and others. One may end
+                the call with ``study.stop()``; live runs then finish.
+            take_over: Whether to take the study over from a process that tunes it now.
 
         One process tunes a study at a time. One that was killed or is silent is replaced; one that
         is alive lets go of the study, and of its live runs, if ``take_over`` is true.
@@ -198,19 +204,20 @@ class Tuner:
             has_prices=bool(self.options.prices),
         )
         progress = open_progress(self.progress)
-        with self._session(progress, own=True, take_over=take_over) as session:
+        with self._session(progress, take_over=take_over) as session:
             clock = session.clock
-            told = sum(is_told(t) for t in self.study.get_trials(deepcopy=False))
-            wanted = None if n_trials is None else told + n_trials
+            finished = sum(counts_as_finished(t) for t in self.study.get_trials(deepcopy=False))
+            wanted = None if n_trials is None else finished + n_trials
             shown = {"n_trials": wanted, "max_parallel": self.max_parallel}
-            session.ledger.define(
-                {**self.definition.describe(session.service.describe()), "limits": shown}
+            described = self.definition.describe(session.service.describe())
+            session.ledger.define({**described, "limits": shown})
+            self._optimization = Optimization(
+                session, self._loop_limits(limits, clock()), progress, callbacks
             )
-            self._loop = Loop(session, self._loop_limits(limits, clock()), progress)
             try:
-                self._loop.run()
+                self._optimization.run()
             finally:
-                self._loop = None
+                self._optimization = None
                 progress.close()
         return self.study
 
@@ -252,8 +259,8 @@ class Tuner:
         Args:
             cancel_runs: Stop live runs, which the next call starts again; else they finish.
         """
-        if self._loop is not None:
-            self._loop.end(End.CANCEL if cancel_runs else End.FINISH)
+        if self._optimization is not None:
+            self._optimization.end(End.CANCEL if cancel_runs else End.FINISH)
 
     @staticmethod
     def attach(study_name: str, storage: str | optuna.storages.BaseStorage) -> StudyMonitor:
@@ -300,7 +307,7 @@ class Tuner:
             JobRunFailed: it has no value; Optuna records a failed trial if ``catch`` says so.
         """
         with self._objective_lock:  # Optuna calls from n_jobs threads at once
-            if self._objective_runs is None:
+            if self._objective_runs is None or not self._objective_runs.is_open:
                 self.definition.check()
                 self._objective_runs = ObjectiveRuns(self.definition)
             runs = self._objective_runs
@@ -389,7 +396,7 @@ class Tuner:
         """
         progress = open_progress(self.progress)
         try:
-            with Session(self.definition) as session:
+            with Session(self.definition, Messages(progress)) as session:
                 watch(session, progress, self.max_parallel)
         finally:
             progress.close()
@@ -408,7 +415,6 @@ class Tuner:
             arguments: What makes the script cheap (``{"epochs": 1}``).
             time_limit: Seconds after which the smoke run is stopped, once it is running.
         """
-        self._objective_runs = None
         return smoke_check(self.definition, dict(arguments or {}), time_limit)
 
     def attempts(self, trial: int | None = None) -> list[Attempt]:
@@ -426,7 +432,7 @@ class Tuner:
             live = {a.name: a for a in attempts if a.told is None}
             for attempt in live.values():
                 statistics.adopted(attempt)
-            return statistics.costs(live, session.clock(), None)
+            return statistics.costs(live, self.definition.backend.clock(), None)
 
     def logs(self, trial: int) -> str:
         """What the last job run of a trial printed.
@@ -440,22 +446,22 @@ class Tuner:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
             return open_log(session, attempts[-1]).read().decode("utf-8", "replace")
 
-    def _session(
-        self, progress: Progress, *, own: bool = False, take_over: bool = False
-    ) -> Session:
-        """An open session, after everything was looked at that can be looked at before."""
-        self._objective_runs = None  # its session ends; local runs have one at a time
+    def _session(self, progress: Progress, *, take_over: bool = False) -> RunSession:
+        """Open a session as the study's owner, once everything that can be checked is."""
+        self._close_objective()
         self.definition.check()
-        session = Session(self.definition, progress.say)
-        gone = session.own(take_over=take_over) if own else None
-        if gone:
-            progress.say(f"taking over from {describe(gone)}, which is gone")
-        try:
-            session.open_backend()
-        except BaseException:
-            session.lease.release()
-            raise
-        return session
+        return RunSession(self.definition, Messages(progress), own=True, take_over=take_over)
+
+    def _close_objective(self) -> None:
+        """Release the study that ``objective`` owns, unless its trials are running.
+
+        Raises:
+            StudyOwned: If they are.
+        """
+        with self._objective_lock:
+            if self._objective_runs is not None:
+                self._objective_runs.release()
+                self._objective_runs = None
 
 
 def _open_study(study: optuna.Study | str, direction: str | None) -> optuna.Study:

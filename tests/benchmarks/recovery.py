@@ -25,7 +25,7 @@ import optuna
 from tests.benchmarks.oci_requests import Service
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
 from tune_jobs.backends.data_science.service import DataScienceService
-from tune_jobs.core.attempts import AttemptState
+from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.mirror import StudyMirror
@@ -65,8 +65,9 @@ def fill(tuner: Tuner, count: int) -> None:
                 trial = mirror.study.ask()
                 value = sum(tuner.definition.space.sample(trial).values())
                 mirror.study.tell(trial, value)
-                attempt = session.attempt(
-                    f"trial-{number:06d}-1", number, {"argv": [], "env": {}, "files": {}}
+                name = f"trial-{number:06d}-1"
+                attempt = Attempt(
+                    name, number, 1, "data_science", AttemptState.INTENDED, Invocation(), 0.0
                 )
                 trials.append(attempt)
             mirror.commit(lambda connection, made=trials: session.ledger.intend(connection, made))  # type: ignore[misc]

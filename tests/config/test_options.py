@@ -19,7 +19,7 @@ from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.option_kinds import integer
 from tune_jobs.tuning.options import CallLimits, TunerOptions, check, declared, documents, read
 
-OWN = {Tuner.__init__: ("self", "study", "space", "backend"), Tuner.optimize: ("self", "take_over")}
+OWN = {Tuner.__init__: ("self", "study", "space", "backend"), Tuner.optimize: ("self", "callbacks", "take_over")}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_every_option_can_be_written_in_study_yaml(tmp_path: Path) -> None:
         ({"promotion": "epochs"}, "promotion='epochs': must be a Promotion"),
         ({"bounds": {"mem": "< 3"}}, "metric 'mem': write '<= NUMBER'"),
         ({"bounds": ["mem"]}, "bounds=.*must be a mapping of metrics to '<= NUMBER'"),
-        ({"prices": {"local": -1}}, "'local' costs -1 an hour"),
+        ({"prices": {"local": -1}}, "invalid price -1 of 'local'"),
         ({"prices": {"local": "1"}}, r"prices\['local'\]='1': must be a number"),
         ({"prices": 0.1}, "prices=0.1: must be a mapping of shapes"),
         ({"progress": "yes"}, "progress='yes': must be True, False or a Progress"),

@@ -7,23 +7,15 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState
 
-from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
 from tune_jobs.core.job_runs import RunState, RunUpdate
+from tune_jobs.core.limits import Limits, Tally, failure_limit, free_slots, trials_left
 from tune_jobs.core.objectives import Reading
-from tune_jobs.core.outcomes import (
-    MAX_ATTEMPTS,
-    Action,
-    Limits,
-    Tally,
-    classify_outcome,
-    failure_limit,
-    free_slots,
-    recover,
-    trials_left,
-)
+from tune_jobs.core.outcomes import MAX_ATTEMPTS, Action, classify_outcome
+from tune_jobs.core.recovery import plan_recovery
 
 LIMITS = Limits(n_trials=10, deadline=100.0, max_parallel=4, max_failures=None)
-ATTEMPT = Attempt("trial-000003-1", 3, 1, "local", AttemptState.SUBMITTED, {}, 0.0)
+ATTEMPT = Attempt("trial-000003-1", 3, 1, "local", AttemptState.SUBMITTED, Invocation(), 0.0)
 GOOD = Reading((0.5,), "", {}, {}, {})
 BAD = Reading(None, "metric 'value' was not reported", {}, {}, {})
 
@@ -75,16 +67,16 @@ def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
 @pytest.mark.parametrize(
     ("attempt", "update", "reading", "action", "state"),
     [
-        (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), GOOD, Action.TELL, TrialState.COMPLETE),
-        (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), BAD, Action.TELL, TrialState.FAIL),
+        (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), GOOD, Action.FINISH, TrialState.COMPLETE),
+        (ATTEMPT, RunUpdate("", RunState.SUCCEEDED), BAD, Action.FINISH, TrialState.FAIL),
         # A script that fails after it has reported its metric has failed.
-        (ATTEMPT, RunUpdate("", RunState.FAILED), GOOD, Action.TELL, TrialState.FAIL),
+        (ATTEMPT, RunUpdate("", RunState.FAILED), GOOD, Action.FINISH, TrialState.FAIL),
         (ATTEMPT, RunUpdate("", RunState.FAILED, transient=True), GOOD, Action.RETRY, None),
         (
             replace(ATTEMPT, attempt=MAX_ATTEMPTS),
             RunUpdate("", RunState.FAILED, transient=True),
             GOOD,
-            Action.TELL,
+            Action.FINISH,
             TrialState.FAIL,
         ),
         (ATTEMPT, RunUpdate("", RunState.LOST), BAD, Action.RETRY, None),
@@ -93,7 +85,7 @@ def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
             replace(ATTEMPT, state=AttemptState.PRUNING),
             RunUpdate("", RunState.CANCELED),
             GOOD,
-            Action.TELL,
+            Action.FINISH,
             TrialState.PRUNED,
         ),
     ],
@@ -105,11 +97,11 @@ def test_judging_a_run_that_has_ended(
     action: Action,
     state: TrialState | None,
 ) -> None:
-    verdict = classify_outcome(attempt, update, reading)
-    assert verdict.action is action
+    outcome = classify_outcome(attempt, update, reading)
+    assert outcome.action is action
     if state is not None:
-        assert verdict.trial_state == state
-    assert verdict.ledger_state == update.state.value
+        assert outcome.trial_state == state
+    assert outcome.attempt_state == update.state.value
 
 
 def test_recovery_sorts_every_open_attempt_once() -> None:
@@ -129,13 +121,13 @@ def test_recovery_sorts_every_open_attempt_once() -> None:
         ended.name: RunUpdate(ended.name, RunState.FAILED),
     }
     everything = [told, never_started, unacknowledged, live, ended, vanished]
-    plan = recover(everything, found, frozenset({0}))
+    plan = plan_recovery(everything, found, frozenset({0}))
     assert plan.close == [replace(told, state=AttemptState.SUCCEEDED)]
     assert plan.submit == [never_started]
-    assert plan.watch == [(a, found[a.name]) for a in (unacknowledged, live)]
+    assert plan.adopt == [(a, found[a.name]) for a in (unacknowledged, live)]
     assert plan.harvest == [(ended, found[ended.name])]
-    assert plan.lost == [vanished]
+    assert plan.lost == [replace(vanished, state=AttemptState.LOST)]
     assert str(plan) == (
-        "2 live runs adopted, 1 runs that had ended harvested, 1 intended runs started, "
-        "1 lost runs to be run again"
+        "2 live runs adopted, 1 ended runs collected, 1 intended runs started, "
+        "1 lost runs to be retried"
     )

@@ -129,7 +129,7 @@ def test_replicates_of_a_tuned_study() -> None:
     tuner.optimize(n_trials=4)
     copies = tuner.study.trials[10:]
     assert [t.user_attrs["tune_jobs:replicate_of"] for t in copies] == [best] * 4
-    argv = [" ".join(a.invocation["argv"]) for a in tuner.attempts()[10:]]
+    argv = [" ".join(a.invocation.argv) for a in tuner.attempts()[10:]]
     assert [text.rpartition("--seed=")[2] for text in argv] == ["1", "2", "3", "4"]
     assert {t.params["x"] for t in copies} == {tuner.study.trials[best].params["x"]}
     seen = read_study(tuner.study)

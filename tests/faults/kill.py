@@ -46,7 +46,7 @@ from tests.faults.points import Points
 from tests.faults.scenarios import SCENARIOS, TRIALS, Scenario
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
-from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.tuner import Tuner
 
 Storage = Callable[[Path], BaseStorage | str]
@@ -110,7 +110,7 @@ class Place:
         if not tuner.study.trials:
             tuner.study.enqueue_trial({"x": 0.25})
             tuner.study.enqueue_trial({"x": 0.75})
-        tuner.optimize(n_trials=TRIALS - sum(is_told(t) for t in tuner.study.trials))
+        tuner.optimize(n_trials=TRIALS - sum(counts_as_finished(t) for t in tuner.study.trials))
         if self.scenario.final:
             tuner.train_best(arguments={"epochs": 3})
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
+from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, ConfigError
-from tune_jobs.script.command_line import PARAMETERS, CommandLine, Invocation, format_invocation
+from tune_jobs.script.command_line import PARAMETERS, CommandLine, format_invocation
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,

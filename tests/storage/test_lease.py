@@ -223,7 +223,7 @@ def test_two_studies_of_one_database_are_tuned_at_once(
     outer, inner = make_tuner(study=study("a")), make_tuner(study=study("b"))
     assert isinstance(outer, Tuner)
     assert isinstance(inner, Tuner)
-    with outer._session(_Silent(), own=True):
+    with outer._session(_Silent()):
         assert len(inner.optimize(n_trials=2).trials) == 2
         assert outer.owner() is not None
     assert outer.owner() is None

@@ -16,13 +16,19 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tests.conftest import MakeTuner
-from tune_jobs.core.attempts import Attempt, AttemptState, final_attempt_name, trial_attempt_name
+from tune_jobs.core.attempts import (
+    Attempt,
+    AttemptState,
+    Invocation,
+    final_attempt_name,
+    trial_attempt_name,
+)
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.ledger import UID_ATTRIBUTE, Ledger
 from tune_jobs.storage.schema import SCHEMA_VERSION, prepare, studies
 
-INVOCATION = {"argv": ["--x=0.5"], "env": {"A": "ü"}, "files": {}}
+INVOCATION = Invocation(("--x=0.5",), {"A": "ü"})
 
 
 def attempt(trial: int, number: int = 1) -> Attempt:

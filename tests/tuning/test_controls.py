@@ -17,13 +17,13 @@ from optuna.trial import TrialState
 from tests.conftest import MakeTuner
 from tests.tuning.test_recovery import WAITING, Controller, runs_alive
 from tune_jobs.cli.main import main
-from tune_jobs.core.commands import Control
-from tune_jobs.core.outcomes import ControlState, End, Limits, apply_control, changed
+from tune_jobs.core.commands import Control, ControlState, End, apply_control
+from tune_jobs.core.limits import Limits, change_limits
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.panels import Silent
-from tune_jobs.tuning.loop import Loop
-from tune_jobs.tuning.session import Session
+from tune_jobs.tuning.optimize import Optimization
+from tune_jobs.tuning.session import RunSession, Session
 
 
 def control(command: str, **argument: object) -> Control:
@@ -44,9 +44,9 @@ def test_orders() -> None:
 
 def test_limits() -> None:
     limits = Limits(n_trials=10, deadline=None, max_parallel=2, max_failures=None)
-    wider = changed(limits, control("set", max_parallel=8, n_trials=50), told_before=20)
+    wider = change_limits(limits, control("set", max_parallel=8, n_trials=50), finished_before=20)
     assert (wider.max_parallel, wider.n_trials) == (8, 30)
-    assert changed(limits, control("set", n_trials=5), told_before=20).n_trials == 0
+    assert change_limits(limits, control("set", n_trials=5), finished_before=20).n_trials == 0
 
 
 def wait_until(condition: object, seconds: float = 30.0) -> None:
@@ -183,12 +183,11 @@ def test_what_is_asked_right_after_the_start_is_done_and_not_what_was_asked_befo
 ) -> None:
     tuner = make_tuner(max_parallel=1)
     limits = Limits(n_trials=50, deadline=None, max_parallel=1)
-    with Session(tuner.definition) as session:
-        before = session.controls.ask("pause")
-        session.own()
+    with Session(tuner.definition) as earlier:
+        before = earlier.controls.ask("pause")
+    with RunSession(tuner.definition, own=True) as session:
         after = session.controls.ask("stop", runs="finish")
-        session.open_backend()
-        Loop(session, limits, Silent()).run()
+        Optimization(session, limits, Silent()).run()
         assert session.controls.is_done(before)
         assert session.controls.is_done(after)
     assert len(tuner.study.trials) < 50

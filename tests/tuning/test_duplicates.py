@@ -18,7 +18,7 @@ from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,
     SAME_ATTRIBUTE,
-    is_told,
+    counts_as_finished,
 )
 from tune_jobs.errors import ConfigError
 
@@ -56,7 +56,7 @@ def test_a_configuration_is_run_once_and_its_value_is_used_again() -> None:
         first = trial.user_attrs.get(SAME_ATTRIBUTE, trial.number)
         assert trial.values == trials[first].values
         assert trial.params == trials[first].params
-        assert is_told(trial) == (first == trial.number)
+        assert counts_as_finished(trial) == (first == trial.number)
     assert tuner.study.best_trial.number in {a.trial for a in tuner.attempts()}
 
 
@@ -64,7 +64,7 @@ def test_while_the_first_is_running_nobody_waits_for_its_value() -> None:
     tuner, trials = tuned(3, max_parallel=3)
     assert len(tuner.attempts()) == 3
     assert {t.state for t in trials} == {TrialState.COMPLETE}
-    assert len({t.params["kind"] for t in trials if is_told(t)}) == 3
+    assert len({t.params["kind"] for t in trials if counts_as_finished(t)}) == 3
 
 
 def test_one_that_failed_is_tried_again() -> None:

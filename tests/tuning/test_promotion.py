@@ -215,5 +215,5 @@ def test_real_runs_go_on_from_their_checkpoints(make_tuner: MakeTuner, tmp_path:
     whole = {f"trial-{t.number:06d}-1" for t in study.trials if t.state == TrialState.COMPLETE}
     assert kept == whole, "only what was trained to the end is kept"
     final = tuner.train_best()
-    assert "--epochs=9" in " ".join(tuner.attempts()[-1].invocation["argv"])
+    assert "--epochs=9" in " ".join(tuner.attempts()[-1].invocation.argv)
     assert final.metrics["value"] == study.best_value

@@ -29,13 +29,13 @@ from sqlalchemy.exc import OperationalError
 from tests.conftest import space
 from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
-from tune_jobs.core.outcomes import Limits
+from tune_jobs.core.limits import Limits
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.runtime.records import Record, encode
 from tune_jobs.storage.lease import LeaseLost
 from tune_jobs.tuner import Tuner
-from tune_jobs.tuning.loop import Loop
-from tune_jobs.tuning.session import Session
+from tune_jobs.tuning.optimize import Optimization
+from tune_jobs.tuning.session import RunSession
 
 pytestmark = pytest.mark.slow
 
@@ -183,22 +183,22 @@ class Controller:
         tuner = Tuner(
             study, space, Model(service), metric="value", store=folder / "runs", progress=False
         )
-        self.session = Session(tuner.definition)
+        self.session = RunSession(tuner.definition, own=False)
         self.engine: Engine = self.session.ledger.engine
         # Whoever owned it was killed: this process cannot tell, they all were in it.
         token, beat, _ = self.session.lease._read()
         assert self.session.lease._take(token, beat)
-        self.session.open_backend()
         assert isinstance(self.session.service, Client)
         self.client = self.session.service
         told = sum(t.state.is_finished() for t in study.trials)
         limits = Limits(max(0, TRIALS - told), deadline=None, max_parallel=3, max_failures=None)
-        self.loop = Loop(self.session, limits, Silent())
-        self.loop._recover()
+        self.call = Optimization(self.session, limits, Silent())
+        self.call.recover()
 
     def turn(self) -> bool:
         """Whether there is more to do."""
-        return self.loop._one_turn()
+        self.call.engine.turn()
+        return not self.call.engine.is_done()
 
     def sleepy_turns(self) -> None:
         """Turns of one who slept for long before each."""

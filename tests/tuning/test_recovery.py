@@ -19,14 +19,16 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner, space
 from tune_jobs.core.attempts import AttemptState
-from tune_jobs.core.outcomes import End, Limits
+from tune_jobs.core.commands import End
+from tune_jobs.core.events import Ticked
+from tune_jobs.core.limits import Limits
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import BackendError, StudyError
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.lease import StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
-from tune_jobs.tuning.loop import Loop
-from tune_jobs.tuning.session import Session
+from tune_jobs.tuning.optimize import Optimization
+from tune_jobs.tuning.session import RunSession
 
 TUNER = """
 import os, sys
@@ -248,11 +250,10 @@ def test_a_run_that_was_intended_but_never_started_is_started(
 ) -> None:
     tuner = make_tuner()
     tuner.optimize(n_trials=1)
-    with Session(tuner.definition) as session:
-        session.open_backend()
-        loop = Loop(session, Limits(2, None, 2, None), Silent())
-        loop._ask()  # a turn up to its commit, and not further
-        loop._commit()
+    with RunSession(tuner.definition, own=False) as session:
+        call = Optimization(session, Limits(2, None, 2, None), Silent())
+        call.engine.handle(Ticked())  # a turn up to its commit, and not further
+        call.engine.write()
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "RUNNING", "RUNNING"]
     study = tuner.optimize(n_trials=2)
     assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
@@ -339,12 +340,11 @@ def test_the_pruner_is_asked_again_about_an_adopted_run(make_tuner: MakeTuner) -
     class Leaves(Silent):
         def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
             if any(run.step is not None for run in snapshot().running):
-                loop.end(End.LEAVE)
+                call.end(End.LEAVE)
 
-    with Session(tuner.definition) as session:
-        session.open_backend()
-        loop = Loop(session, Limits(1, None, 1, None), Leaves())
-        loop.run()
+    with RunSession(tuner.definition, own=False) as session:
+        call = Optimization(session, Limits(1, None, 1, None), Leaves())
+        call.run()
     assert tuner.study.trials[0].intermediate_values == {1: 0.5}
     assert tuner.study.trials[0].state == TrialState.RUNNING
     tuner.study.pruner = optuna.pruners.ThresholdPruner(lower=0.6)

@@ -40,10 +40,10 @@ def test_every_trial_is_a_run_with_its_value(make_tuner: MakeTuner) -> None:
     assert [a.trial for a in attempts] == list(range(12))
     assert {a.state for a in attempts} == {AttemptState.SUCCEEDED}
     for attempt, trial in zip(attempts, study.trials, strict=True):
-        assert attempt.invocation["argv"] == [
+        assert attempt.invocation.argv == (
             f"--x={trial.params['x']!r}",
             f"--n={trial.params['n']}",
-        ]
+        )
         assert None not in (attempt.started, attempt.finished, attempt.told)
 
 

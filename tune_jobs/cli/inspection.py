@@ -72,7 +72,7 @@ def _describe_attempt(attempt: Attempt) -> list[str]:
         took = f", {duration(attempt.finished - attempt.started)}"
     return [
         f"{attempt.name}: {attempt.state}{took}",
-        f"  {shlex.join(attempt.invocation['argv'])}",
+        f"  {shlex.join(attempt.invocation.argv)}",
         *(f"  {line}" for line in (attempt.cause or "").splitlines()),
     ]
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tune_jobs.core.trial_attributes import shown_state
+from tune_jobs.core.trial_attributes import displayed_state
 from tune_jobs.tuner import Tuner
 
 
@@ -21,7 +21,7 @@ def print_result(options: argparse.Namespace, facts: object, text: str) -> None:
 def print_status(options: argparse.Namespace, tuner: Tuner) -> int:
     """Print the state of a study: its trials, owner, best trials, costs and final runs."""
     study = tuner.study
-    states = Counter(shown_state(trial) for trial in study.get_trials(deepcopy=False))
+    states = Counter(displayed_state(trial) for trial in study.get_trials(deepcopy=False))
     best = study.best_trials if "COMPLETE" in states else []
     final_runs = [a for a in tuner.attempts() if a.is_final]
     owner, costs = tuner.owner(), tuner.costs()

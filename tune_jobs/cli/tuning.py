@@ -12,7 +12,7 @@ from tune_jobs.cli.commands import Commands, add_set_option, open_tuner, parse_s
 from tune_jobs.cli.output import print_result, print_status
 from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.config.study_file import build_tuner, open_study
-from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.errors import ConfigError, StudyError
 
 
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
 
 def _count_finished(study: optuna.Study) -> int:
     """Return the number of finished trials that count towards ``n_trials``."""
-    return sum(is_told(trial) for trial in study.get_trials(deepcopy=False))
+    return sum(counts_as_finished(trial) for trial in study.get_trials(deepcopy=False))
 
 
 def _check(options: argparse.Namespace, config: StudyConfig) -> int:

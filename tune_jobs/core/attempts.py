@@ -1,10 +1,10 @@
-"""Attempts: one job run of one trial, and the states it goes through.
+"""Attempts: the job runs of a trial, and the states they go through.
 
-An attempt's row in the ledger is written before its run is started and after it ended:
+The ledger records an attempt before its run is started and again when the run has ended:
 
-    INTENDED ──▶ SUBMITTED ──▶ (PRUNING) ──▶ SUCCEEDED | FAILED | CANCELED | LOST, and told
-     (before the     (with the     (before the      (what the run did, in the transaction
-      effect)        next turn)     cancel)          that tells Optuna)
+    INTENDED ──▶ SUBMITTED ──▶ (PRUNING) ──▶ SUCCEEDED | FAILED | CANCELED | LOST
+    (before the    (with the     (before the    (in the transaction that reports
+     submission)    next turn)    cancel)        the trial's result to Optuna)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -20,7 +20,7 @@ from tune_jobs.core.formatting import html_table
 
 
 class AttemptState(StrEnum):
-    """Where an attempt is; the life cycle is drawn at the top of this module."""
+    """State of an attempt; the life cycle is drawn at the top of this module."""
 
     INTENDED = "INTENDED"
     SUBMITTED = "SUBMITTED"
@@ -32,17 +32,49 @@ class AttemptState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One job run of one trial, as the ledger has it.
+class Invocation:
+    """What a job run is started with.
 
     Args:
-        name: ``trial-000012-1`` or ``final-1-1``: with the study's uid, the run's identity.
+        argv: Arguments after the entry point.
+        env: Environment variables beside the backend's own.
+        files: Files to write into the working directory, as UTF-8: relative path to content.
+        budget: Value of the promotion's argument, such as the number of epochs; None without
+            promotion.
+        resume: Names of earlier attempts, the latest first. The run resumes from the checkpoints
+            of the first one that left some.
+        resources: What the run gets instead of the job's own resources; see the backend.
+        key: Of a final run: identifies its configuration and arguments.
+    """
+
+    argv: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    budget: int | None = None
+    resume: tuple[str, ...] = ()
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of arguments, environment and files: equal for equal configurations."""
+        what = {"argv": self.argv, "env": dict(self.env), "files": dict(self.files)}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One job run of a trial, as the ledger records it.
+
+    Args:
+        name: ``trial-000012-1`` or ``final-1-1``: identifies the run within its study.
         trial: Trial number; of a final run, the trial whose configuration it trains.
-        invocation: What is run (``argv``, ``env``, ``files``), so that it can be submitted again.
-        intended, accepted, started, finished, told: Seconds since the epoch; when it was written
-            down, taken by the backend, running, over, and told to Optuna.
-        shape: What it ran on, where a backend says so.
-        cause: Why it ended, in a sentence; empty for a success.
+        attempt: Number of the attempt, from 1.
+        invocation: What is run, so that it can be submitted again.
+        intended, accepted, started, finished, told: Seconds since the epoch at which the attempt
+            was recorded, accepted by the backend, running, over, and reported to Optuna.
+        shape: The compute shape it ran on, if the backend has shapes.
+        cause: Why it ended, in a sentence; None after a success.
     """
 
     name: str
@@ -50,7 +82,7 @@ class Attempt:
     attempt: int
     backend: str
     state: AttemptState
-    invocation: Mapping[str, Any]
+    invocation: Invocation
     intended: float
     run_id: str | None = None
     shape: str | None = None
@@ -62,40 +94,50 @@ class Attempt:
     exit_code: int | None = None
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of what is run: the same for attempts of the same configuration."""
-        what = {key: self.invocation.get(key) for key in ("argv", "env", "files")}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-
-    def _repr_html_(self) -> str:
-        shown = {**run_columns(self), "command line": " ".join(self.invocation.get("argv", ()))}
-        return html_table((k.replace("_", " "), str(v)) for k, v in shown.items() if v is not None)
-
-    @property
     def is_final(self) -> bool:
-        """Whether this is a final run and not a trial's."""
+        """Whether this is an attempt of a final run."""
         return self.name.startswith("final-")
 
+    @property
+    def is_pruning(self) -> bool:
+        """Whether it was decided to stop the run because it is not worth finishing."""
+        return self.state == AttemptState.PRUNING
 
-def run_columns(attempt: Attempt | None) -> dict[str, Any]:
-    """What a table of trials shows of a trial's last attempt; None for a trial without one."""
-    if attempt is None:
-        return dict.fromkeys(_COLUMNS)
-    seconds = None
-    if attempt.started is not None and attempt.finished is not None:
-        seconds = attempt.finished - attempt.started
-    said = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, seconds)
-    return dict(zip(_COLUMNS, (*said, attempt.cause), strict=True))
+    def _repr_html_(self) -> str:
+        shown = {**run_columns(self), "command line": " ".join(self.invocation.argv)}
+        return html_table((k.replace("_", " "), str(v)) for k, v in shown.items() if v is not None)
 
 
 _COLUMNS = ("run", "run_state", "run_attempt", "run_shape", "run_seconds", "cause")
 
 
+def run_columns(attempt: Attempt | None) -> dict[str, Any]:
+    """Return the columns of a trial's last attempt; all None for a trial without one."""
+    if attempt is None:
+        return dict.fromkeys(_COLUMNS)
+    seconds = None
+    if attempt.started is not None and attempt.finished is not None:
+        seconds = attempt.finished - attempt.started
+    values = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, seconds)
+    return dict(zip(_COLUMNS, (*values, attempt.cause), strict=True))
+
+
 def trial_attempt_name(trial: int, attempt: int) -> str:
-    """The name of an attempt of a trial; sorts by trial number."""
+    """Return the name of an attempt of a trial; names sort by trial number."""
     return f"trial-{trial:06d}-{attempt}"
 
 
 def final_attempt_name(final: int, attempt: int) -> str:
-    """The name of an attempt of the ``final``-th final run of a study."""
+    """Return the name of an attempt of the ``final``-th final run of a study."""
     return f"final-{final}-{attempt}"
+
+
+def attempt_name(previous: Attempt, attempt: int) -> str:
+    """Return the name of another attempt of the same trial or final run."""
+    return f"{previous.name.rpartition('-')[0]}-{attempt}"
+
+
+def earlier_attempts(name: str) -> tuple[str, ...]:
+    """Return the names of the attempts before ``name``, the latest first."""
+    stem, _, attempt = name.rpartition("-")
+    return tuple(f"{stem}-{n}" for n in range(int(attempt) - 1, 0, -1))

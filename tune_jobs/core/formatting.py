@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def duration(seconds: float) -> str:
-    """``95`` as ``1m35s``."""
+    """Format seconds: 95 becomes ``1m35s``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -17,11 +17,11 @@ def duration(seconds: float) -> str:
 
 
 def html_table(rows: Iterable[tuple[str, str]]) -> str:
-    """Labels and texts, a row each; rows without a text are left out."""
+    """Return an escaped HTML table of labels and values; rows without a value are left out."""
     cells = "".join(
         f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-        for label, text in rows
-        if text
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for label, value in rows
+        if value
     )
     return f"<table>{cells}</table>"

@@ -1,4 +1,4 @@
-"""What tuner and backends tell each other about job runs.
+"""What the tuner and a backend exchange about job runs.
 
 ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED | CANCELED
     └─────────────┴────────▶ LOST (the backend cannot tell how it ended)
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class RunState(StrEnum):
-    """States of a job run, spelled as OCI Data Science spells them (LOST is ours)."""
+    """States of a job run, spelled as OCI Data Science spells them; LOST is ours."""
 
     ACCEPTED = "ACCEPTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -30,11 +30,11 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True)
 class MetricSources:
-    """What the run side looks for; the same on every backend.
+    """Where the metrics of a run are found; the same on every backend.
 
     Args:
         names: Metrics to find in what the script prints.
-        patterns: Regular expressions for metrics that are not printed by name.
+        patterns: Regular expressions of metrics that are not printed by name.
         step: Name of the printed step (``epoch``), if any.
         file: A metrics file that the script writes, relative to its working directory.
     """
@@ -47,19 +47,19 @@ class MetricSources:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One job run to execute.
+    """A job run to execute.
 
     Args:
         name: Identity of the run within its study (``trial-000012-1``).
         argv: Arguments after the entry point.
         env: Environment variables beside the backend's own.
-        files: Files to write into the working directory first: relative path to text.
-        labels: What people may look for it by (trial, attempt); for tags.
-        resume: Names of earlier runs; the run goes on from the checkpoints of the first that left
-            some, and finds them in its ``resume`` folder.
-        checkpoints: A later run may go on from this one: the folders for that are there when it
-            starts, even if nothing on its command line names them.
-        resources: What it runs on, where that differs from the other runs; see the backend.
+        files: Files to write into the working directory first: relative path to content.
+        labels: Trial and attempt, for tags that people search by.
+        resume: Names of earlier runs. The run resumes from the checkpoints of the first one that
+            left some, and finds them in its ``resume`` folder.
+        checkpoints: Whether a later run may resume from this one. Its folders for checkpoints
+            then exist when it starts, even if its command line does not name them.
+        resources: What the run gets instead of the job's own resources; see the backend.
     """
 
     name: str
@@ -74,20 +74,20 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What a backend says of one run.
+    """What a backend reports of one run.
 
     Args:
-        run_id: The backend's own name of it (process id, OCID).
+        run_id: The backend's own id of the run, such as an OCID.
         started, finished: Seconds since the epoch.
-        exit_code: Of the script; None when it has none (killed, lost, live).
+        exit_code: Exit code of the script; None while it runs, and if it was killed or lost.
         cause: Why it did not succeed, in a sentence; empty otherwise.
-        transient: The cause lies outside of the script: another attempt may succeed.
-        retry_after: Seconds to let pass before that attempt (out of capacity); doubled each time.
-        fatal: The cause will hit every run until somebody mends it (a missing policy).
-        shape: What it runs on, where that is a choice.
-        has_metrics: New metrics may be in the store; None: the store has to be asked.
-        has_history: The run leaves its history in the store, which says how many bytes of metrics
-            it wrote.
+        transient: Whether the cause is outside of the script, so that a retry may succeed.
+        retry_after: Seconds to wait before a retry, doubled each time; for capacity.
+        fatal: Whether every run will fail until a person fixes the cause, such as a policy.
+        shape: The compute shape it runs on, if the backend has shapes.
+        has_metrics: Whether the store may have new metrics; None if only the store knows.
+        has_history: Whether the run leaves its history in the store, which says how many bytes of
+            metrics it wrote.
     """
 
     name: str
@@ -107,10 +107,10 @@ class RunUpdate:
 
 @dataclass(frozen=True)
 class RunPaths:
-    """The folders of one run, as the run itself sees them.
+    """The folders of a run, in the file system that the run sees.
 
-    ``resume`` has the checkpoints of the run that this one goes on from; it is empty for a run that
-    starts afresh.
+    ``resume`` holds the checkpoints that the run resumes from; it is empty for a run that starts
+    from scratch.
     """
 
     work: str
@@ -120,5 +120,5 @@ class RunPaths:
 
     @classmethod
     def below(cls, folder: str) -> RunPaths:
-        """The folders of a run that has ``folder`` to itself."""
+        """Return the folders of a run that owns ``folder``."""
         return cls(*(f"{folder}/{name}" for name in ("work", "outputs", "checkpoints", "resume")))

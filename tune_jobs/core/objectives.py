@@ -1,4 +1,4 @@
-"""Which of a run's metrics count, and what they say: plain functions over records."""
+"""Objectives and bounds: which of a run's metrics count, and the values they give."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Metric:
 
     Args:
         name: As the script prints or reports it.
-        counts: Which of its values is the trial's: the ``last`` one, the ``best`` one, or the one
-            ``at_best``: at the step where the first objective was at its best.
-        pattern: A regular expression with a group (named ``value``, or the first) that finds it
-            in what the script prints, where the name alone does not.
+        counts: Which value is the trial's: the ``last`` one, the ``best`` one, or the one
+            ``at_best``, at the step where the first objective is best.
+        pattern: A regular expression with a group (named ``value``, or the first) that finds the
+            value in the output, if the name does not.
 
     Raises:
-        MetricError: one of them cannot be used.
+        MetricError: If an argument is invalid.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Bound:
         """Read ``"<= 2000"``.
 
         Raises:
-            MetricError: it is not ``<=`` or ``>=`` and a number.
+            MetricError: If it is not ``<=`` or ``>=`` followed by a finite number.
         """
         found = re.fullmatch(r"\s*(<=|>=)\s*(\S+)\s*", str(text))
         try:
@@ -73,20 +73,20 @@ class Bound:
         return cls(name, "<=" if found[1] == "<=" else ">=", limit)
 
     def violation(self, value: float) -> float:
-        """How far ``value`` is on the wrong side; not above zero when it is kept."""
+        """Return how far ``value`` violates the bound; at most zero if it is satisfied."""
         return value - self.limit if self.sense == "<=" else self.limit - value
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a run's records say so far.
+    """What the records of a run say so far.
 
     Args:
-        values: One for each objective; None while one is missing or not finite.
+        values: One for each objective; None if one is missing or not finite.
         problem: Why ``values`` is None.
-        steps: The first objective by step, as Optuna wants its intermediate values.
-        violations: Of each constraint, by metric name (only of those that were reported).
-        last: The last value of everything that was reported.
+        steps: The first objective by step: Optuna's intermediate values.
+        violations: Of each bound, by metric name; only of reported metrics.
+        last: The last value of each reported metric.
     """
 
     values: tuple[float, ...] | None
@@ -122,16 +122,16 @@ class Objectives:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every metric that the run side has to find."""
+        """All metrics that have to be found."""
         return tuple(dict.fromkeys([m.name for m in self.metrics] + [b.name for b in self.bounds]))
 
     @property
     def patterns(self) -> dict[str, str]:
-        """The regular expressions of metrics that have one."""
+        """Regular expressions, by metric name."""
         return {m.name: m.pattern for m in self.metrics if m.pattern is not None}
 
     def read(self, records: Sequence[Record]) -> Reading:
-        """What ``records``, oldest first, say."""
+        """Read records, oldest first."""
         last: dict[str, float] = {}
         for record in records:
             last.update(record.values)
@@ -186,12 +186,12 @@ class Objectives:
 
 
 def _series(name: str, records: Sequence[Record]) -> list[tuple[int, float]]:
-    """A metric's values with the positions of their records."""
+    """Return a metric's values with the positions of their records."""
     return [(i, r.values[name]) for i, r in enumerate(records) if name in r.values]
 
 
 def _best(values: Sequence[float], maximize: bool) -> int:
-    """Position of the best finite value (of the last value if none is finite)."""
+    """Return the position of the best finite value, or of the last value if none is finite."""
     finite = [(v, -i) for i, v in enumerate(values) if math.isfinite(v)]
     if not finite:
         return len(values) - 1
@@ -200,9 +200,9 @@ def _best(values: Sequence[float], maximize: bool) -> int:
 
 
 def _by_step(records: Sequence[Record], name: str) -> dict[int, float]:
-    """A metric by step; where no step was given, its values are counted from 0.
+    """Return a metric by step; values without a step are counted from 0.
 
-    Optuna keeps the first value of a step, and so do we.
+    Of several values for a step the first one counts, as in Optuna.
     """
     steps: dict[int, float] = {}
     count = 0
@@ -230,10 +230,10 @@ def _check_pattern(name: str, pattern: str) -> None:
 
 
 def as_metrics(spec: Any) -> tuple[Metric, ...]:
-    """A name, a `Metric`, or a sequence of them.
+    """Return a name, a `Metric`, or a sequence of them as metrics.
 
     Raises:
-        MetricError: it is something else, or empty.
+        MetricError: If it is something else, or empty.
     """
     items = [spec] if isinstance(spec, str | Metric) else list(spec)
     if not items:

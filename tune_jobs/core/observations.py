@@ -1,22 +1,25 @@
-"""What was seen of one attempt."""
+"""What was seen of a job run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.job_runs import RunUpdate
 from tune_jobs.runtime.records import Record
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of one attempt: its state, and all its metrics so far."""
+    """A run's latest state, and all its metrics so far, oldest first."""
 
-    attempt: Attempt
     update: RunUpdate
     records: Sequence[Record]
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.update.name
 
     @property
     def ended(self) -> bool:

@@ -1,35 +1,38 @@
-"""Promotion: a configuration that earns it goes on from its checkpoint with a larger budget.
+"""Promotion: the best configurations resume from their checkpoints with a larger budget.
 
 Asynchronous successive halving (Li et al. 2020, "A System for Massively Parallel Hyperparameter
 Tuning", algorithm 2), where every rung of a configuration is a job run and a trial of its own:
 
     trial 4     --epochs=1   0.61   PRUNED: it waits on the first rung
-    trial 9     --epochs=3   0.74   PRUNED, went on from trial 4's checkpoint
+    trial 9     --epochs=3   0.74   PRUNED, resumed from trial 4's checkpoint
     trial 23    --epochs=9   0.88   COMPLETE: the whole budget
 
-So only configurations with the whole budget are COMPLETE and can be the best, the others are what
-Optuna's samplers know as pruned, and everything that this decides from is kept with the trials.
+Only configurations with the whole budget are COMPLETE and can be the best one; to Optuna's samplers
+the others are pruned trials. All state is stored with the trials.
 """
 
 from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
+from tune_jobs.core.trial_attributes import REACHED_ATTRIBUTE, RUNG_ATTRIBUTE
 from tune_jobs.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Rung:
-    """Where a trial stands; kept as its attribute `RUNG_ATTRIBUTE`.
+    """A trial's rung, stored as its attribute `RUNG_ATTRIBUTE`.
 
     Args:
-        bracket, index: The rung: each bracket has its own, ``index`` counts from 0.
-        budget: What the trial's run gets.
-        after: The trial whose checkpoint it goes on from; None: it starts afresh.
+        bracket, index: The rung within its bracket; ``index`` counts from 0.
+        budget: The budget of the trial's run.
+        after: The trial whose checkpoint it resumes from; None if it starts from scratch.
     """
 
     bracket: int
@@ -38,12 +41,12 @@ class Rung:
     after: int | None = None
 
     def attribute(self) -> dict[str, Any]:
-        """As it is kept on the trial."""
+        """Return the value of the trial's attribute."""
         return asdict(self)
 
     @classmethod
     def read(cls, attribute: Mapping[str, Any]) -> Rung:
-        """From what is kept on a trial."""
+        """Read the value of a trial's attribute."""
         return cls(**{name: attribute[name] for name in ("bracket", "index", "budget", "after")})
 
 
@@ -55,13 +58,13 @@ class Promotion:
         argument: The script's argument that is the budget, such as ``epochs``.
         minimum: Its value on the first rung.
         maximum: Its value on the last one.
-        factor: One of so many goes on to the next rung, with so many times the budget.
-        brackets: With several, some configurations begin on a higher rung: protection against
-            curves that start badly.
-        keep_checkpoints: Keep even those that no run will go on from.
+        factor: Reduction factor η: the top 1/η of a rung is promoted with η times the budget.
+        brackets: With several, some configurations start on a higher rung, which protects curves
+            that start badly.
+        keep_checkpoints: Keep checkpoints that no run will resume from.
 
     Raises:
-        ConfigError: the numbers make no rungs.
+        ConfigError: If the numbers do not define at least two rungs.
     """
 
     argument: str
@@ -87,7 +90,7 @@ class Promotion:
             )
 
     def budgets(self, bracket: int) -> tuple[int, ...]:
-        """The budget of each rung of a bracket, the last one ``maximum``."""
+        """Return the budget of each rung of a bracket; the last one is ``maximum``."""
         budgets = []
         budget = self.minimum * self.factor**bracket
         while budget < self.maximum:
@@ -96,12 +99,12 @@ class Promotion:
         return (*budgets, self.maximum)
 
     def first_rung(self, number: int) -> Rung:
-        """Where a new trial begins: the brackets get shares as in Hyperband, by trial number."""
+        """Return the first rung of a new trial; brackets get shares as in Hyperband, by number."""
         bracket = self._bracket(zlib.crc32(f"{self.argument}/{number}".encode()) / 2**32)
         return Rung(bracket, 0, self.budgets(bracket)[0])
 
     def _bracket(self, uniform: float) -> int:
-        # Li et al. 2018, algorithm 1: configurations of a bracket at the same total budget.
+        # Li et al. 2018 (Hyperband), algorithm 1: every bracket has the same total budget.
         last = self.brackets - 1
         shares = [self.factor ** (last - b) / (last - b + 1) for b in range(self.brackets)]
         below = 0.0
@@ -112,49 +115,69 @@ class Promotion:
         return last
 
     def next_rung(self, rung: Rung, number: int) -> Rung:
-        """The rung above that of trial ``number``."""
+        """Return the rung above that of trial ``number``."""
         index = rung.index + 1
         return Rung(rung.bracket, index, self.budgets(rung.bracket)[index], after=number)
 
     def is_last(self, rung: Rung) -> bool:
-        """Whether a rung has the whole budget."""
+        """Return whether a rung has the whole budget."""
         return rung.budget >= self.maximum
 
 
 class Ladder:
-    """Who stands on which rung of a study, and who may go on.
+    """The rungs of a study, the trials on them, and which of them are promoted.
 
     Args:
-        promotion: The rungs.
-        maximize: Whether more is better.
+        promotion: Defines the rungs.
+        maximize: Whether larger values are better.
     """
 
     def __init__(self, promotion: Promotion, *, maximize: bool) -> None:
-        self._promotion = promotion
+        self.promotion = promotion
         self._sign = -1.0 if maximize else 1.0
         rungs = [(b, i) for b in range(promotion.brackets) for i in range(self._height(b))]
-        # On each rung: everybody who ever stood there, and those who still wait, best first.
+        # By rung, best first: all trials that reached it, and those that may still be promoted.
         self._all: dict[tuple[int, int], list[tuple[float, int]]] = {r: [] for r in rungs}
         self._waiting: dict[tuple[int, int], list[tuple[float, int]]] = {r: [] for r in rungs}
         self._key: dict[int, tuple[tuple[int, int], tuple[float, int]]] = {}
         self._known: set[int] = set()
+        self._unneeded: list[int] = []
+
+    @classmethod
+    def from_trials(
+        cls, promotion: Promotion, trials: Sequence[FrozenTrial], *, maximize: bool
+    ) -> Ladder:
+        """Return the ladder with the trials that a study has already."""
+        ladder = cls(promotion, maximize=maximize)
+        for trial in trials:
+            reached = trial.user_attrs.get(REACHED_ATTRIBUTE)
+            rung = trial_rung(trial)
+            if rung is not None and reached is not None and trial.state.is_finished():
+                ladder.stand(trial.number, rung, reached)
+        for trial in trials:
+            rung = trial_rung(trial)
+            if rung is not None and rung.after is not None:
+                ladder.leave(rung.after)
+                if trial.state.is_finished():
+                    ladder.forget(rung.after)
+        return ladder
 
     def _height(self, bracket: int) -> int:
-        return len(self._promotion.budgets(bracket))
+        return len(self.promotion.budgets(bracket))
 
     def stand(self, number: int, rung: Rung, value: float) -> None:
-        """A trial has reached a rung; a trial does so once."""
+        """Place a trial that has reached a rung; repeated calls have no effect."""
         place, key = (rung.bracket, rung.index), (self._sign * value, number)
         if number in self._known or place not in self._all:
-            return  # or it is of a call with other rungs
+            return  # the latter: of a call with other rungs
         self._known.add(number)
         insort(self._all[place], key)
-        if not self._promotion.is_last(rung):
+        if not self.promotion.is_last(rung):
             insort(self._waiting[place], key)
             self._key[number] = (place, key)
 
     def leave(self, number: int) -> None:
-        """A trial has gone on, or nobody wants it to: it waits no more."""
+        """Exclude a trial from promotion: it was promoted, or never will be."""
         found = self._key.pop(number, None)
         if found is not None:
             place, key = found
@@ -162,25 +185,59 @@ class Ladder:
             del waiting[bisect_left(waiting, key)]
 
     def candidate(self) -> int | None:
-        """The trial that goes on next, from the highest rung where one may; None: nobody."""
+        """Return the trial to promote next, from the highest rung possible; None without one."""
         for place in sorted(self._waiting, key=lambda place: -place[1]):
             if waiting := self._waiting[place]:
                 rank = bisect_left(self._all[place], waiting[0])
-                if rank < len(self._all[place]) // self._promotion.factor:
+                if rank < len(self._all[place]) // self.promotion.factor:
                     return waiting[0][1]
         return None
 
+    def promote(self) -> Rung | None:
+        """Promote the next candidate; return its new rung, or None without a candidate."""
+        number = self.candidate()
+        if number is None:
+            return None
+        (bracket, index), _ = self._key[number]
+        self.leave(number)
+        budget = self.promotion.budgets(bracket)[index]
+        return self.promotion.next_rung(Rung(bracket, index, budget), number)
+
     def eliminated(self, more: int) -> list[int]:
-        """Trials that wait in vain, even if ``more`` new configurations come."""
+        """Return the trials that will not be promoted even if ``more`` new trials come."""
         found = []
-        for bracket in range(self._promotion.brackets):
+        for bracket in range(self.promotion.brackets):
             most = more
             for index in range(self._height(bracket)):
                 place = (bracket, index)
                 most = max(len(self._all[place]), most) if index else len(self._all[place]) + most
-                most //= self._promotion.factor
+                most //= self.promotion.factor
                 for key in reversed(self._waiting[place]):  # the worst first
                     if bisect_left(self._all[place], key) < most:
                         break
                     found.append(key[1])
         return found
+
+    def forget(self, number: int) -> None:
+        """Note that the run which resumed from a trial's checkpoint has ended."""
+        self._unneeded.append(number)
+
+    def unneeded(self, more: int | None) -> list[int]:
+        """Return, once, the trials whose checkpoints no run will resume from.
+
+        Args:
+            more: Trials that may still come; None if unknown.
+        """
+        if self.promotion.keep_checkpoints:
+            return []
+        numbers, self._unneeded = self._unneeded, []
+        for number in self.eliminated(more) if more is not None else ():
+            self.leave(number)
+            numbers.append(number)
+        return numbers
+
+
+def trial_rung(trial: FrozenTrial) -> Rung | None:
+    """Return a trial's rung; None without promotion."""
+    attribute = trial.user_attrs.get(RUNG_ATTRIBUTE)
+    return None if attribute is None else Rung.read(attribute)

@@ -1,4 +1,4 @@
-"""Runs that are to be pruned, but would end before another one could be in their place."""
+"""Runs that should be pruned but will end before a new run could take their slot."""
 
 from __future__ import annotations
 
@@ -6,48 +6,57 @@ import math
 from collections.abc import Mapping
 
 from tune_jobs.core.attempts import Attempt
-from tune_jobs.core.outcomes import worth_stopping
 from tune_jobs.core.usage import RunStatistics
 
 
 class PruneDeferral:
-    """Says which pruned runs are really stopped.
+    """Decides which pruned runs are left to finish.
 
-    A run that is spared because it should be nearly done, and then is not, is stopped after all.
+    A deferred run that has not ended after the time it takes to replace a run is stopped.
 
     Args:
-        statistics: Knows what runs take, and what it takes to replace one.
+        statistics: Durations of runs, startups and stops.
     """
 
     def __init__(self, statistics: RunStatistics) -> None:
         self._statistics = statistics
-        self._spared: dict[str, tuple[float, str]] = {}
+        self._deferred: dict[str, tuple[float, str]] = {}
 
-    def spares(self, attempt: Attempt, cause: str, steps: int, now: float) -> bool:
-        """Whether a run is left alone.
+    def defer(self, attempt: Attempt, cause: str, steps: int, now: float) -> bool:
+        """Return whether a run is left to finish.
 
         Args:
-            attempt: The run.
-            cause: Why it is to be stopped.
-            steps: How many it has reported.
+            attempt: The run's attempt.
+            cause: Why it should be pruned.
+            steps: How many steps it has reported.
             now: Seconds since the epoch.
         """
-        if attempt.name in self._spared:
+        if attempt.name in self._deferred:
             return True
         overhead = self._statistics.overhead(attempt.shape)
-        if worth_stopping(self._statistics.seconds_left(attempt, steps, now), overhead):
+        if is_worth_stopping(self._statistics.seconds_left(attempt, steps, now), overhead):
             return False
-        self._spared[attempt.name] = (now + overhead, cause)
+        self._deferred[attempt.name] = (now + overhead, cause)
         return True
 
     @property
     def due(self) -> float:
-        """When the next of them should have ended; never, if none is spared."""
-        return min((until for until, _ in self._spared.values()), default=math.inf)
+        """Time at which the first deferred run should have ended; infinity without one."""
+        return min((until for until, _ in self._deferred.values()), default=math.inf)
 
     def overdue(self, live: Mapping[str, Attempt], now: float) -> list[tuple[Attempt, str]]:
-        """Runs that were spared and should have ended by now, with the cause."""
-        due = [(name, cause) for name, (until, cause) in self._spared.items() if now >= until]
+        """Return, and forget, the live runs that should have ended by now, with the cause."""
+        due = [(name, cause) for name, (until, cause) in self._deferred.items() if now >= until]
         for name, _ in due:
-            del self._spared[name]
+            del self._deferred[name]
         return [(live[name], cause) for name, cause in due if name in live]
+
+
+def is_worth_stopping(seconds_left: float | None, overhead: float) -> bool:
+    """Return whether stopping a run frees its slot earlier than letting it finish.
+
+    Args:
+        seconds_left: Expected remaining time of the run; None if unknown.
+        overhead: Seconds to stop it and to start another run.
+    """
+    return seconds_left is None or seconds_left > overhead

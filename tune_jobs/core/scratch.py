@@ -1,4 +1,4 @@
-"""Studies in memory that nobody needs to hear of: copies, and ones to draw samples from."""
+"""Throwaway in-memory studies, created without Optuna's log line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import optuna
 
 @contextmanager
 def unannounced() -> Iterator[None]:
-    """Optuna says of every study that is created in memory that it was; not in here."""
+    """Suppress Optuna's log line about a new in-memory study."""
     logger = logging.getLogger("optuna.storages._in_memory")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -22,9 +22,9 @@ def unannounced() -> Iterator[None]:
 
 
 def scratch_study(study: optuna.Study) -> optuna.Study:
-    """An empty study with the directions and attributes of ``study``, to sample from at random.
+    """Return an empty study with the directions and attributes of ``study``.
 
-    The same samples come every time.
+    It samples at random, the same samples each time.
     """
     with unannounced():
         scratch = optuna.create_study(

@@ -1,21 +1,18 @@
-"""The progress of a call of ``optimize``, and where it is shown."""
+"""Progress of a call, as it is shown to people."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import duration
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Running:
-    """A live run: its latest metric, if it has reported one."""
+    """A live run, with its latest intermediate value if it has reported one."""
 
     name: str
     stopping: bool
@@ -25,12 +22,12 @@ class Running:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How far a call of ``optimize`` is.
+    """Progress of a call of ``optimize``.
 
     Args:
         n_trials: Trials to finish; None without such a limit.
-        promoted: Runs told of configurations that went on with a larger budget.
-        costs: What the study's runs took.
+        promoted: Finished runs of promoted configurations.
+        costs: Costs of the study so far.
         running: Some of the live runs.
         best: Trial number and values of the best trials (one, or some of the Pareto front).
         elapsed: Seconds since the call began.
@@ -53,7 +50,7 @@ class Snapshot:
 
     @property
     def done(self) -> int:
-        """Trials that were told."""
+        """Finished trials."""
         return self.complete + self.pruned + self.failed
 
     @property
@@ -63,13 +60,13 @@ class Snapshot:
 
     @property
     def eta(self) -> float | None:
-        """Seconds until ``n_trials`` are done at this rate; None while that cannot be said."""
+        """Seconds until ``n_trials`` are finished at this rate; None if unknown."""
         if self.n_trials is None or not self.done or not self.elapsed:
             return None
         return max(0.0, (self.n_trials - self.done) * self.elapsed / self.done)
 
     def counts(self) -> list[tuple[str, str]]:
-        """Label and text of every figure, in the order of display."""
+        """Return label and value of every figure, in the order of display."""
         of = f" of {self.n_trials}" if self.n_trials is not None else ""
         rows = [
             ("trials", f"{self.done}{of} done"),
@@ -95,21 +92,21 @@ class Snapshot:
         return rows
 
     def line(self) -> str:
-        """All figures in one line."""
+        """Return all figures in one line."""
         return f"{self.study}: " + ", ".join(
-            text if label == "trials" else f"{label} {text}" for label, text in self.counts()
+            value if label == "trials" else f"{label} {value}" for label, value in self.counts()
         )
 
 
 class Progress(Protocol):
-    """Where progress goes."""
+    """A display of progress; only for eyes, everything is logged as well."""
 
     def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
-        """Show how far it is; the snapshot is made only when it is shown."""
+        """Show the progress; the snapshot is made only when it is shown."""
         ...
 
     def say(self, line: str) -> None:
-        """Show something that happened once."""
+        """Show a line about something that happened."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""What is written on Optuna's trials, where its own dashboard shows it. A told trial is frozen."""
+"""User attributes that tune_jobs sets on Optuna's trials; Optuna's own dashboard shows them.
+
+A finished trial cannot be changed, so all of them are set before.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +9,62 @@ from optuna import Trial
 from optuna.trial import FrozenTrial
 
 RUN_ATTRIBUTE = "tune_jobs:run"
-"""The trial's last attempt."""
+"""Name of the trial's last attempt."""
 
 RUN_ID_ATTRIBUTE = "tune_jobs:run_id"
 CONSOLE_ATTRIBUTE = "tune_jobs:console"
-"""The backend's own name of its run, and where to look at it."""
+"""The backend's own id of that run, and the address of its page in the cloud console."""
 
 CAUSE_ATTRIBUTE = "tune_jobs:cause"
-"""Why it has no value."""
+"""Why the trial has no value."""
 
 REFUSED_ATTRIBUTE = "tune_jobs:refused"
-"""The constraint that refused its configuration: it had no run."""
+"""The constraint of the search space that its parameters violate: it had no run."""
 
 SAME_ATTRIBUTE = "tune_jobs:same_as"
-"""The trial that had its configuration before: it had no run, and has its values."""
+"""The earlier trial with the same parameters whose values it was given: it had no run."""
 
 METRICS_ATTRIBUTE = "tune_jobs:metrics"
-"""Further metrics."""
+"""Last values of all metrics, if there are more than the objectives."""
 
 RUNG_ATTRIBUTE = "tune_jobs:rung"
 REACHED_ATTRIBUTE = "tune_jobs:reached"
 """Under promotion: the trial's rung (`promotion.Rung`), and its value there."""
 
 COST_ATTRIBUTE = "tune_jobs:cost"
-"""Run hours of the trial's attempts, and what they cost."""
+"""Run hours and money of all attempts of the trial."""
 
 ARGUMENTS_ATTRIBUTE = "tune_jobs:arguments"
 """Arguments that its runs get beside its parameters."""
 
 REPLICATE_ATTRIBUTE = "tune_jobs:replicate_of"
-"""The trial whose configuration it runs again, with another seed."""
+"""The trial whose parameters it repeats with another seed."""
 
 
-def is_told(trial: FrozenTrial) -> bool:
-    """Whether a trial is finished and counts: had a run, is no replicate, and does not go on."""
+def counts_as_finished(trial: FrozenTrial) -> bool:
+    """Return whether a trial counts towards ``n_trials``.
+
+    It is finished, had a run, and is neither a replicate nor promoted from another trial.
+    """
     others = (REFUSED_ATTRIBUTE, SAME_ATTRIBUTE, REPLICATE_ATTRIBUTE)
     extra = any(name in trial.user_attrs for name in others)
-    return trial.state.is_finished() and not extra and not goes_on(trial)
+    return trial.state.is_finished() and not extra and not is_promoted(trial)
 
 
-def shown_state(trial: FrozenTrial) -> str:
-    """A trial's state, or why it had no run: it was REFUSED, or its values were REUSED."""
+def displayed_state(trial: FrozenTrial) -> str:
+    """Return a trial's state, or REFUSED or REUSED if it had no run."""
     if REFUSED_ATTRIBUTE in trial.user_attrs:
         return "REFUSED"
     return "REUSED" if SAME_ATTRIBUTE in trial.user_attrs else trial.state.name
 
 
-def goes_on(trial: FrozenTrial) -> bool:
-    """Whether a trial goes on with the configuration of an earlier one."""
+def is_promoted(trial: FrozenTrial) -> bool:
+    """Return whether a trial resumes the configuration of an earlier one."""
     return trial.user_attrs.get(RUNG_ATTRIBUTE, {}).get("after") is not None
 
 
-def note_run(trial: Trial, run_id: str | None, console: str | None) -> None:
-    """Note which run a trial had."""
+def set_run(trial: Trial, run_id: str | None, console: str | None) -> None:
+    """Set the attributes that identify a trial's run at the backend."""
     if run_id is not None:
         trial.set_user_attr(RUN_ID_ATTRIBUTE, run_id)
     if console is not None:

@@ -1,7 +1,4 @@
-"""What the runs of a study take: time, money, and what it costs to start one.
-
-Everything is measured on the study's own runs, those of earlier calls included.
-"""
+"""How long the runs of a study take and what they cost, measured on its own runs."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean, median
 
 from tune_jobs.core.attempts import Attempt, AttemptState
-from tune_jobs.core.costs import Amount, Costs, Prices
+from tune_jobs.core.costs import HOUR, Amount, Costs, Prices
 from tune_jobs.core.job_runs import RunState, RunUpdate
 
 REMEMBERED = 32
-"""Runs of each kind that expectations are made from, the latest ones."""
+"""How many of the latest runs of each kind expectations are based on."""
 
 
 def _latest() -> deque[float]:
@@ -22,10 +19,10 @@ def _latest() -> deque[float]:
 
 
 class RunStatistics:
-    """Counts what runs take.
+    """Durations and costs of the runs of a study, earlier calls included.
 
     Args:
-        prices: Per shape.
+        prices: Money per run hour, by shape.
         past: Attempts of earlier calls.
     """
 
@@ -38,28 +35,28 @@ class RunStatistics:
         self._trial_amount = Amount()
         self._whole: dict[int | None, deque[float]] = defaultdict(_latest)
         self._steps: deque[float] = _latest()
-        self._boots: dict[str | None, deque[float]] = defaultdict(_latest)
+        self._startups: dict[str | None, deque[float]] = defaultdict(_latest)
         self._stops: dict[str | None, deque[float]] = defaultdict(_latest)
         self._began: dict[str, float] = {}
         self._accepted: dict[str, float] = {}
         self._shape: dict[str, str | None] = {}
-        self._asked_to_stop: dict[str, float] = {}
+        self._stop_requested: dict[str, float] = {}
         for attempt in past:
             self.ended(attempt)
 
-    # -- what happens ---------------------------------------------------------------------------
+    # -- events ---------------------------------------------------------------------------------
 
     def submitted(self, attempt: Attempt, now: float) -> None:
-        """A run was asked for."""
+        """Count a run that is submitted."""
         self._accepted[attempt.name] = now
 
     def adopted(self, attempt: Attempt) -> None:
-        """A live run that somebody else started."""
+        """Count a live run of an earlier call."""
         if attempt.accepted is not None:
             self._began[attempt.name] = attempt.accepted
 
     def seen(self, update: RunUpdate, now: float) -> float | None:
-        """News of a live run; returns when its script was started, the first time it is known."""
+        """Count an update of a live run; return when its script started, the first time only."""
         if update.state != RunState.IN_PROGRESS or update.name in self._shape:
             return None
         self._began[update.name] = began = now if update.started is None else update.started
@@ -67,18 +64,18 @@ class RunStatistics:
         return began
 
     def stopping(self, name: str, now: float) -> None:
-        """A run was asked to stop."""
-        self._asked_to_stop.setdefault(name, now)
+        """Count a request to stop a run."""
+        self._stop_requested.setdefault(name, now)
 
     def ended(self, attempt: Attempt, steps: int = 0) -> None:
-        """A run has ended.
+        """Count a run that has ended.
 
         Args:
-            attempt: As the ledger has it.
+            attempt: The closed attempt.
             steps: How many steps it reported.
         """
         name, amount = attempt.name, self._prices.of(attempt)
-        asked = self._asked_to_stop.pop(name, None)
+        stop_requested = self._stop_requested.pop(name, None)
         accepted = self._accepted.pop(name, attempt.accepted)
         self._began.pop(name, None)
         self._shape.pop(name, None)
@@ -86,80 +83,85 @@ class RunStatistics:
         if attempt.started is None or attempt.finished is None:
             return
         if accepted is not None:
-            self._boots[attempt.shape].append(max(0.0, attempt.started - accepted))
-        if asked is not None:
-            self._stops[attempt.shape].append(max(0.0, attempt.finished - asked))
-        if attempt.is_final:
-            return
+            self._startups[attempt.shape].append(max(0.0, attempt.started - accepted))
+        if stop_requested is not None:
+            self._stops[attempt.shape].append(max(0.0, attempt.finished - stop_requested))
+        if not attempt.is_final:
+            self._trial_run_ended(attempt, amount, attempt.finished - attempt.started, steps)
+
+    def _trial_run_ended(
+        self, attempt: Attempt, amount: Amount, seconds: float, steps: int
+    ) -> None:
         if attempt.trial is not None:
             self._of_trial[attempt.trial] += amount
         self._trial_runs += 1
         self._trial_amount += amount
         if attempt.state == AttemptState.SUCCEEDED:
-            self._whole[run_kind(attempt)].append(attempt.finished - attempt.started)
+            self._whole[attempt.invocation.budget].append(seconds)
             if steps:
                 self._steps.append(steps)
         elif (attempt.cause or "").startswith("pruned"):
             self._cut_short.append(amount)
 
+    # -- expectations ---------------------------------------------------------------------------
+
     def of_trial(self, number: int) -> Amount:
-        """What the attempts of a trial took."""
+        """Return what the attempts of a trial have used."""
         return self._of_trial.get(number, Amount())
 
-    # -- what is to be expected -----------------------------------------------------------------
-
-    def seconds_of(self, kind: int | None) -> float | None:
-        """How long a whole run takes at most, as far as is known; None: nobody knows yet.
+    def seconds_of(self, budget: int | None) -> float | None:
+        """Return the longest duration of a whole run; None if unknown.
 
         Args:
-            kind: Its budget under promotion; runs with another budget say it in proportion.
+            budget: The run's budget under promotion. Without runs of that budget, the duration
+                is scaled from the nearest one.
         """
-        if self._whole.get(kind):
-            return max(self._whole[kind])
-        known = [k for k, seconds in self._whole.items() if k is not None and seconds]
-        if kind is None or not known:
+        if self._whole.get(budget):
+            return max(self._whole[budget])
+        known = [b for b, seconds in self._whole.items() if b is not None and seconds]
+        if budget is None or not known:
             return None
-        nearest = min(known, key=lambda k: abs(k - kind))
-        return max(self._whole[nearest]) * kind / nearest
+        nearest = min(known, key=lambda b: abs(b - budget))
+        return max(self._whole[nearest]) * budget / nearest
 
     def seconds_left(self, attempt: Attempt, steps: int, now: float) -> float | None:
-        """How long a live run will still take, by the steps that whole runs have."""
+        """Return the expected remaining time of a live run, by its steps; None if unknown."""
         began = self._began.get(attempt.name)
         if began is None or not steps or not self._steps:
             return None
         return (now - began) * max(0.0, median(self._steps) / steps - 1.0)
 
     def overhead(self, shape: str | None) -> float:
-        """Seconds that it takes to stop a run and have another one in its place."""
-        boots = self._boots.get(shape) or [s for known in self._boots.values() for s in known]
-        stops = self._stops.get(shape) or [s for known in self._stops.values() for s in known]
-        return (median(boots) if boots else 0.0) + (median(stops) if stops else 0.0)
+        """Return the seconds it takes to stop a run and to start another one."""
+        startups = self._startups.get(shape) or [s for d in self._startups.values() for s in d]
+        stops = self._stops.get(shape) or [s for d in self._stops.values() for s in d]
+        return (median(startups) if startups else 0.0) + (median(stops) if stops else 0.0)
 
-    def amount_of(self, kind: int | None, backend: str) -> Amount | None:
-        """What a new run will cost at most, as far as is known."""
-        seconds = self.seconds_of(kind)
+    def amount_of(self, budget: int | None, backend: str) -> Amount | None:
+        """Return what a new run will use at most; None if unknown."""
+        seconds = self.seconds_of(budget)
         return None if seconds is None else self._prices.amount(seconds, None, backend)
 
     def accrued(self, live: Mapping[str, Attempt], now: float) -> Amount:
-        """What was used until now, by ended and by live runs."""
+        """Return what ended and live runs have used until now."""
         total = self._spent
         for attempt in live.values():
             total += self._amount(attempt, now - self._began.get(attempt.name, now))
         return total
 
     def costs(self, live: Mapping[str, Attempt], now: float, trials_left: int | None) -> Costs:
-        """The whole account.
+        """Return the whole account.
 
         Args:
             live: Runs that hold a slot.
             now: Seconds since the epoch.
-            trials_left: That will still be started; None: nobody knows.
+            trials_left: Trials that will still be started; None if unknown.
         """
         committed = Amount()
         for attempt in live.values():
             elapsed = now - self._began.get(attempt.name, now)
-            usual = self.seconds_of(run_kind(attempt)) or 0.0
-            committed += self._amount(attempt, max(elapsed, usual))
+            expected = self.seconds_of(attempt.invocation.budget) or 0.0
+            committed += self._amount(attempt, max(elapsed, expected))
         return Costs(
             spent=self._spent,
             committed=committed,
@@ -175,7 +177,7 @@ class RunStatistics:
         whole = self._whole.get(None)
         if not whole or not self._cut_short:
             return Amount()
-        hours = fmean(whole) / 3600.0
+        hours = fmean(whole) / HOUR
         saved = Amount()
         for amount in self._cut_short:
             price = amount.money / amount.hours if amount.hours else 0.0
@@ -185,11 +187,5 @@ class RunStatistics:
     def _forecast(self, committed: Amount, trials_left: int | None) -> Amount | None:
         if trials_left is None or not self._trial_runs:
             return None
-        usual = self._trial_amount.times(1.0 / self._trial_runs)
-        return self._spent + committed + usual.times(trials_left)
-
-
-def run_kind(attempt: Attempt) -> int | None:
-    """What runs are compared with each other: those with the same budget."""
-    budget = attempt.invocation.get("budget")
-    return None if budget is None else int(budget)
+        mean = self._trial_amount.times(1.0 / self._trial_runs)
+        return self._spent + committed + mean.times(trials_left)

@@ -32,6 +32,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
+from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError
 from tune_jobs.script.from_yaml import (
@@ -76,21 +77,6 @@ PARAMETERS = "{parameters}"
 """In ``arguments``, where the parameters go that have no ``{param:NAME}`` of their own."""
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 NO_OVERRIDES: Mapping[str, ParamValue] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """Arguments, environment variables and files of one run.
-
-    Attributes:
-        argv: Arguments that follow the entry point.
-        env: Environment variables.
-        files: File contents by path relative to the run's working directory; UTF-8.
-    """
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)

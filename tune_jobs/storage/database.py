@@ -20,6 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.pool import QueuePool
 
+from tune_jobs.storage.fence import FencedStorage
+
 _of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """The ledgers of studies in memory: as long-lived as those."""
 
@@ -52,4 +54,6 @@ def _in_memory() -> Engine:
 def unwrap_storage(study: optuna.Study) -> BaseStorage:
     """The study's storage, without the cache that Optuna puts around a relational one."""
     storage = study._storage
+    if isinstance(storage, FencedStorage):
+        storage = storage.inner
     return storage._backend if isinstance(storage, _CachedStorage) else storage

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -67,6 +68,8 @@ class Lease:
     ) -> None:
         self._engine, self._study = engine, study
         self._sleep, self._clock = sleep, clock
+        self.lock = threading.RLock()
+        """Held during a transaction with a heartbeat: threads write one after another."""
         self._identity = identify_process()
         self._token = 0
         self._beat = 0
@@ -165,9 +168,10 @@ class Lease:
             LeaseLost: If another process is the owner.
         """
         if at_once or self._clock() - self._renewed >= RENEWAL:
-            with self._engine.begin() as connection:
-                self.heartbeat(connection)
-            self.committed()
+            with self.lock:
+                with self._engine.begin() as connection:
+                    self.heartbeat(connection)
+                self.committed()
 
     def verify(self) -> None:
         """Write a heartbeat if the last one is old, before an action that cannot be undone.

@@ -43,6 +43,7 @@ from tune_jobs.core.attempts import (
 )
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import find_ledger_engine
+from tune_jobs.storage.invocations import invocation_from_json, invocation_to_json
 from tune_jobs.storage.schema import attempts as _attempts
 from tune_jobs.storage.schema import prepare
 from tune_jobs.storage.schema import studies as _studies
@@ -85,8 +86,8 @@ class Ledger:
                 "attempt": a.attempt,
                 "backend": a.backend,
                 "state": a.state.value,
-                "invocation": json.dumps(a.invocation),
-                "digest": a.digest,
+                "invocation": invocation_to_json(a.invocation),
+                "digest": a.invocation.digest,
                 "intended": a.intended,
             }
             for a in attempts
@@ -251,7 +252,7 @@ def _attempt(row: Row[Any]) -> Attempt:
         attempt=row.attempt,
         backend=row.backend,
         state=AttemptState(row.state),
-        invocation=json.loads(row.invocation),
+        invocation=invocation_from_json(row.invocation),
         intended=row.intended,
         run_id=row.run_id,
         shape=row.shape,

@@ -83,6 +83,7 @@ class StudyMirror(InMemoryStorage):
     ) -> None:
         self._stored = stored
         self._writer: StudyWriter = writer_for(stored, lease, retry)
+        self._finished: list[int] = []
         self._reset()
         read_ahead(stored)
         for trial in stored.get_trials(deepcopy=False):
@@ -214,12 +215,25 @@ class StudyMirror(InMemoryStorage):
         try:
             rows = self._writer.write(changes, also)
         except TrialNumberConflict as taken:
-            raise Renumbered(self._make_room(taken.rows)) from None
+            numbers = self._make_room(taken.rows)
+            self._finished = [numbers.get(number, number) for number in self._finished]
+            raise Renumbered(numbers) from None
         for trial_id, row in zip(self._created, rows, strict=True):
             self._row_of[trial_id] = row
             self._last_row = max(self._last_row, row)
         self._created.clear()
         self._dirty.clear()
+
+    def take_finished(self) -> list[int]:
+        """Return, once, the numbers of the trials finished here since the last call, in order."""
+        finished, self._finished = self._finished, []
+        return finished
+
+    def copy_trial(self, number: int) -> FrozenTrial:
+        """Return a copy of a committed trial, with the id it has in the study's storage."""
+        trial = copy.deepcopy(self.trial(number))
+        trial._trial_id = self.storage_trial_id(number)
+        return trial
 
     def sync(self) -> int:
         """Take over what others did to the stored study; returns how many trials changed.
@@ -363,6 +377,7 @@ class StudyMirror(InMemoryStorage):
             return self._claim(trial_id)
         done = super().set_trial_state_values(trial_id, state, values)
         self._touch(trial_id).finished = True
+        self._finished.append(self.get_trial(trial_id).number)
         return done
 
     def _claim(self, trial_id: int) -> bool:

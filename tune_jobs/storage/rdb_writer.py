@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,15 @@ class RdbWriter:
         self._engine: Engine = storage.engine
         self.engine = self._engine
         self._lease = lease
+        # The lease numbers its heartbeats, so threads write one after another.
+        self._one_at_a_time = nullcontext() if lease is None else lease.lock
         self._retry = retry or DatabaseRetry(repr(self._engine.url))
 
     def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
+        with self._one_at_a_time:
+            return self._write_enduringly(changes, also)
+
+    def _write_enduringly(self, changes: Changes, also: ExtraWrites) -> list[int]:
         from sqlalchemy.exc import SQLAlchemyError
 
         while True:
@@ -204,10 +211,11 @@ class RdbWriter:
             connection.execute(optuna_tables().values.insert(), values)
 
     def claim(self, row: int, attempt: str) -> bool:
-        taken = self._retry.call(lambda: self._claim(row, attempt))
-        if self._lease is not None:
-            self._lease.committed()
-        return taken
+        with self._one_at_a_time:
+            taken = self._retry.call(lambda: self._claim(row, attempt))
+            if self._lease is not None:
+                self._lease.committed()
+            return taken
 
     def _claim(self, row: int, attempt: str) -> bool:
         # Optuna's own way reads the state and then writes it, so two may take the same trial.

@@ -1,30 +1,41 @@
-"""The final run: the best configuration, trained for real, and where it came from."""
+"""The final run: the best configuration, trained for real, with its provenance."""
 
 from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, cast
 
 import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
-from tune_jobs.core.attempts import Attempt, AttemptState, final_attempt_name
+from tune_jobs.core import events as e
+from tune_jobs.core.attempts import (
+    Attempt,
+    AttemptState,
+    attempt_name,
+    earlier_attempts,
+    final_attempt_name,
+)
+from tune_jobs.core.budget import Budget
 from tune_jobs.core.formatting import duration, html_table
-from tune_jobs.core.job_runs import RunPaths, RunState
+from tune_jobs.core.limits import Limits
+from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.objectives import Objectives
-from tune_jobs.core.observations import Observation
-from tune_jobs.core.outcomes import closed
+from tune_jobs.core.promotion import Rung
 from tune_jobs.core.snapshot import Progress
+from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import FinalRunFailed, StudyError
-from tune_jobs.script.command_line import format_invocation
+from tune_jobs.storage.changes import Changes
+from tune_jobs.storage.writers import writer_for
+from tune_jobs.tuning.engine import Engine
 from tune_jobs.tuning.fingerprints import fingerprints
-from tune_jobs.tuning.session import Session
+from tune_jobs.tuning.provenance import FinalRequest, describe_final_run, provenance_path
+from tune_jobs.tuning.session import RunSession
+from tune_jobs.tuning.trials import WriteLedger
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,8 @@ class FinalRun:
         name: Its name in the study (``final-1-1``).
         trial: The trial whose configuration it trained.
         params: That configuration.
-        arguments: What was added or replaced.
-        metrics: The last value of everything that it reported.
+        arguments: Arguments that were added or replaced.
+        metrics: The last value of each metric that it reported.
         outputs: Where its outputs are.
         files: Its outputs, relative to that place.
         provenance: Where its ``provenance.json`` is.
@@ -65,14 +76,90 @@ class FinalRun:
         ]
 
     def __str__(self) -> str:
-        return "\n".join(f"{label:<11} {text}" for label, text in self._rows() if text)
+        return "\n".join(f"{label:<11} {value}" for label, value in self._rows() if value)
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())
 
 
+class _FinalTrials:
+    """The one run of a call of ``train_best``, as the engine's trials."""
+
+    exhausted = has_changes = False
+
+    def __init__(self, session: RunSession, request: FinalRequest, data: Mapping[str, Any]) -> None:
+        self._session, self._request, self._data = session, request, data
+        lease = session.lease if session.lease.held else None
+        self._writer = writer_for(session.spec.study, lease, session.retry)
+        self.succeeded: Attempt | None = None
+        self.failure = ""
+
+    def _intend(self, intent: e.Intend | e.Retry) -> e.Intended:
+        """Make the first attempt of a new final run, or the next attempt of one."""
+        session, request = self._session, self._request
+        attempt = 1
+        if isinstance(intent, e.Intend):
+            numbers = [int(a.name.split("-")[1]) for a in session.ledger.attempts() if a.is_final]
+            name = final_attempt_name(max(numbers, default=0) + 1, 1)
+        else:
+            attempt = intent.attempt.attempt + 1
+            name = attempt_name(intent.attempt, attempt)
+        invocation = replace(
+            session.render(name, request.params, request.arguments),
+            resume=earlier_attempts(name),
+            resources=dict(request.resources),
+            key=request.key,
+        )
+        return e.Intended(session.intend(name, request.trial.number, invocation, attempt))
+
+    def finish(self, result: e.Finish) -> Sequence[Attempt]:
+        """Write the provenance first: a final run that the ledger calls successful has one."""
+        attempt = result.attempt
+        if result.state == TrialState.COMPLETE:
+            record = describe_final_run(
+                self._session, self._request, attempt, self._data, result.reading.last
+            )
+            document = json.dumps(record, indent=2, default=repr)
+            self._session.store.write(provenance_path(attempt), document)
+            self.succeeded = attempt
+        else:
+            self.failure = f"{attempt.name} of trial {attempt.trial} failed: {attempt.cause}"
+        return [attempt]
+
+    def commit(
+        self, intents: Sequence[e.Intend | e.Retry], write: WriteLedger
+    ) -> Sequence[e.Intended]:
+        """See `Trials.commit`."""
+        intended = [self._intend(intent) for intent in intents]
+        self._writer.write(Changes(), lambda connection: write(intended, connection))
+        return intended
+
+    def suggest(self) -> int | None:
+        """See `Trials.suggest`."""
+        return None
+
+    def promote(self, rung: Rung) -> int:
+        """See `Trials.promote`: a final run has the whole budget already."""
+        raise AssertionError(rung)
+
+    def report(self, report: e.Report) -> int | None:
+        """See `Trials.report`."""
+        return None
+
+    def attempts_of(self, number: int) -> Sequence[str]:
+        """See `Trials.attempts_of`."""
+        return ()
+
+    def take_finished(self) -> Sequence[int]:
+        """See `Trials.take_finished`."""
+        return ()
+
+    def sync(self) -> None:
+        """See `Trials.sync`."""
+
+
 def train_best(
-    session: Session,
+    session: RunSession,
     progress: Progress,
     *,
     arguments: Mapping[str, Any],
@@ -83,39 +170,78 @@ def train_best(
     again: bool,
 ) -> FinalRun:
     """See `Tuner.train_best`."""
-    definition = session.definition
-    chosen = choose(definition.study, definition.objectives, trial, pick)
-    params = definition.space.sample(cast(optuna.Trial, FixedTrial(chosen.params)))
-    budget: dict[str, Any] = {}
-    if (promotion := definition.options.promotion) is not None:
-        budget = {promotion.argument: promotion.maximum}
-    asked = {"trial": chosen.number, "params": params, "arguments": {**budget, **arguments}}
-    key = json.dumps(asked, sort_keys=True, default=repr)
+    spec = session.spec
+    request = _request(
+        session, choose(spec.study, spec.objectives, trial, pick), arguments, resources
+    )
     earlier = [
         a
-        for a in session.ledger.attempts(chosen.number)
-        if a.is_final and a.invocation.get("key") == key
+        for a in session.ledger.attempts(request.trial.number)
+        if a.is_final and a.invocation.key == request.key
     ]
     done = [a for a in earlier if a.state == AttemptState.SUCCEEDED]
     if done and not again:
-        progress.say(f"{done[-1].name} trained exactly this already; again=True trains it again")
+        line = f"{done[-1].name} trained exactly this already; again=True trains it again"
+        session.messages.say(line)
         return _recorded(session, done[-1])
-    taken = fingerprints(data or definition.options.data)
+    trials = _FinalTrials(session, request, fingerprints(data or spec.options.data))
+    open_attempts = [a for a in earlier if a.told is None]
     try:
-        attempt = _go_on(session, earlier) or _start(session, chosen.number, asked, key, resources)
-        observation = _wait(session, attempt, progress)
+        _run(session, trials, request, open_attempts)
     finally:
         progress.close()
-    return _finish(session, chosen, asked, observation, taken)
+    if trials.succeeded is None:
+        raise FinalRunFailed(f"the final run {trials.failure or 'was stopped on request'}")
+    return _recorded(session, trials.succeeded)
+
+
+def _request(
+    session: RunSession,
+    chosen: FrozenTrial,
+    arguments: Mapping[str, Any],
+    resources: Mapping[str, Any],
+) -> FinalRequest:
+    spec = session.spec
+    params = spec.space.sample(cast("optuna.Trial", FixedTrial(chosen.params)))
+    budget: dict[str, Any] = {}
+    if spec.promotion is not None:
+        budget = {spec.promotion.argument: spec.promotion.maximum}
+    return FinalRequest(chosen, params, {**budget, **arguments}, resources)
+
+
+def _run(
+    session: RunSession,
+    trials: _FinalTrials,
+    request: FinalRequest,
+    open_attempts: Sequence[Attempt],
+) -> None:
+    """Resume an open final run, or start a new one, and wait for its end."""
+    limits = Limits(n_trials=0, deadline=None, max_parallel=1)  # the one run is given below
+    statistics = RunStatistics(session.spec.options.prices or {})
+    machine = TuningMachine(Budget(limits, statistics), session.spec.backend.name)
+    engine = Engine(session, machine, trials)
+
+    def begin() -> None:
+        if open_attempts:
+            engine.recover(open_attempts)
+        else:
+            engine.handle(e.Suggested(request.trial.number))
+            engine.commit()
+        for name in machine.live:
+            session.messages.say(
+                f"{name}: training the configuration of trial {request.trial.number}"
+            )
+
+    engine.run(begin)
 
 
 def choose(
     study: optuna.Study, objectives: Objectives, trial: int | None, pick: str | None
 ) -> FrozenTrial:
-    """The trial to train.
+    """Return the trial to train.
 
     Raises:
-        StudyError: there is none, or the choice is not clear.
+        StudyError: If there is none, or if the choice is ambiguous.
     """
     if trial is not None:
         found = [t for t in study.get_trials(deepcopy=False) if t.number == trial]
@@ -124,7 +250,9 @@ def choose(
         return found[0]
     front = [t for t in study.best_trials if t.values is not None] if _any(study) else []
     if not front:
-        raise StudyError(f"study {study.study_name!r} has no trial with a value: optimize() first")
+        raise StudyError(
+            f"study {study.study_name!r} has no trial with a value: run optimize() first"
+        )
     if len(objectives.metrics) == 1:
         return front[0]
     names = [m.name for m in objectives.metrics]
@@ -135,7 +263,7 @@ def choose(
     if pick == "knee":
         return _knee(front, objectives.maximize)
     raise StudyError(
-        f"{len(front)} trials are best in some way: say which with "
+        f"{len(front)} trials are on the Pareto front: choose one with "
         f"pick={' or '.join(map(repr, [*names, 'knee']))}, or with trial=NUMBER"
     )
 
@@ -145,7 +273,7 @@ def _any(study: optuna.Study) -> bool:
 
 
 def _knee(front: Sequence[FrozenTrial], maximize: Sequence[bool]) -> FrozenTrial:
-    """The trial nearest to the best of each objective, every objective scaled to 0..1."""
+    """Return the trial nearest to the best of each objective, every objective scaled to 0..1."""
     columns = list(zip(*(t.values for t in front), strict=True))
 
     def distance(trial: FrozenTrial) -> float:
@@ -159,88 +287,9 @@ def _knee(front: Sequence[FrozenTrial], maximize: Sequence[bool]) -> FrozenTrial
     return min(front, key=distance)
 
 
-def _start(
-    session: Session,
-    trial: int,
-    asked: Mapping[str, Any],
-    key: str,
-    resources: Mapping[str, Any],
-) -> Attempt:
-    """A new final run: intended, then submitted."""
-    numbers = [int(a.name.split("-")[1]) for a in session.ledger.attempts() if a.is_final]
-    name = final_attempt_name(max(numbers, default=0) + 1, 1)
-    invocation = session.render(name, asked["params"], asked["arguments"])
-    attempt = session.attempt(name, trial, {**invocation, "key": key, "resources": dict(resources)})
-    session.ledger.intend(None, [attempt])
-    _submit(session, attempt)
-    return attempt
-
-
-def _submit(session: Session, attempt: Attempt) -> None:
-    run_id = session.runs.submit(attempt)
-    if run_id is not None:
-        session.ledger.submitted(None, [(attempt.name, run_id, session.clock())])
-
-
-def _go_on(session: Session, earlier: Sequence[Attempt]) -> Attempt | None:
-    """A final run of the same that an earlier call left open, if it can still succeed."""
-    for attempt in earlier:
-        if attempt.told is not None:
-            continue
-        update = session.service.find([attempt.name]).get(attempt.name)
-        if update is None and attempt.state == AttemptState.INTENDED:
-            _submit(session, attempt)
-            return attempt
-        if update is not None and (
-            not update.state.is_terminal or update.state == RunState.SUCCEEDED
-        ):
-            session.runs.track(attempt, update)
-            return attempt
-        gone = replace(attempt, state=AttemptState.LOST, cause="interrupted")
-        session.ledger.ended(None, [gone], session.clock())
-    return None
-
-
-def _wait(session: Session, attempt: Attempt, progress: Progress) -> Observation:
-    progress.say(f"{attempt.name}: training the configuration of trial {attempt.trial}")
-    try:
-        while True:
-            for observation in session.runs.wait(0.5):
-                if observation.ended:
-                    return observation
-    except KeyboardInterrupt:
-        session.runs.cancel(attempt.name)
-        raise
-
-
-def _finish(
-    session: Session,
-    chosen: FrozenTrial,
-    asked: Mapping[str, Any],
-    observation: Observation,
-    data: Mapping[str, Any],
-) -> FinalRun:
-    """Record how it ended, with its provenance."""
-    attempt, update = observation.attempt, observation.update
-    state = AttemptState(update.state.value)
-    if update.state != RunState.SUCCEEDED:
-        cause = session.runs.explain(observation, update.cause, session.definition.objectives.names)
-        failed = closed(attempt, update, state, cause)
-        session.ledger.ended(None, [failed], session.clock())
-        raise FinalRunFailed(
-            f"the final run {attempt.name} of trial {attempt.trial} failed: {cause}"
-        )
-    reading = session.definition.objectives.read(observation.records)
-    record = _provenance(session, chosen, asked, observation, data, dict(reading.last))
-    session.store.write(_provenance_path(attempt), json.dumps(record, indent=2, default=repr))
-    # The provenance first: a final run that the ledger calls done has one.
-    session.ledger.ended(None, [closed(attempt, update, state, "")], session.clock())
-    return _recorded(session, attempt)
-
-
-def _recorded(session: Session, attempt: Attempt) -> FinalRun:
-    """A final run as its provenance tells it."""
-    record = json.loads(session.store.read_text(_provenance_path(attempt)))
+def _recorded(session: RunSession, attempt: Attempt) -> FinalRun:
+    """Return a final run as its provenance describes it."""
+    record = json.loads(session.store.read_text(provenance_path(attempt)))
     return FinalRun(
         name=attempt.name,
         trial=record["trial"]["number"],
@@ -249,59 +298,9 @@ def _recorded(session: Session, attempt: Attempt) -> FinalRun:
         metrics=record["metrics"],
         outputs=session.store.outputs_uri(attempt.name),
         files=tuple(record["outputs"]),
-        provenance=f"{session.store.uri}/{_provenance_path(attempt)}",
+        provenance=f"{session.store.uri}/{provenance_path(attempt)}",
         seconds=record["times"]["finished"] - record["times"]["started"],
     )
-
-
-def _provenance_path(attempt: Attempt) -> str:
-    return f"runs/{attempt.name}/provenance.json"
-
-
-def _provenance(
-    session: Session,
-    chosen: FrozenTrial,
-    asked: Mapping[str, Any],
-    observation: Observation,
-    data: Mapping[str, Any],
-    metrics: Mapping[str, float],
-) -> dict[str, Any]:
-    """Everything that the run can be repeated from."""
-    definition, attempt, update = session.definition, observation.attempt, observation.update
-    run = session.service.describe()
-    here = RunPaths.below("repeat")
-    repeated = definition.command_line.render(asked["params"], here, asked["arguments"])
-    command = cast("list[str]", run["command"])
-    return {
-        "study": {"name": definition.study.study_name, "uid": session.ledger.uid},
-        "trial": {"number": chosen.number, "values": chosen.values},
-        "parameters": asked["params"],
-        "arguments": asked["arguments"],
-        "command": [*command, *attempt.invocation["argv"]],
-        "environment": attempt.invocation["env"],
-        "files": attempt.invocation["files"],
-        "repeat": format_invocation(command, repeated),
-        "code": {k: v for k, v in run.items() if k != "command"},
-        "data": data,
-        "versions": _versions(),
-        "times": {
-            "intended": attempt.intended,
-            "started": update.started,
-            "finished": update.finished,
-        },
-        "metrics": metrics,
-        "outputs": session.store.outputs(attempt.name),
-    }
-
-
-def _versions() -> dict[str, Any]:
-    packages = {d.metadata["Name"]: d.version for d in distributions()}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "tune_jobs": version("tune_jobs") if "tune_jobs" in packages else "a checkout",
-        "packages": dict(sorted(packages.items())),
-    }
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a data file was, told apart from any other."""
+"""Fingerprints of data files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tune_jobs.errors import StudyError
 
 
 def fingerprints(paths: Iterable[str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:
-    """Size and digest of files, by their paths.
+    """Return size and SHA-256 of files, by path.
 
     Raises:
-        StudyError: one of them cannot be read.
+        StudyError: If a file cannot be read.
     """
     return {str(path): _fingerprint(path) for path in map(Path, paths)}
 
@@ -26,4 +26,4 @@ def _fingerprint(path: Path) -> dict[str, Any]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"bytes": path.stat().st_size, "sha256": digest}
     except OSError as error:
-        raise StudyError(f"data={path}: its fingerprint cannot be taken: {error}") from error
+        raise StudyError(f"data={path}: the file cannot be read: {error}") from error

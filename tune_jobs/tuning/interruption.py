@@ -1,4 +1,4 @@
-"""Ctrl-C asks the loop to end after its turn; a second one ends it where it stands."""
+"""Ctrl-C ends a call after its turn; a second one ends it at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FrameType, TracebackType
 
 
 class Interruption:
-    """Takes SIGINT while it is entered, in the main thread; elsewhere does nothing."""
+    """Handles SIGINT while it is entered; outside of the main thread it does nothing."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -16,7 +16,7 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._take)
+            self._before = signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(
@@ -28,7 +28,7 @@ class Interruption:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True

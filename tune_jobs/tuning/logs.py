@@ -1,4 +1,4 @@
-"""What a job run printed: as it was stored, or as a service has it while the run is live."""
+"""The log of a job run: as stored, or as a service has it while the run is live."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tune_jobs.tuning.session import Session
 
 
 class StoredLog:
-    """The log in the metric store, which grows while the run is live."""
+    """A log in the metric store, which grows while the run is live."""
 
     def __init__(self, store: MetricStore, name: str) -> None:
         self._store, self._name = store, name
@@ -23,11 +23,11 @@ class StoredLog:
 
 
 def open_log(session: Session, attempt: Attempt) -> LogTail:
-    """The log of an attempt's run.
+    """Open the log of an attempt's run.
 
-    What a run that has ended left in the store is whole, and is there at once; else the backend is
-    asked whether the output is somewhere else (OCI Logging).
+    An ended run has left its whole log in the store. Otherwise the backend may have it elsewhere,
+    such as in OCI Logging.
     """
     stored = attempt.told is not None and session.store.log(attempt.name, 1)
-    elsewhere = None if stored else session.backend.log(attempt.name, attempt.run_id)
+    elsewhere = None if stored else session.spec.backend.log(attempt.name, attempt.run_id)
     return elsewhere or StoredLog(session.store, attempt.name)

@@ -1,121 +1,222 @@
-"""``tuner.objective``: existing Optuna code, with every trial a job run.
+"""``tuner.objective``: Optuna's own loop, with every trial a job run.
 
-Here Optuna's own loop asks and tells, from as many threads as ``n_jobs`` says. The threads share
-one session; whichever of them waits first watches the backend for all.
+Optuna's loop creates and finishes the trials, in as many threads as ``n_jobs`` says. The threads
+share one engine, and one of those that wait drives it for all. Meanwhile the study's storage is
+fenced (`storage.fence`): Optuna's writes, too, prove that this process owns the study, and the
+result of a trial is written in one transaction with the end of its attempt.
+
+What an earlier process left open is recovered as by ``optimize``: its live runs are adopted, and
+their trials are finished here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
-from tune_jobs.core.attempts import Attempt, AttemptState
-from tune_jobs.core.observations import Observation
-from tune_jobs.core.outcomes import Action, classify_outcome, closed
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE
-from tune_jobs.errors import BackendError, TuneJobsError
-from tune_jobs.tuning.loop import TICK
-from tune_jobs.tuning.session import Session, TuningSpec
+from tune_jobs.core import events as e
+from tune_jobs.core.attempts import Attempt, earlier_attempts, trial_attempt_name
+from tune_jobs.core.budget import Budget
+from tune_jobs.core.limits import Limits
+from tune_jobs.core.machine import TuningMachine
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE, set_run
+from tune_jobs.core.usage import RunStatistics
+from tune_jobs.errors import TuneJobsError
+from tune_jobs.storage.fence import fence_study, unfence_study
+from tune_jobs.storage.lease import LeaseLost, StudyOwned
+from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.tuning.engine import TICK, Engine
+from tune_jobs.tuning.messages import Messages
+from tune_jobs.tuning.recovery import recover_study
+from tune_jobs.tuning.session import RunSession
+from tune_jobs.tuning.spec import TuningSpec
+from tune_jobs.tuning.study_trials import StudyTrials
 
 
 class JobRunFailed(TuneJobsError):
     """A trial's job run ended without a value; the message says why."""
 
 
-class ObjectiveRuns:
-    """RunTracker single trials for the threads of ``study.optimize``."""
+class _LoopTrials(StudyTrials):
+    """The trials that Optuna's loop runs, beside those that an earlier process left open."""
 
-    def __init__(self, definition: TuningSpec) -> None:
-        self._definition = definition
-        self._session = Session(definition)
-        self._session.own()
-        self._session.open_backend()
-        # When the tuner lets go of it.
-        weakref.finalize(self, self._session.__exit__, None, None, None)
+    def __init__(
+        self, session: RunSession, mirror: StudyMirror, *, closes_with_result: bool
+    ) -> None:
+        super().__init__(session, mirror)
+        self.results: dict[int, Future[e.Finish]] = {}
+        self._offered: dict[int, optuna.Trial] = {}
+        self._reported: dict[int, set[int]] = {}
+        self._closes_with_result = closes_with_result
+
+    def offer(self, trial: optuna.Trial, params: dict[str, Any]) -> Future[e.Finish]:
+        """Take a trial of Optuna's loop; return its result to come."""
+        self._offered[trial.number], self._params[trial.number] = trial, params
+        self._reported[trial.number] = set()
+        result = self.results[trial.number] = Future()
+        return result
+
+    def withdraw(self, number: int) -> None:
+        """Forget a trial of Optuna's loop."""
+        for known in (self._offered, self._params, self._reported, self.results):
+            known.pop(number, None)
+
+    def _intend(self, intent: e.Intend | e.Retry) -> e.Intended:
+        number = intent.ticket if isinstance(intent, e.Intend) else intent.attempt.trial
+        if number not in self._offered:
+            return super()._intend(intent)
+        attempt = 1 if isinstance(intent, e.Intend) else intent.attempt.attempt + 1
+        name = trial_attempt_name(number, attempt)
+        invocation = self._session.render(name, self._params[number])
+        invocation = replace(invocation, resume=earlier_attempts(name))
+        self._offered[number].set_user_attr(RUN_ATTRIBUTE, name)
+        return e.Intended(self._session.intend(name, number, invocation, attempt))
+
+    def report(self, report: e.Report) -> int | None:
+        number = report.attempt.trial
+        trial = None if number is None else self._offered.get(number)
+        if trial is None or number is None:
+            return super().report(report)
+        advised = None
+        steps = report.reading.steps if self._single else {}
+        for step in sorted(steps.keys() - self._reported[number]):
+            trial.report(steps[step], step)
+            self._reported[number].add(step)
+            if report.ask_pruner and trial.should_prune() and advised is None:
+                advised = step
+        return advised
+
+    def finish(self, result: e.Finish) -> Sequence[Attempt]:
+        number = result.attempt.trial
+        if number is None or number not in self._offered:
+            return super().finish(result)
+        self.report(e.Report(result.attempt, result.reading, ask_pruner=False))
+        self.results[number].set_result(result)
+        return [] if self._closes_with_result else [result.attempt]
+
+
+class ObjectiveRuns:
+    """Runs the trials of Optuna's own loop.
+
+    Args:
+        spec: What is tuned, and how.
+
+    Raises:
+        StudyOwned: If another process owns the study.
+        StoreError, BackendError: If no run can be started.
+    """
+
+    def __init__(self, spec: TuningSpec) -> None:
+        self._spec = spec
+        self._session = RunSession(spec, Messages(), own=True)
+        lease = self._session.lease if self._session.lease.held else None
+        mirror = StudyMirror(spec.study, lease, self._session.retry)
+        self._fenced = None if lease is None else fence_study(spec.study, mirror.writer)
+        self._finalizer = weakref.finalize(self, _close, self._session, spec.study)
+        self._trials = _LoopTrials(self._session, mirror, closes_with_result=lease is not None)
+        statistics = RunStatistics(spec.options.prices or {}, self._session.ledger.ended_attempts())
+        limits = Limits(n_trials=0, deadline=None, max_parallel=1)  # Optuna starts trials
+        machine = TuningMachine(Budget(limits, statistics), spec.backend.name)
+        self._engine = Engine(self._session, machine, self._trials)
+        self._driving = threading.Lock()
         self._watching = threading.Lock()
-        self._ledger_lock = threading.Lock()
-        self._news: dict[str, Observation] = {}
+        self._changed = threading.Condition()
+        recover_study(self._engine, self._session, mirror)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process still owns the study."""
+        if self._fenced is None:
+            return self._finalizer.alive
+        with contextlib.suppress(LeaseLost):
+            self._session.verify()
+        return self._finalizer.alive and self._session.lease.held
+
+    def release(self) -> None:
+        """Release the study.
+
+        Raises:
+            StudyOwned: If a trial of Optuna's loop is running.
+        """
+        if self._trials.results:
+            name = self._spec.study.study_name
+            raise StudyOwned(
+                f"study {name!r} is being tuned by study.optimize(tuner.objective) in this "
+                "process: wait until it has ended"
+            )
+        self._finalizer()
 
     def run(self, trial: optuna.Trial) -> float | Sequence[float]:
-        """Start the trial's job run and wait for its end."""
-        space, session = self._definition.space, self._session
-        params = space.sample(trial)
-        if refusal := space.refusal(params):
-            raise optuna.TrialPruned(refusal)
-        attempt = session.trial_attempt(trial.number, params)
-        while True:
-            trial.set_user_attr(RUN_ATTRIBUTE, attempt.name)
-            with self._ledger_lock:
-                session.ledger.intend(None, [attempt])
-                session.runs.submit(attempt)
-            attempt, observation = self._follow(trial, attempt)
-            reading = self._definition.objectives.read(observation.records)
-            outcome = classify_outcome(attempt, observation.update, reading)
-            cause = outcome.cause
-            if outcome.action is Action.TELL and outcome.trial_state == TrialState.FAIL:
-                cause = session.runs.explain(observation, cause, self._definition.objectives.names)
-            with self._ledger_lock:
-                ended = closed(attempt, observation.update, outcome.ledger_state, cause)
-                session.ledger.ended(None, [ended], session.clock())
-            if outcome.action is Action.TELL:
-                break
-            if observation.update.fatal:
-                raise BackendError(f"{attempt.name}: {cause}")
-            time.sleep(outcome.delay)  # this thread has nothing else to do
-            attempt = session.trial_attempt(trial.number, params, attempt.attempt + 1)
-        for name, violation in reading.violations.items():
-            trial.set_constraint(name, violation)
-        return self._result(trial, outcome.trial_state, cause, reading.values)
+        """Start a trial's job run and wait for its end.
 
-    def _result(
-        self,
-        trial: optuna.Trial,
-        state: TrialState,
-        cause: str,
-        values: tuple[float, ...] | None,
-    ) -> float | Sequence[float]:
-        if cause:
-            trial.set_user_attr(CAUSE_ATTRIBUTE, cause)
-        if state == TrialState.PRUNED:
-            raise optuna.TrialPruned(cause)
-        if state == TrialState.FAIL or values is None:
-            raise JobRunFailed(f"trial {trial.number}: {cause}")
+        Raises:
+            optuna.TrialPruned: If the study's pruner stopped it.
+            JobRunFailed: If it has no value.
+            LeaseLost: If another process has taken the study over.
+        """
+        if self._fenced is not None:
+            self._fenced.adopt(trial)
+        params = self._spec.space.sample(trial)
+        if refusal := self._spec.space.refusal(params):
+            raise optuna.TrialPruned(refusal)
+        try:
+            with self._driving:
+                result = self._trials.offer(trial, params)
+                self._engine.handle(e.Suggested(trial.number))
+                self._engine.commit()
+            self._wait(result)
+            return self._deliver(trial, result.result())
+        finally:
+            with self._driving:
+                self._trials.withdraw(trial.number)
+
+    def _wait(self, result: Future[e.Finish]) -> None:
+        """Wait for a result; one of the waiting threads watches the runs for all."""
+        while not result.done():
+            if self._watching.acquire(blocking=False):
+                try:
+                    observations = self._engine.wait(TICK)
+                    with self._driving:
+                        self._engine.take(observations)
+                finally:
+                    self._watching.release()
+                    with self._changed:
+                        self._changed.notify_all()
+            else:
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: result.done() or not self._watching.locked(), TICK
+                    )
+
+    def _deliver(self, trial: optuna.Trial, result: e.Finish) -> float | Sequence[float]:
+        """Hand a result to Optuna's loop, which finishes the trial."""
+        attempt, values = result.attempt, result.reading.values
+        for name, violation in result.reading.violations.items():
+            trial.set_constraint(name, violation)
+        run_id = attempt.run_id
+        set_run(trial, run_id, run_id and self._spec.backend.console(run_id))
+        if attempt.cause:
+            trial.set_user_attr(CAUSE_ATTRIBUTE, attempt.cause)
+        if self._fenced is not None:
+            ledger, now = self._session.ledger, self._session.clock()
+            close = partial(ledger.ended, attempts=[attempt], told=now)
+            self._fenced.write_with_result(trial, close)
+        if result.state == TrialState.PRUNED:
+            raise optuna.TrialPruned(attempt.cause)
+        if result.state == TrialState.FAIL or values is None:
+            raise JobRunFailed(f"trial {trial.number}: {attempt.cause}")
         return values[0] if len(values) == 1 else values
 
-    def _follow(self, trial: optuna.Trial, attempt: Attempt) -> tuple[Attempt, Observation]:
-        """Report what the run reports until it has ended; ask the pruner."""
-        single = len(self._definition.objectives.metrics) == 1
-        reported: set[int] = set()
-        while True:
-            observation = self._next(attempt.name)
-            if single:
-                reading = self._definition.objectives.read(observation.records)
-                for step in sorted(reading.steps.keys() - reported):
-                    trial.report(reading.steps[step], step)
-                    reported.add(step)
-                    live = not observation.ended and attempt.state != AttemptState.PRUNING
-                    if live and trial.should_prune():
-                        attempt = replace(
-                            attempt, state=AttemptState.PRUNING, cause=f"pruned at step {step}"
-                        )
-                        with self._ledger_lock:
-                            self._session.ledger.pruning(None, [attempt])
-                        self._session.runs.cancel(attempt.name)
-            if observation.ended:
-                return attempt, observation
 
-    def _next(self, name: str) -> Observation:
-        """The next news of a run; watches the backend for everybody while it waits."""
-        while True:
-            with self._watching:
-                if name in self._news:
-                    return self._news.pop(name)
-                self._session.renew()
-                for observation in self._session.runs.wait(TICK):
-                    self._news[observation.attempt.name] = observation
+def _close(session: RunSession, study: optuna.Study) -> None:
+    session.close()
+    unfence_study(study)

@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tune_jobs.core.attempts import trial_attempt_name
+from tune_jobs.core.attempts import Invocation, trial_attempt_name
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.scratch import scratch_study
 from tune_jobs.errors import SpaceError
-from tune_jobs.script.command_line import Invocation, format_invocation
-from tune_jobs.tuning.session import TuningSpec
+from tune_jobs.script.command_line import format_invocation
+from tune_jobs.tuning.spec import TuningSpec
 
 MAX_DRAWS = 1000
+"""Configurations to draw before the space counts as empty."""
 
 
 @dataclass(frozen=True, repr=False)
 class Preview:
-    """One sampled configuration and what would be run for it."""
+    """A sampled configuration and what would be run for it."""
 
     params: Mapping[str, Any]
     invocation: Invocation
@@ -28,18 +29,18 @@ class Preview:
         return self.text
 
 
-def sample_configurations(definition: TuningSpec, n: int) -> list[dict[str, Any]]:
-    """Up to ``n`` configurations that the constraints accept, drawn outside of the study.
+def sample_configurations(spec: TuningSpec, n: int) -> list[dict[str, Any]]:
+    """Return up to ``n`` configurations that the constraints accept, drawn outside of the study.
 
     Raises:
-        SpaceError: the constraints accept none.
+        SpaceError: If the constraints accept none.
     """
-    scratch = scratch_study(definition.study)
+    scratch = scratch_study(spec.study)
     accepted: list[dict[str, Any]] = []
     refusal = None
     for _ in range(MAX_DRAWS):
-        params = definition.space.sample(scratch.ask())
-        refusal = definition.space.refusal(params)
+        params = spec.space.sample(scratch.ask())
+        refusal = spec.space.refusal(params)
         if refusal is None:
             accepted.append(params)
         if len(accepted) == n:
@@ -52,14 +53,13 @@ def sample_configurations(definition: TuningSpec, n: int) -> list[dict[str, Any]
     return accepted
 
 
-def preview(definition: TuningSpec, n: int) -> list[Preview]:
-    """Sample and render; no backend is opened."""
+def preview(spec: TuningSpec, n: int) -> list[Preview]:
+    """Sample and render ``n`` configurations; no backend is opened."""
     previews = []
-    command = definition.backend.describe()["command"]
+    command = spec.backend.describe()["command"]
     assert isinstance(command, list)
-    for number, params in enumerate(sample_configurations(definition, n)):
-        folder = f"RUNS/{trial_attempt_name(number, 1)}"
-        paths = RunPaths.below(folder)
-        invocation = definition.command_line.render(params, paths)
+    for number, params in enumerate(sample_configurations(spec, n)):
+        paths = RunPaths.below(f"RUNS/{trial_attempt_name(number, 1)}")
+        invocation = spec.command_line.render(params, paths)
         previews.append(Preview(params, invocation, format_invocation(command, invocation)))
     return previews

@@ -1,26 +1,26 @@
-"""The same configuration again, with other seeds: what is noise, and what is not."""
+"""Replicates: the same configuration with other seeds, to tell a difference from noise."""
 
 from __future__ import annotations
-
-import optuna
 
 from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, REPLICATE_ATTRIBUTE
 from tune_jobs.errors import ConfigError
 from tune_jobs.tuning.final_run import choose
-from tune_jobs.tuning.session import TuningSpec
+from tune_jobs.tuning.spec import TuningSpec
 
 
-def enqueue_replicates(definition: TuningSpec, trial: int, n: int, argument: str) -> None:
+def enqueue_replicates(spec: TuningSpec, trial: int, n: int, argument: str) -> None:
     """See `Tuner.replicate`."""
-    study: optuna.Study = definition.study
-    if argument in definition.space.names:
-        raise ConfigError(f"replicate: {argument!r} is tuned; name the argument of the seed")
-    chosen = choose(study, definition.objectives, trial, None)
+    if argument in spec.space.names:
+        raise ConfigError(
+            f"replicate: the search space tunes {argument!r}; name the argument of the seed"
+        )
+    chosen = choose(spec.study, spec.objectives, trial, None)
     earlier = sum(
-        t.user_attrs.get(REPLICATE_ATTRIBUTE) == trial for t in study.get_trials(deepcopy=False)
+        t.user_attrs.get(REPLICATE_ATTRIBUTE) == trial
+        for t in spec.study.get_trials(deepcopy=False)
     )
     for seed in range(earlier + 1, earlier + n + 1):
-        study.enqueue_trial(
+        spec.study.enqueue_trial(
             chosen.params,
             user_attrs={REPLICATE_ATTRIBUTE: trial, ARGUMENTS_ATTRIBUTE: {argument: seed}},
         )

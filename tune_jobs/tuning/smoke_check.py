@@ -1,4 +1,4 @@
-"""One smoke trial before a hundred are started: what would go wrong, and how to mend it."""
+"""One smoke run before a hundred are started: what would go wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
@@ -14,7 +14,8 @@ from tune_jobs.core.job_runs import RunState
 from tune_jobs.core.observations import Observation
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.tuning.preview import sample_configurations
-from tune_jobs.tuning.session import Session, TuningSpec
+from tune_jobs.tuning.session import RunSession
+from tune_jobs.tuning.spec import TuningSpec
 
 _REJECTED = re.compile(
     r"(?:unrecognized arguments?:|no such option:?|unknown (?:option|flag|argument):?) *(.+)", re.I
@@ -23,19 +24,19 @@ _REJECTED = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     ok: bool
-    what: str
+    subject: str
     detail: str
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.ok else 'FAIL'}  {self.what}: {self.detail}"
+        return f"{'ok  ' if self.ok else 'FAIL'}  {self.subject}: {self.detail}"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a smoke trial showed; true if a study may be started."""
+    """Results of a smoke check; true if a study may be started."""
 
     findings: tuple[Finding, ...]
 
@@ -48,62 +49,58 @@ class CheckReport:
     __repr__ = __str__
 
 
-def smoke_check(
-    definition: TuningSpec, arguments: Mapping[str, Any], time_limit: float
-) -> CheckReport:
-    """Look at the definition, then run one configuration outside of the study."""
+def smoke_check(spec: TuningSpec, arguments: Mapping[str, Any], time_limit: float) -> CheckReport:
+    """Check the definition, then run one configuration outside of the study."""
     findings = []
     try:
-        findings.append(Finding(True, "definition", _definition(definition)))
-        with Session(definition) as session:
-            session.open_backend()
+        findings.append(Finding(True, "definition", _check_definition(spec)))
+        with RunSession(spec, own=False) as session:
             findings.append(Finding(True, "metric store", f"{session.store.uri} is writable"))
-            findings += _smoke_run(session, arguments, time_limit)
+            findings += _run(session, arguments, time_limit)
     except TuneJobsError as error:
         findings.append(Finding(False, "before the first run", str(error)))
     return CheckReport(tuple(findings))
 
 
-def _definition(definition: TuningSpec) -> str:
-    definition.check()
-    return f"{', '.join(sorted(definition.space.names))} for {definition.backend!r}"
+def _check_definition(spec: TuningSpec) -> str:
+    spec.check()
+    return f"{', '.join(sorted(spec.space.names))} for {spec.backend!r}"
 
 
-def _smoke_run(session: Session, arguments: Mapping[str, Any], time_limit: float) -> list[Finding]:
-    definition = session.definition
-    params = sample_configurations(definition, 1)[0]
+def _run(session: RunSession, arguments: Mapping[str, Any], time_limit: float) -> list[Finding]:
+    spec = session.spec
+    params = sample_configurations(spec, 1)[0]
     name = f"check-{secrets.token_hex(3)}-1"
-    more = {}
-    promotion = definition.options.promotion
-    if promotion is not None:  # as a run on the first rung
-        more = {"budget": promotion.minimum}
-        arguments = {promotion.argument: promotion.minimum, **arguments}
-    attempt = session.attempt(name, None, {**session.render(name, params, arguments), **more})
+    budget = None
+    if spec.promotion is not None:  # as a run on the first rung
+        budget = spec.promotion.minimum
+        arguments = {spec.promotion.argument: budget, **arguments}
+    invocation = replace(session.render(name, params, arguments), budget=budget)
+    attempt = session.intend(name, None, invocation)
     session.runs.submit(attempt)
-    observation = _wait(session, attempt, time_limit)
-    log = session.store.log(name, 64 * 1024)
-    script = _script(observation, log, attempt)
+    observation = _wait(session, name, time_limit)
+    script = _check_script(observation, session.store.log(name, 64 * 1024), attempt)
     if not script.ok:
         return [script]
-    return [script, _metric(session, observation), _time(observation)]
+    return [script, _check_metric(session, observation), _time(observation)]
 
 
-def _wait(session: Session, attempt: Attempt, time_limit: float) -> Observation:
+def _wait(session: RunSession, name: str, time_limit: float) -> Observation:
     give_up = session.clock() + time_limit
     canceled = False
     while True:
         for observation in session.runs.wait(0.5):
             if observation.ended:
                 return observation
-            # Minutes may pass until a service has found a machine.
+            # A service may need minutes to provision a machine.
             waits = observation.update.state == RunState.ACCEPTED
             give_up = math.inf if waits else min(give_up, session.clock() + time_limit)
         if session.clock() > give_up and not canceled:
             canceled = True
-            session.runs.cancel(attempt.name)
+            session.runs.cancel(name)
 
 
-def _script(observation: Observation, log: str, attempt: Attempt) -> Finding:
+def _check_script(observation: Observation, log: str, attempt: Attempt) -> Finding:
     update = observation.update
     if update.state == RunState.SUCCEEDED:
         return Finding(True, "script", "ran and ended with exit code 0")
@@ -114,19 +111,19 @@ def _script(observation: Observation, log: str, attempt: Attempt) -> Finding:
     if rejected:
         detail = (
             f"it rejects {rejected[1].strip()}. "
-            f"It was given: {' '.join(attempt.invocation['argv'])}. "
-            "Describe how it wants its parameters with CommandLine(naming=..., parameters=...)"
+            f"It was given: {' '.join(attempt.invocation.argv)}. "
+            "Describe its interface with CommandLine(naming=..., parameters=...)"
         )
         return Finding(False, "script", detail)
     tail = "\n        ".join([line for line in log.splitlines() if line.strip()][-8:])
     return Finding(False, "script", f"{update.cause}\n        {tail}")
 
 
-def _metric(session: Session, observation: Observation) -> Finding:
-    objectives = session.definition.objectives
+def _check_metric(session: RunSession, observation: Observation) -> Finding:
+    objectives = session.spec.objectives
     reading = objectives.read(observation.records)
     if reading.values is None:
-        detail = session.runs.explain(observation, reading.problem, objectives.names)
+        detail = session.runs.explain(observation.update, reading.problem, objectives.names)
         return Finding(False, "metric", detail)
     found = ", ".join(
         f"{metric.name} = {value:g}"

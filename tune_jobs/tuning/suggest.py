@@ -1,4 +1,4 @@
-"""TrialSource Optuna for configurations that the constraints accept and that have no value yet."""
+"""Suggest trials that the constraints accept and whose configuration is new."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.options import Duplicates
 
 MAX_REFUSALS = 1000
-"""Configurations in a row that the constraints may refuse."""
+"""Consecutive refused configurations after which the space counts as empty."""
 
 MAX_SAME = 50
-"""Configurations in a row that may be known; then nothing is left to try."""
+"""Consecutive known configurations after which the space counts as exhausted."""
 
 SEED = "seed"
-"""The argument by which replicates differ."""
+"""The script's argument in which replicates differ."""
 
 Key = tuple[tuple[str, str], ...]
 
 
 class TrialSource:
-    """New trials, one by one.
+    """Suggests trials, one at a time.
 
     Args:
         mirror: The study.
-        space: What may be tried.
-        duplicates: What becomes of a configuration that an earlier trial had; see `Tuner`.
+        space: The search space.
+        duplicates: What happens to a configuration that an earlier trial had; see `Tuner`.
     """
 
     def __init__(self, mirror: StudyMirror, space: Space, duplicates: Duplicates) -> None:
@@ -46,22 +46,21 @@ class TrialSource:
         self.forget()
 
     def forget(self) -> None:
-        """Trials have other numbers now."""
+        """Forget what is known of earlier trials: they have other numbers now."""
         self._first: dict[Key, int] = {}
         self._known = 0
 
-    def next(self) -> tuple[int, dict[str, Any]] | None:
-        """A new trial: its number, and what goes on its command line.
+    def suggest(self) -> tuple[int, dict[str, Any]] | None:
+        """Return the number and the parameters of a new trial.
 
-        A refused configuration becomes a pruned trial without a value: the sampler learns to stay
-        away, and no run is started. One that an earlier trial had has that trial's values; as long
-        as they are not known there is no trial at all.
+        A refused configuration becomes a pruned trial without a run, so that the sampler learns to
+        avoid it. A known configuration becomes a trial with the values of the earlier one.
 
         Returns:
-            None if nothing is left to try, or nothing until a live run has ended.
+            None if the space is exhausted, or if the configuration is that of a live run.
 
         Raises:
-            SpaceError: the constraints leave (almost) nothing.
+            SpaceError: If the constraints leave (almost) nothing of the space.
         """
         refusal, refused, same = None, 0, 0
         while refused < MAX_REFUSALS:
@@ -80,7 +79,7 @@ class TrialSource:
             if not earlier.state.is_finished():
                 self._mirror.discard(trial.number)
                 return None
-            self._settle(trial, earlier)
+            self._reuse(trial, earlier)
             same += 1
             if same == MAX_SAME:
                 self._mirror.study.stop()
@@ -92,7 +91,7 @@ class TrialSource:
         )
 
     def _earlier(self, trial: FrozenTrial) -> FrozenTrial | None:
-        """The first trial of the same configuration that counts."""
+        """Return the first trial of the same configuration, unless this one has to run anyway."""
         if self._duplicates == "run" or "fixed_params" in trial.system_attrs:
             return None
         trials = self._mirror.study.get_trials(deepcopy=False)
@@ -104,20 +103,20 @@ class TrialSource:
         if number is None:
             return None
         earlier = trials[number]
-        # One that failed may do better this time, and one of others may never end.
+        # A failed one may succeed this time, and one of another process may never end.
         others = not earlier.state.is_finished() and self._mirror.is_foreign(earlier.number)
         return None if others or earlier.state == TrialState.FAIL else earlier
 
     def _is_replicate(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
-        """Let it be one, if that is what a configuration that was tried becomes."""
+        """Make a trial a replicate if known configurations become replicates."""
         if self._duplicates != "replicate":
             return False
         trial.set_user_attr(REPLICATE_ATTRIBUTE, earlier.number)
         trial.set_user_attr(ARGUMENTS_ATTRIBUTE, {SEED: trial.number})
         return True
 
-    def _settle(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
-        """Tell a trial what an earlier one has come to."""
+    def _reuse(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
+        """Finish a trial with the result of an earlier one."""
         trial.set_user_attr(SAME_ATTRIBUTE, earlier.number)
         trial.set_user_attr(CAUSE_ATTRIBUTE, f"the same configuration as trial {earlier.number}")
         for name, value in earlier.constraints.items():

@@ -1,4 +1,4 @@
-"""The live job runs of one study: started, watched and read; nothing here knows Optuna."""
+"""The live job runs of a study: started, watched and read, without knowing Optuna."""
 
 from __future__ import annotations
 
@@ -14,103 +14,82 @@ from tune_jobs.metric_store.store import MetricStore
 from tune_jobs.runtime.extract import metric_like_names
 
 LOG_TAIL = 64 * 1024
-"""Bytes at the end of a log that a failure's message is made from."""
+"""Bytes at the end of a log that failures are explained from."""
 
 STORE_PATIENCE = 600.0
-"""Seconds for which a store that cannot be read is asked again."""
+"""Seconds during which a store that cannot be read is retried."""
 
 METRICS_PATIENCE = 120.0
 """Seconds within which the store must have all metrics of a run that has ended."""
 
 
 class RunTracker:
-    """Job runs that hold a slot, by name.
+    """Watches the runs of a study until they have ended.
 
     Args:
         service: Where they execute.
-        store: Where they write.
-        notice: Called with what a person should know.
+        store: Where they write their metrics.
+        notice: Called with messages for a person.
     """
 
-    def __init__(
-        self,
-        service: BackendService,
-        store: MetricStore,
-        notice: Notice,
-    ) -> None:
-        self._service = service
-        self._store = store
-        self._clock = service.clock
-        self._notice = notice
-        self._live: dict[str, Attempt] = {}
-        self._states: dict[str, tuple[RunState, str | None]] = {}
-        self._seen: list[RunUpdate] = []
+    def __init__(self, service: BackendService, store: MetricStore, notice: Notice) -> None:
+        self._service, self._store, self._notice = service, store, notice
+        self._states: dict[str, tuple[RunState, str | None] | None] = {}  # of the live runs
+        self._unread: list[RunUpdate] = []
         self._incomplete: dict[str, float] = {}
         self._trouble_since: float | None = None
 
     @property
-    def live(self) -> Mapping[str, Attempt]:
-        """The attempts that hold a slot; one that is being stopped still does."""
-        return self._live
+    def live(self) -> bool:
+        """Whether any run is live."""
+        return bool(self._states)
 
     def submit(self, attempt: Attempt) -> str | None:
-        """Start the attempt's run; returns its run id, None if it is not known yet.
+        """Start the run of an attempt; return its run id if it is known at once.
 
-        A run that cannot be started is seen by the next `wait` as one that failed.
+        A run that cannot be started is observed as a failed one.
         """
-        self._live[attempt.name] = attempt
-        request = RunRequest(
-            name=attempt.name,
-            argv=tuple(attempt.invocation["argv"]),
-            env=attempt.invocation["env"],
-            files=attempt.invocation["files"],
-            resources=attempt.invocation.get("resources", {}),
-            resume=tuple(attempt.invocation.get("resume", ())),
-            checkpoints=attempt.is_final or "budget" in attempt.invocation,
-            labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
-        )
+        self._states[attempt.name] = None
         try:
-            return self._service.submit(request)
+            return self._service.submit(_request(attempt))
         except SubmitError as error:
-            now = self._clock()
-            self._seen.append(
-                RunUpdate(
-                    attempt.name, RunState.FAILED, started=now, finished=now, cause=str(error)
-                )
+            now = self._service.clock()
+            failed = RunUpdate(
+                attempt.name, RunState.FAILED, started=now, finished=now, cause=str(error)
             )
+            self._unread.append(failed)
             return None
 
-    def track(self, attempt: Attempt, update: RunUpdate | None = None) -> None:
-        """Take over an attempt that somebody started earlier, or replace what is known of it."""
-        self._live[attempt.name] = attempt
-        if update is not None:
-            self._seen.append(update)
+    def track(self, update: RunUpdate) -> None:
+        """Watch a run that an earlier call started."""
+        self._states[update.name] = None
+        self._unread.append(update)
 
     def cancel(self, name: str) -> None:
         """Stop a run; it holds its slot until it has ended."""
         self._service.cancel(name)
 
     def wait(self, timeout: float | None) -> list[Observation]:
-        """What happened, after at most ``timeout`` seconds; each run once, its latest state.
+        """Return what happened within ``timeout`` seconds: each run once, in its latest state.
 
         Raises:
-            BackendError: the backend cannot go on.
-            StoreError: the store could not be read for `STORE_PATIENCE` seconds.
+            BackendError: If the backend cannot continue.
+            StoreError: If the store could not be read for `STORE_PATIENCE` seconds.
         """
-        updates = self._seen
+        updates = self._unread
         if self._incomplete:
             timeout = 1.0 if timeout is None else min(timeout, 1.0)
         if not updates or self._incomplete or self._trouble_since is not None:
             updates = [*updates, *self._service.wait(timeout)]
-        self._seen = []
-        latest = {u.name: u for u in updates if u.name in self._live}
+        self._unread = []
+        latest = {u.name: u for u in updates if u.name in self._states}
         try:
             fresh = self._fetch(latest)
             missing = self._store.settle(
                 [n for n, u in latest.items() if u.state == RunState.SUCCEEDED and u.has_history]
             )
         except StoreError as error:
-            self._seen = list(latest.values())  # nothing is forgotten: the store is asked again
+            self._unread = list(latest.values())  # read again with the next call
             self._endure(error)
             return []
         self._trouble_since = None
@@ -121,7 +100,7 @@ class RunTracker:
         ]
 
     def _fetch(self, latest: Mapping[str, RunUpdate]) -> set[str]:
-        """Read the new metrics of these runs; returns which may have some."""
+        """Read the new metrics of these runs; return the names of those that may have some."""
         unsure = [name for name, update in latest.items() if update.has_metrics is None]
         fresh = {name for name, update in latest.items() if update.has_metrics}
         fresh |= self._store.changed(unsure)
@@ -135,13 +114,13 @@ class RunTracker:
     ) -> dict[str, RunUpdate]:
         """Hold ended runs back until the store has all their metrics, or for too long."""
         complete: dict[str, RunUpdate] = {}
-        now = self._clock()
+        now = self._service.clock()
         for name, update in latest.items():
             if name not in missing:
                 self._incomplete.pop(name, None)
                 complete[name] = update
             elif now - self._incomplete.setdefault(name, now) < METRICS_PATIENCE:
-                self._seen.append(update)
+                self._unread.append(update)
             else:
                 del self._incomplete[name]
                 cause = f"its metrics are incomplete after {METRICS_PATIENCE:g} s: {missing[name]}"
@@ -149,43 +128,61 @@ class RunTracker:
         return complete
 
     def _endure(self, error: StoreError) -> None:
-        """A store that does not answer for a while ends nothing."""
-        now = self._clock()
+        """Give up only on a store that is unavailable for long."""
+        now = self._service.clock()
         if self._trouble_since is None:
             self._trouble_since = now
-            self._notice(f"{error}; trying again")
+            self._notice(f"{error}; retrying")
         if now - self._trouble_since > STORE_PATIENCE:
             raise error
 
     def _is_news(self, update: RunUpdate) -> bool:
-        """Whether a run is in another state than when it was last seen."""
-        state = (update.state, update.run_id)
-        return self._states.get(update.name) != state
+        return self._states.get(update.name) != (update.state, update.run_id)
 
     def _observe(self, update: RunUpdate) -> Observation:
-        attempt, records = self._live[update.name], self._store.known(update.name)
+        records = self._store.known(update.name)
         self._states[update.name] = (update.state, update.run_id)
         if update.state.is_terminal:
-            del self._live[update.name], self._states[update.name]
+            del self._states[update.name]
             self._store.forget(update.name)
-        return Observation(attempt, update, records)
+        return Observation(update, records)
 
-    def explain(self, observation: Observation, cause: str, wanted: Sequence[str]) -> str:
-        """A failure's cause with what the run's log says about it."""
-        tail = self._store.log(observation.attempt.name, LOG_TAIL)
-        if observation.update.state == RunState.SUCCEEDED:
-            names = metric_like_names(tail.encode(), wanted=wanted[0])
+    def explain(self, update: RunUpdate, cause: str, metrics: Sequence[str]) -> str:
+        """Return a failure's cause with what the run's log says about it.
+
+        Args:
+            update: The run's terminal state.
+            cause: Why it failed.
+            metrics: Names of the metrics that were expected, the first objective first.
+        """
+        tail = self._store.log(update.name, LOG_TAIL)
+        if update.state == RunState.SUCCEEDED:
+            names = metric_like_names(tail.encode(), wanted=metrics[0])
             printed = (
                 f"numbers were printed for: {', '.join(names)}"
                 if names
                 else "no metric-like output was printed at all"
             )
-            problem = self._metrics_problem(observation.attempt.name)
+            problem = self._metrics_problem(update.name)
             return "; ".join(part for part in (cause, problem, printed) if part)
         lines = [line for line in tail.replace("\r", "\n").splitlines() if line.strip()]
         return "\n".join([cause, *(line[:500] for line in lines[-10:])])
 
     def _metrics_problem(self, name: str) -> str:
-        """What a run could not read of its own metrics, as its history says."""
+        """Return what the run itself could not read of its metrics, from its history."""
         ended = self._store.read_history(name) or {}
         return str(ended.get("metrics_problem", ""))[:1000]
+
+
+def _request(attempt: Attempt) -> RunRequest:
+    invocation = attempt.invocation
+    return RunRequest(
+        name=attempt.name,
+        argv=invocation.argv,
+        env=invocation.env,
+        files=invocation.files,
+        resources=invocation.resources,
+        resume=invocation.resume,
+        checkpoints=attempt.is_final or invocation.budget is not None,
+        labels={"trial": str(attempt.trial), "attempt": str(attempt.attempt)},
+    )

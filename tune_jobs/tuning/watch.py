@@ -1,4 +1,4 @@
-"""Looking on while another process tunes: only reads, from the study and its ledger."""
+"""Show a study that another process tunes; only reads the study and its ledger."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import time
 from collections import Counter
 
 from tune_jobs.core.snapshot import Progress, Snapshot
-from tune_jobs.core.trial_attributes import is_told
+from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.session import Session
 
 LOOK_SECONDS = 1.0
+"""Seconds between two looks."""
 
 
 def watch(session: Session, progress: Progress, max_parallel: int) -> None:
-    """Show the study's progress until nobody tunes it any more."""
+    """Show the study's progress until it has no owner."""
     began = time.time()
-    owner = session.retry.call(lambda: find_owner(session.ledger.engine, session.ledger.uid))
-    progress.say(f"watching {owner}" if owner else "nobody is tuning this study")
+    owner = _owner(session)
+    session.messages.say(f"watching {owner}" if owner else "no process is tuning this study")
     while owner is not None:
         progress.update(lambda: _snapshot(session, max_parallel, began))
         time.sleep(LOOK_SECONDS)  # another process works, perhaps on another machine
-        owner = session.retry.call(lambda: find_owner(session.ledger.engine, session.ledger.uid))
+        owner = _owner(session)
     progress.update(lambda: _snapshot(session, max_parallel, began), last=True)
 
 
+def _owner(session: Session) -> str | None:
+    return session.retry.call(lambda: find_owner(session.ledger.engine, session.ledger.uid))
+
+
 def _snapshot(session: Session, max_parallel: int, began: float) -> Snapshot:
-    study = session.definition.study
-    trials = [t for t in study.get_trials(deepcopy=False) if is_told(t)]
+    study = session.spec.study
+    trials = [t for t in study.get_trials(deepcopy=False) if counts_as_finished(t)]
     states = Counter(t.state.name for t in trials)
     live = [a for a in session.ledger.open_attempts() if not a.is_final]
     best = study.best_trials if states["COMPLETE"] else []
@@ -39,7 +44,7 @@ def _snapshot(session: Session, max_parallel: int, began: float) -> Snapshot:
         failed=states["FAIL"],
         live=len(live),
         max_parallel=max(max_parallel, len(live)),
-        metric=", ".join(m.name for m in session.definition.objectives.metrics),
+        metric=", ".join(m.name for m in session.spec.objectives.metrics),
         best=tuple((t.number, tuple(t.values)) for t in best[:3]),
         best_params=dict(best[0].params) if best else {},
         elapsed=time.time() - began,

@@ -15,7 +15,7 @@ from tune_jobs.cli.main import main
 from tune_jobs.config.study_config import load_study
 from tune_jobs.config.study_file import build_tuner
 from tune_jobs.errors import ConfigError
-from tune_jobs.tuning.session import Session
+from tune_jobs.tuning.session import RunSession
 
 SCRIPT = """\
 import sys, time
@@ -134,9 +134,9 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
         "import time\nprint('first line', flush=True)\ntime.sleep(60)\n"
     )
     tuner = build_tuner(load_study(study_yaml), study_yaml)
-    with Session(tuner.definition) as session:
-        session.open_backend()
-        attempt = session.trial_attempt(0, {"x": 0.5})
+    with RunSession(tuner.definition, own=False) as session:
+        name = "trial-000000-1"
+        attempt = session.intend(name, 0, session.render(name, {"x": 0.5}))
         session.ledger.intend(None, [attempt])
         session.runs.submit(attempt)
         while True:

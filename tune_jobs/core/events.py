@@ -1,0 +1,314 @@
+"""What the tuning machine is told, and what it asks for.
+
+Events go into `machine.TuningMachine`, instructions come out. An instruction is carried out in one
+of three phases of a turn:
+
+    at once      `Suggest`, `Promote`, `Report`, `Explain`, `Track`, `Say`: their answers are events
+    committed    `Intend`, `Retry`, `Finish`, `Close`, `Record...`: one transaction for all
+    afterwards   `Submit`, `Cancel`, `CompleteControl`, `RemoveCheckpoints`: effects outside
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from optuna.trial import TrialState
+
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.commands import Control, End
+from tune_jobs.core.costs import Amount
+from tune_jobs.core.job_runs import RunUpdate
+from tune_jobs.core.objectives import Reading
+from tune_jobs.core.promotion import Rung
+from tune_jobs.core.recovery import Recovery
+
+# -- events -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The attempts that an earlier call left open were looked up.
+
+    Args:
+        plan: The open attempts by what the backend knows of them.
+        rungs: The rungs of their trials under promotion, by trial number.
+        unrecorded: Tickets of running trials of this study without an attempt in the ledger.
+        continued: How many of the trials were counted in an earlier call, with the trial that
+            they were promoted from.
+    """
+
+    plan: Recovery
+    rungs: dict[int, Rung]
+    unrecorded: tuple[int, ...] = ()
+    continued: int = 0
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """A new trial exists.
+
+    Args:
+        ticket: Identifies the trial until it is committed; its number may change until then.
+        promoted: Whether it resumes the configuration of an earlier trial.
+    """
+
+    ticket: int
+    promoted: bool = False
+
+
+@dataclass(frozen=True)
+class NotSuggested:
+    """There is no new trial until a live run has ended: they would have the same parameters."""
+
+
+@dataclass(frozen=True)
+class SpaceExhausted:
+    """The sampler says that nothing is left to try."""
+
+
+@dataclass(frozen=True)
+class Intended:
+    """An attempt that was committed, and the rung of its trial."""
+
+    attempt: Attempt
+    rung: Rung | None = None
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Everything that was to be committed is durable; ``intended`` are the new attempts."""
+
+    intended: tuple[Intended, ...] = ()
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The backend accepted a run under its own id."""
+
+    name: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run changed its state or wrote metrics; ``reading`` is all that its metrics say so far."""
+
+    name: str
+    update: RunUpdate
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class PruneAdvised:
+    """The pruner wants a run to end.
+
+    Args:
+        step: The step at which it said so.
+        steps: How many steps the run has reported.
+    """
+
+    name: str
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The cause of a failure, with what the run's log says about it."""
+
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Requested:
+    """Another process sent a command."""
+
+    control: Control
+
+
+@dataclass(frozen=True)
+class EndRequested:
+    """This process wants the call to end."""
+
+    end: End
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The call was interrupted or has failed: live runs are to be stopped."""
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """Time has passed; ``new_trials``: whether new trials may be started."""
+
+    new_trials: bool = True
+
+
+Event = (
+    Recovered
+    | Suggested
+    | NotSuggested
+    | SpaceExhausted
+    | Committed
+    | Submitted
+    | Seen
+    | PruneAdvised
+    | Explained
+    | Requested
+    | EndRequested
+    | Interrupted
+    | Ticked
+)
+
+# -- instructions -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Suggest:
+    """Ask the sampler for a new trial; answered by `Suggested` or `NotSuggested`."""
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Create a trial that resumes the configuration of trial ``rung.after`` on ``rung``."""
+
+    rung: Rung
+
+
+@dataclass(frozen=True)
+class Report:
+    """Report new intermediate values to Optuna.
+
+    Args:
+        ask_pruner: Whether to ask the pruner after each; answered by `PruneAdvised`, if at all.
+    """
+
+    attempt: Attempt
+    reading: Reading
+    ask_pruner: bool
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Find out more about a failure; answered by `Explained`."""
+
+    attempt: Attempt
+    update: RunUpdate
+    cause: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """Watch a run that an earlier call started; its state is known already."""
+
+    attempt: Attempt
+    update: RunUpdate
+
+
+@dataclass(frozen=True)
+class Say:
+    """Show a line to people."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Intend:
+    """Make and record the first attempt of a new trial."""
+
+    ticket: int
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Make and record the attempt after this one."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Report a trial's result to Optuna.
+
+    Args:
+        attempt: Its last attempt, closed.
+        state: The trial's final state.
+        reading: What the run's metrics say.
+        rung: Its rung, under promotion.
+        reached: Its value on that rung, if it used the rung's budget.
+        cost: What all its attempts used.
+    """
+
+    attempt: Attempt
+    state: TrialState
+    reading: Reading
+    cost: Amount = field(default_factory=Amount)
+    rung: Rung | None = None
+    reached: float | None = None
+
+
+@dataclass(frozen=True)
+class Close:
+    """Record the end of an attempt."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class RecordSubmission:
+    """Record that the backend accepted a run."""
+
+    name: str
+    run_id: str
+    at: float
+
+
+@dataclass(frozen=True)
+class RecordStart:
+    """Record when a run's script was started; may wait for the next transaction."""
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True)
+class RecordPruning:
+    """Record that a run is to be stopped for good."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Start the run of a recorded attempt."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop a run."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class CompleteControl:
+    """Mark a command as completed."""
+
+    control_id: int
+
+
+@dataclass(frozen=True)
+class RemoveCheckpoints:
+    """Remove the checkpoints of these trials: no run will resume from them."""
+
+    trials: tuple[int, ...]
+
+
+AtOnce = Suggest | Promote | Report | Explain | Track | Say
+ToCommit = Intend | Retry | Finish | Close | RecordSubmission | RecordStart | RecordPruning
+Effect = Submit | Cancel | CompleteControl | RemoveCheckpoints
+Instruction = AtOnce | ToCommit | Effect

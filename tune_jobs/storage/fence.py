@@ -1,0 +1,180 @@
+"""An Optuna storage whose writes are fenced by the lease, for Optuna's own loop.
+
+`optuna.Study.optimize` writes trials itself, through the study's storage. While `tuner.objective`
+runs its trials, that storage is a `FencedStorage`: a process that was suspended and has lost the
+study to another owner gets `LeaseLost` from its next write and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from tune_jobs.core.attempts import trial_attempt_name
+from tune_jobs.storage.changes import (
+    Changes,
+    ExtraWrites,
+    StudyWriter,
+    TrialChange,
+    TrialNumberConflict,
+)
+
+
+class FencedStorage(BaseStorage):
+    """A study's storage: reads as before, writes through a `StudyWriter`.
+
+    Args:
+        inner: The study's own storage.
+        study_id: The study's id in it.
+        writer: Fenced.
+    """
+
+    def __init__(self, inner: BaseStorage, study_id: int, writer: StudyWriter) -> None:
+        self.inner, self._study_id, self._writer = inner, study_id, writer
+        self._with_result: dict[int, ExtraWrites] = {}
+
+    def adopt(self, trial: optuna.Trial) -> None:
+        """Let a trial that was created before the fence write through it."""
+        trial.storage = self
+
+    def write_with_result(self, trial: optuna.Trial, extra_writes: ExtraWrites) -> None:
+        """Add writes to the transaction in which Optuna will finish a trial."""
+        self._with_result[trial._trial_id] = extra_writes
+
+    # -- writes ---------------------------------------------------------------------------------
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        template = template_trial or create_trial(state=TrialState.RUNNING)
+        while True:
+            template.number = self.inner.get_n_trials(study_id)
+            try:
+                return self._write(Changes(created=[template]))[0]
+            except TrialNumberConflict as conflict:
+                if conflict.rows:  # a storage without transactions has created it nevertheless
+                    return conflict.rows[0]
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        trial = self.inner.get_trial(trial_id)
+        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
+        trial.distributions[param_name] = distribution
+        self._change(TrialChange(trial_id, trial, params=frozenset({param_name})))
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        trial = self.inner.get_trial(trial_id)
+        trial.intermediate_values[step] = intermediate_value
+        self._change(TrialChange(trial_id, trial, steps=frozenset({step})))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        trial = self.inner.get_trial(trial_id)
+        trial.set_user_attr(key, value)
+        self._change(TrialChange(trial_id, trial, user_attrs=frozenset({key})))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        trial = self.inner.get_trial(trial_id)
+        trial.system_attrs = {**trial.system_attrs, key: value}
+        self._change(TrialChange(trial_id, trial, system_attrs=frozenset({key})))
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        trial = self.inner.get_trial(trial_id)
+        self.check_trial_is_updatable(trial_id, trial.state)
+        if state == TrialState.RUNNING:
+            return self._writer.claim(trial_id, trial_attempt_name(trial.number, 1))
+        trial.state, trial.values = state, None if values is None else list(values)
+        trial.datetime_complete = create_trial(state=TrialState.FAIL).datetime_complete
+        change = TrialChange(trial_id, trial, finished=True)
+        self._write(Changes(changed=[change]), self._with_result.pop(trial_id, _nothing))
+        return True
+
+    def _change(self, change: TrialChange) -> None:
+        self.check_trial_is_updatable(change.row, change.trial.state)
+        self._write(Changes(changed=[change]))
+
+    def _write(self, changes: Changes, extra_writes: ExtraWrites | None = None) -> list[int]:
+        return self._writer.write(changes, extra_writes or _nothing)
+
+    # -- the study, and reads -------------------------------------------------------------------
+
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        return self.inner.create_new_study(directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        self.inner.delete_study(study_id)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._write(Changes())
+        self.inner.set_study_user_attr(study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._write(Changes())
+        self.inner.set_study_system_attr(study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self.inner.get_study_id_from_name(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self.inner.get_study_name_from_id(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self.inner.get_study_directions(study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self.inner.get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self.inner.get_study_system_attrs(study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        return self.inner.get_all_studies()
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self.inner.get_trial(trial_id)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        return self.inner.get_all_trials(study_id, deepcopy, states)
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        return self.inner.get_best_trial(study_id)
+
+    def remove_session(self) -> None:
+        self.inner.remove_session()
+
+
+def _nothing(connection: object) -> None:
+    """Write nothing more."""
+
+
+def fence_study(study: optuna.Study, writer: StudyWriter) -> FencedStorage:
+    """Replace a study's storage by a fenced one."""
+    fenced = FencedStorage(study._storage, study._study_id, writer)
+    study._storage = fenced
+    return fenced
+
+
+def unfence_study(study: optuna.Study) -> None:
+    """Undo `fence_study`."""
+    if isinstance(study._storage, FencedStorage):
+        study._storage = study._storage.inner

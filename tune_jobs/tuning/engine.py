@@ -1,0 +1,311 @@
+"""Drives a tuning machine: waits for news, commits a turn, carries out its effects.
+
+One turn:
+
+    wait      for what happens to the live runs: one call for all of them
+    decide    the machine answers events with instructions (`core.machine`)
+    commit    one transaction: results for Optuna, new trials, and the intention to run them
+    act       only now runs are started, and those that are not worth finishing are stopped
+
+Whatever kills the process between two of these, the next owner finds in the ledger what was
+intended and asks the backend for the rest (`recover`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from tune_jobs.core import events as e
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.commands import End
+from tune_jobs.core.machine import TuningMachine
+from tune_jobs.core.observations import Observation
+from tune_jobs.core.promotion import Rung
+from tune_jobs.core.recovery import plan_recovery
+from tune_jobs.errors import BackendError, TuningStopped
+from tune_jobs.storage.lease import LeaseLost
+from tune_jobs.tuning.interruption import Interruption
+from tune_jobs.tuning.session import RunSession
+from tune_jobs.tuning.trials import Trials
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+TICK = 0.5
+"""Longest pause between two looks at runs that are being stopped, in seconds."""
+
+CONTROL_SECONDS = 1.0
+"""Seconds between two looks for commands of other processes."""
+
+SYNC_SECONDS = 5.0
+"""Seconds between two looks for trials of other processes."""
+
+STOP_SECONDS = 15.0
+"""Seconds to wait for the end of live runs when a call ends early."""
+
+
+@dataclass
+class _Turn:
+    """What a turn has decided and not committed yet."""
+
+    intents: list[e.Intend | e.Retry] = field(default_factory=list)
+    closed: list[Attempt] = field(default_factory=list)
+    pruning: list[Attempt] = field(default_factory=list)
+    submitted: list[e.RecordSubmission] = field(default_factory=list)
+    # Only for people: waits for a transaction that is needed anyway.
+    started: list[e.RecordStart] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.intents or self.closed or self.pruning or self.submitted)
+
+
+class Engine:
+    """Runs one call of ``optimize``, ``objective`` or ``train_best``.
+
+    Args:
+        session: The open study, owned by this process.
+        machine: Decides.
+        trials: Where trials come from, and where their results go.
+        on_turn: Called after each turn.
+        on_finished: Called with the number of each finished trial, after its commit.
+    """
+
+    def __init__(
+        self,
+        session: RunSession,
+        machine: TuningMachine,
+        trials: Trials,
+        *,
+        on_turn: Callable[[], None] = lambda: None,
+        on_finished: Callable[[int], None] = lambda number: None,
+    ) -> None:
+        self.machine = machine
+        self._session, self._trials = session, trials
+        self._on_turn, self._on_finished = on_turn, on_finished
+        self._clock = session.clock
+        self._turn = _Turn()
+        self._posted: SimpleQueue[e.Event] = SimpleQueue()
+        self._interruption = Interruption()
+        # Other processes live by the real clock.
+        self._next_sync = self._next_control = time.monotonic()
+
+    # -- a call ---------------------------------------------------------------------------------
+
+    def run(self, begin: Callable[[], None]) -> None:
+        """Take turns until the machine is done.
+
+        Args:
+            begin: Recovers what an earlier call left open, and starts what the call is for.
+
+        Raises:
+            TuningStopped: If a limit on failures is exceeded; live runs are stopped.
+            BackendError: If no run can be started.
+            LeaseLost: If another process has taken the study over; its live runs are left alone.
+            KeyboardInterrupt: If interrupted; live runs are stopped.
+        """
+        with self._interruption:
+            try:
+                begin()
+                while not self.is_done():
+                    self.turn()
+            except LeaseLost:
+                raise
+            except BaseException:
+                self.stop_runs()
+                raise
+        if self.machine.control.end is End.CANCEL:
+            self.stop_runs()
+
+    def post(self, event: e.Event) -> None:
+        """Give an event to the machine in its next turn; from any thread."""
+        self._posted.put(event)
+
+    def is_done(self) -> bool:
+        """Return whether the call has nothing more to do."""
+        return self.machine.is_done(self._clock())
+
+    def turn(self) -> None:
+        """Take one turn.
+
+        Raises:
+            KeyboardInterrupt, TuningStopped, BackendError, LeaseLost: See `run`.
+        """
+        tick = self._session.spec.backend.tick
+        self.take(self.wait(self.machine.pause(self._clock(), tick)))
+        self._on_turn()
+        if self._interruption.asked:
+            raise KeyboardInterrupt
+        if failure := self.machine.failure:
+            raise TuningStopped(failure)
+
+    def wait(self, timeout: float) -> list[Observation]:
+        """Return what happens to the live runs within ``timeout`` seconds."""
+        return self._session.runs.wait(timeout)
+
+    def take(self, observations: Sequence[Observation]) -> None:
+        """Decide on observations and the time, commit and act."""
+        for observation in observations:
+            self._observe(observation)
+        while not self._posted.empty():
+            self.handle(self._posted.get())
+        if self._trials.exhausted:
+            self.handle(e.SpaceExhausted())
+        self.handle(e.Ticked(new_trials=not self._interruption.asked))
+        self.commit()
+        self._look_around()
+
+    def _observe(self, observation: Observation) -> None:
+        reading = self._session.spec.objectives.read(observation.records)
+        self.handle(e.Seen(observation.name, observation.update, reading))
+
+    def stop_runs(self) -> None:
+        """Stop what is live; its attempts stay open, so that the next call retries them."""
+        give_up_at = self._clock() + STOP_SECONDS
+        with contextlib.suppress(BackendError):  # the next call asks for their end
+            self.handle(e.Interrupted())
+            while self._session.runs.live and self._clock() < give_up_at:
+                self._session.runs.wait(TICK)
+
+    # -- decide ---------------------------------------------------------------------------------
+
+    def handle(self, event: e.Event) -> None:
+        """Give an event to the machine and carry out its instructions, and those they lead to."""
+        pending = deque(self.machine.handle(event, self._clock()))
+        while pending:
+            answer = self.perform(pending.popleft())
+            if isinstance(answer, e.NotSuggested):
+                pending = deque(i for i in pending if not isinstance(i, e.Suggest))
+            if answer is not None:
+                pending.extendleft(reversed(self.machine.handle(answer, self._clock())))
+
+    def perform(self, instruction: e.Instruction) -> e.Event | None:
+        """Carry out an instruction, or note it for the commit; return its answer."""
+        match instruction:
+            case e.Suggest() | e.Promote() | e.Report() | e.Explain():
+                return self._ask(instruction)
+            case e.Intend() | e.Retry():
+                self._turn.intents.append(instruction)
+            case e.Finish():
+                self._turn.closed += self._trials.finish(instruction)
+            case e.Close(attempt):
+                self._turn.closed.append(attempt)
+            case e.RecordPruning(attempt):
+                self._turn.pruning.append(attempt)
+            case e.RecordSubmission():
+                self._turn.submitted.append(instruction)
+            case e.RecordStart():
+                self._turn.started.append(instruction)
+            case e.Say(line):
+                self._session.messages.say(line)
+            case _:
+                return self._act(instruction)
+        return None
+
+    def _ask(self, instruction: e.Suggest | e.Promote | e.Report | e.Explain) -> e.Event | None:
+        """Ask the sampler, the pruner, or the log."""
+        match instruction:
+            case e.Suggest():
+                ticket = self._trials.suggest()
+                return e.NotSuggested() if ticket is None else e.Suggested(ticket)
+            case e.Promote(rung):
+                return e.Suggested(self._trials.promote(rung), promoted=True)
+            case e.Report(attempt, reading):
+                step = self._trials.report(instruction)
+                if step is not None:
+                    return e.PruneAdvised(attempt.name, step, len(reading.steps))
+                return None
+            case e.Explain(attempt, update, cause):
+                names = self._session.spec.objectives.names
+                return e.Explained(attempt.name, self._session.runs.explain(update, cause, names))
+
+    # -- commit and act -------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write the turn, if there is anything to write; then act."""
+        intended = self.write()
+        if self.machine.fatal:
+            raise BackendError(self.machine.fatal)
+        self._session.verify()
+        self.handle(e.Committed(intended))
+        for number in self._trials.take_finished():
+            self._on_finished(number)
+
+    def write(self) -> tuple[e.Intended, ...]:
+        """Write the turn in one transaction; return the new attempts."""
+        turn = self._turn
+        if not turn and not self._trials.has_changes:
+            self._session.renew()
+            return ()
+        intended = tuple(self._trials.commit(turn.intents, partial(self._write_ledger, turn)))
+        self._turn = _Turn()
+        return intended
+
+    def _write_ledger(
+        self, turn: _Turn, intended: Sequence[e.Intended], connection: Connection | None
+    ) -> None:
+        """Write the ledger's part of the turn's transaction."""
+        ledger = self._session.ledger
+        ledger.submitted(connection, [(s.name, s.run_id, s.at) for s in turn.submitted])
+        ledger.began(connection, [(s.name, s.at) for s in turn.started])
+        ledger.pruning(connection, turn.pruning)
+        ledger.ended(connection, turn.closed, self._clock())
+        ledger.intend(connection, [i.attempt for i in intended])
+
+    def _act(self, instruction: e.Instruction) -> e.Event | None:
+        """Carry out an effect outside of this process."""
+        session = self._session
+        match instruction:
+            case e.Submit(attempt):
+                run_id = session.runs.submit(attempt)
+                return None if run_id is None else e.Submitted(attempt.name, run_id)
+            case e.Track(_, update):
+                session.runs.track(update)
+            case e.Cancel(name):
+                session.runs.cancel(name)
+            case e.CompleteControl(control_id):
+                session.retry.call(partial(session.controls.done, control_id))
+            case e.RemoveCheckpoints(trials):
+                names = [name for number in trials for name in self._trials.attempts_of(number)]
+                session.store.remove_checkpoints(names)
+        return None
+
+    def _look_around(self) -> None:
+        """Look for trials and commands of other processes."""
+        now = time.monotonic()
+        if now >= self._next_sync:
+            self._next_sync = now + SYNC_SECONDS
+            self._trials.sync()
+        if now >= self._next_control:
+            self._next_control = now + CONTROL_SECONDS
+            for control in self._session.retry.call(self._session.controls.pending):
+                self.handle(e.Requested(control))
+
+    # -- recover --------------------------------------------------------------------------------
+
+    def recover(
+        self,
+        open_attempts: Sequence[Attempt],
+        finished: frozenset[int] = frozenset(),
+        *,
+        rungs: Mapping[int, Rung] | None = None,
+        unrecorded: Sequence[int] = (),
+        continued: int = 0,
+    ) -> None:
+        """Take over what an earlier call left open.
+
+        Args:
+            open_attempts: Attempts whose end is not recorded.
+            finished: Numbers of the trials that Optuna has a result of.
+            rungs, unrecorded, continued: See `core.events.Recovered`.
+        """
+        found = self._session.service.find([a.name for a in open_attempts])
+        plan = plan_recovery(open_attempts, found, finished)
+        self.handle(e.Recovered(plan, dict(rungs or {}), tuple(unrecorded), continued))
+        self.commit()

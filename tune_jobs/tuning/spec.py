@@ -1,0 +1,93 @@
+"""What is tuned, and how: everything that a user says about a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from tune_jobs.backends.base import Backend
+from tune_jobs.core.job_runs import MetricSources
+from tune_jobs.core.objectives import Objectives
+from tune_jobs.core.promotion import Promotion
+from tune_jobs.errors import ConfigError
+from tune_jobs.script.interface import ScriptInterface
+from tune_jobs.space.compatibility import check_space
+from tune_jobs.space.search_space import Space
+from tune_jobs.storage.bulk_read import read_ahead
+from tune_jobs.tuning.fingerprints import fingerprints
+from tune_jobs.tuning.options import Duplicates, TunerOptions
+from tune_jobs.tuning.suggest import SEED
+
+
+@dataclass(frozen=True)
+class TuningSpec:
+    """How the trials of a study are run and read."""
+
+    study: optuna.Study
+    space: Space
+    backend: Backend
+    objectives: Objectives
+    sources: MetricSources
+    command_line: ScriptInterface
+    options: TunerOptions
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """The rungs, if configurations are promoted."""
+        return self.options.promotion
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """What happens to a configuration that an earlier trial had; with promotion it is run."""
+        return "run" if self.promotion is not None else self.options.duplicates
+
+    def check(self) -> None:
+        """Check for what would make every trial fail, before anything is spent.
+
+        Raises:
+            ConfigError: If something is wrong; the message says how to fix it.
+        """
+        read_ahead(self.study)
+        check_space(self.space, self.study)
+        self.backend.check()
+        self.command_line.check(self.space.names)
+        if self.duplicates == "replicate" and SEED in self.space.names:
+            raise ConfigError(
+                f"duplicates='replicate' sets {SEED!r}, which the search space tunes: remove it "
+                "from the space, or set duplicates to 'reuse' or 'run'"
+            )
+        if self.promotion is not None:
+            self._check_promotion(self.promotion.argument)
+
+    def _check_promotion(self, argument: str) -> None:
+        if len(self.objectives.metrics) > 1:
+            raise ConfigError("promotion compares one metric: remove it for several objectives")
+        if argument in self.space.names:
+            raise ConfigError(
+                f"promotion sets {argument!r}, which the search space tunes: remove it from the "
+                "space"
+            )
+        self.command_line.check(self.space.names, [argument])
+
+    def describe(self, run: Mapping[str, object]) -> dict[str, Any]:
+        """Return what is kept with the study, to compare it and to repeat it.
+
+        Args:
+            run: What runs, as the backend's service describes it.
+
+        Raises:
+            StudyError: If a data file cannot be read.
+        """
+        return {
+            "data": fingerprints(self.options.data),
+            "space": self.space.describe(),
+            "run": dict(run),
+            "metrics": [
+                {"name": m.name, "counts": m.counts, "pattern": m.pattern}
+                for m in self.objectives.metrics
+            ],
+            "directions": [d.name.lower() for d in self.study.directions],
+        }

@@ -1,0 +1,234 @@
+"""The trials of a study: asked for, reported to and finished through the study's mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from tune_jobs.core.attempts import Attempt, earlier_attempts, trial_attempt_name
+from tune_jobs.core.events import Finish, Intend, Intended, Report, Retry
+from tune_jobs.core.promotion import Rung, trial_rung
+from tune_jobs.core.snapshot import Running
+from tune_jobs.core.trial_attributes import (
+    ARGUMENTS_ATTRIBUTE,
+    CAUSE_ATTRIBUTE,
+    COST_ATTRIBUTE,
+    METRICS_ATTRIBUTE,
+    REACHED_ATTRIBUTE,
+    RUN_ATTRIBUTE,
+    RUNG_ATTRIBUTE,
+    set_run,
+)
+from tune_jobs.storage.mirror import Renumbered, StudyMirror
+from tune_jobs.tuning.session import RunSession
+from tune_jobs.tuning.suggest import TrialSource
+from tune_jobs.tuning.trials import WriteLedger
+
+
+class StudyTrials:
+    """Trials of a study that this process owns.
+
+    Args:
+        session: The open study.
+        mirror: The study that Optuna's samplers and pruners work on.
+    """
+
+    def __init__(self, session: RunSession, mirror: StudyMirror) -> None:
+        self._session, self._mirror, self._spec = session, mirror, session.spec
+        self._source = TrialSource(mirror, self._spec.space, self._spec.duplicates)
+        self._single = len(self._spec.objectives.metrics) == 1
+        self._params: dict[int, Mapping[str, Any]] = {}  # of trials that are not committed
+        self._open: dict[int, optuna.Trial] = {}
+        self._followed: set[int] = set()
+
+    # -- new trials -----------------------------------------------------------------------------
+
+    @property
+    def exhausted(self) -> bool:
+        """See `Trials`."""
+        return self._mirror.exhausted
+
+    @property
+    def has_changes(self) -> bool:
+        """See `Trials`."""
+        return self._mirror.has_changes
+
+    def suggest(self) -> int | None:
+        """See `Trials.suggest`."""
+        suggested = self._source.suggest()
+        if suggested is None:
+            return None
+        number, self._params[number] = suggested
+        return number
+
+    def promote(self, rung: Rung) -> int:
+        """See `Trials.promote`."""
+        assert rung.after is not None
+        return self._mirror.promote(rung.after, {RUNG_ATTRIBUTE: rung.attribute()})
+
+    def _intend(self, intent: Intend | Retry) -> Intended:
+        """Make the first attempt of a trial, or the one after another."""
+        if isinstance(intent, Intend):
+            number, attempt = intent.ticket, 1
+        else:
+            assert intent.attempt.trial is not None
+            number, attempt = intent.attempt.trial, intent.attempt.attempt + 1
+        name = trial_attempt_name(number, attempt)
+        rung, frozen = self._place(number), self._mirror.trial(number)
+        overrides = dict(frozen.user_attrs.get(ARGUMENTS_ATTRIBUTE, {}))
+        resume, promotion = earlier_attempts(name), self._spec.promotion
+        if rung is not None and promotion is not None:
+            overrides[promotion.argument] = rung.budget
+            if rung.after is not None:
+                resume += self.attempts_of(rung.after)
+        invocation = self._session.render(name, self._params_of(number), overrides)
+        invocation = replace(
+            invocation, budget=None if rung is None else rung.budget, resume=resume
+        )
+        self._mirror.set_user_attr(number, RUN_ATTRIBUTE, name)
+        return Intended(self._session.intend(name, number, invocation, attempt), rung)
+
+    def _params_of(self, number: int) -> Mapping[str, Any]:
+        params = self._params.get(number)
+        return self._spec.space.sample(self.trial(number)) if params is None else params
+
+    def _place(self, number: int) -> Rung | None:
+        """Return a trial's rung; a new trial gets the first one."""
+        rung = trial_rung(self._mirror.trial(number))
+        if rung is None and self._spec.promotion is not None:
+            rung = self._spec.promotion.first_rung(number)
+            self._mirror.set_user_attr(number, RUNG_ATTRIBUTE, rung.attribute())
+        return rung
+
+    def attempts_of(self, number: int) -> tuple[str, ...]:
+        """Return the names of a trial's attempts, the latest first."""
+        last = self._mirror.trial(number).user_attrs.get(RUN_ATTRIBUTE, "")
+        attempt = int(last.rpartition("-")[2] or 0)
+        return earlier_attempts(trial_attempt_name(number, attempt + 1))
+
+    # -- live and finished trials ---------------------------------------------------------------
+
+    def trial(self, number: int) -> optuna.Trial:
+        """Return the trial, to be reported to."""
+        if number not in self._open:
+            self._open[number] = self._mirror.open_trial(number)
+        return self._open[number]
+
+    def report(self, report: Report) -> int | None:
+        """See `Trials.report`; under promotion the rungs decide, not the pruner."""
+        number = report.attempt.trial
+        assert number is not None
+        ask = report.ask_pruner and self._spec.promotion is None
+        trial, advised = self.trial(number), None
+        for step in self._new_steps(number, report.reading.steps):
+            trial.report(report.reading.steps[step], step)
+            if ask and trial.should_prune() and advised is None:
+                advised = step
+        return advised
+
+    def _new_steps(self, number: int, steps: Mapping[int, float]) -> list[int]:
+        """Return the steps to report, in order.
+
+        The last known step of an adopted run comes again: the previous owner may have been killed
+        before it recorded the pruner's answer.
+        """
+        if not self._single:
+            return []
+        known = self._mirror.trial(number).intermediate_values
+        new = sorted(steps.keys() - known.keys())
+        if steps and number not in self._followed:
+            self._followed.add(number)
+            return [*sorted(steps.keys() & known.keys())[-1:], *new]
+        return new
+
+    def running(self, attempt: Attempt) -> Running:
+        """Return a live run as it is shown."""
+        steps = {}
+        if attempt.trial is not None:
+            steps = self._mirror.trial(attempt.trial).intermediate_values
+        step = max(steps, default=None)
+        return Running(
+            attempt.name, attempt.is_pruning, step, None if step is None else steps[step]
+        )
+
+    def finish(self, result: Finish) -> Sequence[Attempt]:
+        """See `Trials.finish`."""
+        attempt, reading = result.attempt, result.reading
+        assert attempt.trial is not None
+        number, trial = attempt.trial, self.trial(attempt.trial)
+        self.report(Report(attempt, reading, ask_pruner=False))
+        for name, violation in reading.violations.items():
+            trial.set_constraint(name, violation)
+        run_id = attempt.run_id
+        set_run(trial, run_id, run_id and self._spec.backend.console(run_id))
+        for key, value in self._attributes(result).items():
+            trial.set_user_attr(key, value)
+        if result.rung is not None and result.reached is not None:
+            self._report_reached(trial, result.rung, result.reached)
+        values = reading.values if result.state == TrialState.COMPLETE else None
+        self._mirror.tell(number, values, state=result.state)
+        self._open.pop(number, None)
+        self._params.pop(number, None)
+        return [attempt]
+
+    def _attributes(self, result: Finish) -> dict[str, Any]:
+        attributes: dict[str, Any] = {}
+        if result.attempt.cause:
+            attributes[CAUSE_ATTRIBUTE] = result.attempt.cause
+        if result.cost.hours:
+            cost = {"run_hours": result.cost.hours, "money": result.cost.money}
+            attributes[COST_ATTRIBUTE] = cost
+        if len(result.reading.last) > len(self._spec.objectives.metrics):
+            attributes[METRICS_ATTRIBUTE] = dict(result.reading.last)
+        if result.reached is not None:
+            attributes[REACHED_ATTRIBUTE] = result.reached
+        return attributes
+
+    def _report_reached(self, trial: optuna.Trial, rung: Rung, reached: float) -> None:
+        """Report a value on a rung at the step of its budget, unless the script did."""
+        known = self._mirror.trial(trial.number).intermediate_values
+        last = self._spec.promotion is not None and self._spec.promotion.is_last(rung)
+        if not last and rung.budget not in known:
+            trial.report(reached, rung.budget)
+
+    # -- the stored study -----------------------------------------------------------------------
+
+    def commit(self, intents: Sequence[Intend | Retry], write: WriteLedger) -> Sequence[Intended]:
+        """See `Trials.commit`."""
+        while True:
+            intended = [self._intend(intent) for intent in intents]
+            try:
+                self._mirror.commit(partial(write, intended))
+            except Renumbered as renumbered:
+                intents = self._renumber(intents, renumbered.numbers)
+            else:
+                self._params.clear()
+                return intended
+
+    def _renumber(
+        self, intents: Sequence[Intend | Retry], numbers: Mapping[int, int]
+    ) -> list[Intend | Retry]:
+        """Other processes added trials: the uncommitted trials have new numbers."""
+        self._params = {numbers.get(n, n): params for n, params in self._params.items()}
+        self._open.clear()
+        self._followed.clear()
+        self._source.forget()
+        return [
+            Intend(numbers.get(intent.ticket, intent.ticket))
+            if isinstance(intent, Intend)
+            else intent
+            for intent in intents
+        ]
+
+    def take_finished(self) -> Sequence[int]:
+        """See `Trials.take_finished`."""
+        return self._mirror.take_finished()
+
+    def sync(self) -> None:
+        """See `Trials.sync`."""
+        self._mirror.sync()
