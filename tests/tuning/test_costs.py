@@ -52,9 +52,9 @@ def test_every_trial_and_the_study_have_their_costs() -> None:
 def test_prices() -> None:
     prices = Prices({"VM.A": 1.0, "VM.B": 3.0})
     assert prices.amount(3600, "VM.A", "data_science").money == 1.0
-    assert prices.amount(3600, None, "data_science").money == 3.0, "unknown: the dearest"
+    assert prices.amount(3600, None, "data_science").money == 3.0, "unknown: the highest"
     assert Prices({}).amount(3600, "VM.A", "local") == Amount(1.0, 0.0)
-    with pytest.raises(ConfigError, match=r"'VM.A' costs -1 an hour"):
+    with pytest.raises(ConfigError, match=r"invalid price -1 of 'VM.A'"):
         Prices({"VM.A": -1})
 
 

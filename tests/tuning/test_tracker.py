@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tune_jobs.backends.base import BackendService
-from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
 from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.store import MetricStore
@@ -62,9 +62,8 @@ class Bench:
         self.notices: list[str] = []
         store = MetricStore(str(folder / "store"), "s-1")
         self.tracker = RunTracker(self.service, store, self.notices.append)
-        invocation: dict[str, object] = {"argv": [], "env": {}, "files": {}}
         self.tracker.submit(
-            Attempt(NAME, 0, 1, "test", AttemptState.INTENDED, invocation, intended=0.0)
+            Attempt(NAME, 0, 1, "test", AttemptState.INTENDED, Invocation(), intended=0.0)
         )
 
     def write(self, *values: float) -> int:

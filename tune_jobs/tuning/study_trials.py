@@ -124,7 +124,7 @@ class StudyTrials:
         number = report.attempt.trial
         assert number is not None
         ask = report.ask_pruner and self._spec.promotion is None
-        trial, advised = self.trial(number), None
+        trial, advised = self.trial(number), self._advice_on_known(number, report, ask)
         for step in self._new_steps(number, report.reading.steps):
             trial.report(report.reading.steps[step], step)
             if ask and trial.should_prune() and advised is None:
@@ -132,19 +132,20 @@ class StudyTrials:
         return advised
 
     def _new_steps(self, number: int, steps: Mapping[int, float]) -> list[int]:
-        """Return the steps to report, in order.
-
-        The last known step of an adopted run comes again: the previous owner may have been killed
-        before it recorded the pruner's answer.
-        """
-        if not self._single:
-            return []
         known = self._mirror.trial(number).intermediate_values
-        new = sorted(steps.keys() - known.keys())
-        if steps and number not in self._followed:
-            self._followed.add(number)
-            return [*sorted(steps.keys() & known.keys())[-1:], *new]
-        return new
+        return sorted(steps.keys() - known.keys()) if self._single else []
+
+    def _advice_on_known(self, number: int, report: Report, ask: bool) -> int | None:
+        """Ask the pruner about the last known step of an adopted run.
+
+        The previous owner may have been killed before it recorded the pruner's answer.
+        """
+        if number in self._followed or not report.reading.steps:
+            return None
+        self._followed.add(number)
+        known = self._mirror.trial(number).intermediate_values
+        step = max(report.reading.steps.keys() & known.keys(), default=None)
+        return step if ask and step is not None and self.trial(number).should_prune() else None
 
     def running(self, attempt: Attempt) -> Running:
         """Return a live run as it is shown."""
