@@ -217,7 +217,7 @@ def test_check_of_a_script_that_rejects_the_flags(run: Run, tmp_path: Path) -> N
     code, out, _ = run("check")
     assert code == 1
     assert "FAIL  script: it rejects --x=0." in out
-    assert "Describe how it wants its parameters with CommandLine" in out
+    assert "Describe its interface with CommandLine" in out
 
 
 def test_check_of_a_metric_that_is_not_printed(run: Run, tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.option_kinds import integer
 from tune_jobs.tuning.options import CallLimits, TunerOptions, check, declared, documents, read
 
-OWN = {Tuner.__init__: ("self", "study", "space", "backend"), Tuner.optimize: ("self", "callbacks", "take_over")}
+OWN = {
+    Tuner.__init__: ("self", "study", "space", "backend"),
+    Tuner.optimize: ("self", "callbacks", "take_over"),
+}
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_trials_preview_and_check(make_tuner: MakeTuner, tmp_path: Path) -> None
     tuner.optimize(n_trials=2)
     for attempt in tuner.attempts():
         params = tuner.study.trials[attempt.trial or 0].params
-        *words, work = attempt.invocation["argv"]
+        *words, work = attempt.invocation.argv
         assert words == [f"--x={params['x']}", f"--n={params['n']}"]
         assert work.endswith(f"{attempt.name}/work")
 
@@ -114,7 +114,7 @@ def test_trials_preview_and_check(make_tuner: MakeTuner, tmp_path: Path) -> None
 def test_promotion_hands_the_budget_to_the_function(make_tuner: MakeTuner) -> None:
     tuner = make_tuner(command_line=to_words, promotion=Promotion("epochs", 1, 3), max_parallel=1)
     tuner.optimize(n_trials=3)
-    budgets = [a.invocation["argv"][2] for a in tuner.attempts()]
+    budgets = [a.invocation.argv[2] for a in tuner.attempts()]
     assert set(budgets) == {"EPOCHS=1", "EPOCHS=3"}
 
 
@@ -123,7 +123,7 @@ def test_the_final_run_and_its_provenance(make_tuner: MakeTuner) -> None:
     tuner.optimize(n_trials=1)
     final = tuner.train_best({"epochs": 9})
     attempt = tuner.attempts()[-1]
-    assert attempt.invocation["argv"][2] == "EPOCHS=9"
+    assert attempt.invocation.argv[2] == "EPOCHS=9"
     provenance = json.loads(Path(final.provenance).read_text())
     assert shlex.split(provenance["repeat"])[-2:] == ["EPOCHS=9", "repeat/work"]
 
