@@ -196,7 +196,7 @@ def test_unknown_key_of_the_backend(run: Run, tmp_path: Path) -> None:
 def test_commands_that_read_do_not_create_the_study(command: str, run: Run, tmp_path: Path) -> None:
     code, _, err = run(command, *(["1"] if command in ("show", "logs") else []))
     assert code == 3
-    assert "there is no study 'digits' yet: `tune-jobs run study.yaml` starts it" in err
+    assert "there is no study 'digits' yet: `tune-jobs run study.yaml` creates it" in err
     assert not (tmp_path / "digits.db").exists()
 
 
@@ -255,7 +255,7 @@ def test_study_exists_with_another_direction(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY.replace("maximize", "minimize"))
     code, _, err = run("run")
     assert code == 3
-    assert "study.yaml:2: study 'digits' exists and is to maximize, not to minimize" in err
+    assert "study.yaml:2: study 'digits' exists with direction maximize, not minimize" in err
 
 
 def test_run_requires_a_budget(run: Run, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""study.yaml: what can be written, and how errors are reported."""
+
 from __future__ import annotations
 
 import math
@@ -14,8 +16,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from tune_jobs.config import choices
 from tune_jobs.config.choices import Choice
 from tune_jobs.config.study_config import FinalConfig, load_study, make_pruner, make_sampler
+from tune_jobs.config.study_file import build_tuner
 from tune_jobs.core.objectives import Metric
-from tune_jobs.errors import ConfigError, MetricError, SpaceError
+from tune_jobs.errors import ConfigError, MetricError, SpaceError, StudyError
 from tune_jobs.samplers import JobSampler
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.styles import Option
@@ -76,7 +79,7 @@ def written(tmp_path: Path, text: str) -> Path:
 # -- study.yaml -------------------------------------------------------------------------------
 
 
-def test_the_least_that_can_be_said(tmp_path: Path) -> None:
+def test_minimal_file(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, MINIMAL))
     assert (study.study, study.script, study.storage) == (
         "digits",
@@ -92,7 +95,7 @@ def test_the_least_that_can_be_said(tmp_path: Path) -> None:
     assert study.places["metric"].endswith("study.yaml:3")
 
 
-def test_everything_that_can_be_said(tmp_path: Path) -> None:
+def test_full_file(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, FULL))
     assert (study.module, study.python, study.script, study.command) == (
         "pkg.train",
@@ -141,7 +144,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         ({"final": "{}"}, {"final": FinalConfig()}),
     ],
 )
-def test_ways_to_write_it(
+def test_notations(
     tmp_path: Path, changes: dict[str, str | None], expected: dict[str, Any]
 ) -> None:
     study = load_study(written(tmp_path, changed(changes)))
@@ -152,7 +155,7 @@ def test_ways_to_write_it(
 
 
 def changed(changes: dict[str, str | None]) -> str:
-    """MINIMAL with other lines; the changed keys stand from line 1 on."""
+    """Return MINIMAL with other keys; the changed keys come first, from line 1 on."""
     keep = [line for line in MINIMAL.splitlines() if line.split(":")[0] not in changes]
     if "parameters" in changes:
         keep = [line for line in keep if not line.startswith(" ")]
@@ -257,9 +260,7 @@ def changed(changes: dict[str, str | None]) -> str:
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_line(
-    tmp_path: Path, changes: dict[str, str | None], problem: str
-) -> None:
+def test_errors_name_the_line(tmp_path: Path, changes: dict[str, str | None], problem: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_study(written(tmp_path, changed(changes)))
     assert f"{tmp_path / 'study.yaml'}:" in str(error.value)
@@ -281,6 +282,15 @@ def test_an_error_keeps_its_class(
         load_study(written(tmp_path, changed(changes)))
 
 
+@pytest.mark.parametrize("storage", ["nonsense", "mysql+nothing://host/db"])
+def test_a_storage_that_cannot_be_opened_is_named_with_its_line(
+    tmp_path: Path, storage: str
+) -> None:
+    file = written(tmp_path, changed({"storage": storage}))
+    with pytest.raises(StudyError, match=r"study\.yaml:1: the storage cannot be opened"):
+        build_tuner(load_study(file), file)
+
+
 # -- samplers and pruners ---------------------------------------------------------------------
 
 
@@ -289,7 +299,7 @@ def built(tmp_path: Path, **changes: str) -> tuple[Any, Any]:
     return make_sampler(study), make_pruner(study)
 
 
-def test_the_usual_sampler_and_pruner(tmp_path: Path) -> None:
+def test_default_sampler_and_pruner(tmp_path: Path) -> None:
     sampler, pruner = built(tmp_path)
     assert isinstance(sampler, JobSampler)
     assert pruner is None
@@ -353,16 +363,14 @@ def test_pruners_by_name(tmp_path: Path, text: str, kind: type[Any]) -> None:
         ),
     ],
 )
-def test_what_cannot_be_built_is_named_with_its_line(
-    tmp_path: Path, changes: dict[str, str], problem: str
-) -> None:
+def test_build_errors_name_the_line(tmp_path: Path, changes: dict[str, str], problem: str) -> None:
     with pytest.raises(ConfigError) as error:
         built(tmp_path, **changes)
     assert "study.yaml:1: " in str(error.value)
     assert problem in str(error.value)
 
 
-def test_a_missing_package_is_noticed_before_the_first_trial(
+def test_a_missing_package_is_an_error_before_the_first_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choices, "find_spec", lambda name: None)
@@ -370,7 +378,7 @@ def test_a_missing_package_is_noticed_before_the_first_trial(
         built(tmp_path, sampler="gp")
 
 
-def test_a_grid_is_tried_to_its_end(tmp_path: Path) -> None:
+def test_grid_is_exhausted(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         changed(
@@ -427,7 +435,7 @@ def test_a_grid_is_tried_to_its_end(tmp_path: Path) -> None:
         ("\ufeffa: 1", {"a": 1}),
     ],
 )
-def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
     assert loads(text).plain() == value
     assert type(loads(text).plain()) is type(value)
 
@@ -472,19 +480,19 @@ BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     ],
     ids=lambda value: value[:20],
 )
-def test_what_is_no_definition(text: str, problem: str) -> None:
+def test_invalid_yaml(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as error:
         loads(text, "s.yaml")
     assert problem in str(error.value)
 
 
-def test_a_value_knows_its_name_and_line() -> None:
+def test_values_have_name_and_line() -> None:
     document = loads("a:\n  b:\n    - 1\n    - c: 2\n", "s.yaml")
     leaf = document.mapping()["a"].mapping()["b"].items()[1].mapping()["c"]
     assert str(leaf.error("is odd")) == "s.yaml:4: a.b[1].c: is odd"
 
 
-def test_plain_values_have_names_only() -> None:
+def test_plain_values_have_only_names() -> None:
     item = located({"a": (1, 2)}, "root").mapping()["a"].items()[0]
     assert str(item.error("is odd")) == "root.a[0]: is odd"
 
@@ -493,7 +501,7 @@ def test_plain_values_have_names_only() -> None:
     ("content", "problem"),
     [(None, "cannot be read"), (b"a: \xff", "is not UTF-8"), (b"\xff" * (2 << 20), "is larger")],
 )
-def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, problem: str) -> None:
+def test_unreadable_file(tmp_path: Path, content: bytes | None, problem: str) -> None:
     path = tmp_path / "study.yaml"
     if content is not None:
         path.write_bytes(content)
@@ -516,6 +524,6 @@ _PIECES = st.sampled_from(
 @example("!<> a")
 @example("=")
 @example("<<: {a: 1}")
-def test_nothing_but_config_error_comes_out(text: str) -> None:
+def test_only_config_error_is_raised(text: str) -> None:
     with suppress(ConfigError):
         loads(text).plain()

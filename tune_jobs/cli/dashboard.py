@@ -10,7 +10,7 @@ from pathlib import Path
 from tune_jobs.cli.commands import Commands
 from tune_jobs.cli.output import print_result
 from tune_jobs.config.study_config import load_study
-from tune_jobs.config.study_file import storage_of_file
+from tune_jobs.config.study_file import resolve_storage
 from tune_jobs.dashboard.model import Study
 from tune_jobs.errors import StudyError
 
@@ -125,7 +125,7 @@ def _resolve_storage(reference: str) -> str:
     """Return a storage as it is, and of a study.yaml the storage that it names."""
     if not _is_study_file(reference):
         return reference
-    return storage_of_file(load_study(reference), Path(reference))
+    return resolve_storage(load_study(reference), Path(reference))
 
 
 def _is_study_file(reference: str) -> bool:

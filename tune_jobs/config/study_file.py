@@ -1,8 +1,10 @@
-"""From a study.yaml to a tuner: what the file names is opened, relative to the file."""
+"""Build the tuner that a study.yaml describes, and open its study."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import optuna
 
 from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import StudyError, TuneJobsError
 from tune_jobs.tuner import Tuner
 
 _SQLITE = "sqlite:///"
@@ -39,48 +41,62 @@ def build_tuner(config: StudyConfig, file: Path, study: optuna.Study | None = No
 
 
 def open_study(config: StudyConfig, file: Path) -> optuna.Study:
-    """The study of a study.yaml, which must exist.
+    """Open the study of a study.yaml.
 
     Raises:
-        StudyError: it does not.
+        StudyError: If the study does not exist, or its storage cannot be opened.
     """
-    storage = storage_of_file(config, file)
-    path = storage.removeprefix(_SQLITE)
+    storage = resolve_storage(config, file)
     try:
+        path = storage.removeprefix(_SQLITE)
         if storage.startswith(_SQLITE) and not Path(path).exists():
-            raise KeyError(path)  # do not leave an empty database behind
-        return optuna.load_study(
-            study_name=config.study,
-            storage=storage,
-            sampler=make_sampler(config),
-            pruner=make_pruner(config),
-        )
+            raise KeyError(path)  # instead of leaving an empty database behind
+        with _opening(config, file):
+            return optuna.load_study(
+                study_name=config.study,
+                storage=storage,
+                sampler=make_sampler(config),
+                pruner=make_pruner(config),
+            )
     except KeyError:
         raise StudyError(
-            f"there is no study {config.study!r} yet: `tune-jobs run {file}` starts it"
+            f"there is no study {config.study!r} yet: `tune-jobs run {file}` creates it"
         ) from None
 
 
 def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
-    study = optuna.create_study(
-        study_name=config.study,
-        storage=storage_of_file(config, file),
-        directions=list(config.directions),
-        sampler=make_sampler(config),
-        pruner=make_pruner(config),
-        load_if_exists=True,
-    )
-    have = [d.name.lower() for d in study.directions]
-    if have != list(config.directions):
+    with _opening(config, file):
+        study = optuna.create_study(
+            study_name=config.study,
+            storage=resolve_storage(config, file),
+            directions=list(config.directions),
+            sampler=make_sampler(config),
+            pruner=make_pruner(config),
+            load_if_exists=True,
+        )
+    existing = [direction.name.lower() for direction in study.directions]
+    if existing != list(config.directions):
         raise StudyError(
-            f"{config.places.get('direction', file)}: study {config.study!r} exists and is to "
-            f"{', '.join(have)}, not to {', '.join(config.directions)}: use another study name"
+            f"{config.places.get('direction', file)}: study {config.study!r} exists with direction "
+            f"{', '.join(existing)}, not {', '.join(config.directions)}: use another study name"
         )
     return study
 
 
-def storage_of_file(config: StudyConfig, file: Path) -> str:
-    """The storage that a study.yaml names; a relative SQLite file lies beside it."""
+@contextmanager
+def _opening(config: StudyConfig, file: Path) -> Iterator[None]:
+    """Convert the errors of a storage that cannot be opened; a missing study is a KeyError."""
+    try:
+        yield
+    except (KeyError, TuneJobsError):
+        raise
+    except Exception as error:  # each database driver has errors of its own
+        place = config.places.get("storage", file)
+        raise StudyError(f"{place}: the storage cannot be opened: {error}") from error
+
+
+def resolve_storage(config: StudyConfig, file: Path) -> str:
+    """Return the storage URL of a study.yaml; a relative SQLite path is relative to the file."""
     if not config.storage.startswith(_SQLITE) or config.storage == _SQLITE:
         return config.storage
     path = file.absolute().parent / config.storage.removeprefix(_SQLITE)
