@@ -1,9 +1,9 @@
-"""Tune a real model with job runs on this machine, then train the best configuration for real.
+"""Tune a small neural network with job runs on this machine and train the best configuration.
 
     python notebooks/demo.py
 
-What is tuned is train_digits.py, which knows nothing of tune_jobs: it takes arguments and prints a
-metric. Everything is kept in the folder demo/, and a second call goes on where this one ended.
+The tuned script, train_digits.py, does not import tune_jobs: it takes arguments and prints metrics.
+Everything is kept in the folder demo/. A second call resumes the study.
 """
 
 import re
@@ -56,15 +56,15 @@ def main() -> None:
     print(f"\nBest of {len(study.trials)} trials: number {best.number}, {best.value:.4f}")
     final = tuner.train_best(arguments={"epochs": EPOCHS})
     print(f"\n{final}\n")
-    tuned, default = final.metrics["test_accuracy"], accuracy_of_the_defaults()
+    tuned, default = final.metrics["test_accuracy"], measure_defaults()
     print(
-        f"On 1297 images that nobody has seen: tuned {tuned:.1%}, the script's defaults "
+        f"On 1297 held-out images: tuned {tuned:.1%}, the script's defaults "
         f"{default:.1%} (both {EPOCHS} epochs): {100 * (tuned - default):+.1f} points"
     )
 
 
-def accuracy_of_the_defaults() -> float:
-    """What the script's own defaults reach on the held-out images."""
+def measure_defaults() -> float:
+    """Return the accuracy of the script's own defaults on the held-out images."""
     printed = subprocess.run(
         [sys.executable, SCRIPT, f"--epochs={EPOCHS}"], capture_output=True, text=True, check=True
     ).stdout

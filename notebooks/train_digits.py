@@ -1,11 +1,11 @@
 """Train a small neural network to read handwritten digits.
 
 An ordinary training script: it takes its hyperparameters as arguments and prints what it measures.
-It knows nothing of the tuner that starts it.
+It does not know the tuner that starts it.
 
     python train_digits.py --learning-rate=0.003 --hidden=200 --epochs=200 --output-dir=model
 
-Labels are scarce here: 200 images to learn from, 300 to choose by, 1297 that are held out.
+Labels are scarce here: 200 images to train on, 300 to validate on, 1297 held out.
 """
 
 import argparse
@@ -19,23 +19,25 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 TRAIN, VALIDATION = 200, 300
-SPLIT_SEED = 0  # not --seed: every run must see the same split, or their scores do not compare
+SPLIT_SEED = 0  # not --seed: scores are comparable only if every run sees the same split
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line; the defaults of the hyperparameters are scikit-learn's own."""
+    """Parse the command line; the defaults of the hyperparameters are scikit-learn's own."""
     parser = argparse.ArgumentParser(description="Train a classifier of handwritten digits.")
     parser.add_argument("--learning-rate", type=float, default=0.001, help="step size of Adam")
-    parser.add_argument("--batch-size", type=int, default=200, help=f"images a step, 1 to {TRAIN}")
+    parser.add_argument(
+        "--batch-size", type=int, default=200, help=f"images per step, 1 to {TRAIN}"
+    )
     parser.add_argument("--hidden", type=int, default=100, help="units in the hidden layer")
     parser.add_argument("--alpha", type=float, default=0.0001, help="strength of the L2 penalty")
     parser.add_argument("--activation", choices=["relu", "tanh", "logistic"], default="relu")
     parser.add_argument("--epochs", type=int, default=50, help="passes over the training images")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and the batches")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights and batches")
     parser.add_argument("--output-dir", type=Path, help="where to write model.joblib")
     arguments = parser.parse_args()
     for name in ("learning_rate", "hidden", "epochs"):
-        if not getattr(arguments, name) > 0:  # so that nan is caught as well
+        if not getattr(arguments, name) > 0:  # also rejects nan
             parser.error(f"--{name.replace('_', '-')} must be positive")
     if not arguments.alpha >= 0:
         parser.error("--alpha must not be negative")
@@ -45,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_split() -> tuple[np.ndarray, ...]:
-    """Images and labels: to train on, to validate on, held out."""
+    """Return images and labels of the training, validation and held-out sets."""
     images, labels = load_digits(return_X_y=True)
     known, test, known_labels, test_labels = train_test_split(
         images, labels, train_size=TRAIN + VALIDATION, stratify=labels, random_state=SPLIT_SEED
@@ -57,20 +59,20 @@ def load_split() -> tuple[np.ndarray, ...]:
 
 
 def create_model(arguments: argparse.Namespace) -> MLPClassifier:
-    """The untrained network."""
+    """Return the untrained network."""
     return MLPClassifier(
         hidden_layer_sizes=(arguments.hidden,),
         activation=arguments.activation,
         alpha=arguments.alpha,
         batch_size=arguments.batch_size,
         learning_rate_init=arguments.learning_rate,
-        # A generator, not a number: partial_fit would draw the same batches in every epoch.
+        # A generator, not a number: otherwise partial_fit draws the same batches in every epoch.
         random_state=np.random.RandomState(arguments.seed),
     )
 
 
 def main() -> None:
-    """Train, keep the model of the best epoch, measure it on the held-out images."""
+    """Train, and evaluate the model of the best epoch on the held-out images."""
     arguments = parse_arguments()
     train, train_labels, validation, validation_labels, test, test_labels = load_split()
     model = create_model(arguments)

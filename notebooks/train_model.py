@@ -1,4 +1,4 @@
-"""Train one of several kinds of models on handwritten digits; knows nothing of tune_jobs.
+"""Train one of several model classes on handwritten digits; does not import tune_jobs.
 
 python train_model.py --model=svm --c=10 --gamma=0.001 --seed=1
 """
@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 
 
 def main() -> None:
-    """Train, print the accuracy, save the model."""
+    """Train the model, print its accuracy and save it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=["svm", "forest", "neighbors"], required=True)
     parser.add_argument("--c", type=float, default=1.0)
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--neighbors", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--whole", action="store_true", help="train on everything")
+    parser.add_argument("--whole", action="store_true", help="train on all data")
     parser.add_argument("--output-dir", type=Path)
     options = parser.parse_args()
 

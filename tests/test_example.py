@@ -1,4 +1,4 @@
-"""The example script by itself: what the notebook and the README count on."""
+"""The example script alone: what the notebooks, the tutorial and the README rely on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_it_prints_its_metrics_and_writes_its_model(tmp_path: Path) -> None:
     last = done.stdout.splitlines()[-1]
     measured = re.fullmatch(rf"val_accuracy={number} test_accuracy={number}", last)
     assert measured is not None
-    # The last value printed is what a tuner takes: that of the model which is kept.
+    # The tuner takes the last printed value, that of the saved model.
     assert measured[1] == max(accuracy for _, _, accuracy in epochs)
     assert (folder / "model.joblib").stat().st_size > 0
 
