@@ -1,4 +1,4 @@
-"""Local runs: their own group, their own folder, and nothing left behind."""
+"""Local runs: their processes, their folders, and the host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOURCES = MetricSources(names=("value",))
 
 
 class Bench:
-    """A backend that is open, and the store it writes to."""
+    """Backend that is open, with its metric store."""
 
     def __init__(
         self, backend: LocalBackend, store: str = "runs", sources: MetricSources = SOURCES
@@ -36,21 +36,21 @@ class Bench:
         self.service.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
 
     def end_of(self, name: str) -> RunUpdate:
-        """Wait until a run has ended."""
+        """Wait for the end of a run and return its last update."""
         while True:
             for update in self.service.wait(20.0):
                 if update.name == name and update.state.is_terminal:
                     return update
 
     def run(self, name: str, *argv: str, **request: object) -> RunUpdate:
-        """Submit a run and wait for its end."""
+        """Submit a run and return its last update."""
         self.start(name, *argv, **request)
         return self.end_of(name)
 
 
 @pytest.fixture
 def opened() -> Iterator[list[Bench]]:
-    """Benches to close."""
+    """List of benches, which are closed after the test."""
     benches: list[Bench] = []
     yield benches
     for bench in benches:
@@ -62,7 +62,7 @@ OpenBench = Callable[..., Bench]
 
 @pytest.fixture
 def bench(script: Script, opened: list[Bench]) -> OpenBench:
-    """Open a backend over a shell script."""
+    """Return a function that opens a backend for a shell script."""
 
     def open_bench(
         body: str, store: str = "runs", sources: MetricSources = SOURCES, **options: object
@@ -74,7 +74,7 @@ def bench(script: Script, opened: list[Bench]) -> OpenBench:
     return open_bench
 
 
-def test_a_run_and_what_it_leaves(bench: OpenBench, tmp_path: Path) -> None:
+def test_run_leaves_metrics_and_log(bench: OpenBench, tmp_path: Path) -> None:
     b = bench('pwd; echo "value=$x" >&2; ls; cat in/c.json; echo $COLOR')
     update = b.run("r-1", "--x=0.5", env={"COLOR": "red"}, files={"in/c.json": "{}\n"})
     assert (update.state, update.exit_code, update.cause) == (RunState.SUCCEEDED, 0, "")
@@ -87,14 +87,14 @@ def test_a_run_and_what_it_leaves(bench: OpenBench, tmp_path: Path) -> None:
     assert update.started <= update.finished
 
 
-def test_the_same_name_is_started_once(bench: OpenBench, tmp_path: Path) -> None:
+def test_name_is_started_once(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(f"echo x >> {tmp_path}/count; echo value=1")
     first = b.run("r-1")
     assert b.run("r-1") == first
     assert (tmp_path / "count").read_text() == "x\n"
 
 
-def test_find_tells_what_became_of_runs(bench: OpenBench, tmp_path: Path) -> None:
+def test_find(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(f'[ "$x" = 1 ] && until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo value=1')
     b.run("ended-1")
     b.start("live-1", "--x=1")
@@ -107,7 +107,7 @@ def test_find_tells_what_became_of_runs(bench: OpenBench, tmp_path: Path) -> Non
     assert b.end_of("live-1").state == RunState.SUCCEEDED
 
 
-def test_cancel_ends_the_whole_group(bench: OpenBench, tmp_path: Path) -> None:
+def test_cancel_ends_the_process_group(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(f"sleep 61 & echo $! > {tmp_path}/child; : > {tmp_path}/ready; sleep 61", grace=5.0)
     b.start("r-1")
     while not (tmp_path / "ready").exists():
@@ -122,7 +122,7 @@ def test_cancel_ends_the_whole_group(bench: OpenBench, tmp_path: Path) -> None:
     b.service.cancel("never-1")
 
 
-def test_what_ignores_term_is_killed_after_a_grace_period(bench: OpenBench, tmp_path: Path) -> None:
+def test_run_that_ignores_term_is_killed(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(f"trap '' TERM; : > {tmp_path}/ready; while :; do sleep 0.1; done", grace=0.2)
     b.start("r-1")
     while not (tmp_path / "ready").exists():
@@ -131,7 +131,7 @@ def test_what_ignores_term_is_killed_after_a_grace_period(bench: OpenBench, tmp_
     assert b.end_of("r-1").state == RunState.CANCELED
 
 
-def test_a_background_process_does_not_outlive_its_run(bench: OpenBench, tmp_path: Path) -> None:
+def test_background_process_ends_with_its_run(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(f"sleep 61 & echo $! > {tmp_path}/child; echo value=1")
     assert b.run("r-1").state == RunState.SUCCEEDED
     child = int((tmp_path / "child").read_text())
@@ -148,7 +148,7 @@ def test_no_zombies(bench: OpenBench) -> None:
     assert not [s for s in ours if s[0] == "Z"]
 
 
-def test_the_host_leaves_when_nobody_needs_it(bench: OpenBench, tmp_path: Path) -> None:
+def test_idle_host_leaves(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(f"echo $PPID > {tmp_path}/host; echo value=1")
     b.run("r-1")
     host = os.pidfd_open(int((tmp_path / "host").read_text()))
@@ -157,7 +157,7 @@ def test_the_host_leaves_when_nobody_needs_it(bench: OpenBench, tmp_path: Path) 
     os.close(host)
 
 
-def test_a_program_that_cannot_be_started(opened: list[Bench], tmp_path: Path) -> None:
+def test_program_that_cannot_be_started(opened: list[Bench], tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("#!/no/such/interpreter\n")
     program.chmod(0o755)
@@ -168,7 +168,7 @@ def test_a_program_that_cannot_be_started(opened: list[Bench], tmp_path: Path) -
     assert "could not be started" in update.cause
 
 
-def test_arguments_that_are_too_many_for_the_kernel(bench: OpenBench) -> None:
+def test_arguments_over_the_kernel_s_limit(bench: OpenBench) -> None:
     b = bench("echo value=1")
     update = b.run("r-1", *["x" * 100_000] * 100)
     assert update.state == RunState.FAILED
@@ -185,19 +185,19 @@ def test_links(bench: OpenBench, tmp_path: Path) -> None:
         LocalBackend("train.sh", link=["missing"]).check()
 
 
-def test_report_without_an_installation(opened: list[Bench], tmp_path: Path) -> None:
+def test_report_without_installation(opened: list[Bench], tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "from tune_jobs import report\nimport tune_jobs\n"
         "report(value=0.5, step=2)\nprint(tune_jobs.__file__)\n"
     )
-    plain = Path(sys.executable).resolve()  # the interpreter without our virtual environment
+    plain = Path(sys.executable).resolve()  # outside of the virtual environment
     b = Bench(LocalBackend("train.py", python=str(plain)))
     opened.append(b)
     assert b.run("r-1").state == RunState.SUCCEEDED, b.store.log("r-1")
     assert [(r.step, r.values) for r in b.store.records("r-1")] == [(2, {"value": 0.5})]
 
 
-def test_a_module(opened: list[Bench], tmp_path: Path) -> None:
+def test_module(opened: list[Bench], tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "train.py").write_text("import sys; print('value=' + sys.argv[1])\n")
     b = Bench(LocalBackend(EntryPoint.module("package.train")))
@@ -207,22 +207,22 @@ def test_a_module(opened: list[Bench], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
-def test_a_metrics_file(name: str, bench: OpenBench) -> None:
-    texts = {"metrics.json": '{"value": 0.5}', "metrics.csv": "epoch,value\\n1,0.25\\n2,0.5\\n"}
+def test_metrics_file(name: str, bench: OpenBench) -> None:
+    contents = {"metrics.json": '{"value": 0.5}', "metrics.csv": "epoch,value\\n1,0.25\\n2,0.5\\n"}
     sources = MetricSources(("value",), step="epoch", file=name)
-    b = bench(f"printf '{texts[name]}' > {name}", sources=sources)
+    b = bench(f"printf '{contents[name]}' > {name}", sources=sources)
     b.run("r-1")
     assert b.store.records("r-1")[-1].values["value"] == 0.5
 
 
-def test_a_store_in_memory_is_refused(script: Script) -> None:
+def test_store_in_memory_is_refused(script: Script) -> None:
     with pytest.raises(BackendError, match="exists only inside this process"):
         LocalBackend(script("")).open(
             "memory://runs", "study", SOURCES, keep_runs=True, notice=print
         )
 
 
-def test_a_time_limit_must_be_positive() -> None:
+def test_time_limit_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="time_limit must be positive"):
         LocalBackend("train.sh", time_limit=0)
 
@@ -236,5 +236,5 @@ def _is_running(pid: int) -> bool:
 
 def _stats() -> Iterator[str]:
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended just now
+        with contextlib.suppress(OSError):  # it has ended
             yield path.read_text()

@@ -1,4 +1,4 @@
-"""The simulated backend: virtual time behind the same protocol."""
+"""Simulated backend."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tune_jobs.core.attempts import AttemptState
 from tune_jobs.errors import ConfigError, TuningStopped
 
 
-def test_time_is_virtual_and_slots_are_refilled_at_once() -> None:
+def test_time_is_virtual_and_free_slots_are_refilled_at_once() -> None:
     tuner, backend = simulated(backend={"provisioning": 120.0})
     before = time.monotonic()
     tuner.optimize(n_trials=40)
     assert time.monotonic() - before < 30.0
-    # Ten runs one after another on each of four slots, each with its provisioning.
+    # Each of four slots has ten runs in a row, each with its provisioning.
     assert backend.now == pytest.approx(10 * (120.0 + EPOCHS * MINUTE))
     assert {t.state for t in tuner.study.trials} == {TrialState.COMPLETE}
     for trial in tuner.study.trials:
@@ -27,7 +27,7 @@ def test_time_is_virtual_and_slots_are_refilled_at_once() -> None:
         assert sorted(trial.intermediate_values) == list(range(1, EPOCHS + 1))
 
 
-def test_the_same_seed_gives_the_same_study() -> None:
+def test_seed_determines_the_study() -> None:
     def outcome(seed: int) -> list[object]:
         tuner, backend = simulated(
             pruner=optuna.pruners.MedianPruner(),
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_study() -> None:
     assert outcome(3) != outcome(4)
 
 
-def test_what_a_run_reports_before_it_is_stopped_is_kept() -> None:
+def test_reports_of_a_run_that_is_being_stopped_are_kept() -> None:
     tuner, _ = simulated(
         pruner=optuna.pruners.ThresholdPruner(lower=-0.2),
         backend={"stopping": 2.5 * MINUTE},
@@ -51,7 +51,7 @@ def test_what_a_run_reports_before_it_is_stopped_is_kept() -> None:
     tuner.optimize(n_trials=1)
     (trial,) = tuner.study.trials
     assert trial.state == TrialState.PRUNED
-    assert sorted(trial.intermediate_values) == [1, 2, 3], "two more arrived after the decision"
+    assert sorted(trial.intermediate_values) == [1, 2, 3], "two of them after the decision to prune"
     assert tuner.attempts()[0].finished == 3.5 * MINUTE
 
 
@@ -67,15 +67,15 @@ def test_failures_and_preemptions() -> None:
     assert sum(t.state == TrialState.COMPLETE for t in preempted.study.trials) > 15
 
 
-def test_a_run_that_is_tried_again_goes_on_from_its_checkpoint() -> None:
+def test_retried_run_resumes_from_its_checkpoint() -> None:
     resumed = []
 
-    def watched(run: SimulatedRun) -> list[SimulatedReport]:
+    def record_and_simulate(run: SimulatedRun) -> list[SimulatedReport]:
         if run.resume_step is not None:
             resumed.append((run.name, run.resume_step))
         return curve(run)
 
-    tuner, _ = simulated(watched, backend={"preempted": 0.5, "checkpoints": True})
+    tuner, _ = simulated(record_and_simulate, backend={"preempted": 0.5, "checkpoints": True})
     tuner.optimize(n_trials=20)
     assert resumed
     for name, step in resumed:
@@ -83,7 +83,7 @@ def test_a_run_that_is_tried_again_goes_on_from_its_checkpoint() -> None:
         assert 1 <= step < EPOCHS
 
 
-def test_options_are_read_from_the_command_line() -> None:
+def test_arguments_are_parsed() -> None:
     run = SimulatedRun("r", None, ["--batch-size=64", "--lr", "1e-3", "x", "--flag"], None, None)  # type: ignore[arg-type]
     assert run.arguments == {"batch_size": "64", "lr": "1e-3", "flag": "true"}
     assert run.number("lr") == 0.001
@@ -92,18 +92,18 @@ def test_options_are_read_from_the_command_line() -> None:
 @pytest.mark.parametrize(
     "options", [{"provisioning": -1.0}, {"stopping": -1.0}, {"preempted": 1.0}]
 )
-def test_options_that_make_no_sense(options: dict[str, float]) -> None:
+def test_invalid_options_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         simulated(backend=options)
 
 
-def test_a_script_that_reports_nothing_is_noticed() -> None:
+def test_study_without_metrics_is_stopped() -> None:
     tuner, _ = simulated(lambda run: Course([], seconds=5.0))
     with pytest.raises(TuningStopped, match=r"the first .* trials all failed"):
         tuner.optimize(n_trials=20)
 
 
-def test_a_durable_study_in_virtual_time(tmp_path: object) -> None:
+def test_durable_study(tmp_path: object) -> None:
     study = optuna.create_study(
         study_name="s", storage=f"sqlite:///{tmp_path}/s.db", direction="maximize"
     )

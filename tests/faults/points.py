@@ -22,7 +22,7 @@ BOUNDARIES: dict[type, tuple[str, ...]] = {
     JournalFileBackend: ("read_logs", "append_logs"),
     LocalBackend: ("open",),
     LocalService: ("submit", "cancel", "find", "close"),
-    JobRuns: ("create", "cancel", "seen", "named"),
+    JobRuns: ("create", "cancel", "list_by_id", "list_by_name"),
     FsspecFolder: ("read", "write"),
     ObjectStorageFolder: ("read", "write", "versions"),
 }

@@ -43,11 +43,11 @@ Seconds = float | tuple[float, float] | Callable[[random.Random], float]
 
 @dataclass(frozen=True)
 class SimulatedReport:
-    """One line of metrics that a run reports.
+    """Metrics that a run reports at a time.
 
     Args:
-        seconds: Since its script was started.
-        step: The epoch or the like; None: the script does not say it.
+        seconds: Time since the start of its script.
+        step: The epoch or the like; None if the script does not report it.
         values: The metrics by name.
     """
 
@@ -58,12 +58,12 @@ class SimulatedReport:
 
 @dataclass(frozen=True)
 class Course:
-    """How a run goes.
+    """Course of a run.
 
     Args:
-        reports: In the order of time.
-        seconds: When the script ends; None: with its last report.
-        exit_code: Its exit code; not 0: the run fails.
+        reports: What it reports, in the order of time.
+        seconds: Time from the start of its script to the end; None to end with the last report.
+        exit_code: The script's exit code; the run fails unless it is 0.
     """
 
     reports: Sequence[SimulatedReport]
@@ -72,7 +72,7 @@ class Course:
 
     @property
     def end(self) -> float:
-        """Seconds from the script's start to its end."""
+        """Seconds from the start of the script to its end."""
         if self.seconds is not None:
             return self.seconds
         return self.reports[-1].seconds if self.reports else 0.0
@@ -80,14 +80,14 @@ class Course:
 
 @dataclass(frozen=True)
 class SimulatedRun:
-    """What a run knows of itself.
+    """Run, as a curve sees it.
 
     Args:
-        name: ``trial-000012-1``.
-        trial: The trial's number as the backend was told it; None for other runs.
+        name: Its name, such as ``trial-000012-1``.
+        trial: The number of its trial; None for other runs.
         argv: Its arguments.
-        resume_step: The last step in the checkpoint that it goes on from; None: it starts afresh.
-        random: Randomness of its own, the same in every simulation with the same seed.
+        resume_step: The last step in the checkpoint that it resumes from, if any.
+        random: Random generator of its own, the same in every simulation with the same seed.
     """
 
     name: str
@@ -98,25 +98,26 @@ class SimulatedRun:
 
     @property
     def arguments(self) -> dict[str, str]:
-        """What ``--name=value`` and ``--name value`` say, by name, with ``_`` for ``-``."""
-        found: dict[str, str] = {}
-        waiting: str | None = None
+        """Values of ``--name=value`` and ``--name value`` by name, with ``_`` for ``-``."""
+        values: dict[str, str] = {}
+        pending: str | None = None
         for word in self.argv:
             if word.startswith("--"):
                 name, equals, value = word[2:].partition("=")
-                waiting = name.replace("-", "_")
-                found[waiting] = value if equals else "true"
+                pending = name.replace("-", "_")
+                values[pending] = value if equals else "true"
                 if equals:
-                    waiting = None
-            elif waiting is not None:
-                found[waiting], waiting = word, None
-        return found
+                    pending = None
+            elif pending is not None:
+                values[pending], pending = word, None
+        return values
 
     def number(self, name: str) -> float:
-        """An argument as a number.
+        """Return an argument as a number.
 
         Raises:
-            KeyError, ValueError: there is none, or it is none.
+            KeyError: If there is no such argument.
+            ValueError: If it is not a number.
         """
         return float(self.arguments[name])
 

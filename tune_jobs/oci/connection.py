@@ -1,12 +1,12 @@
-"""How OCI is reached: who asks, in which region, at which address.
+"""Connection to OCI: authentication, region and endpoint.
 
-The ways to authenticate are those of ADS, and so are the variables that choose one where nothing
-is said: ``OCI_IAM_TYPE``, ``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``. Inside a notebook
+The ways to authenticate are those of ADS, and so are the environment variables that choose the
+default: ``OCI_IAM_TYPE``, ``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``. Inside a notebook
 session or a job run, where ``OCI_RESOURCE_PRINCIPAL_VERSION`` is set, it is the resource principal.
 
-Every client that tune_jobs makes is made here, because two defaults of the SDK are wrong for a
-tuner: its circuit breaker is one for the whole process, so a storm of 429 on one service closes
-all of them; and its retries may keep a call for ten minutes, while the loop has other things to do.
+All clients are made here, since two defaults of the SDK are unsuitable for a tuner: its circuit
+breaker is shared by the whole process, so a series of 429 from one service blocks all of them; and
+its retries may block a call for ten minutes.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 Auth = Literal["api_key", "security_token", "resource_principal", "instance_principal"]
 
 ENDPOINT_VARIABLE = "TUNE_JOBS_OCI_ENDPOINT"
-"""One address for every service, for private endpoints and for tests."""
+"""Endpoint of every service, for private endpoints and for tests."""
 
 TIMEOUT = (10.0, 60.0)
-"""Seconds to connect, and to read."""
+"""Seconds to connect and to read."""
 
 _Client = TypeVar("_Client")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach OCI. Holds no secret: keys are read from where the configuration says they are.
+    """Connection to OCI. It holds no secret: keys are read from the files in the configuration.
 
     Args:
         auth: ``api_key``, ``security_token``, ``resource_principal`` or ``instance_principal``; by
             default as ADS chooses.
         config_file: The configuration file of ``api_key`` and ``security_token``.
         profile: The profile in it.
-        region: Another region than the one of the profile, or of the principal.
-        endpoint: One address for every service, instead of the region's own.
+        region: The region; by default that of the profile or the principal.
+        endpoint: The endpoint of every service; by default those of the region.
     """
 
     auth: Auth | None = None
@@ -51,31 +51,29 @@ class Connection:
     profile: str | None = None
     region: str | None = None
     endpoint: str | None = None
-    _made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.auth is not None and self.auth not in get_args(Auth):
-            raise ConfigError(
-                f"auth {self.auth!r} is not known: use one of {', '.join(get_args(Auth))}"
-            )
+            raise ConfigError(f"unknown auth {self.auth!r}: use one of {', '.join(get_args(Auth))}")
 
     def client(self, kind: Callable[..., _Client]) -> _Client:
-        """A client of the ``oci`` package, such as ``oci.data_science.DataScienceClient``.
+        """Return a client of the ``oci`` package, such as ``oci.data_science.DataScienceClient``.
 
         Raises:
-            ConfigError: the configuration cannot be used.
+            ConfigError: If the configuration cannot be used.
         """
         name = getattr(kind, "__name__", str(kind))
-        if name not in self._made:
-            self._made[name] = kind(**self.client_arguments())
-        made: _Client = self._made[name]
-        return made
+        if name not in self._clients:
+            self._clients[name] = kind(**self.client_arguments())
+        client: _Client = self._clients[name]
+        return client
 
     def client_arguments(self) -> dict[str, Any]:
-        """What a client is made with; also what ADS passes on to its own.
+        """Return the arguments of a client, which ADS takes for its own clients as well.
 
         Raises:
-            ConfigError: the configuration cannot be used.
+            ConfigError: If the configuration cannot be used.
         """
         import oci
 
@@ -95,16 +93,16 @@ class Connection:
 
     @property
     def region_in_use(self) -> str:
-        """The region's name.
+        """Name of the region.
 
         Raises:
-            ConfigError: the configuration cannot be used.
+            ConfigError: If the configuration cannot be used.
         """
         return str(self._identity[0].get("region", ""))
 
     @property
     def kind(self) -> Auth:
-        """The way to authenticate that is in use."""
+        """Way to authenticate that is in use."""
         if self.auth is not None:
             return self.auth
         chosen = os.environ.get("OCI_IAM_TYPE", "")
@@ -116,9 +114,9 @@ class Connection:
 
     @cached_property
     def _identity(self) -> tuple[dict[str, Any], Any]:
-        """The configuration, and the signer where the client would not make the right one."""
+        """Configuration and signer."""
         if self.kind in ("api_key", "security_token"):
-            return self._from_file(self.kind)
+            return self._read_identity(self.kind)
         import oci
 
         try:
@@ -126,7 +124,7 @@ class Connection:
                 signer = oci.auth.signers.get_resource_principals_signer()
             else:
                 signer = oci.auth.signers.InstancePrincipalsSecurityTokenSigner()
-        except Exception as error:  # the SDK raises whatever went wrong underneath
+        except Exception as error:  # the SDK raises errors of many kinds
             raise ConfigError(
                 f"auth {self.kind!r} does not work here: {error}. It works inside OCI (a notebook "
                 "session, a job run, an instance); elsewhere use auth='api_key'"
@@ -134,7 +132,7 @@ class Connection:
         region = self.region or getattr(signer, "region", None)
         return ({"region": region} if region else {}), signer
 
-    def _from_file(self, kind: Auth) -> tuple[dict[str, Any], Any]:
+    def _read_identity(self, kind: Auth) -> tuple[dict[str, Any], Any]:
         import oci
 
         file = self.config_file or os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config")
@@ -151,9 +149,9 @@ class Connection:
                 os.path.expanduser(config["key_file"]), config.get("pass_phrase")
             )
             return config, oci.auth.signers.SecurityTokenSigner(token, key)
-        except Exception as error:  # the SDK's own errors, and those of files and keys
+        except Exception as error:  # errors of the SDK, of files and of keys
             missing = " has no entry" if isinstance(error, KeyError) else ""
             raise ConfigError(
                 f"OCI configuration {file}, profile {profile!r}{missing}: {error}. Run `oci setup "
-                "config`, or say where it is: Connection(config_file=..., profile=...)"
+                "config`, or use Connection(config_file=..., profile=...)"
             ) from error

@@ -1,8 +1,9 @@
-"""An emulator of OCI, and backends that reach it through the real SDKs."""
+"""Fixtures: an emulator of OCI, and backends that use it through the real SDKs."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,26 +26,26 @@ OpenService = Callable[..., DataScienceService]
 
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """The services, with an empty bucket ``tune-jobs``."""
+    """Emulator with an empty bucket ``tune-jobs``."""
     with Emulator(tmp_path / "oci") as running:
         yield running
 
 
 @pytest.fixture
 def connection(emulator: Emulator) -> Connection:
-    """How the emulator is reached: an API key, and one address for all services."""
+    """Connection to the emulator, with an API key."""
     return Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
 
 
 @pytest.fixture
 def store(emulator: Emulator) -> str:
-    """A metric store in Object Storage."""
+    """URI of a metric store in Object Storage."""
     return f"oci://tune-jobs@{emulator.namespace}/runs"
 
 
 @pytest.fixture
 def infrastructure(emulator: Emulator) -> Infrastructure:
-    """What jobs run on."""
+    """Infrastructure of jobs."""
     return Infrastructure(
         compartment=emulator.compartment,
         project=emulator.project,
@@ -56,10 +57,10 @@ def infrastructure(emulator: Emulator) -> Infrastructure:
 
 
 @pytest.fixture
-def backend_of(
+def make_backend(
     tmp_path: Path, connection: Connection, infrastructure: Infrastructure
 ) -> MakeBackend:
-    """Make a backend for the text of a Python script."""
+    """Return a function that makes a backend for the source of a Python script."""
 
     def make(script: str, name: str = "train.py", **options: Any) -> DataScienceBackend:
         path = tmp_path / name
@@ -77,7 +78,7 @@ def backend_of(
 
 @pytest.fixture
 def open_service(store: str) -> Iterator[OpenService]:
-    """Open a backend for the study ``study-1``; it is closed after the test."""
+    """Return a function that opens a backend for ``study-1`` until the end of the test."""
     with contextlib.ExitStack() as stack:
 
         def open_service(
@@ -95,13 +96,13 @@ def open_service(store: str) -> Iterator[OpenService]:
 
 @pytest.fixture
 def stored(store: str, connection: Connection) -> MetricStore:
-    """What the runs of ``study-1`` left."""
+    """Metric store of ``study-1``."""
     return MetricStore(store, "study-1", {"connection": connection})
 
 
 @pytest.fixture
 def build_tuner(store: str, tmp_path: Path) -> Callable[..., Tuner]:
-    """Make a tuner of ``x`` in a durable study."""
+    """Return a function that makes a tuner of ``x`` in a durable study."""
 
     def make(backend: DataScienceBackend, **options: Any) -> Tuner:
         study = optuna.create_study(
@@ -120,26 +121,24 @@ def build_tuner(store: str, tmp_path: Path) -> Callable[..., Tuner]:
 
 
 def run(name: str, *argv: str, **more: Any) -> RunRequest:
-    """A request for a run."""
+    """Return a request for a run."""
     settings: dict[str, Any] = {"env": {}, "files": {}, "labels": {"trial": "0", "attempt": "1"}}
     return RunRequest(name, argv, **{**settings, **more})
 
 
 def end_of(service: BackendService, name: str, seconds: float = 60.0) -> RunUpdate:
-    """Wait for a run's end."""
+    """Wait for the end of a run and return its last update."""
     ends = [update for update in until_ended(service, {name}, seconds) if update.name == name]
     return ends[0]
 
 
 def until_ended(service: BackendService, names: set[str], seconds: float = 60.0) -> list[RunUpdate]:
-    """Wait until all of these runs have ended; returns how."""
-    import time
-
-    left, ends, give_up = set(names), [], time.monotonic() + seconds
-    while left:
-        assert time.monotonic() < give_up, f"{left} did not end in {seconds} s"
+    """Wait until all of these runs have ended and return their last updates."""
+    live, ends, deadline = set(names), [], time.monotonic() + seconds
+    while live:
+        assert time.monotonic() < deadline, f"{live} did not end within {seconds} s"
         for update in service.wait(1.0):
-            if update.state.is_terminal and update.name in left:
-                left.remove(update.name)
+            if update.state.is_terminal and update.name in live:
+                live.remove(update.name)
                 ends.append(update)
     return ends

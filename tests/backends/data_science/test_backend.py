@@ -1,4 +1,4 @@
-"""Job runs through the real SDKs against the emulator."""
+"""Job runs, through the real SDKs against the emulator."""
 
 from __future__ import annotations
 
@@ -38,16 +38,19 @@ ECHO = "import json, sys\nprint('ARGV', json.dumps(sys.argv[1:]))\nprint('value:
 MakeTuner = Callable[..., Tuner]
 
 
-def operations(emulator: Emulator) -> Counter[str]:
+def count_requests(emulator: Emulator) -> Counter[str]:
     return Counter(seen.operation for seen in emulator.requests)
 
 
-def client(connection: Connection) -> Any:
+def open_client(connection: Connection) -> Any:
     return connection.client(oci.data_science.DataScienceClient)
 
 
-def test_a_run_and_what_it_leaves(
-    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore, connection: Connection
+def test_run_leaves_metrics_outputs_and_log(
+    make_backend: MakeBackend,
+    open_service: OpenService,
+    stored: MetricStore,
+    connection: Connection,
 ) -> None:
     script = (
         "import os, sys\nfrom tune_jobs import outputs_dir, report\n"
@@ -55,7 +58,7 @@ def test_a_run_and_what_it_leaves(
         "(outputs_dir() / 'model.txt').write_text('weights')\n"
         "open(sys.argv[1].split('=')[1] + '/by-name.txt', 'w').write('x')\n"
     )
-    service = open_service(backend_of(script))
+    service = open_service(make_backend(script))
     service.submit(run("trial-000000-1", f"--out={service.paths('trial-000000-1').outputs}"))
     end = end_of(service, "trial-000000-1")
     log = stored.log("trial-000000-1")
@@ -69,7 +72,7 @@ def test_a_run_and_what_it_leaves(
     }
     assert stored.outputs("trial-000000-1") == ["by-name.txt", "model.txt"]
     assert "step 2 value: 0.75" in log
-    seen = client(connection).get_job_run(end.run_id).data
+    seen = open_client(connection).get_job_run(end.run_id).data
     assert seen.display_name == "trial-000000-1"
     assert seen.freeform_tags["tune_jobs_study"] == "study-1"
 
@@ -83,10 +86,10 @@ def test_a_run_and_what_it_leaves(
     ],
     ids=["odd characters", "a newline", "more than 4,000 characters"],
 )
-def test_arguments_arrive_as_they_are(
-    argv: tuple[str, ...], backend_of: MakeBackend, open_service: OpenService, stored: MetricStore
+def test_arguments_arrive_unchanged(
+    argv: tuple[str, ...], make_backend: MakeBackend, open_service: OpenService, stored: MetricStore
 ) -> None:
-    service = open_service(backend_of(ECHO))
+    service = open_service(make_backend(ECHO))
     service.submit(run("trial-000000-1", *argv))
     assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
     log = stored.log("trial-000000-1")
@@ -95,20 +98,20 @@ def test_arguments_arrive_as_they_are(
 
 
 def test_files_and_variables_arrive(
-    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore
+    make_backend: MakeBackend, open_service: OpenService, stored: MetricStore
 ) -> None:
     script = "import os\nprint(open('conf/a.yaml').read(), os.environ['COLOR'], os.environ['ALL'])"
-    service = open_service(backend_of(script, env={"ALL": "job"}))
+    service = open_service(make_backend(script, env={"ALL": "job"}))
     service.submit(run("trial-000000-1", files={"conf/a.yaml": "lr: 1"}, env={"COLOR": "red"}))
     end = end_of(service, "trial-000000-1")
     assert end.state == RunState.SUCCEEDED
     assert "lr: 1 red job" in stored.log("trial-000000-1")
 
 
-def test_a_script_that_fails_is_told_with_its_exit_code(
-    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore
+def test_failure_has_the_exit_code(
+    make_backend: MakeBackend, open_service: OpenService, stored: MetricStore
 ) -> None:
-    service = open_service(backend_of("import sys\nprint('no such layer')\nsys.exit(21)\n"))
+    service = open_service(make_backend("import sys\nprint('no such layer')\nsys.exit(21)\n"))
     service.submit(run("trial-000000-1"))
     end = end_of(service, "trial-000000-1")
     assert (end.state, end.exit_code, end.transient) == (RunState.FAILED, 21, False)
@@ -116,16 +119,14 @@ def test_a_script_that_fails_is_told_with_its_exit_code(
     assert "no such layer" in stored.log("trial-000000-1")
 
 
-def test_the_job_is_created_once_and_again_when_the_script_changes(
-    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore, emulator: Emulator
+def test_job_is_created_once_per_definition(
+    make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    open_service(backend_of(PRINTS)).close()
-    open_service(backend_of(PRINTS)).close()
-    assert operations(emulator)["create_job"] == 1
-    service = open_service(backend_of(ECHO))
-    assert operations(emulator)["create_job"] == 2
-    definition = stored.outputs("x")
-    assert definition == []
+    open_service(make_backend(PRINTS)).close()
+    open_service(make_backend(PRINTS)).close()
+    assert count_requests(emulator)["create_job"] == 1
+    service = open_service(make_backend(ECHO))
+    assert count_requests(emulator)["create_job"] == 2
     kept = service._folder.find("jobs")
     assert len(kept) == 2
     text = service._folder.read(f"jobs/{kept[0]}").decode()
@@ -133,68 +134,68 @@ def test_the_job_is_created_once_and_again_when_the_script_changes(
     assert "VM.Standard.E4.Flex" in text
 
 
-def test_a_job_whose_creator_was_killed_before_it_was_noted_is_found_again(
-    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
+def test_job_that_was_not_recorded_is_found(
+    make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    service = open_service(backend_of(PRINTS))
+    service = open_service(make_backend(PRINTS))
     for name in service._folder.find("jobs"):
         service._folder.remove(f"jobs/{name}")
     service.close()
-    open_service(backend_of(PRINTS)).close()
-    assert operations(emulator)["create_job"] == 1
+    open_service(make_backend(PRINTS)).close()
+    assert count_requests(emulator)["create_job"] == 1
 
 
-def test_importing_ads_leaves_the_root_logger_alone(
-    backend_of: MakeBackend, open_service: OpenService
+def test_importing_ads_keeps_the_root_logger(
+    make_backend: MakeBackend, open_service: OpenService
 ) -> None:
     before = list(logging.getLogger().handlers)
-    open_service(backend_of(PRINTS)).close()
+    open_service(make_backend(PRINTS)).close()
     assert logging.getLogger().handlers == before
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before", "throttle", "error"])
-def test_a_start_without_an_answer_is_one_run(
+def test_start_without_an_answer_is_one_run(
     kind: Kind,
-    backend_of: MakeBackend,
+    make_backend: MakeBackend,
     open_service: OpenService,
     emulator: Emulator,
     connection: Connection,
 ) -> None:
     notices: list[str] = []
-    service = open_service(backend_of(PRINTS), notice=notices.append)
+    service = open_service(make_backend(PRINTS), notice=notices.append)
     emulator.faults.add(Fault(kind, operation="create_job_run", times=1))
     notices.clear()
     service.submit(run("trial-000000-1", "--x=0.5"))
     assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
-    runs = client(connection).list_job_runs(emulator.compartment).data
+    runs = open_client(connection).list_job_runs(emulator.compartment).data
     assert [r.display_name for r in runs] == ["trial-000000-1"]
-    assert operations(emulator)["create_job_run"] == 2
+    assert count_requests(emulator)["create_job_run"] == 2
     assert len(notices) == 1
-    assert "trying again" in notices[0]
+    assert "retrying" in notices[0]
 
 
-def test_a_storm_of_429_on_starting_does_not_close_the_other_services(
-    backend_of: MakeBackend, open_service: OpenService, stored: MetricStore, emulator: Emulator
+def test_throttled_starts_do_not_block_other_services(
+    make_backend: MakeBackend, open_service: OpenService, stored: MetricStore, emulator: Emulator
 ) -> None:
-    service = open_service(backend_of(PRINTS))
+    service = open_service(make_backend(PRINTS))
     emulator.faults.add(Fault("throttle", operation="create_job_run", times=12))
     names = {f"trial-{i:06d}-1" for i in range(12)}
     for name in names:
         service.submit(run(name, "--x=1"))
-    while operations(emulator)["create_job_run"] < 12:
+    while count_requests(emulator)["create_job_run"] < 12:
         service.wait(0.1)
     stored.check_writable()  # an open circuit breaker would raise
     assert len(until_ended(service, names, 90.0)) == 12
 
 
-def test_one_listing_a_poll_and_never_a_request_for_one_run(
-    backend_of: MakeBackend, open_service: OpenService, tmp_path: Path
+def test_poll_is_one_listing(
+    make_backend: MakeBackend, open_service: OpenService, tmp_path: Path
 ) -> None:
     with Emulator(tmp_path / "idle", execute=False) as emulator:
         emulator.data_science.duration = lambda run: 1e6
         connection = Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
         on = Infrastructure(emulator.compartment, emulator.project, "VM.Standard2.1")
-        backend = backend_of(
+        backend = make_backend(
             PRINTS, infrastructure=on, connection=connection, poll_seconds=0.05, start_rate=1e6
         )
         service = open_service(backend, f"oci://tune-jobs@{emulator.namespace}/runs")
@@ -207,14 +208,14 @@ def test_one_listing_a_poll_and_never_a_request_for_one_run(
         polls = 0
         while polls < 3:
             polls += len([u for u in service.wait(5.0) if u.name == names[0]])
-        counted = operations(emulator)
+        counted = count_requests(emulator)
         assert counted == {"list_job_runs": 3 * polls}
 
 
-def test_old_runs_that_are_still_live_are_found_behind_many_newer_ones(
-    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
+def test_old_run_behind_many_newer_ones(
+    make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    service = open_service(backend_of(PRINTS))
+    service = open_service(make_backend(PRINTS))
     emulator.data_science.next_states.append("IN_PROGRESS")
     service.submit(run("trial-000000-1", "--x=1"))
     while not service._live:
@@ -223,16 +224,16 @@ def test_old_runs_that_are_still_live_are_found_behind_many_newer_ones(
     job_id = service._job.id
     emulator.data_science.fill(job_id, 500)
     emulator.requests.clear()
-    assert service._runs.seen(job_id, [run_id]).keys() == {run_id}
-    counted = operations(emulator)
+    assert service._runs.list_by_id(job_id, [run_id]).keys() == {run_id}
+    counted = count_requests(emulator)
     assert counted["list_job_runs"] <= 2
     assert counted["get_job_run"] <= 1
 
 
-def test_cancel_asks_once_waits_for_nothing_and_a_run_that_ended_is_left_alone(
-    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
+def test_cancel_does_not_wait(
+    make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    service = open_service(backend_of("import time\nprint('up', flush=True)\ntime.sleep(60)\n"))
+    service = open_service(make_backend("import time\nprint('up', flush=True)\ntime.sleep(60)\n"))
     service.submit(run("trial-000000-1"))
     while "trial-000000-1" not in service._live:
         service.wait(0.1)
@@ -244,37 +245,37 @@ def test_cancel_asks_once_waits_for_nothing_and_a_run_that_ended_is_left_alone(
     emulator.requests.clear()
     assert end.run_id is not None
     service._runs.cancel(end.run_id)  # 409: it has ended
-    service._runs.cancel("ocid1.datasciencejobrun.oc1..nobody")  # 404
-    assert operations(emulator) == {"cancel_job_run": 2}
+    service._runs.cancel("ocid1.datasciencejobrun.oc1..missing")  # 404
+    assert count_requests(emulator) == {"cancel_job_run": 2}
     service.cancel("trial-000000-1")
-    service.cancel("never-heard-of")
+    service.cancel("trial-000099-1")
 
 
-def test_a_run_that_somebody_else_cancels_is_not_tried_again(
-    backend_of: MakeBackend, open_service: OpenService, connection: Connection
+def test_run_canceled_outside_is_not_retried(
+    make_backend: MakeBackend, open_service: OpenService, connection: Connection
 ) -> None:
-    service = open_service(backend_of("import time\ntime.sleep(60)\n"))
+    service = open_service(make_backend("import time\ntime.sleep(60)\n"))
     service.submit(run("trial-000000-1"))
     while "trial-000000-1" not in service._live:
         service.wait(0.1)
-    client(connection).cancel_job_run(service._live._live["trial-000000-1"].run_id)
+    open_client(connection).cancel_job_run(service._live._live["trial-000000-1"].run_id)
     end = end_of(service, "trial-000000-1")
     assert (end.state, end.transient) == (RunState.FAILED, False)
-    assert "somebody else" in end.cause
+    assert "canceled outside of tune_jobs" in end.cause
 
 
-def test_runs_are_found_again_by_name_by_the_next_tuner(
-    backend_of: MakeBackend, open_service: OpenService
+def test_next_service_finds_runs_by_name(
+    make_backend: MakeBackend, open_service: OpenService
 ) -> None:
     script = "import sys, time\ntime.sleep(float(sys.argv[1]))\nprint('value: 1')\n"
-    service = open_service(backend_of(script))
+    service = open_service(make_backend(script))
     service.submit(run("trial-000000-1", "0"))
     assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
     service.submit(run("trial-000001-1", "60"))
     while "trial-000001-1" not in service._live:
         service.wait(0.1)
     service.close()
-    again = open_service(backend_of(script))
+    again = open_service(make_backend(script))
     found = again.find(["trial-000000-1", "trial-000001-1", "trial-000002-1"])
     assert {name: update.state.is_terminal for name, update in found.items()} == {
         "trial-000000-1": True,
@@ -284,10 +285,10 @@ def test_runs_are_found_again_by_name_by_the_next_tuner(
     assert end_of(again, "trial-000001-1").state == RunState.CANCELED
 
 
-def test_a_missing_policy_stops_at_once_and_says_which(
-    backend_of: MakeBackend, open_service: OpenService, emulator: Emulator
+def test_missing_policy_is_named(
+    make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    service = open_service(backend_of(PRINTS))
+    service = open_service(make_backend(PRINTS))
     emulator.faults.add(
         Fault("error", operation="create_job_run", status=404, code="NotAuthorizedOrNotFound")
     )
@@ -296,91 +297,91 @@ def test_a_missing_policy_stops_at_once_and_says_which(
         end_of(service, "trial-000000-1")
 
 
-def test_a_wrong_compartment_is_named(backend_of: MakeBackend, open_service: OpenService) -> None:
+def test_wrong_compartment_is_named(make_backend: MakeBackend, open_service: OpenService) -> None:
     nowhere = Infrastructure(
         "ocid1.compartment.oc1..nowhere", "ocid1.datascienceproject.oc1..x", "VM.Standard2.1"
     )
-    wrong = backend_of(PRINTS, infrastructure=nowhere)
+    wrong = make_backend(PRINTS, infrastructure=nowhere)
     with pytest.raises(BackendError, match=r"ocid1\.compartment\.oc1\.\.nowhere"):
         open_service(wrong)
 
 
-def test_a_store_that_runs_cannot_reach_is_refused(backend_of: MakeBackend) -> None:
+def test_store_out_of_reach_is_refused(make_backend: MakeBackend) -> None:
     with pytest.raises(BackendError, match="oci://bucket@namespace/prefix"):
-        backend_of(PRINTS).open("runs", "study-1", SOURCES, keep_runs=True, notice=print)
+        make_backend(PRINTS).open("runs", "study-1", SOURCES, keep_runs=True, notice=print)
 
 
-def test_a_bucket_that_does_not_exist_is_named(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+def test_missing_bucket_is_named(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
-    backend = backend_of(PRINTS)
+    backend = make_backend(PRINTS)
     tuner = build_tuner(backend, store=f"oci://elsewhere@{emulator.namespace}/runs")
     with pytest.raises(Exception, match=r"elsewhere.*BucketNotFound"):
         tuner.optimize(n_trials=1)
 
 
-def test_out_of_capacity_is_tried_again_on_the_fallback_shape(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, connection: Connection
+def test_out_of_capacity_uses_the_fallback_shape(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, connection: Connection
 ) -> None:
     emulator.limits.capacity["VM.Standard.E4.Flex"] = 0
-    backend = backend_of(PRINTS, fallback_shapes=["VM.Standard2.1"])
+    backend = make_backend(PRINTS, fallback_shapes=["VM.Standard2.1"])
     tuner = build_tuner(backend, max_parallel=1)
     tuner.optimize(n_trials=2)
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "COMPLETE"]
     first, second = tuner.attempts(0)
     assert "out of host capacity" in (first.cause or "")
-    run_of = client(connection).get_job_run(second.run_id).data
+    run_of = open_client(connection).get_job_run(second.run_id).data
     shape = run_of.job_infrastructure_configuration_details.shape_name
     override = run_of.job_infrastructure_configuration_override_details
     assert "VM.Standard2.1" in (shape, override and override.shape_name)
     assert len(tuner.attempts(1)) == 1
 
 
-def test_a_service_limit_is_waited_for(
-    backend_of: MakeBackend,
+def test_service_limit_delays_runs(
+    make_backend: MakeBackend,
     build_tuner: MakeTuner,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tune_jobs.backends.oci_runs.starter.LIMIT_PAUSE", 0.3)
     emulator.limits.max_live_runs = 2
-    tuner = build_tuner(backend_of(PRINTS), max_parallel=4)
+    tuner = build_tuner(make_backend(PRINTS), max_parallel=4)
     tuner.optimize(n_trials=6)
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 6
     assert len(tuner.attempts()) == 6
 
 
-@pytest.mark.parametrize("state", ["NEEDS_ATTENTION", "A_STATE_OF_TOMORROW"])
-def test_a_state_that_nobody_ends_is_given_up_after_a_while(
+@pytest.mark.parametrize("state", ["NEEDS_ATTENTION", "UNKNOWN_STATE"])
+def test_odd_state_is_given_up_after_a_while(
     state: str,
-    backend_of: MakeBackend,
+    make_backend: MakeBackend,
     open_service: OpenService,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.ATTENTION_PATIENCE", 0.5)
     emulator.data_science.next_states.append(state)
-    service = open_service(backend_of(PRINTS))
+    service = open_service(make_backend(PRINTS))
     service.submit(run("trial-000000-1"))
     end = end_of(service, "trial-000000-1")
     assert (end.state, end.transient) == (RunState.FAILED, True)
     assert "was in state" in end.cause
 
 
-def test_a_listing_that_is_behind_loses_nothing(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+def test_stale_listing_loses_nothing(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault("stale", operation="list_job_runs", seconds=1.0))
-    tuner = build_tuner(backend_of(PRINTS))
+    tuner = build_tuner(make_backend(PRINTS))
     tuner.optimize(n_trials=4)
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
     assert len(tuner.attempts()) == 4
 
 
-def test_a_service_and_a_store_that_do_not_answer_for_a_while_end_nothing(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+def test_outage_of_service_and_store_is_survived(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
-    tuner = build_tuner(backend_of(PRINTS))
+    tuner = build_tuner(make_backend(PRINTS))
     tuner.optimize(n_trials=1)
     emulator.faults.add(Fault("error", operation="list_job_runs", times=3))
     emulator.faults.add(Fault("drop_before", operation="list_objects", times=3))
@@ -389,8 +390,8 @@ def test_a_service_and_a_store_that_do_not_answer_for_a_while_end_nothing(
     assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
 
 
-def test_a_killed_tuner_s_runs_are_adopted(
-    backend_of: MakeBackend,
+def test_runs_of_a_killed_tuner_are_adopted(
+    make_backend: MakeBackend,
     build_tuner: MakeTuner,
     emulator: Emulator,
     connection: Connection,
@@ -400,10 +401,10 @@ def test_a_killed_tuner_s_runs_are_adopted(
         pass
 
     class Dies:
-        """Progress that stops the tuner where a kill would: between two turns."""
+        """Progress that raises between two turns, as a kill would end the tuner."""
 
         def update(self, *_: object, **__: object) -> None:
-            if operations(emulator)["create_job_run"] >= 3:
+            if count_requests(emulator)["create_job_run"] >= 3:
                 raise Killed
 
         def say(self, text: str) -> None: ...
@@ -414,31 +415,29 @@ def test_a_killed_tuner_s_runs_are_adopted(
         f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
         "print('value: 1')\n"
     )
-    tuner = build_tuner(backend_of(script), max_parallel=3, progress=Dies())
+    tuner = build_tuner(make_backend(script), max_parallel=3, progress=Dies())
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(
-        DataScienceService, "cancel", lambda self, name: None
-    )  # a killed one stops nothing
+    monkey.setattr(DataScienceService, "cancel", lambda self, name: None)  # as a kill
     monkey.setattr("tune_jobs.tuning.loop.STOP_SECONDS", 0.0)
     with pytest.raises(Killed):
         tuner.optimize(n_trials=3)
     monkey.undo()
     go.touch()
-    again = build_tuner(backend_of(script), max_parallel=3)
+    again = build_tuner(make_backend(script), max_parallel=3)
     again.optimize(n_trials=3)
     assert [t.state.name for t in again.study.trials] == ["COMPLETE"] * 3
-    runs = client(connection).list_job_runs(emulator.compartment).data
+    runs = open_client(connection).list_job_runs(emulator.compartment).data
     assert sorted(r.display_name for r in runs) == [f"trial-{i:06d}-1" for i in range(3)]
 
 
-def test_no_secret_is_kept_anywhere(
-    backend_of: MakeBackend,
+def test_no_secret_is_stored(
+    make_backend: MakeBackend,
     build_tuner: MakeTuner,
     emulator: Emulator,
     connection: Connection,
     tmp_path: Path,
 ) -> None:
-    tuner = build_tuner(backend_of(PRINTS))
+    tuner = build_tuner(make_backend(PRINTS))
     tuner.optimize(n_trials=1)
     tuner.train_best()
     key = Path(emulator.config()["key_file"]).read_text().splitlines()[1]
@@ -453,11 +452,11 @@ def test_no_secret_is_kept_anywhere(
 
 
 @pytest.mark.parametrize("quoted", ["--x=1", "--name='a b'"])
-def test_the_arguments_of_an_existing_job_are_kept(
-    quoted: str, connection: Connection, open_service: OpenService, backend_of: MakeBackend
+def test_arguments_of_an_existing_job_are_kept(
+    quoted: str, connection: Connection, open_service: OpenService, make_backend: MakeBackend
 ) -> None:
-    made = open_service(backend_of(ECHO))
-    job = client(connection).get_job(made._job.id).data
+    made = open_service(make_backend(ECHO))
+    job = open_client(connection).get_job(made._job.id).data
     made.close()
     details = oci.data_science.models.CreateJobDetails(
         project_id=job.project_id,
@@ -468,8 +467,8 @@ def test_the_arguments_of_an_existing_job_are_kept(
         ),
         job_infrastructure_configuration_details=job.job_infrastructure_configuration_details,
     )
-    mine = client(connection).create_job(details).data
-    client(connection).create_job_artifact(
+    mine = open_client(connection).create_job(details).data
+    open_client(connection).create_job_artifact(
         mine.id, ECHO.encode(), content_disposition="attachment; filename=echo.py"
     )
     service = open_service(
@@ -478,19 +477,19 @@ def test_the_arguments_of_an_existing_job_are_kept(
     service.submit(run("trial-000000-1", "--lr=0.1"))
     end = end_of(service, "trial-000000-1")
     assert end.state == RunState.SUCCEEDED
-    sent = client(connection).get_job_run(end.run_id).data.job_configuration_override_details
+    sent = open_client(connection).get_job_run(end.run_id).data.job_configuration_override_details
     assert shlex.split(sent.command_line_arguments) == [*shlex.split(quoted), "--lr=0.1"]
     assert sent.environment_variables["MINE"] == "1"
 
 
-def test_options_that_cannot_be_are_refused(connection: Connection) -> None:
+def test_invalid_options_are_refused(connection: Connection) -> None:
     with pytest.raises(ConfigError, match="ocid1"):
         Infrastructure(compartment="my-compartment")
     with pytest.raises(ConfigError, match="log_group"):
         Infrastructure(log="ocid1.log.oc1..x")
     with pytest.raises(ConfigError, match="both ocpus and memory_gb"):
         Infrastructure(ocpus=1)
-    with pytest.raises(ConfigError, match="least is 50"):
+    with pytest.raises(ConfigError, match="at least 50"):
         Infrastructure(block_storage_gb=10)
     with pytest.raises(ConfigError, match="at most 5"):
         Infrastructure(tags={str(i): "x" for i in range(6)})
@@ -502,9 +501,7 @@ def test_options_that_cannot_be_are_refused(connection: Connection) -> None:
         DataScienceBackend.from_script("train.py", connection=connection, poll_seconds=0)
 
 
-def test_intermediate_values_prune_a_run_on_the_service(
-    backend_of: MakeBackend, build_tuner: MakeTuner
-) -> None:
+def test_intermediate_values_prune_a_run(make_backend: MakeBackend, build_tuner: MakeTuner) -> None:
     script = (
         "import sys, time\nx = float(sys.argv[1].split('=')[1])\n"
         "for step in range(600):\n    print(f'step {step} value: {x}', flush=True)\n"
@@ -514,7 +511,7 @@ def test_intermediate_values_prune_a_run_on_the_service(
         direction="maximize",
         pruner=optuna.pruners.ThresholdPruner(lower=2.0),
     )
-    backend = backend_of(script, env={"TUNE_JOBS_UPLOAD_SECONDS": "0.2"})
+    backend = make_backend(script, env={"TUNE_JOBS_UPLOAD_SECONDS": "0.2"})
     tuner = build_tuner(backend, step="step")
     tuner = Tuner(
         study,
@@ -530,13 +527,13 @@ def test_intermediate_values_prune_a_run_on_the_service(
     assert study.trials[0].intermediate_values
 
 
-def test_the_final_run_may_have_more_than_the_trials(
-    backend_of: MakeBackend, build_tuner: MakeTuner, connection: Connection
+def test_final_run_has_its_own_resources(
+    make_backend: MakeBackend, build_tuner: MakeTuner, connection: Connection
 ) -> None:
-    tuner = build_tuner(backend_of(PRINTS, max_runtime=30))
+    tuner = build_tuner(make_backend(PRINTS, max_runtime=30))
     tuner.optimize(n_trials=1)
     tuner.train_best(resources={"shape": "VM.GPU.A10.1", "max_runtime": 600})
-    runs = {a.name: client(connection).get_job_run(a.run_id).data for a in tuner.attempts()}
+    runs = {a.name: open_client(connection).get_job_run(a.run_id).data for a in tuner.attempts()}
     trial, final = runs["trial-000000-1"], runs["final-1-1"]
     assert final.job_infrastructure_configuration_details.shape_name == "VM.GPU.A10.1"
     assert final.job_configuration_override_details.maximum_runtime_in_minutes == 600
@@ -545,19 +542,19 @@ def test_the_final_run_may_have_more_than_the_trials(
         tuner.train_best(resources={"gpus": 4}, again=True)
 
 
-def test_a_smoke_check_waits_for_a_machine(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+def test_smoke_check_waits_for_a_machine(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     emulator.delays.accepted = 2.0
-    report = build_tuner(backend_of(PRINTS)).check(time_limit=30.0)
+    report = build_tuner(make_backend(PRINTS)).check(time_limit=30.0)
     assert report, str(report)
     emulator.delays.accepted = 0.0
-    slow = build_tuner(backend_of("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
+    slow = build_tuner(make_backend("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
     assert "stopped at the check's time limit" in str(slow)
 
 
-def test_a_run_that_the_service_forgot_is_run_again(
-    backend_of: MakeBackend,
+def test_deleted_run_is_run_again(
+    make_backend: MakeBackend,
     build_tuner: MakeTuner,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -566,15 +563,15 @@ def test_a_run_that_the_service_forgot_is_run_again(
     emulator.data_science.next_states.append("IN_PROGRESS")
     wait, vanished = DataScienceService.wait, list[str]()
 
-    def wait_for_less(service: DataScienceService, timeout: float | None) -> Any:
+    def wait_after_deleting(service: DataScienceService, timeout: float | None) -> Any:
         if not vanished:
             for run in emulator.data_science.runs():
                 vanished.append(run.id)
                 emulator.data_science.vanish(run.id)
         return wait(service, timeout)
 
-    monkeypatch.setattr(DataScienceService, "wait", wait_for_less)
-    tuner = build_tuner(backend_of(PRINTS), max_parallel=1)
+    monkeypatch.setattr(DataScienceService, "wait", wait_after_deleting)
+    tuner = build_tuner(make_backend(PRINTS), max_parallel=1)
     tuner.optimize(n_trials=1)
     assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
     assert tuner.study.trials[0].state.name == "COMPLETE"

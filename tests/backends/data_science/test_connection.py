@@ -1,4 +1,4 @@
-"""Who asks, and where: all ways to authenticate, against signatures that are verified."""
+"""Connections: all ways to authenticate, against verified signatures; object storage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def namespace(connection: Connection) -> str:
     return str(connection.client(oci.object_storage.ObjectStorageClient).get_namespace().data)
 
 
-def test_an_api_key_and_a_profile(emulator: Emulator, tmp_path: Path) -> None:
+def test_api_key_and_profile(emulator: Emulator, tmp_path: Path) -> None:
     config = tmp_path / "config"
     text = emulator.config_file.read_text()
     config.write_text(text.replace("[DEFAULT]", "[TUNING]"))
@@ -30,7 +30,7 @@ def test_an_api_key_and_a_profile(emulator: Emulator, tmp_path: Path) -> None:
     assert namespace(connection) == emulator.namespace
 
 
-def test_a_security_token(emulator: Emulator, tmp_path: Path) -> None:
+def test_security_token(emulator: Emulator, tmp_path: Path) -> None:
     token = session_token(emulator.tenancy, emulator.compartment)
     emulator.add_token(token)
     (tmp_path / "token").write_text(token)
@@ -43,7 +43,7 @@ def test_a_security_token(emulator: Emulator, tmp_path: Path) -> None:
     assert namespace(connection) == emulator.namespace
 
 
-def test_a_resource_principal_is_taken_where_there_is_one(
+def test_resource_principal_is_the_default_where_there_is_one(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in emulator.resource_principal().items():
@@ -51,10 +51,10 @@ def test_a_resource_principal_is_taken_where_there_is_one(
     connection = Connection(endpoint=emulator.endpoint)
     assert connection.kind == "resource_principal"
     assert namespace(connection) == emulator.namespace
-    assert Connection(config_file="x").kind == "api_key"  # it was said
+    assert Connection(config_file="x").kind == "api_key"
 
 
-def test_what_ads_users_set(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_ads(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCI_CONFIG_LOCATION", str(emulator.config_file))
     monkeypatch.setenv("OCI_CONFIG_PROFILE", "DEFAULT")
     monkeypatch.setenv("TUNE_JOBS_OCI_ENDPOINT", emulator.endpoint)
@@ -63,7 +63,7 @@ def test_what_ads_users_set(emulator: Emulator, monkeypatch: pytest.MonkeyPatch)
     assert Connection().kind == "instance_principal"
 
 
-def test_a_region_overrides_the_profile_s(emulator: Emulator) -> None:
+def test_region_overrides_the_profile(emulator: Emulator) -> None:
     connection = Connection(config_file=emulator.config_file, region="eu-frankfurt-1")
     client = connection.client(oci.data_science.DataScienceClient)
     assert "eu-frankfurt-1" in client.base_client.endpoint
@@ -73,12 +73,12 @@ def test_a_region_overrides_the_profile_s(emulator: Emulator) -> None:
     ("options", "message"),
     [
         ({"config_file": "/no/such/config"}, "/no/such/config"),
-        ({"profile": "NOBODY"}, "profile 'NOBODY'"),
+        ({"profile": "MISSING"}, "profile 'MISSING'"),
         ({"auth": "security_token"}, "security_token_file"),
         ({"auth": "resource_principal"}, "works inside OCI"),
     ],
 )
-def test_what_is_missing_is_said(
+def test_invalid_configuration_is_explained(
     options: dict[str, Any],
     message: str,
     emulator: Emulator,
@@ -90,7 +90,7 @@ def test_what_is_missing_is_said(
         connection.client(oci.object_storage.ObjectStorageClient)
 
 
-def test_clients_are_made_once_and_without_the_circuit_breaker(connection: Connection) -> None:
+def test_clients_are_cached_and_have_no_circuit_breaker(connection: Connection) -> None:
     client = connection.client(oci.object_storage.ObjectStorageClient)
     assert connection.client(oci.object_storage.ObjectStorageClient) is client
     assert client.base_client.circuit_breaker_strategy is None or isinstance(
@@ -98,15 +98,13 @@ def test_clients_are_made_once_and_without_the_circuit_breaker(connection: Conne
     )
 
 
-def test_no_key_is_in_what_a_connection_shows(connection: Connection) -> None:
+def test_repr_holds_no_key(connection: Connection) -> None:
     connection.client(oci.object_storage.ObjectStorageClient)
     assert "PRIVATE" not in repr(connection)
     assert "Signer" not in repr(connection)
 
 
-def test_a_bucket_in_the_tenancy_s_own_namespace(
-    connection: Connection, emulator: Emulator
-) -> None:
+def test_bucket_without_namespace(connection: Connection, emulator: Emulator) -> None:
     folder = ObjectStorageFolder("oci://tune-jobs/some/prefix", connection)
     folder.write("a.txt", b"abc")
     full = ObjectStorageFolder(f"oci://tune-jobs@{emulator.namespace}/some", connection)
@@ -133,7 +131,7 @@ def test_many_folders_are_removed_with_one_listing(
     assert len(folder.find("runs")) == 10
 
 
-def test_a_folder_of_object_storage(connection: Connection, emulator: Emulator) -> None:
+def test_folder_in_object_storage(connection: Connection, emulator: Emulator) -> None:
     folder = ObjectStorageFolder(f"oci://tune-jobs@{emulator.namespace}", connection)
     with pytest.raises(FileNotFoundError):
         folder.read("missing")

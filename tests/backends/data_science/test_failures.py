@@ -1,13 +1,13 @@
-"""What a failure means, by what the service says of it."""
+"""Classification of failures by what the service reports."""
 
 import oci
 import pytest
 
 from tune_jobs.backends.oci_runs.failures import (
     classify_failure,
+    explain_refusal,
     is_limit,
     is_transient,
-    refusal,
 )
 from tune_jobs.errors import BackendError, SubmitError
 
@@ -28,15 +28,15 @@ def service_error(status: int, code: str, message: str = "no") -> Exception:
         ("The run was preempted", "preempted", True, False),
         ("Internal error occurred", "inside the service", True, False),
         ("Job run exceeded its maximum runtime of 60 minutes", "maximum runtime", False, False),
-        ("NotAuthorizedOrNotFound: log group", "not allowed", False, True),
+        ("NotAuthorizedOrNotFound: log group", "permission", False, True),
         ("Conda environment generalml_p99 could not be found", "set up", False, True),
         ("Failed to pull the image iad.ocir.io/x/y:1", "set up", False, True),
-        ("something that nobody has seen yet", "something that nobody", False, False),
+        ("something that no pattern knows", "something that no pattern", False, False),
         ("", "gives no reason", False, False),
         (None, "gives no reason", False, False),
     ],
 )
-def test_a_run_failed_of_what_its_details_say(
+def test_details_of_a_run_are_classified(
     details: str | None, cause: str, transient: bool, fatal: bool
 ) -> None:
     failure = classify_failure(details)
@@ -45,13 +45,13 @@ def test_a_run_failed_of_what_its_details_say(
     assert len(failure.cause) < 1200
 
 
-def test_a_script_s_exit_code_goes_before_whatever_else_the_text_says() -> None:
+def test_exit_code_takes_precedence() -> None:
     failure = classify_failure("Internal: artifact execution failed with exit code 3")
     assert failure.exit_code == 3
     assert not failure.transient
 
 
-def test_details_are_bounded_and_in_one_line() -> None:
+def test_details_become_one_short_line() -> None:
     failure = classify_failure("capacity\n" * 10_000)
     assert "\n" not in failure.cause
     assert len(failure.cause) < 1200
@@ -73,23 +73,25 @@ def test_details_are_bounded_and_in_one_line() -> None:
         (ValueError("a bug"), False),
     ],
 )
-def test_what_may_be_asked_again(error: Exception, transient: bool) -> None:
+def test_transient_errors(error: Exception, transient: bool) -> None:
     assert is_transient(error) is transient
 
 
-def test_a_limit_is_neither_transient_nor_an_answer_for_good() -> None:
+def test_limits() -> None:
     assert is_limit(service_error(400, "LimitExceeded"))
     assert is_limit(service_error(400, "QuotaExceeded"))
     assert not is_limit(service_error(400, "InvalidParameter"))
     assert not is_limit(ValueError())
 
 
-def test_a_refusal_says_what_was_done_what_oci_said_and_what_to_mend() -> None:
-    missing = refusal(service_error(404, "NotAuthorizedOrNotFound"), "starting", "allow group x")
+def test_refusal_names_request_answer_and_fix() -> None:
+    missing = explain_refusal(
+        service_error(404, "NotAuthorizedOrNotFound"), "starting", "allow group x"
+    )
     assert isinstance(missing, BackendError)
     assert not isinstance(missing, SubmitError)
     for part in ("starting", "NotAuthorizedOrNotFound", "allow group x", "ABC"):
         assert part in str(missing)
-    wrong_key = refusal(service_error(401, "NotAuthenticated"), "starting", "")
+    wrong_key = explain_refusal(service_error(401, "NotAuthenticated"), "starting", "")
     assert "fingerprint" in str(wrong_key)
-    assert isinstance(refusal(service_error(400, "InvalidParameter"), "x", ""), SubmitError)
+    assert isinstance(explain_refusal(service_error(400, "InvalidParameter"), "x", ""), SubmitError)

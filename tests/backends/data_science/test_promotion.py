@@ -1,4 +1,4 @@
-"""Promotion on OCI: a run goes on from the checkpoint that an earlier one left in the bucket."""
+"""Promotion on OCI: a run resumes from the checkpoint that an earlier one left in the bucket."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ parser.add_argument("--epochs", type=int)
 options = parser.parse_args()
 saved = resume_dir() / "deep" / "epoch.txt"
 done = int(saved.read_text()) if saved.exists() else 0
-print("began after", done)
+print("starts after", done)
 for epoch in range(done + 1, options.epochs + 1):
     report(value=options.x, step=epoch)
-place = checkpoint_dir() / "deep"
-place.mkdir(exist_ok=True)
-(place / "epoch.txt").write_text(str(options.epochs))
+folder = checkpoint_dir() / "deep"
+folder.mkdir(exist_ok=True)
+(folder / "epoch.txt").write_text(str(options.epochs))
 """
 
 
 def test_checkpoints_travel_through_the_bucket(
-    backend_of: MakeBackend, store: str, emulator: Emulator, connection: Connection
+    make_backend: MakeBackend, store: str, emulator: Emulator, connection: Connection
 ) -> None:
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=1))
     tuner = Tuner(
         study,
         {"x": optuna.distributions.FloatDistribution(0.0, 1.0)},
-        backend_of(TRAIN),
+        make_backend(TRAIN),
         metric="value",
         max_parallel=3,
         store=store,
@@ -45,20 +45,20 @@ def test_checkpoints_travel_through_the_bucket(
         promotion=Promotion("epochs", 1, 4, factor=2),
     )
     tuner.optimize(n_trials=4)
-    below = {1: 0, 2: 1, 4: 2}
+    previous = {1: 0, 2: 1, 4: 2}
     trials = study.trials
     for trial in trials:
         budget = trial.user_attrs["tune_jobs:rung"]["budget"]
-        assert tuner.logs(trial.number).startswith(f"began after {below[budget]}\n")
+        assert tuner.logs(trial.number).startswith(f"starts after {previous[budget]}\n")
         assert sorted(trial.intermediate_values) == list(range(1, budget + 1))
-    whole = [t for t in trials if t.state == TrialState.COMPLETE]
-    assert whole
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    assert complete
     bucket, _, prefix = store.rpartition("/")
     left = ObjectStorageFolder(bucket, connection).find(prefix)
     kept = [name.split("/runs/")[1].split("/")[0] for name in left if "/checkpoints/" in name]
-    assert sorted(kept) == [f"trial-{t.number:06d}-1" for t in whole]
+    assert sorted(kept) == [f"trial-{t.number:06d}-1" for t in complete]
 
-    # One that a killed tuner did not come to removing.
+    # A checkpoint that a killed tuner did not remove.
     forgotten = f"{left[0].split('/')[0]}/runs/trial-000000-1/checkpoints/deep/epoch.txt"
     assert trials[0].state == TrialState.PRUNED
     ObjectStorageFolder(bucket, connection).write(f"{prefix}/{forgotten}", b"1")

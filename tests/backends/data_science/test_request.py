@@ -1,4 +1,4 @@
-"""What the service is told of one run."""
+"""Requests for job runs."""
 
 import json
 import shlex
@@ -13,10 +13,10 @@ from tune_jobs.backends.data_science.job import Job
 from tune_jobs.backends.data_science.request import (
     MAX_ARGUMENTS,
     Settings,
+    build_details,
+    build_object,
+    build_token,
     needs_object,
-    request_object,
-    run_details,
-    token,
 )
 from tune_jobs.core.job_runs import MetricSources, RunRequest
 from tune_jobs.errors import SubmitError
@@ -53,13 +53,13 @@ SETTINGS = Settings(
 
 def details(job: Job = JOB, request: RunRequest = REQUEST, **more: Any) -> dict[str, Any]:
     options = {"as_object": False, "shape": None, **more}
-    return run_details(job, request, SETTINGS, **options)
+    return build_details(job, request, SETTINGS, **options)
 
 
-def test_a_run_is_named_and_tagged_by_study_trial_and_attempt() -> None:
-    told = details()
-    assert told["displayName"] == "trial-000012-1"
-    assert told["freeformTags"] == {
+def test_name_and_tags() -> None:
+    body = details()
+    assert body["displayName"] == "trial-000012-1"
+    assert body["freeformTags"] == {
         "team": "x",
         "tune_jobs_study": "digits-1a",
         "tune_jobs_run": "trial-000012-1",
@@ -68,7 +68,7 @@ def test_a_run_is_named_and_tagged_by_study_trial_and_attempt() -> None:
     }
 
 
-def test_the_whole_environment_is_sent_the_run_s_own_last() -> None:
+def test_environment_is_complete_and_the_run_s_variables_win() -> None:
     env = details()["jobConfigurationOverrideDetails"]["environmentVariables"]
     assert env["A"] == "run"
     assert env["B"] == "all"
@@ -77,77 +77,77 @@ def test_the_whole_environment_is_sent_the_run_s_own_last() -> None:
     assert json.loads(env["TUNE_JOBS_SOURCES"])["names"] == ["accuracy"]
 
 
-def test_the_job_s_own_arguments_come_first_because_a_run_replaces_them() -> None:
-    text = details()["jobConfigurationOverrideDetails"]["commandLineArguments"]
-    assert shlex.split(text) == ["--data", "a file.csv", "--lr=-1e-05"]
+def test_arguments_of_the_job_are_repeated_first() -> None:
+    joined = details()["jobConfigurationOverrideDetails"]["commandLineArguments"]
+    assert shlex.split(joined) == ["--data", "a file.csv", "--lr=-1e-05"]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20), max_size=10))
-def test_arguments_survive_the_one_string(argv: list[str]) -> None:
+def test_arguments_survive_joining(argv: list[str]) -> None:
     request = replace(REQUEST, argv=tuple(argv))
-    text = details(request=request)["jobConfigurationOverrideDetails"]["commandLineArguments"]
-    assert shlex.split(text)[2:] == argv
+    joined = details(request=request)["jobConfigurationOverrideDetails"]["commandLineArguments"]
+    assert shlex.split(joined)[2:] == argv
 
 
-def test_arguments_of_4000_characters_are_sent_and_more_go_into_an_object() -> None:
-    room = MAX_ARGUMENTS - len("--data 'a file.csv' ")
-    fits = replace(REQUEST, argv=("x" * room,))
+def test_long_arguments_go_into_an_object() -> None:
+    available = MAX_ARGUMENTS - len("--data 'a file.csv' ")
+    fits = replace(REQUEST, argv=("x" * available,))
     assert not needs_object(JOB, fits)
     sent = details(request=fits)["jobConfigurationOverrideDetails"]["commandLineArguments"]
     assert len(sent) == MAX_ARGUMENTS
-    longer = replace(REQUEST, argv=("x" * (room + 1),))
+    longer = replace(REQUEST, argv=("x" * (available + 1),))
     assert needs_object(JOB, longer)
     with pytest.raises(SubmitError, match="4001 characters"):
         details(request=longer)
     override = details(request=longer, as_object=True)["jobConfigurationOverrideDetails"]
     assert "commandLineArguments" not in override
     assert override["environmentVariables"]["TUNE_JOBS_REQUEST"] == "1"
-    assert json.loads(request_object(JOB, longer))["argv"][-1] == longer.argv[0]
+    assert json.loads(build_object(JOB, longer))["argv"][-1] == longer.argv[0]
 
 
 @pytest.mark.parametrize("argument", ["two\nlines", "nul\0", "\x1b[0m"])
-def test_what_has_no_business_on_a_command_line_goes_into_an_object(argument: str) -> None:
+def test_unprintable_arguments_go_into_an_object(argument: str) -> None:
     assert needs_object(JOB, replace(REQUEST, argv=(argument,)))
 
 
 def test_files_go_into_an_object() -> None:
     request = replace(REQUEST, files={"config.yaml": "lr: 1"})
     assert needs_object(JOB, request)
-    assert json.loads(request_object(JOB, request))["files"] == {"config.yaml": "lr: 1"}
+    assert json.loads(build_object(JOB, request))["files"] == {"config.yaml": "lr: 1"}
 
 
-def test_an_environment_beyond_the_service_s_limit_is_refused_before_it_is_sent() -> None:
+def test_environment_over_the_limit_is_refused() -> None:
     with pytest.raises(SubmitError, match="20000"):
         details(request=replace(REQUEST, env={"BIG": "x" * 20_000}))
 
 
-def test_a_container_gets_its_arguments_as_a_list() -> None:
+def test_container_gets_arguments_as_a_list() -> None:
     job = replace(
         JOB,
         has_runner=False,
         container={"jobEnvironmentType": "OCIR_CONTAINER", "image": "iad.ocir.io/a/b:1"},
     )
-    told = details(job=job, request=replace(REQUEST, argv=("--x=a,b",)))
-    override = told["jobEnvironmentConfigurationOverrideDetails"]
+    body = details(job=job, request=replace(REQUEST, argv=("--x=a,b",)))
+    override = body["jobEnvironmentConfigurationOverrideDetails"]
     assert override["cmd"] == ["--data", "a file.csv", "--x=a,b"]
     assert override["image"] == "iad.ocir.io/a/b:1"
-    assert "commandLineArguments" not in told["jobConfigurationOverrideDetails"]
+    assert "commandLineArguments" not in body["jobConfigurationOverrideDetails"]
 
 
-def test_variables_with_a_run_s_folder_in_them_are_named_to_the_runner() -> None:
+def test_variables_with_placeholders_are_listed_for_the_runner() -> None:
     request = replace(REQUEST, env={"OUT": "$TUNE_JOBS_OUTPUTS_DIR/m", "PRICE": "$5"})
     env = details(request=request)["jobConfigurationOverrideDetails"]["environmentVariables"]
     assert env["TUNE_JOBS_EXPAND"] == "OUT"
 
 
-def test_a_token_is_of_the_attempt_alone() -> None:
-    first = token(JOB, "digits-1a", "trial-000012-1")
+def test_token_depends_on_job_study_and_run() -> None:
+    first = build_token(JOB, "digits-1a", "trial-000012-1")
     assert len(first) == 64
-    assert first == token(replace(JOB, env={}), "digits-1a", "trial-000012-1")
+    assert first == build_token(replace(JOB, env={}), "digits-1a", "trial-000012-1")
     others = {
-        token(JOB, "digits-1a", "trial-000012-2"),
-        token(JOB, "digits-1b", "trial-000012-1"),
-        token(replace(JOB, id="ocid1.datasciencejob.oc1..y"), "digits-1a", "trial-000012-1"),
+        build_token(JOB, "digits-1a", "trial-000012-2"),
+        build_token(JOB, "digits-1b", "trial-000012-1"),
+        build_token(replace(JOB, id="ocid1.datasciencejob.oc1..y"), "digits-1a", "trial-000012-1"),
     }
     assert first not in others
     assert len(others) == 3

@@ -1,4 +1,4 @@
-"""Every way to give a job: all runtimes of ADS, its YAML, jobs that exist, containers."""
+"""All ways to define a job: runtimes of ADS, its YAML, existing jobs, containers."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ TRAIN = "import os, sys\nprint('cwd', os.getcwd())\nprint('value:', sys.argv[1].
 
 
 @pytest.fixture
-def try_out(connection: Connection, store: str) -> Callable[..., MetricStore]:
-    """Run one run of a backend; the store, where it must have left a value of 0.5."""
+def run_once(connection: Connection, store: str) -> Callable[..., MetricStore]:
+    """Return a function that executes one run, checks its value of 0.5 and returns the store."""
 
-    def run_one(backend: DataScienceBackend, **request: Any) -> MetricStore:
+    def run_once(backend: DataScienceBackend, **request: Any) -> MetricStore:
         backend.check()
         with backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print) as service:
             service.submit(run("trial-000000-1", "--x=0.5", **request))
             end = end_of(service, "trial-000000-1")
-        left = MetricStore(store, "study-1", backend.store_options)
-        log = left.log("trial-000000-1")
+        metrics = MetricStore(store, "study-1", backend.store_options)
+        log = metrics.log("trial-000000-1")
         assert end.state == RunState.SUCCEEDED, f"{end.cause}\n{log}"
-        assert [r.values for r in left.records("trial-000000-1")] == [{"value": 0.5}], log
-        return left
+        assert [r.values for r in metrics.records("trial-000000-1")] == [{"value": 0.5}], log
+        return metrics
 
-    return run_one
+    return run_once
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def options(connection: Connection) -> dict[str, Any]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with a script that needs another file of it."""
+    """Folder with a script that needs other files in it."""
     folder = tmp_path / "project"
     (folder / "package").mkdir(parents=True)
     (folder / "train.py").write_text("import helper\n" + TRAIN)
@@ -68,18 +68,16 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder(
-    project: Path, infrastructure: Infrastructure, options: Any, try_out: Any
-) -> None:
+def test_folder(project: Path, infrastructure: Infrastructure, options: Any, run_once: Any) -> None:
     backend = DataScienceBackend.from_script("train.py", infrastructure, source=project, **options)
-    try_out(backend)
+    run_once(backend)
 
 
-def test_hidden_files_of_a_folder_are_not_uploaded(
-    project: Path, infrastructure: Infrastructure, options: Any, try_out: Any, emulator: Emulator
+def test_hidden_files_are_not_uploaded(
+    project: Path, infrastructure: Infrastructure, options: Any, run_once: Any, emulator: Emulator
 ) -> None:
     backend = DataScienceBackend.from_script("train.py", infrastructure, source=project, **options)
-    try_out(backend)
+    run_once(backend)
     ((data, name),) = emulator.data_science.artifacts()
     (project.parent / name).write_bytes(data)
     with zipfile.ZipFile(project.parent / name) as archive:
@@ -88,7 +86,7 @@ def test_hidden_files_of_a_folder_are_not_uploaded(
     assert not [n for n in names if "/." in n or "__pycache__" in n]
 
 
-def test_a_changed_hidden_file_is_no_other_job(
+def test_hidden_files_do_not_change_the_fingerprint(
     project: Path, infrastructure: Infrastructure, options: Any
 ) -> None:
     def fingerprint() -> str:
@@ -104,23 +102,21 @@ def test_a_changed_hidden_file_is_no_other_job(
     assert fingerprint() != before
 
 
-def test_a_module(
-    project: Path, infrastructure: Infrastructure, options: Any, try_out: Any
-) -> None:
+def test_module(project: Path, infrastructure: Infrastructure, options: Any, run_once: Any) -> None:
     entry = EntryPoint.module("package.train", root=project)
-    left = try_out(DataScienceBackend.from_script(entry, infrastructure, **options))
-    assert "/code\n" in left.log("trial-000000-1")
+    metrics = run_once(DataScienceBackend.from_script(entry, infrastructure, **options))
+    assert "/code\n" in metrics.log("trial-000000-1")
 
 
-def test_a_shell_script(
-    project: Path, infrastructure: Infrastructure, options: Any, try_out: Any
+def test_shell_script(
+    project: Path, infrastructure: Infrastructure, options: Any, run_once: Any
 ) -> None:
-    try_out(DataScienceBackend.from_script(project / "train.sh", infrastructure, **options))
+    run_once(DataScienceBackend.from_script(project / "train.sh", infrastructure, **options))
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_an_archive(
-    kind: str, project: Path, infrastructure: Infrastructure, options: Any, try_out: Any
+def test_archive(
+    kind: str, project: Path, infrastructure: Infrastructure, options: Any, run_once: Any
 ) -> None:
     archive = project.parent / f"packed.{kind}"
     if kind == "zip":
@@ -132,10 +128,10 @@ def test_an_archive(
             for name in ("train.py", "helper.py", "data.csv"):
                 tar.add(project / name, name)
     backend = DataScienceBackend.from_script("train.py", infrastructure, source=archive, **options)
-    try_out(backend)
+    run_once(backend)
 
 
-def test_a_script_outside_of_its_folder_is_refused(
+def test_script_outside_of_its_source_is_refused(
     project: Path, infrastructure: Infrastructure, options: Any
 ) -> None:
     outside = project.parent / "outside.py"
@@ -170,8 +166,8 @@ def ads_job(emulator: Emulator, runtime: Any, **spec: Any) -> Any:
         )
 
 
-def test_a_python_runtime_of_ads_even_if_the_script_calls_exit(
-    project: Path, emulator: Emulator, options: Any, try_out: Any
+def test_python_runtime_with_a_script_that_calls_exit(
+    project: Path, emulator: Emulator, options: Any, run_once: Any
 ) -> None:
     with quiet_ads():
         from ads.jobs import PythonRuntime
@@ -183,15 +179,15 @@ def test_a_python_runtime_of_ads_even_if_the_script_calls_exit(
         .with_environment_variable(GREETING="${NAME}$$", NAME="x")
     )
     (project / "helper.py").write_text("import os\nassert os.environ['GREETING'] == 'x$'\n")
-    left = try_out(DataScienceBackend.from_job(ads_job(emulator, runtime), **options))
-    assert left.log("trial-000000-1").count("value:") == 1
+    metrics = run_once(DataScienceBackend.from_job(ads_job(emulator, runtime), **options))
+    assert metrics.log("trial-000000-1").count("value:") == 1
 
 
-def test_a_script_runtime_of_ads_with_arguments_tags_and_runtime_limit(
+def test_script_runtime_with_arguments_tags_and_time_limit(
     project: Path,
     emulator: Emulator,
     options: Any,
-    try_out: Any,
+    run_once: Any,
     connection: Connection,
     store: str,
 ) -> None:
@@ -207,33 +203,29 @@ def test_a_script_runtime_of_ads_with_arguments_tags_and_runtime_limit(
         .with_freeform_tag(team="vision")
     )
     job = ads_job(emulator, runtime, freeformTags={"cost": "7"})
-    try_out(DataScienceBackend.from_job(job, **options))
+    run_once(DataScienceBackend.from_job(job, **options))
     client = connection.client(oci.data_science.DataScienceClient)
-    made = client.list_jobs(emulator.compartment).data[0]
-    assert made.freeform_tags.items() >= {"team": "vision", "cost": "7"}.items()
-    settings = client.get_job(made.id).data.job_configuration_details
+    listed = client.list_jobs(emulator.compartment).data[0]
+    assert listed.freeform_tags.items() >= {"team": "vision", "cost": "7"}.items()
+    settings = client.get_job(listed.id).data.job_configuration_details
     assert settings.maximum_runtime_in_minutes == 30
-    assert job.id is None  # the user's own object is left alone
+    assert job.id is None  # the user's object is unchanged
 
 
-def test_a_notebook_runtime_of_ads(
-    project: Path, emulator: Emulator, options: Any, try_out: Any
-) -> None:
+def test_notebook_runtime(project: Path, emulator: Emulator, options: Any, run_once: Any) -> None:
     import nbformat
 
     with quiet_ads():
         from ads.jobs import NotebookRuntime
-    anything: Any = nbformat  # it is not typed throughout
-    cell = anything.v4.new_code_cell("import os\nprint('value:', os.environ['X'])")
-    anything.write(anything.v4.new_notebook(cells=[cell]), project / "train.ipynb")
+    untyped: Any = nbformat  # only in part typed
+    cell = untyped.v4.new_code_cell("import os\nprint('value:', os.environ['X'])")
+    untyped.write(untyped.v4.new_notebook(cells=[cell]), project / "train.ipynb")
     pytest.importorskip("nbconvert")
     runtime = NotebookRuntime().with_notebook(str(project / "train.ipynb"))
-    try_out(DataScienceBackend.from_job(ads_job(emulator, runtime), **options), env={"X": "0.5"})
+    run_once(DataScienceBackend.from_job(ads_job(emulator, runtime), **options), env={"X": "0.5"})
 
 
-def test_a_git_runtime_of_ads(
-    project: Path, emulator: Emulator, options: Any, try_out: Any
-) -> None:
+def test_git_runtime(project: Path, emulator: Emulator, options: Any, run_once: Any) -> None:
     pytest.importorskip("git")
     shutil.rmtree(project / ".git")
     for command in (
@@ -250,12 +242,10 @@ def test_a_git_runtime_of_ads(
         .with_entrypoint("package/train.py")
         .with_service_conda("generalml_p311_cpu_x86_64_v1")
     )
-    try_out(DataScienceBackend.from_job(ads_job(emulator, runtime), **options))
+    run_once(DataScienceBackend.from_job(ads_job(emulator, runtime), **options))
 
 
-def test_the_yaml_of_an_ads_job(
-    project: Path, emulator: Emulator, options: Any, try_out: Any
-) -> None:
+def test_yaml_of_ads(project: Path, emulator: Emulator, options: Any, run_once: Any) -> None:
     path = project / "job.yaml"
     path.write_text(
         f"""\
@@ -278,19 +268,19 @@ spec:
       scriptPathURI: {project}/package/train.py
 """
     )
-    try_out(DataScienceBackend.from_yaml(path, **options))
+    run_once(DataScienceBackend.from_yaml(path, **options))
 
 
 @pytest.mark.parametrize("text", ["kind: study", "- 1", "a: [", ""])
-def test_yaml_that_is_no_job_is_refused(text: str, tmp_path: Path, options: Any) -> None:
+def test_yaml_without_a_job_is_refused(text: str, tmp_path: Path, options: Any) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"job\.yaml"):
         DataScienceBackend.from_yaml(path, **options).check()
 
 
-def test_everything_of_the_infrastructure_reaches_the_service(
-    project: Path, emulator: Emulator, options: Any, try_out: Any, connection: Connection
+def test_infrastructure_reaches_the_service(
+    project: Path, emulator: Emulator, options: Any, run_once: Any, connection: Connection
 ) -> None:
     infrastructure = Infrastructure(
         compartment=emulator.compartment,
@@ -315,7 +305,7 @@ def test_everything_of_the_infrastructure_reaches_the_service(
         max_runtime=90,
         **options,
     )
-    try_out(backend)
+    run_once(backend)
     client = connection.client(oci.data_science.DataScienceClient)
     job = client.get_job(client.list_jobs(emulator.compartment).data[0].id).data
     on = job.job_infrastructure_configuration_details
@@ -341,11 +331,11 @@ def test_everything_of_the_infrastructure_reaches_the_service(
     assert job.job_configuration_details.maximum_runtime_in_minutes == 90
 
 
-def test_in_a_notebook_session_the_script_is_enough(
+def test_notebook_session_provides_the_infrastructure(
     project: Path,
     emulator: Emulator,
     options: Any,
-    try_out: Any,
+    run_once: Any,
     connection: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -354,7 +344,7 @@ def test_in_a_notebook_session_the_script_is_enough(
     monkeypatch.setenv("NB_SESSION_OCID", NOTEBOOK_SESSION)
     monkeypatch.setenv("NB_SESSION_COMPARTMENT_OCID", emulator.compartment)
     monkeypatch.setenv("PROJECT_OCID", emulator.project)
-    # In a session ADS asks for it as whoever the session is, at the region's own address.
+    # In a session, ADS would use its principal and the region's endpoint.
     ads.set_auth(
         "api_key",
         oci_config_location=str(emulator.config_file),
@@ -362,7 +352,7 @@ def test_in_a_notebook_session_the_script_is_enough(
     )
     try:
         script = project / "package" / "train.py"
-        try_out(DataScienceBackend.from_script(script, **options))
+        run_once(DataScienceBackend.from_script(script, **options))
     finally:
         ads.set_auth()
     client = connection.client(oci.data_science.DataScienceClient)
@@ -372,21 +362,21 @@ def test_in_a_notebook_session_the_script_is_enough(
     assert on.job_shape_config_details.ocpus == 3
 
 
-def test_elsewhere_the_place_has_to_be_said(
+def test_infrastructure_is_required_elsewhere(
     project: Path, options: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NB_SESSION_OCID", raising=False)
     monkeypatch.delenv("PROJECT_OCID", raising=False)
     script = project / "package" / "train.py"
-    with pytest.raises(ConfigError, match="compartment and project are not given"):
+    with pytest.raises(ConfigError, match="compartment and project are missing"):
         DataScienceBackend.from_script(script, **options).check()
 
 
 # -- jobs without the runner ------------------------------------------------------------------
 
 
-def existing(emulator: Emulator, connection: Connection, script: str, **details: Any) -> str:
-    """A job that somebody made by hand; its OCID."""
+def create_job(emulator: Emulator, connection: Connection, script: str, **details: Any) -> str:
+    """Create a job without tune_jobs, and return its OCID."""
     models = oci.data_science.models
     client = connection.client(oci.data_science.DataScienceClient)
     job = client.create_job(
@@ -411,21 +401,21 @@ def existing(emulator: Emulator, connection: Connection, script: str, **details:
     return str(job.id)
 
 
-def test_an_existing_job_whose_script_reports(
-    emulator: Emulator, connection: Connection, options: Any, try_out: Any
+def test_existing_job_whose_script_reports(
+    emulator: Emulator, connection: Connection, options: Any, run_once: Any
 ) -> None:
     script = "import sys\nfrom tune_jobs import report\nreport(value=float(sys.argv[1][4:]))\n"
-    job = existing(emulator, connection, script)
+    job = create_job(emulator, connection, script)
     backend = DataScienceBackend.from_ocid(job, **options)
     backend.check()
-    try_out(backend)
+    run_once(backend)
 
 
-def test_an_existing_job_whose_metrics_are_in_its_log(
+def test_existing_job_whose_metrics_are_in_its_log(
     emulator: Emulator,
     connection: Connection,
     options: Any,
-    try_out: Any,
+    run_once: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tune_jobs.backends.data_science.log_metrics.PATIENCE", 1.0)
@@ -436,24 +426,24 @@ def test_an_existing_job_whose_metrics_are_in_its_log(
         enable_auto_log_creation=True,
         log_group_id="ocid1.loggroup.oc1..g",
     )
-    job = existing(emulator, connection, TRAIN, job_log_configuration_details=log)
-    left = try_out(DataScienceBackend.from_ocid(job, metrics_from="log", **options))
-    assert "value: 0.5" in left.log("trial-000000-1")
+    job = create_job(emulator, connection, TRAIN, job_log_configuration_details=log)
+    metrics = run_once(DataScienceBackend.from_ocid(job, metrics_from="log", **options))
+    assert "value: 0.5" in metrics.log("trial-000000-1")
 
 
-def test_metrics_of_a_log_that_is_not_there_are_refused(
+def test_metrics_from_a_missing_log_are_refused(
     emulator: Emulator, connection: Connection, options: Any, store: str
 ) -> None:
-    job = existing(emulator, connection, TRAIN)
+    job = create_job(emulator, connection, TRAIN)
     backend = DataScienceBackend.from_ocid(job, metrics_from="log", **options)
     with pytest.raises(BackendError, match="has no log"):
         backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print)
 
 
-def test_what_needs_the_runner_is_refused_where_it_is_not(
+def test_files_and_long_arguments_need_the_runner(
     emulator: Emulator, connection: Connection, options: Any, open_service: OpenService
 ) -> None:
-    backend = DataScienceBackend.from_ocid(existing(emulator, connection, TRAIN), **options)
+    backend = DataScienceBackend.from_ocid(create_job(emulator, connection, TRAIN), **options)
     service = open_service(backend)
     with pytest.raises(SubmitError, match="need the runner"):
         service.submit(run("trial-000000-1", files={"c.yaml": ""}))
@@ -461,14 +451,14 @@ def test_what_needs_the_runner_is_refused_where_it_is_not(
         service.submit(run("trial-000000-1", "x" * 4001))
 
 
-def test_a_job_that_does_not_exist(options: Any, store: str) -> None:
-    backend = DataScienceBackend.from_ocid("ocid1.datasciencejob.oc1..nobody", **options)
+def test_missing_job(options: Any, store: str) -> None:
+    backend = DataScienceBackend.from_ocid("ocid1.datasciencejob.oc1..missing", **options)
     with pytest.raises(BackendError, match="manage data-science-jobs"):
         backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print)
 
 
-def test_a_container_gets_its_arguments_as_a_command(
-    emulator: Emulator, connection: Connection, options: Any, try_out: Any, tmp_path: Path
+def test_container_gets_arguments_as_its_command(
+    emulator: Emulator, connection: Connection, options: Any, run_once: Any, tmp_path: Path
 ) -> None:
     program = tmp_path / "in-the-image.py"
     program.write_text(
@@ -483,10 +473,10 @@ def test_a_container_gets_its_arguments_as_a_command(
         .with_image("iad.ocir.io/ns/image:1", entrypoint=[str(program)], cmd=["train"])
         .with_environment_variable(PYTHONPATH=os.getcwd())
     )
-    try_out(DataScienceBackend.from_job(ads_job(emulator, runtime), **options))
+    run_once(DataScienceBackend.from_job(ads_job(emulator, runtime), **options))
 
 
-def test_a_metrics_file(
+def test_metrics_file(
     project: Path,
     infrastructure: Infrastructure,
     options: Any,

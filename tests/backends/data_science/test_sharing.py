@@ -16,9 +16,9 @@ TRIALS = 4
 
 
 def test_two_studies_share_a_backend(
-    backend_of: MakeBackend, build_tuner: Callable[..., Tuner], store: str
+    make_backend: MakeBackend, build_tuner: Callable[..., Tuner], store: str
 ) -> None:
-    backend = backend_of(PRINTS)
+    backend = make_backend(PRINTS)
     first = build_tuner(backend)
     study = optuna.create_study(direction="maximize")
     definition = first.definition
@@ -33,7 +33,7 @@ def test_two_studies_share_a_backend(
 
 
 def test_a_study_is_checked_while_it_is_tuned(
-    backend_of: MakeBackend, build_tuner: Callable[..., Tuner], emulator: Emulator, tmp_path: Path
+    make_backend: MakeBackend, build_tuner: Callable[..., Tuner], emulator: Emulator, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
     script = (
@@ -42,7 +42,7 @@ def test_a_study_is_checked_while_it_is_tuned(
         "    time.sleep(0.02)\n"
         "print('value:', sys.argv[1].split('=')[1])\n"
     )
-    tuner = build_tuner(backend_of(script))
+    tuner = build_tuner(make_backend(script))
     tuner.start(n_trials=2)
     while len(emulator.data_science.runs()) < 2:
         tuner.wait(0.05)

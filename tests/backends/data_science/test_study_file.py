@@ -30,7 +30,7 @@ Path(arguments["out"], "model.txt").write_text(str(x))
 
 @pytest.fixture
 def study_yaml(tmp_path: Path, emulator: Emulator) -> Path:
-    """A study with job runs on OCI, beside its script."""
+    """Path of a study.yaml with job runs on OCI, beside its script."""
     (tmp_path / "train.py").write_text(SCRIPT)
     path = tmp_path / "study.yaml"
     path.write_text(
@@ -81,7 +81,7 @@ FAULTS = [
 
 
 @pytest.mark.slow
-def test_forty_trials_and_the_final_run_with_faults(
+def test_forty_trials_and_a_final_run_under_faults(
     study_yaml: Path,
     emulator: Emulator,
     connection: Connection,
@@ -107,7 +107,7 @@ def test_forty_trials_and_the_final_run_with_faults(
         assert trial.value == pytest.approx(expected - 1 / 4)
         assert sorted(trial.intermediate_values) == [0, 1, 2]
 
-    # No run twice, none unknown: each attempt of the ledger is one run of the service.
+    # Each attempt of the ledger is exactly one run of the service.
     runs = oci.pagination.list_call_get_all_results(
         connection.client(oci.data_science.DataScienceClient).list_job_runs,
         emulator.compartment,
@@ -163,7 +163,7 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
         (("project: ocid1", "project: mine"), "is not an OCID"),
     ],
 )
-def test_a_mistake_in_the_backend_is_named_with_its_line(
+def test_mistake_in_the_backend_is_reported_with_its_line(
     change: tuple[str, str], message: str, study_yaml: Path
 ) -> None:
     text = study_yaml.read_text()
@@ -173,7 +173,7 @@ def test_a_mistake_in_the_backend_is_named_with_its_line(
         build_tuner(load_study(study_yaml), study_yaml)
 
 
-def test_a_job_that_exists_is_named_instead(study_yaml: Path, tmp_path: Path) -> None:
+def test_existing_job_replaces_the_definition(study_yaml: Path, tmp_path: Path) -> None:
     text = study_yaml.read_text()
     start, end = text.index("  compartment:"), text.index("  poll_seconds")
     job = "  job: ocid1.datasciencejob.oc1..x\n"

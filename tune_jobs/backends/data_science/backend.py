@@ -1,4 +1,4 @@
-"""Job runs of OCI Data Science: how the job is defined, and what its runs have in common."""
+"""Job runs of OCI Data Science: the definition of the job, and the options of its runs."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ if TYPE_CHECKING:
 
 
 class DataScienceBackend:
-    """Every job run is a job run of OCI Data Science.
+    """Backend whose job runs are those of OCI Data Science.
 
     Made by `from_script`, `from_job`, `from_yaml` or `from_ocid`.
 
     Args:
-        definition: What the job is made from, or the OCID of one that exists.
-        connection: How OCI is reached; by default as ADS would.
+        definition: The definition of the job, or the OCID of an existing one.
+        connection: The connection to OCI; by default as ADS would connect.
         env: Environment variables of every run, beside the job's own.
-        tags: Freeform tags of every run, beside tune_jobs' own.
-        max_runtime: Minutes after which the service stops a run; None leaves it to the job.
-        fallback_shapes: Used in turn while the job's own shape is out of capacity: each a shape's
-            name, or a mapping of ``shape``, ``ocpus`` and ``memory_gb``.
-        poll_seconds: Time between two polls.
-        start_rate: Job runs that are asked for in a second, at most.
-        upload_seconds: Time between two uploads of a run's metrics, at least.
-        upload_rate: Bytes of metrics and log that a run uploads in a second, at most: they are
-            uploaded whole, so long ones more seldom.
+        tags: Freeform tags of every run, at most five.
+        max_runtime: Minutes after which the service stops a run; None for the job's own limit.
+        fallback_shapes: Shapes to use in turn while the job's own is out of capacity: each a name,
+            or a mapping of ``shape``, ``ocpus`` and ``memory_gb``.
+        poll_seconds: Seconds between two polls.
+        start_rate: Job runs to request per second, at most.
+        upload_seconds: Seconds between two uploads of a run's metrics, at least.
+        upload_rate: Bytes of metrics and log that a run uploads per second, at most. Files are
+            uploaded whole, so long ones are uploaded less often.
         metrics_from: For jobs without the runner (see `from_ocid`): ``report`` if the script calls
-            ``tune_jobs.report()``, ``log`` to find them in what it prints, through the Logging
-            service.
+            ``tune_jobs.report()``, ``log`` to extract metrics from what it prints, through the
+            Logging service.
 
     Raises:
-        ConfigError: an option cannot be used.
+        ConfigError: If an option cannot be used.
     """
 
     name = "data_science"
     tick = 0.5
-    default_store = "runs"  # which is refused, with what to write instead
+    default_store = "runs"  # refused by `open`, whose message names the fix
     clock = staticmethod(time.time)
 
     def __init__(
@@ -85,7 +85,9 @@ class DataScienceBackend:
                 "poll_seconds, start_rate, upload_seconds and upload_rate must be positive"
             )
         if len(tags or {}) > 5:
-            raise ConfigError(f"{len(tags or {})} tags: at most 5 are left beside tune_jobs' own")
+            raise ConfigError(
+                f"{len(tags or {})} tags: at most 5 are possible beside those of tune_jobs"
+            )
         self.connection = connection or Connection()
         self.store_options: Mapping[str, object] = {"connection": self.connection}
         self._definition = definition
@@ -112,13 +114,13 @@ class DataScienceBackend:
         max_runtime: int | None = None,
         **options: Any,
     ) -> DataScienceBackend:
-        """A backend for a script of yours, which is uploaded with the runner of tune_jobs.
+        """Return a backend for a script, which is uploaded with the runner of tune_jobs.
 
         Args:
             script: A Python file, a shell script, or a module (``EntryPoint.module``).
-            infrastructure: What it runs on; in a notebook session by default the session's own.
-            source: The folder, zip or tar.gz that is uploaded, with the script in it; by default
-                the script alone.
+            infrastructure: What it runs on; in a notebook session by default that of the session.
+            source: The folder, zip or tar.gz to upload, with the script in it; by default the
+                script alone.
             conda: A service environment's slug, or the ``oci://`` URI of a published one.
             env: Environment variables.
             max_runtime: Minutes after which the service stops a run.
@@ -135,23 +137,23 @@ class DataScienceBackend:
 
     @classmethod
     def from_job(cls, job: Any, **options: Any) -> DataScienceBackend:
-        """A backend for a job defined with ADS (an ``ads.jobs.Job`` of any runtime).
+        """Return a backend for a job defined with ADS (an ``ads.jobs.Job`` of any runtime).
 
-        One that is created already is used as it is; else it is created with the runner added.
+        A job that exists is used as it is; otherwise it is created with the runner added.
         """
         return cls(job.id if job.id else AdsDefinition(job), **options)
 
     @classmethod
     def from_yaml(cls, path: str | os.PathLike[str], **options: Any) -> DataScienceBackend:
-        """A backend for a job in the YAML of ADS."""
+        """Return a backend for a job in the YAML of ADS."""
         return cls(YamlDefinition(Path(path)), **options)
 
     @classmethod
     def from_ocid(cls, job_id: str, **options: Any) -> DataScienceBackend:
-        """A backend for a job that exists.
+        """Return a backend for an existing job.
 
-        Its artifact cannot be changed, so unless tune_jobs made it, the runner is not in it: the
-        script calls ``tune_jobs.report()``, or ``metrics_from="log"``.
+        Its artifact cannot be changed, so the runner is in it only if tune_jobs created it.
+        Otherwise the script calls ``tune_jobs.report()``, or ``metrics_from="log"`` is set.
         """
         if not job_id.startswith("ocid1.datasciencejob."):
             raise ConfigError(f"{job_id!r} is not a job's OCID (ocid1.datasciencejob...)")
@@ -194,7 +196,7 @@ class DataScienceBackend:
         if isinstance(self._definition, str):
             job, earlier = jobs.get(self._definition), []
         else:
-            job, earlier = jobs.job_for(self._definition), jobs.all_ids()
+            job, earlier = jobs.get_or_create(self._definition), jobs.list_ids()
         log_metrics = self._open_log_metrics(job, folder, sources)
         if not keep_runs:
             notice(

@@ -1,7 +1,7 @@
-"""What a study's job is made from: a script, a job of ADS, its YAML, or a job that exists.
+"""Definitions of a study's job: a script, a job of ADS, or its YAML.
 
-A definition says everything that can be said without ADS, whose import takes seconds: what it is
-(`JobDefinition.fingerprint`), and whether it can work. `JobDefinition.ads_job` makes the ADS job.
+A definition identifies itself (`JobDefinition.fingerprint`) and checks itself without ADS, whose
+import takes seconds. `JobDefinition.build_ads_job` builds the ADS job.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from tune_jobs.script.entry_point import EntryPoint
 
 _ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
 _FOLDER = "code"
-_KNOWS_ITS_PLACE = {"NB_SESSION_OCID", "PROJECT_OCID"}
-"""Variables of notebook sessions and job runs, by which ADS finds out where it is."""
-_NOT_UPLOADED = (".*", "__pycache__", "venv", "node_modules", "*.egg-info")
-"""What is left out of a folder: hidden files (.git, .venv, .env) and what can be made again."""
+_SESSION_VARIABLES = {"NB_SESSION_OCID", "PROJECT_OCID"}
+"""Variables of notebook sessions and job runs, from which ADS takes compartment and project."""
+_EXCLUDED = (".*", "__pycache__", "venv", "node_modules", "*.egg-info")
+"""Names excluded from a folder: hidden files (.git, .venv, .env) and what can be rebuilt."""
 
 
 @dataclass(frozen=True)
 class Infrastructure:
-    """What a job runs on. In a notebook session whatever is None is the session's own.
+    """What a job runs on. In a notebook session, what is None is taken from the session.
 
     Args:
         compartment, project: OCIDs.
         shape: Compute shape (``VM.Standard.E4.Flex``).
         ocpus, memory_gb: Size of a flexible shape.
         block_storage_gb: Size of the disk, at least 50.
-        subnet: OCID; None lets the service manage the way out.
-        log_group, log: OCIDs; a group alone makes the service create a log for every run.
-        storage_mounts: As ADS has them: ``{"src": "<mount target>:<export>", "dest": "data"}`` for
+        subnet: OCID; None for a network that the service manages.
+        log_group, log: OCIDs; with a group alone, the service creates a log for each run.
+        storage_mounts: As in ADS: ``{"src": "<mount target>:<export>", "dest": "data"}`` for
             file storage, ``{"src": "oci://bucket@namespace/prefix", "dest": "data"}`` for objects.
-        tags: Freeform tags of the job and its runs; five of ten are left for tune_jobs.
+        tags: Freeform tags of the job and its runs, at most five: tune_jobs sets five others.
         defined_tags: Defined tags, by namespace.
     """
 
@@ -61,17 +61,17 @@ class Infrastructure:
         for name in ("compartment", "project", "subnet", "log_group", "log"):
             value = getattr(self, name)
             if value is not None and not value.startswith("ocid1."):
-                raise ConfigError(f"{name} {value!r} is not an OCID, which begins with 'ocid1.'")
+                raise ConfigError(f"{name} {value!r} is not an OCID: it must begin with 'ocid1.'")
         if self.log and not self.log_group:
-            raise ConfigError("log is given without log_group: add the log's group")
+            raise ConfigError("log needs log_group: add the log's group")
         if (self.ocpus is None) != (self.memory_gb is None):
             raise ConfigError("a flexible shape needs both ocpus and memory_gb")
         if self.block_storage_gb is not None and self.block_storage_gb < 50:
-            raise ConfigError(
-                f"block_storage_gb is {self.block_storage_gb}: the service's least is 50"
-            )
+            raise ConfigError(f"block_storage_gb={self.block_storage_gb}: it must be at least 50")
         if len(self.tags) > 5:
-            raise ConfigError(f"{len(self.tags)} tags: at most 5 are left beside tune_jobs' own")
+            raise ConfigError(
+                f"{len(self.tags)} tags: at most 5 are possible beside those of tune_jobs"
+            )
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class RunnerStart:
     """How the runner starts what was uploaded; ``{here}`` is where it was unpacked.
 
     Args:
-        command: The first words; None: the artifact's own entry point.
-        work_dir: Where it starts.
+        command: The first words of the command; None for the artifact's own entry point.
+        work_dir: The working directory.
     """
 
     command: tuple[str, ...] | None = None
@@ -88,31 +88,31 @@ class RunnerStart:
 
 
 class JobDefinition(Protocol):
-    """What a job is made from."""
+    """Definition of a job."""
 
     def check(self) -> None:
-        """Look for what cannot work.
+        """Check that the definition can work.
 
         Raises:
-            ConfigError: its message says what to mend.
+            ConfigError: If it cannot; the message names the fix.
         """
         ...
 
     @property
     def compartment(self) -> str | None:
-        """Where the job will be, if that is said."""
+        """OCID of the job's compartment, if it is known."""
         ...
 
     def fingerprint(self) -> str:
-        """Changes whenever the job that would be made changes; hexadecimal."""
+        """Return a hexadecimal string that changes whenever the job would."""
         ...
 
-    def ads_job(self, staging: Path) -> Any:
-        """The ``ads.jobs.Job``, not created yet; ``staging`` is an empty folder for its files."""
+    def build_ads_job(self, staging: Path) -> Any:
+        """Build the ``ads.jobs.Job``; ``staging`` is an empty folder for its files."""
         ...
 
-    def start(self) -> RunnerStart:
-        """How the runner starts what was uploaded."""
+    def runner_start(self) -> RunnerStart:
+        """Return how the runner starts what was uploaded."""
         ...
 
     def __str__(self) -> str: ...
@@ -120,11 +120,11 @@ class JobDefinition(Protocol):
 
 @dataclass(frozen=True)
 class ScriptDefinition:
-    """A script, or a folder with a script in it.
+    """Script, or folder with a script in it.
 
     Args:
         entry: A file, or a module below ``source``.
-        source: The folder (or archive) that is uploaded; None: the file alone.
+        source: The folder (or archive) that is uploaded; None for the file alone.
         conda: A service environment's slug (``generalml_p311_cpu_x86_64_v1``), or the
             ``oci://`` URI of a published one.
         env: Environment variables of the job.
@@ -149,10 +149,13 @@ class ScriptDefinition:
         if not self._in_archive:
             self.entry.check()
         on = self.infrastructure
-        if (on.compartment is None or on.project is None) and not _KNOWS_ITS_PLACE & {*os.environ}:
+        if (on.compartment is None or on.project is None) and not _SESSION_VARIABLES & {
+            *os.environ
+        }:
             raise ConfigError(
-                "compartment and project are not given: only in a notebook session of OCI are they "
-                "the session's own. Say Infrastructure(compartment=..., project=..., shape=...)"
+                "compartment and project are missing: only in a notebook session of OCI do they "
+                "default to the session's. Use Infrastructure(compartment=..., project=..., "
+                "shape=...)"
             )
         if self.entry.kind == "program" and len(self.entry.words) > 1:
             raise ConfigError(
@@ -168,10 +171,10 @@ class ScriptDefinition:
 
     @property
     def entrypoint(self) -> str:
-        """The script within what is uploaded; empty for a module.
+        """Path of the script within what is uploaded; empty for a module.
 
         Raises:
-            ConfigError: it is not below ``source``.
+            ConfigError: If it is not below ``source``.
         """
         if self._is_module:
             return ""
@@ -195,7 +198,7 @@ class ScriptDefinition:
 
     @property
     def _uploaded(self) -> str:
-        """The file or folder on this machine that is uploaded."""
+        """Local file or folder that is uploaded."""
         if self.source is None and self._is_module:
             top = os.path.join(self.entry.root, self.entry.words[0].split(".")[0])
             return top if os.path.isdir(top) else f"{top}.py"
@@ -207,22 +210,22 @@ class ScriptDefinition:
         facts.pop("source")
         return digest(facts, [self._uploaded])
 
-    def start(self) -> RunnerStart:
-        """See `JobDefinition.start`."""
+    def runner_start(self) -> RunnerStart:
+        """See `JobDefinition.runner_start`."""
         if self._is_module:
             return RunnerStart(("{python}", "-m", self.entry.words[0]), f"{{here}}/{_FOLDER}")
         has_folder = self.source is not None and not self._in_archive
         return RunnerStart(None, f"{{here}}/{_FOLDER}" if has_folder else "{here}")
 
-    def ads_job(self, staging: Path) -> Any:
-        """See `JobDefinition.ads_job`."""
+    def build_ads_job(self, staging: Path) -> Any:
+        """See `JobDefinition.build_ads_job`."""
         from ads.jobs import DataScienceJob, Job, ScriptRuntime
 
         runtime = ScriptRuntime()
         if os.path.isfile(self._uploaded) and not self._is_module:
-            # A name for the entry point, of an archive only: a file is its own.
-            named = {"entrypoint": self.entrypoint} if self._in_archive else {}
-            runtime.with_source(self._uploaded, **named)
+            # ADS accepts an entry point for an archive only.
+            options = {"entrypoint": self.entrypoint} if self._in_archive else {}
+            runtime.with_source(self._uploaded, **options)
         else:
             runtime.with_source(str(self._stage(staging)), entrypoint=self.entrypoint or "-")
         if self.conda and self.conda.startswith("oci://"):
@@ -233,16 +236,16 @@ class ScriptDefinition:
             runtime.with_environment_variable(**self.env)
         if self.max_runtime:
             runtime.with_maximum_runtime_in_minutes(self.max_runtime)
-        infrastructure = DataScienceJob(spec=_ads_spec(self.infrastructure))
+        infrastructure = DataScienceJob(spec=_build_ads_spec(self.infrastructure))
         return Job().with_infrastructure(infrastructure).with_runtime(runtime)
 
     def _stage(self, staging: Path) -> Path:
-        """A copy without what nobody means to upload; a module below its root."""
+        """Copy what is uploaded, without the excluded names; a module goes below its root."""
         folder = staging / _FOLDER
         source = Path(self._uploaded)
         target = folder / source.name if self.source is None else folder
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_NOT_UPLOADED))
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_EXCLUDED))
         else:
             folder.mkdir()
             shutil.copy(source, target)
@@ -251,12 +254,12 @@ class ScriptDefinition:
 
 @dataclass(frozen=True)
 class AdsDefinition:
-    """A job that was defined with ADS and is not created yet."""
+    """Job that was defined with ADS and is not created yet."""
 
     job: Any
 
     def __str__(self) -> str:
-        return str(self.job.name or "a job of ADS")
+        return str(self.job.name or "an ADS job")
 
     def check(self) -> None:
         """See `JobDefinition.check`."""
@@ -266,25 +269,25 @@ class AdsDefinition:
     @property
     def compartment(self) -> str | None:
         """See `JobDefinition.compartment`."""
-        return _compartment(self.job.to_dict())
+        return _find_compartment(self.job.to_dict())
 
     def fingerprint(self) -> str:
         """See `JobDefinition.fingerprint`."""
-        facts = self.job.to_dict()
-        return digest(facts, _local_sources(facts))
+        spec = self.job.to_dict()
+        return digest(spec, _find_local_sources(spec))
 
-    def ads_job(self, staging: Path) -> Any:
-        """See `JobDefinition.ads_job`."""
+    def build_ads_job(self, staging: Path) -> Any:
+        """See `JobDefinition.build_ads_job`."""
         return self.job
 
-    def start(self) -> RunnerStart:
-        """See `JobDefinition.start`."""
+    def runner_start(self) -> RunnerStart:
+        """See `JobDefinition.runner_start`."""
         return RunnerStart()
 
 
 @dataclass(frozen=True)
 class YamlDefinition:
-    """A job in the YAML of ADS, as ``Job.to_yaml()`` writes it."""
+    """Job in the YAML of ADS, as ``Job.to_yaml()`` writes it."""
 
     path: Path
 
@@ -293,42 +296,42 @@ class YamlDefinition:
 
     def check(self) -> None:
         """See `JobDefinition.check`."""
-        facts = self._facts()
-        if facts.get("kind") != "job" or "spec" not in facts:
+        spec = self._read()
+        if spec.get("kind") != "job" or "spec" not in spec:
             raise ConfigError(f"{self.path} is not the YAML of an ADS job: it has no `kind: job`")
 
     @property
     def compartment(self) -> str | None:
         """See `JobDefinition.compartment`."""
-        return _compartment(self._facts())
+        return _find_compartment(self._read())
 
     def fingerprint(self) -> str:
         """See `JobDefinition.fingerprint`."""
-        facts = self._facts()
-        return digest(facts, _local_sources(facts))
+        spec = self._read()
+        return digest(spec, _find_local_sources(spec))
 
-    def ads_job(self, staging: Path) -> Any:
-        """See `JobDefinition.ads_job`."""
+    def build_ads_job(self, staging: Path) -> Any:
+        """See `JobDefinition.build_ads_job`."""
         from ads.jobs import Job
 
-        return Job.from_dict(self._facts())
+        return Job.from_dict(self._read())
 
-    def start(self) -> RunnerStart:
-        """See `JobDefinition.start`."""
+    def runner_start(self) -> RunnerStart:
+        """See `JobDefinition.runner_start`."""
         return RunnerStart()
 
-    def _facts(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         import yaml
 
         try:
-            facts = yaml.safe_load(self.path.read_text(encoding="utf-8"))
+            spec = yaml.safe_load(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigError(f"the job's YAML {self.path} cannot be read: {error}") from error
-        return facts if isinstance(facts, dict) else {}
+        return spec if isinstance(spec, dict) else {}
 
 
-def _ads_spec(infrastructure: Infrastructure) -> dict[str, Any]:
-    """The specification of ADS for an infrastructure."""
+def _build_ads_spec(infrastructure: Infrastructure) -> dict[str, Any]:
+    """Return an infrastructure as ADS specifies it."""
     spec: dict[str, Any] = {
         "compartmentId": infrastructure.compartment,
         "projectId": infrastructure.project,
@@ -349,39 +352,39 @@ def _ads_spec(infrastructure: Infrastructure) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if value is not None}
 
 
-def _compartment(job: Mapping[str, Any]) -> str | None:
-    """The compartment in the specification of an ADS job."""
+def _find_compartment(job: Mapping[str, Any]) -> str | None:
+    """Return the compartment in the specification of an ADS job."""
     infrastructure = job.get("spec", {}).get("infrastructure", {}).get("spec", {})
-    found = infrastructure.get("compartmentId") or infrastructure.get("compartment_id")
-    return str(found) if found else None
+    compartment = infrastructure.get("compartmentId") or infrastructure.get("compartment_id")
+    return str(compartment) if compartment else None
 
 
 def digest(facts: Any, paths: Sequence[str]) -> str:
-    """SHA-256 of facts and of files, or of all files below folders that would be uploaded."""
+    """Return the SHA-256 of facts and of files; of folders, all files that would be uploaded."""
     sha = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
     for root in map(Path, paths):
         for file in [root] if root.is_file() else sorted(root.rglob("*")):
             relative = file.relative_to(root)
-            if file.is_file() and not any(map(_is_left_out, relative.parts)):
+            if file.is_file() and not any(map(_is_excluded, relative.parts)):
                 sha.update(f"\0{relative}\0".encode())
                 sha.update(hashlib.sha256(file.read_bytes()).digest())
     return sha.hexdigest()
 
 
-def _is_left_out(name: str) -> bool:
-    return any(fnmatch(name, pattern) for pattern in _NOT_UPLOADED)
+def _is_excluded(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in _EXCLUDED)
 
 
-def _local_sources(facts: Any) -> list[str]:
-    """Files and folders on this machine that a job's specification names."""
+def _find_local_sources(spec: Any) -> list[str]:
+    """Return the local files and folders that the specification of a job names."""
     found: list[str] = []
-    if isinstance(facts, Mapping):
-        for name, value in facts.items():
+    if isinstance(spec, Mapping):
+        for name, value in spec.items():
             names_source = "uri" in name.lower() or name in ("source", "notebook")
             if names_source and isinstance(value, str) and os.path.exists(value):
                 found.append(value)
-            found += _local_sources(value)
-    elif isinstance(facts, list):
-        for item in facts:
-            found += _local_sources(item)
+            found += _find_local_sources(value)
+    elif isinstance(spec, list):
+        for item in spec:
+            found += _find_local_sources(item)
     return found

@@ -1,10 +1,10 @@
-"""The job of a study: created once, found again, and remembered with the study as YAML.
+"""Jobs of a study: created once, and recorded with the study as YAML.
 
-    STORE/STUDY/jobs/<fingerprint>.yaml        its OCID and its definition, as ADS writes it
+    STORE/STUDY/jobs/<fingerprint>.yaml        a job's OCID and its definition, as ADS writes it
 
-A job's artifact cannot be replaced, so a definition that changes (a script that was mended) needs
-another job; the earlier ones stay, with their runs. A job that was created by somebody who was
-killed before this file was written is found by its name and tags.
+The artifact of a job cannot be replaced, so a changed definition (such as a script that was fixed)
+needs another job; the earlier jobs remain, with their runs. A job whose creator was killed before
+it wrote this file is found by its name and tags.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
 from tune_jobs.backends.data_science.definition import JobDefinition
-from tune_jobs.backends.oci_runs.failures import refusal
+from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.oci.connection import Connection
@@ -36,16 +36,16 @@ JOB_TAG = "tune_jobs_job"
 
 @dataclass(frozen=True)
 class Job:
-    """A job that exists, as far as its runs depend on it.
+    """Job that exists, as far as its runs depend on it.
 
     Args:
-        env, arguments: Its own, which a run's replace: they are sent along.
-        has_runner: Its artifact starts the runner of tune_jobs.
+        env, arguments: The job's own. Those of a run replace them, so a run repeats them.
+        has_runner: Whether its artifact starts the runner of tune_jobs.
         container: Image, ``cmd`` and ``entrypoint``, if its runs are containers.
-        infrastructure: As the REST API has it.
+        infrastructure: As the REST API spells it.
         max_runtime: Minutes.
-        log: Where its runs' output goes, as the Logging service searches it
-            (``compartment/log group/log``); None: nowhere.
+        log: Where the Logging service searches the output of its runs
+            (``compartment/log group/log``); None if they have no log.
     """
 
     id: str
@@ -62,15 +62,15 @@ class Job:
 
     @property
     def shape(self) -> str:
-        """Its compute shape."""
+        """Compute shape."""
         return str(self.infrastructure.get("shapeName", ""))
 
 
 class JobRegistry:
-    """The jobs of one study.
+    """Jobs of one study.
 
     Args:
-        connection: How OCI is reached.
+        connection: The connection to OCI.
         folder: The study's folder in the metric store.
         study: Its name there.
         notice: Called with what a person should know.
@@ -87,66 +87,66 @@ class JobRegistry:
         self._error = oci.exceptions.ServiceError
 
     def get(self, job_id: str) -> Job:
-        """A job that exists.
+        """Return an existing job.
 
         Raises:
-            BackendError: it does not, or may not be read.
+            BackendError: If it does not exist, or may not be read.
         """
         try:
-            return _job(self._client.get_job(job_id, retry_strategy=_patient()).data)
+            return _parse_job(self._client.get_job(job_id, retry_strategy=_retries()).data)
         except Exception as error:
-            raise _refusal(error, f"reading job {job_id}") from error
+            raise _explain(error, f"reading job {job_id}") from error
 
-    def job_for(self, definition: JobDefinition) -> Job:
-        """The study's job of this definition; creates it if there is none yet.
+    def get_or_create(self, definition: JobDefinition) -> Job:
+        """Return the study's job of this definition, which is created if it does not exist.
 
         Raises:
-            ConfigError: the definition cannot be made a job.
-            BackendError: the service refuses it.
+            ConfigError: If ADS cannot make a job of the definition.
+            BackendError: If the service refuses it.
         """
         fingerprint = definition.fingerprint()[:16]
-        job_id = self._remembered(fingerprint) or self._found(definition, fingerprint)
+        job_id = self._read_record(fingerprint) or self._find(definition, fingerprint)
         if job_id is None:
             job_id = self._create(definition, fingerprint)
         return self.get(job_id)
 
-    def all_ids(self) -> list[str]:
-        """The OCIDs of every job that the study ever had."""
+    def list_ids(self) -> list[str]:
+        """Return the OCIDs of all jobs that the study has had."""
         names = [name.removesuffix(".yaml") for name in self._folder.find(FOLDER)]
-        return [job_id for name in names if (job_id := self._remembered(name))]
+        return [job_id for name in names if (job_id := self._read_record(name))]
 
-    def _remembered(self, fingerprint: str) -> str | None:
+    def _read_record(self, fingerprint: str) -> str | None:
         try:
-            text = self._folder.read(f"{FOLDER}/{fingerprint}.yaml").decode()
+            record = self._folder.read(f"{FOLDER}/{fingerprint}.yaml").decode()
         except FileNotFoundError:
             return None
-        return str(yaml.safe_load(text)["id"])
+        return str(yaml.safe_load(record)["id"])
 
-    def _remember(self, fingerprint: str, job_id: str, definition: Any) -> None:
-        text = yaml.safe_dump({"id": job_id, "definition": definition}, sort_keys=False)
-        self._folder.write(f"{FOLDER}/{fingerprint}.yaml", text.encode())
+    def _record(self, fingerprint: str, job_id: str, definition: Any) -> None:
+        record = yaml.safe_dump({"id": job_id, "definition": definition}, sort_keys=False)
+        self._folder.write(f"{FOLDER}/{fingerprint}.yaml", record.encode())
 
-    def _found(self, definition: JobDefinition, fingerprint: str) -> str | None:
-        """A job of this definition that was created, but not remembered."""
+    def _find(self, definition: JobDefinition, fingerprint: str) -> str | None:
+        """Find a job of this definition that was created but not recorded."""
         compartment = definition.compartment
-        if compartment is None:  # the job is forgotten, which costs nothing
+        if compartment is None:  # it stays unused, which costs nothing
             return None
         wanted = {"display_name": self._name(fingerprint), "lifecycle_state": "ACTIVE"}
         try:
-            jobs = self._client.list_jobs(compartment, retry_strategy=_patient(), **wanted).data
+            jobs = self._client.list_jobs(compartment, retry_strategy=_retries(), **wanted).data
         except Exception as error:
-            raise _refusal(error, f"listing the jobs of compartment {compartment}") from error
+            raise _explain(error, f"listing the jobs of compartment {compartment}") from error
         tags = self._tags(fingerprint)
         for job in jobs:
             if tags.items() <= (job.freeform_tags or {}).items() and self._has_artifact(job.id):
-                self._remember(fingerprint, job.id, {"name": job.display_name})
+                self._record(fingerprint, job.id, {"name": job.display_name})
                 return str(job.id)
         return None
 
     def _has_artifact(self, job_id: str) -> bool:
-        """Whether it was finished: an artifact is uploaded after the job is created."""
+        """Return whether a job is complete: its artifact is uploaded after it is created."""
         try:
-            self._client.head_job_artifact(job_id, retry_strategy=_patient())
+            self._client.head_job_artifact(job_id, retry_strategy=_retries())
         except self._error as error:
             if error.status == 404:
                 return False
@@ -157,31 +157,33 @@ class JobRegistry:
         with quiet_ads(), tempfile.TemporaryDirectory() as workspace:
             staging = Path(workspace, "staging")
             staging.mkdir()
-            job = with_runner(definition.ads_job(staging), definition.start(), Path(workspace))
-            job = self._ours(job, fingerprint)
+            job = with_runner(
+                definition.build_ads_job(staging), definition.runner_start(), Path(workspace)
+            )
+            job = self._label(job, fingerprint)
             try:
                 job.create()
-                self._remember(fingerprint, job.id, yaml.safe_load(job.to_yaml()))
-            except Exception as error:  # ADS raises many kinds
+                self._record(fingerprint, job.id, yaml.safe_load(job.to_yaml()))
+            except Exception as error:  # ADS raises errors of many kinds
                 place = f"compartment {job.infrastructure.compartment_id}"
                 project = f"project {job.infrastructure.project_id}"
                 doing = f"creating the job of {definition} in {place}, {project}"
-                raise _refusal(error, doing) from error
+                raise _explain(error, doing) from error
         self._notice(f"job {self._name(fingerprint)} created: {job.id}")
         return str(job.id)
 
-    def _ours(self, job: Any, fingerprint: str) -> Any:
-        """The job under the study's name, with its tags, asked for through our connection."""
+    def _label(self, job: Any, fingerprint: str) -> Any:
+        """Return the job with the study's name and tags, to be created through our connection."""
         from ads.jobs import DataScienceJob
         from ads.jobs import Job as AdsJob
 
         arguments = self._connection.client_arguments()
-        arguments.pop("retry_strategy")  # ADS has one of its own
+        arguments.pop("retry_strategy")  # ADS sets its own
         auth: dict[str, Any] = {
             name: arguments.pop(name) for name in ("config", "signer") if name in arguments
         }
         auth["client_kwargs"] = arguments
-        # A copy: ADS gives the job's OCID to the infrastructure it was created with.
+        # A copy, since ADS writes the OCID of the created job into its infrastructure.
         infrastructure = DataScienceJob(spec=job.infrastructure.to_dict()["spec"], **auth)
         tags = {**infrastructure.freeform_tags, **(job.runtime.freeform_tags or {})}
         job.runtime.with_freeform_tag(**tags, **self._tags(fingerprint))
@@ -195,7 +197,7 @@ class JobRegistry:
         return {STUDY_TAG: self._study, JOB_TAG: fingerprint}
 
 
-def _job(model: Any) -> Job:
+def _parse_job(model: Any) -> Job:
     settings = model.job_configuration_details
     environment = model.job_environment_configuration_details
     log = model.job_log_configuration_details
@@ -208,48 +210,47 @@ def _job(model: Any) -> Job:
         env=env,
         arguments=tuple(shlex.split(getattr(settings, "command_line_arguments", None) or "")),
         has_runner=env.get("JOB_RUN_ENTRYPOINT") == START_SCRIPT and "TUNE_JOBS_COMMAND" in env,
-        container=None if environment is None else _rest(environment),
-        infrastructure=_rest(model.job_infrastructure_configuration_details),
+        container=None if environment is None else _to_rest(environment),
+        infrastructure=_to_rest(model.job_infrastructure_configuration_details),
         max_runtime=getattr(settings, "maximum_runtime_in_minutes", None),
-        log=_stream(model.compartment_id, log),
+        log=_build_stream(model.compartment_id, log),
     )
 
 
-def _stream(compartment: str, log: Any) -> str | None:
+def _build_stream(compartment: str, log: Any) -> str | None:
     if log is None or not log.enable_logging or not log.log_group_id:
         return None
-    # Without a log of its own every run gets one in the group: all of them are searched.
+    # Without a log, each run gets one in the group: the whole group is searched.
     return "/".join(filter(None, [compartment, log.log_group_id, log.log_id]))
 
 
-def _rest(model: Any) -> dict[str, Any]:
-    """A model of the SDK as the REST API spells it, without what is not set."""
+def _to_rest(model: Any) -> dict[str, Any]:
+    """Return the fields of an SDK model that are set, as the REST API spells them."""
     fields = {name: getattr(model, attribute) for attribute, name in model.attribute_map.items()}
     return {
-        name: _rest(value) if hasattr(value, "attribute_map") else value
+        name: _to_rest(value) if hasattr(value, "attribute_map") else value
         for name, value in fields.items()
         if value is not None
     }
 
 
-def _patient() -> Any:
+def _retries() -> Any:
     import oci
 
     return oci.retry.DEFAULT_RETRY_STRATEGY
 
 
-def _refusal(error: Exception, doing: str) -> Exception:
+def _explain(error: Exception, doing: str) -> Exception:
     if isinstance(error, TuneJobsError):
         return error
-    found = refusal(error, doing, MANAGE)
-    return BackendError(str(found))
+    return BackendError(str(explain_refusal(error, doing, MANAGE)))
 
 
 @contextlib.contextmanager
 def quiet_ads() -> Iterator[None]:
-    """Keep the import of ADS from taking over the root logger, and its warnings to itself.
+    """Undo what importing ADS does to the root logger, and ignore its warnings.
 
-    It would send every record of every logger to stdout.
+    ADS would send every record of every logger to stdout.
     """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -1,7 +1,7 @@
-"""Job runs as the service knows them: create, list, cancel. One request each, and nothing hidden.
+"""Job runs of the service: create, list, cancel, with one request each.
 
-Driven with the ``oci`` client and not with ADS: only here can a retry token be given, without which
-a request whose answer is lost starts a second run; and ADS asks for runs one by one.
+They use the ``oci`` client rather than ADS. ADS passes no retry token, without which a request
+whose answer is lost starts a second run, and it requests the states of runs one by one.
 """
 
 from __future__ import annotations
@@ -15,16 +15,21 @@ from tune_jobs.backends.oci_runs.service import ServiceRun
 from tune_jobs.oci.connection import Connection
 
 PAGE = 100
-"""Runs on a page of a listing; the service's limit."""
+"""Runs on a page of a listing, limited by the service."""
 
 STRAGGLERS = 5
-"""Runs that are asked for one by one rather than by further pages."""
+"""Missing runs that are requested one by one rather than by further pages."""
 
 USE = "allow group <tuners> to manage data-science-job-runs in compartment <compartment>"
 
 
 class JobRuns:
-    """The job runs of one compartment."""
+    """Job runs of one compartment.
+
+    Args:
+        connection: The connection to OCI.
+        compartment: OCID.
+    """
 
     policy = USE
 
@@ -36,31 +41,31 @@ class JobRuns:
         self._compartment = compartment
 
     def create(self, details: Mapping[str, Any], token: str) -> str:
-        """Ask for a job run; returns its OCID. The same token never starts a second one.
+        """Create a job run and return its OCID; the same token never starts a second run.
 
         Args:
             details: Fields of ``CreateJobRunDetails``, as the REST API spells them.
             token: At most 64 characters; the service remembers it for 24 hours.
 
         Raises:
-            Exception: what the SDK raises; see `failures`.
+            Exception: What the SDK raises; see `failures`.
         """
         answer = self._client.create_job_run(dict(details), opc_retry_token=token)
         return str(answer.data.id)
 
     def cancel(self, run_id: str) -> None:
-        """Ask a run to stop. One that has ended, or is gone, is left alone."""
+        """Cancel a run; does nothing if it has ended or does not exist."""
         try:
             self._client.cancel_job_run(run_id)
         except self._error as error:
             if error.status not in (404, 409):
                 raise
 
-    def seen(self, job: str, run_ids: Collection[str]) -> dict[str, ServiceRun]:
-        """These runs of a job, by OCID: the newest pages of one listing until all were seen.
+    def list_by_id(self, job: str, run_ids: Collection[str]) -> dict[str, ServiceRun]:
+        """Return these runs of a job by OCID; a run that does not exist is absent.
 
-        A few old runs that are still live would otherwise cost a page for every hundred that were
-        started after them: they are asked for by name. A run that does not exist is absent.
+        Reads the newest pages of one listing until all runs were seen. A few old runs would cost
+        a page for every hundred that were started later, so they are requested by OCID.
         """
         found: dict[str, ServiceRun] = {}
         wanted = set(run_ids)
@@ -75,10 +80,10 @@ class JobRuns:
                 break
         return found
 
-    def named(
+    def list_by_name(
         self, job: str, names: Collection[str], tags: Mapping[str, str]
     ) -> dict[str, ServiceRun]:
-        """The runs of a job with these display names and tags, by name."""
+        """Return the runs of a job with these display names and tags, by name."""
         found: dict[str, ServiceRun] = {}
         wanted = set(names)
         for page in self._pages(job):
@@ -91,14 +96,14 @@ class JobRuns:
 
     def _get(self, run_id: str) -> ServiceRun | None:
         try:
-            return _run(self._client.get_job_run(run_id).data)
+            return _parse_run(self._client.get_job_run(run_id).data)
         except self._error as error:
             if error.status == 404:
                 return None
             raise
 
     def _pages(self, job: str) -> Iterator[list[ServiceRun]]:
-        wanted: dict[str, Any] = {}
+        next_page: dict[str, Any] = {}
         while True:
             answer = self._client.list_job_runs(
                 self._compartment,
@@ -106,26 +111,26 @@ class JobRuns:
                 limit=PAGE,
                 sort_by="timeCreated",
                 sort_order="DESC",
-                **wanted,
+                **next_page,
             )
-            yield [_run(summary) for summary in answer.data]
-            wanted["page"] = answer.headers.get("opc-next-page")
-            if not wanted["page"]:
+            yield [_parse_run(summary) for summary in answer.data]
+            next_page["page"] = answer.headers.get("opc-next-page")
+            if not next_page["page"]:
                 return
 
 
-def _run(model: Any) -> ServiceRun:
+def _parse_run(model: Any) -> ServiceRun:
     return ServiceRun(
         id=model.id,
         name=model.display_name or "",
         state=model.lifecycle_state,
         details=model.lifecycle_details or "",
         tags=model.freeform_tags or {},
-        accepted=_seconds(model.time_accepted),
-        started=_seconds(model.time_started),
-        finished=_seconds(model.time_finished),
+        accepted=_to_seconds(model.time_accepted),
+        started=_to_seconds(model.time_started),
+        finished=_to_seconds(model.time_finished),
     )
 
 
-def _seconds(time: datetime | None) -> float | None:
+def _to_seconds(time: datetime | None) -> float | None:
     return None if time is None else time.timestamp()

@@ -1,7 +1,7 @@
-"""What job runs print, as the Logging service has it: searched as ADS does it.
+"""Output of job runs, searched in the Logging service as ADS does it.
 
-A line comes with a delay of seconds to minutes, and perhaps after a later one; so every search
-looks back over `OVERLAP` seconds and takes what it has not seen.
+A line arrives with a delay of seconds to minutes, and not always in order; so every search covers
+the last `OVERLAP` seconds again and skips what was seen before.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tune_jobs.backends.oci_runs.failures import refusal
+from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError
 from tune_jobs.oci.connection import Connection
 
 LIMIT = 1000
-"""Entries in an answer; the service's limit."""
+"""Entries in an answer, limited by the service."""
 
 OVERLAP = 120.0
-"""Seconds for which an entry may be late."""
+"""Seconds by which an entry may be late."""
 
 LONGEST = timedelta(days=14)
-"""How far back one search may go; the service's limit."""
+"""Time span of a search, limited by the service."""
 
 _SHORTEST = timedelta(milliseconds=1)
 
@@ -32,7 +32,7 @@ READ = "allow group <tuners> to read log-content in compartment <compartment>"
 
 @dataclass(frozen=True)
 class Line:
-    """One line that a run printed."""
+    """Line that a run printed; ``time`` is in seconds since the epoch."""
 
     id: str
     run_id: str
@@ -41,12 +41,12 @@ class Line:
 
 
 class RunLogs:
-    """The lines of one or several runs, each once.
+    """Reader of the lines of one or several runs, each line once.
 
     Args:
-        connection: How OCI is reached.
-        stream: ``compartment/log group/log`` to search; a part may be left out from the right.
-        since: Seconds since the epoch of the first line of interest.
+        connection: The connection to OCI.
+        stream: ``compartment/log group/log`` to search; parts may be omitted from the right.
+        since: Time of the first line of interest, in seconds since the epoch.
     """
 
     def __init__(self, connection: Connection, stream: str, since: float) -> None:
@@ -60,16 +60,16 @@ class RunLogs:
         self._seen: dict[str, float] = {}
 
     def read(self, run_ids: Collection[str], now: float) -> list[Line]:
-        """What these runs printed that was not read yet, oldest first. One search, if paged.
+        """Return what these runs printed and was not read before, oldest first.
 
         Raises:
-            Exception: what the SDK raises; see `failures`.
+            Exception: What the SDK raises; see `failures`.
         """
         end = datetime.fromtimestamp(now, UTC) + timedelta(seconds=1)
         start = max(datetime.fromtimestamp(self._from, UTC), end - LONGEST)
         sources = " or ".join(f"source = '*{run_id}'" for run_id in sorted(run_ids))
         query = f'search "{self._stream}" | where {sources} | sort by datetime asc'
-        if len(run_ids) > 20:  # a query has a length, too: all of the stream, and a choice here
+        if len(run_ids) > 20:  # the query's length is limited: search all, and select here
             query = f'search "{self._stream}" | sort by datetime asc'
         lines = []
         for line in self._search(query, start, end):
@@ -81,11 +81,11 @@ class RunLogs:
         return lines
 
     def look_back(self, since: float) -> None:
-        """Read from an earlier time on, if it is one."""
+        """Read from this time on, if it is earlier than planned."""
         self._from = min(self._from, since)
 
     def _search(self, query: str, start: datetime, end: datetime) -> Iterator[Line]:
-        """All entries between two times; an answer that is full is asked for in two halves."""
+        """Yield the entries between two times; the span is halved if an answer is full."""
         details = self._details(
             time_start=_rfc3339(start), time_end=_rfc3339(end), search_query=query
         )
@@ -97,17 +97,18 @@ class RunLogs:
             yield from self._search(query, middle, end)
             return
         for result in results:
-            line = _line(result.data)
+            line = _parse_entry(result.data)
             if line is not None:
                 yield line
 
 
 class RunLog:
-    """What one run prints.
+    """Growing log of one run.
 
     Args:
-        connection: How OCI is reached.
+        connection: The connection to OCI.
         run_id: The run.
+        stream, since: See `RunLogs`.
     """
 
     def __init__(self, connection: Connection, run_id: str, stream: str, since: float) -> None:
@@ -119,15 +120,15 @@ class RunLog:
         try:
             lines = self._logs.read([self._run_id], time.time())
         except Exception as error:
-            raise BackendError(str(refusal(error, "searching the log", READ))) from error
+            raise BackendError(str(explain_refusal(error, "searching the log", READ))) from error
         return "".join(f"{line.text}\n" for line in lines).encode()
 
 
 def open_run_log(connection: Connection, run_id: str) -> RunLog | None:
-    """The log of a run; None if its job has none.
+    """Return the log of a run; None if its job has none.
 
     Raises:
-        BackendError: the run cannot be read.
+        BackendError: If the run cannot be read.
     """
     import oci
 
@@ -135,7 +136,7 @@ def open_run_log(connection: Connection, run_id: str) -> RunLog | None:
     try:
         run = client.get_job_run(run_id, retry_strategy=oci.retry.DEFAULT_RETRY_STRATEGY).data
     except Exception as error:
-        raise BackendError(str(refusal(error, f"reading {run_id}", READ))) from error
+        raise BackendError(str(explain_refusal(error, f"reading {run_id}", READ))) from error
     details = run.log_details
     if details is None or not details.log_group_id:
         return None
@@ -143,8 +144,8 @@ def open_run_log(connection: Connection, run_id: str) -> RunLog | None:
     return RunLog(connection, run_id, "/".join(filter(None, parts)), run.time_accepted.timestamp())
 
 
-def _line(entry: Any) -> Line | None:
-    """An entry of the service as a line; None if it is not one of a job run."""
+def _parse_entry(entry: Any) -> Line | None:
+    """Return the line in an entry of the service; None if no job run printed it."""
     content = entry.get("logContent") if isinstance(entry, dict) else None
     if not isinstance(content, dict):
         return None

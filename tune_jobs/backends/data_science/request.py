@@ -1,4 +1,4 @@
-"""One job run, as it is asked for: everything that the service is told, made by plain functions."""
+"""Request for one job run, built by pure functions."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from tune_jobs.core.job_runs import MetricSources, RunRequest
 from tune_jobs.errors import SubmitError
 
 MAX_ARGUMENTS = 4000
-"""Characters in ``commandLineArguments``; the service's limit."""
+"""Characters in ``commandLineArguments``, limited by the service."""
 
 MAX_ENVIRONMENT = 20_000
-"""Characters in all environment variables; the service's limit."""
+"""Characters in all environment variables, limited by the service."""
 
 RUN_TAG = "tune_jobs_run"
 PATHS = (
     *("$TUNE_JOBS_WORK_DIR", "$TUNE_JOBS_OUTPUTS_DIR"),
     *("$TUNE_JOBS_CHECKPOINT_DIR", "$TUNE_JOBS_RESUME_DIR"),
 )
-"""What stands for a run's folders on its command line; the runner puts the paths there."""
+"""Placeholders of a run's folders on its command line; the runner substitutes the paths."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for every run of a study.
+    """What the runs of a study have in common.
 
     Args:
         study: The study's folder in the metric store.
         store: Its URI.
-        env: Variables beside the job's own.
+        env: Environment variables beside the job's own.
         sources: Where metrics are found.
         tags: Freeform tags beside tune_jobs' own.
-        max_runtime: Minutes; None leaves it to the job.
+        max_runtime: Minutes; None for the job's own.
     """
 
     study: str
@@ -48,27 +48,27 @@ class Settings:
     max_runtime: int | None
 
 
-def token(job: Job, study: str, name: str) -> str:
-    """The retry token of an attempt: the same, however often and by whomever it is asked for."""
+def build_token(job: Job, study: str, name: str) -> str:
+    """Return the retry token of a run, which is the same in every process."""
     return hashlib.sha256(f"{job.id}/{study}/{name}".encode()).hexdigest()
 
 
 def needs_object(job: Job, request: RunRequest) -> bool:
-    """Whether a request is more than a command line can carry.
+    """Return whether a request does not fit on a command line.
 
-    Too many characters, files, or characters that have no business on a command line.
+    It has files, too many characters, or characters that are not printable.
     """
-    text = _arguments(job, request)
-    return bool(request.files) or len(text) > MAX_ARGUMENTS or not text.isprintable()
+    arguments = _join_arguments(job, request)
+    return bool(request.files) or len(arguments) > MAX_ARGUMENTS or not arguments.isprintable()
 
 
-def request_object(job: Job, request: RunRequest) -> str:
-    """What the runner reads instead of the command line."""
+def build_object(job: Job, request: RunRequest) -> str:
+    """Return what the runner reads instead of the command line, as JSON."""
     argv = [*job.arguments, *request.argv]
     return json.dumps({"argv": argv, "files": dict(request.files)})
 
 
-def run_details(
+def build_details(
     job: Job,
     request: RunRequest,
     settings: Settings,
@@ -76,31 +76,31 @@ def run_details(
     as_object: bool,
     shape: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The body of ``CreateJobRun``.
+    """Return the body of ``CreateJobRun``.
 
     Args:
-        job: What it is a run of.
+        job: The job.
         request: The run.
         settings: What all runs have in common.
-        as_object: Whether the runner finds its arguments in an object.
-        shape: Another infrastructure than the job's, as the REST API has it.
+        as_object: Whether the runner reads the arguments from an object in the store.
+        shape: An infrastructure that replaces the job's, as the REST API spells it.
 
     Raises:
-        SubmitError: a limit of the service is exceeded.
+        SubmitError: If a limit of the service is exceeded.
     """
-    env = _environment(job, request, settings, as_object)
-    arguments = "" if as_object else _arguments(job, request)
+    env = _build_environment(job, request, settings, as_object)
+    arguments = "" if as_object else _join_arguments(job, request)
     if len(arguments) > MAX_ARGUMENTS:
         raise SubmitError(
-            f"{request.name}: its command line has {len(arguments)} characters, the service takes "
-            f"{MAX_ARGUMENTS}: pass fewer or shorter arguments, put some into the environment, or "
-            "let tune_jobs make the artifact (DataScienceBackend.from_script)"
+            f"{request.name}: its command line has {len(arguments)} characters, and the service "
+            f"takes {MAX_ARGUMENTS}: pass fewer or shorter arguments, put some into the "
+            "environment, or let tune_jobs make the artifact (DataScienceBackend.from_script)"
         )
     size = sum(len(name) + len(value) for name, value in env.items())
     if size > MAX_ENVIRONMENT:
         raise SubmitError(
-            f"{request.name}: its environment variables have {size} characters in all, the service "
-            f"takes {MAX_ENVIRONMENT}"
+            f"{request.name}: its environment variables have {size} characters in all, and the "
+            f"service takes {MAX_ENVIRONMENT}: pass fewer or shorter ones"
         )
     override: dict[str, Any] = {"jobType": "DEFAULT", "environmentVariables": env}
     details: dict[str, Any] = {
@@ -117,7 +117,7 @@ def run_details(
         },
     }
     if job.container is not None:
-        # The service does not say whether it appends arguments to an image's command.
+        # It is not documented whether the service appends arguments to an image's command.
         command = [*(job.container.get("cmd") or ()), *job.arguments, *request.argv]
         details["jobEnvironmentConfigurationOverrideDetails"] = {**job.container, "cmd": command}
     elif arguments:
@@ -130,15 +130,18 @@ def run_details(
     return details
 
 
-def _arguments(job: Job, request: RunRequest) -> str:
-    """The one string that the service wants; it is split again as a POSIX shell would."""
+def _join_arguments(job: Job, request: RunRequest) -> str:
+    """Return the arguments as one string, which the service splits as a POSIX shell does."""
     return shlex.join([*job.arguments, *request.argv])
 
 
-def _environment(
+def _build_environment(
     job: Job, request: RunRequest, settings: Settings, as_object: bool
 ) -> dict[str, str]:
-    """All variables of a run: whether the service merges a run's with the job's is not said."""
+    """Return all variables of a run, those of the job included.
+
+    It is not documented whether the service merges them with the job's.
+    """
     env = {
         **job.env,
         **settings.env,

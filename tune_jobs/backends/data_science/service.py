@@ -21,12 +21,12 @@ from tune_jobs.backends.data_science.log_metrics import LogMetrics
 from tune_jobs.backends.data_science.request import (
     PATHS,
     Settings,
+    build_details,
+    build_object,
+    build_token,
     needs_object,
-    request_object,
-    run_details,
-    token,
 )
-from tune_jobs.backends.oci_runs.failures import refusal
+from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.backends.oci_runs.live_runs import LiveRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
 from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
@@ -106,14 +106,14 @@ class DataScienceService(BackendService):
                 "artifact: use DataScienceBackend.from_script, or pass parameters as arguments"
             )
         try:
-            shape, infrastructure = self._shapes.asked_for(request.resources)
+            shape, infrastructure = self._shapes.resolve(request.resources)
         except ConfigError as error:
             raise SubmitError(f"{request.name}: {error}") from error
-        details = run_details(
+        details = build_details(
             job, request, self._settings, as_object=as_object, shape=infrastructure
         )
         if as_object:
-            data = request_object(job, request).encode()
+            data = build_object(job, request).encode()
             self._folder.write(f"runs/{request.name}/request.json", data)
         with self._submitting:
             if request.name in self._submitted or request.name in self._live:
@@ -183,7 +183,7 @@ class DataScienceService(BackendService):
     # -- starting -------------------------------------------------------------------------------
 
     def _create(self, details: Mapping[str, Any], name: str) -> str:
-        return self._runs.create(details, token(self._job, self._settings.study, name))
+        return self._runs.create(details, build_token(self._job, self._settings.study, name))
 
     def _take_answers(self) -> None:
         """Turn the service's answers about submitted runs into updates.
@@ -209,7 +209,7 @@ class DataScienceService(BackendService):
             )
 
     def _refused(self, answer: Refused) -> RunUpdate:
-        error = refusal(answer.error, f"starting a run of job {self._job.id}", USE)
+        error = explain_refusal(answer.error, f"starting a run of job {self._job.id}", USE)
         if not isinstance(error, SubmitError):
             raise error from answer.error
         now = time.time()

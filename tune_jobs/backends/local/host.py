@@ -1,20 +1,20 @@
-"""The local host: a small process that runs job runs and outlives the tuner that asked for them.
+"""The local host: a small process that runs job runs and outlives the tuner.
 
-It is to local runs what the service is to job runs in the cloud. It starts every run in a process
-group of its own, learns of exits by SIGCHLD, enforces time limits, stops whole groups, follows
-metrics, and keeps a run's history in ``run.jsonl``. When the tuner is killed the runs go on; the
-next tuner connects again, or, if the host is gone too, reads the histories. The host leaves when
-nobody is connected and nothing runs.
+It is for local runs what the service is for job runs in the cloud. It starts each run in a process
+group of its own, learns of exits by SIGCHLD, enforces time limits, stops process groups, follows
+metrics, and writes a run's history to ``run.jsonl``. When a tuner is killed, its runs continue; the
+next tuner connects to the host, or, if the host is gone too, to a new one that reads the histories.
+The host leaves when no tuner is connected and nothing runs.
 
-Both sides speak JSON lines over a Unix socket that only this user can reach. From the tuner:
+Both sides exchange JSON lines over a Unix socket that only this user can reach. From the tuner:
 
-    {"do": "hello", "env": {...}, "keep": true}   the environment of its runs; whether they go on
+    {"do": "hello", "env": {...}, "keep": true}   environment of its runs; whether they continue
     {"do": "start", "id": ..., ...}               see `StartRequest`; idempotent by id
     {"do": "cancel", "id": ...}
     {"do": "find", "runs": {id: folder}}
 
-From the host: ``hello`` when a connection is accepted, ``found`` as the answer to ``find``,
-``metrics`` when a run has new ones, ``ended`` with the last line of a run's history.
+From the host: ``hello`` when it accepts a connection, ``found`` in answer to ``find``, ``metrics``
+when a run has new metrics, ``ended`` with the last line of a run's history.
 """
 
 from __future__ import annotations
@@ -40,21 +40,24 @@ from tune_jobs.backends.local.run import (
     StartRequest,
     find_outcome,
     launch,
-    next_ended,
     publish,
-    refused,
+    reap_next,
+    record_refusal,
 )
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+FIRST_CONNECTION_SECONDS = 30.0
+"""Seconds to wait for the first connection before leaving."""
+
 FOLLOW_INTERVAL = 1.0
-"""Seconds between two looks at what a live run printed."""
+"""Seconds between two reads of what live runs printed."""
 
 
 @dataclass(eq=False)
 class _Connection:
-    """One tuner; what it does not read at once waits in ``outgoing``."""
+    """Connection of a tuner; ``outgoing`` holds what it has not read yet."""
 
     socket: socket.socket
     env: dict[str, str] = field(default_factory=dict)
@@ -65,7 +68,11 @@ class _Connection:
 
 
 class Host:
-    """The host's loop: messages, exits and deadlines, one at a time."""
+    """Event loop of the host: messages, exits and deadlines, one at a time.
+
+    Args:
+        listener: The socket to accept connections from.
+    """
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -76,31 +83,34 @@ class Host:
         self._owners: dict[str, _Connection] = {}
         self._deadlines: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
-        self._seen_anyone = False
+        self._may_leave = False
         self._published: deque[Callable[[], None]] = deque()
-        self._wake = -1
+        self._wake_write = -1
 
     def serve(self) -> None:
-        """Until nobody is connected and nothing runs."""
-        wake_read, self._wake = os.pipe()
+        """Serve until no tuner is connected and nothing runs."""
+        wake_read, self._wake_write = os.pipe()
         os.set_blocking(wake_read, False)
-        os.set_blocking(self._wake, False)
-        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        os.set_blocking(self._wake_write, False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._awake(wake_read))
+        self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._wake_up(wake_read))
         self._later(FOLLOW_INTERVAL, self._follow_all)
-        self._later(30.0, lambda: setattr(self, "_seen_anyone", True))
-        while self._runs or self._connections or not self._seen_anyone:
+        self._later(FIRST_CONNECTION_SECONDS, self._allow_leaving)
+        while self._runs or self._connections or not self._may_leave:
             for key, _ in self._selector.select(self._until_next_deadline()):
                 key.data()
-            self._pass_deadlines()
+            self._run_due_actions()
 
-    def _awake(self, wake_read: int) -> None:
-        """A child has ended, or something was published."""
+    def _allow_leaving(self) -> None:
+        self._may_leave = True
+
+    def _wake_up(self, wake_read: int) -> None:
+        """Handle the ends of children and of publications."""
         with contextlib.suppress(BlockingIOError):
             while os.read(wake_read, 4096):
                 pass
@@ -117,7 +127,7 @@ class Host:
     def _until_next_deadline(self) -> float:
         return max(0.0, self._deadlines[0][0] - time.monotonic())
 
-    def _pass_deadlines(self) -> None:
+    def _run_due_actions(self) -> None:
         while self._deadlines and self._deadlines[0][0] <= time.monotonic():
             heapq.heappop(self._deadlines)[2]()
 
@@ -131,7 +141,7 @@ class Host:
         accepted.setblocking(False)
         connection = _Connection(accepted)
         self._connections.add(connection)
-        self._seen_anyone = True
+        self._may_leave = True
         self._selector.register(accepted, selectors.EVENT_READ, lambda: self._read(connection))
         self._send(connection, {"event": "hello", "pid": os.getpid()})
 
@@ -143,14 +153,14 @@ class Host:
         except OSError:
             data = b""
         if not data:
-            return self._part(connection)
+            return self._disconnect(connection)
         *lines, connection.incoming = (connection.incoming + data).split(b"\n")
         for line in lines:
-            self._obey(connection, json.loads(line))
+            self._handle(connection, json.loads(line))
         self._flush(connection)
 
-    def _part(self, connection: _Connection) -> None:
-        """A tuner is gone: its runs go on or not, as it said in its hello."""
+    def _disconnect(self, connection: _Connection) -> None:
+        """Release a connection that was closed, and stop its runs unless they are to be kept."""
         self._connections.discard(connection)
         self._selector.unregister(connection.socket)
         connection.socket.close()
@@ -174,7 +184,7 @@ class Host:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.writing else 0)
             self._selector.modify(connection.socket, events, lambda: self._read(connection))
 
-    def _obey(self, connection: _Connection, message: dict[str, Any]) -> None:
+    def _handle(self, connection: _Connection, message: dict[str, Any]) -> None:
         match message.pop("do"):
             case "hello":
                 connection.env, connection.keep = message["env"], message["keep"]
@@ -198,7 +208,7 @@ class Host:
         try:
             run = launch(start, connection.env)
         except OSError as error:
-            self._send(connection, {**refused(start, error), "id": start.id})
+            self._send(connection, {**record_refusal(start, error), "id": start.id})
             return
         self._runs[start.id] = self._by_pid[run.process.pid] = run
         self._owners[start.id] = connection
@@ -216,8 +226,8 @@ class Host:
             run.kill()
 
     def _reap(self) -> None:
-        """Every child that has ended; what is left of its group is ended too."""
-        while ended := next_ended():
+        """Reap the children that have ended."""
+        while ended := reap_next():
             pid, status, usage = ended
             run = self._by_pid.pop(pid, None)
             if run is not None:
@@ -237,17 +247,17 @@ class Host:
 
     @functools.cached_property
     def _publishing(self) -> ThreadPoolExecutor:
-        from concurrent.futures import ThreadPoolExecutor  # most hosts never need it
+        from concurrent.futures import ThreadPoolExecutor  # rarely needed, slow to import
 
         return ThreadPoolExecutor(max_workers=8)
 
     def _publish(self, run: LocalRun, then: Callable[[str], None], *, whole: bool) -> None:
-        """Copy to the metric store in a thread; ``then(problem)`` runs in the host's loop."""
+        """Copy to the metric store in a thread, and then call ``then(problem)`` in the loop."""
 
         def work() -> None:
             problem = publish(run.start, whole=whole)
             self._published.append(lambda: then(problem))
-            os.write(self._wake, b"p")
+            os.write(self._wake_write, b"p")
 
         self._publishing.submit(work)
 
@@ -264,7 +274,7 @@ class Host:
         self._send(self._owners.get(run.start.id), {"event": "metrics", "id": run.start.id})
 
     def _find(self, connection: _Connection, run_id: str, folder: str) -> dict[str, Any] | None:
-        """What became of a run; whoever asks is its owner from now on."""
+        """Find the state of a run, whose updates go to this connection from now on."""
         run = self._runs.get(run_id)
         if run is None:
             return find_outcome(folder)
@@ -273,7 +283,7 @@ class Host:
 
 
 def main(path: str) -> None:
-    """Serve at the socket ``path``; leave at once if another host does already."""
+    """Serve at the socket ``path``, unless another host does already."""
     lock = os.open(path + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -285,7 +295,7 @@ def main(path: str) -> None:
     listener.bind(path)
     listener.listen(64)
     print("ready", flush=True)
-    # Whoever started us waits for that line; the pipe must not stay open behind its back.
+    # The tuner waits for that line, and would wait for the pipe to be closed.
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)

@@ -1,7 +1,7 @@
-"""One local run: its folder, its process, its history, and how it ended.
+"""One local run: its folder, its process, its history and its end.
 
-The history ``run.jsonl`` in the run's folder has a line before the process is started, one when it
-is, and one when it has ended. A run without a history was certainly never started.
+The history ``run.jsonl`` in the run's folder has a line before the process starts, one after it
+has started, and one after it has ended. A run without a history was never started.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ from typing import Any
 from tune_jobs.runtime.follow import Follower
 from tune_jobs.runtime.processes import read_start_time
 
-_TRANSIENT = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
+_TRANSIENT_ERRORS = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
 
 
 @dataclass(frozen=True)
 class StartRequest:
-    """One run to start.
+    """Run to start; its fields are those of the message ``start``.
 
     Args:
-        id: ``study folder/run name``; unique on this machine's metric store.
-        folder: The run's folder; ``run.jsonl`` in it is the run's history.
+        id: ``study folder/run name``, unique within the metric store.
+        folder: The run's folder.
         command: The whole command.
-        env: Variables beside those of the connection's ``hello``.
-        files: Files to write into the working directory first.
+        env: Environment variables beside those of the connection's ``hello``.
+        files: Files to write into the working directory: content by relative path.
         links: Paths to link into the working directory.
-        resume: Checkpoints of earlier runs; the first that exists and is not empty is found by the
-            run in its ``resume`` folder.
-        checkpoints: Whether the folders for checkpoints are to be there, named or not.
-        metrics: Where the run's metrics go.
-        sources: What `Follower` looks for.
+        resume: Folders with the checkpoints of earlier runs; the first that is not empty becomes
+            the run's ``resume`` folder.
+        checkpoints: Whether to create the folders for checkpoints even if the run does not name
+            them.
+        metrics: The file of the run's metrics.
+        sources: The arguments of `MetricSources`.
         time_limit: Seconds, or None.
         grace: Seconds between TERM and KILL.
-        publish: For a metric store that is not a local folder: its URI of this run's metrics
-            and its URI of this run's folder.
+        publish: For a metric store that is not a local folder: the URI of this run's metrics and
+            the URI of this run's folder in it.
     """
 
     id: str
@@ -64,7 +65,7 @@ class StartRequest:
 
 @dataclass
 class LocalRun:
-    """A run that is live; made by `launch`."""
+    """Live run; made by `launch`."""
 
     start: StartRequest
     process: subprocess.Popen[bytes]
@@ -75,16 +76,16 @@ class LocalRun:
     problem: str = ""
 
     def stop(self, cause: str, *, canceled: bool) -> None:
-        """TERM to the whole group; `kill` follows after the grace period."""
+        """Send TERM to the process group; `kill` follows after the grace period."""
         self.stop_cause, self.canceled = cause, canceled
         _signal_group(self.process.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """KILL to the whole group."""
+        """Send KILL to the process group."""
         _signal_group(self.process.pid, signal.SIGKILL)
 
     def follow(self) -> int:
-        """Take what it printed, reported and wrote; returns how many new records that gave."""
+        """Collect new metrics, and return the number of new records."""
         if self.process.returncode is not None:
             return 0  # it has ended, and is only being published
         try:
@@ -94,14 +95,22 @@ class LocalRun:
             return 0
 
     def finish(self, status: int, usage: resource.struct_rusage) -> dict[str, Any]:
-        """After its process was reaped: the last metrics, and the last line of its history."""
+        """Collect the last metrics after the process was reaped.
+
+        Args:
+            status: As ``os.wait4`` returns it.
+            usage: Resources that the process used.
+
+        Returns:
+            The last line of the run's history.
+        """
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
         finished = time.time()
         try:
             self.follower.finish(finished)
         except OSError as error:
             self.problem = f"its metrics could not be written: {error}"
-        state, cause = self._verdict(code)
+        state, cause = self._classify_end(code)
         ended = {
             "event": "ended",
             "state": state,
@@ -116,12 +125,12 @@ class LocalRun:
             "max_rss_kb": usage.ru_maxrss,
         }
         try:
-            _write_history(self.start.folder, ended)
+            _append_history(self.start.folder, ended)
         except OSError as error:
-            ended |= {"state": "FAILED", "cause": f"its end could not be kept: {error}"}
+            ended |= {"state": "FAILED", "cause": f"its end could not be recorded: {error}"}
         return ended
 
-    def _verdict(self, code: int) -> tuple[str, str]:
+    def _classify_end(self, code: int) -> tuple[str, str]:
         if self.canceled and code != 0:
             return "CANCELED", self.stop_cause
         if self.stop_cause and not self.canceled:
@@ -138,23 +147,23 @@ class LocalRun:
 
 
 def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
-    """StartRequest a run in a process group of its own.
+    """Start a run in a process group of its own.
 
     Args:
         start: The run.
-        inherited: The environment beside the run's own variables.
+        inherited: Environment variables beside the run's own.
 
     Raises:
-        OSError: it cannot be started; see `refused`.
+        OSError: If it cannot be started; see `record_refusal`.
     """
     folder = start.folder
     work, log = os.path.join(folder, "work"), os.path.join(folder, "log.txt")
     _make_folders(start)
-    _fill(work, start)
-    env = {**inherited, **start.env, **_run_variables(start)}
+    _write_inputs(work, start)
+    env = {**inherited, **start.env, **_build_variables(start)}
     follower = Follower(start.sources, log, env["TUNE_JOBS_METRICS_FILE"], work, start.metrics)
     started = time.time()
-    _write_history(folder, {"event": "accepted", "time": started, "command": start.command})
+    _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
     with open(log, "ab") as output:
         process = subprocess.Popen(
             start.command,
@@ -165,67 +174,70 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _write_history(folder, {"event": "started", "pid": process.pid, "time": started})
+    _append_history(folder, {"event": "started", "pid": process.pid, "time": started})
     return LocalRun(start, process, follower, started)
 
 
-def refused(start: StartRequest, error: OSError) -> dict[str, Any]:
-    """The history's last line for a run that could not be started."""
+def record_refusal(start: StartRequest, error: OSError) -> dict[str, Any]:
+    """Record that a run could not be started, and return the last line of its history."""
     now = time.time()
     ended = {
         "event": "ended",
         "state": "FAILED",
         "cause": f"could not be started: {error}",
-        "transient": error.errno in _TRANSIENT,
+        "transient": error.errno in _TRANSIENT_ERRORS,
         "started": now,
         "finished": now,
     }
     with contextlib.suppress(OSError):
-        _write_history(start.folder, ended)
+        _append_history(start.folder, ended)
     return ended
 
 
 def find_outcome(folder: str) -> dict[str, Any] | None:
-    """The end of a run that no host runs any more; None if it was never started."""
+    """Return the last line of the history of a run that this host does not run.
+
+    None if it was never started.
+    """
     history = _read_history(folder)
     if not history or history[-1]["event"] == "ended":
         return history[-1] if history else None
-    # An earlier host started it and is gone, and its exit code with that host.
+    # The host that started it is gone, and the exit code with it.
     last = history[-1]
-    if last["event"] == "started" and _was_born(last["pid"], last["time"]):
+    if last["event"] == "started" and _has_started_at(last["pid"], last["time"]):
         _signal_group(last["pid"], signal.SIGKILL)
     lost = {
         "event": "ended",
         "state": "LOST",
-        "cause": "the process that ran it ended before it did (a restart of the machine?)",
+        "cause": "its host ended before it did (was the machine restarted?)",
         "transient": True,
         "started": history[0].get("time"),
         "finished": time.time(),
     }
-    _write_history(folder, lost)
+    _append_history(folder, lost)
     return lost
 
 
-def _fill(work: str, start: StartRequest) -> None:
-    """Links and files that the run finds in its working directory."""
+def _write_inputs(work: str, start: StartRequest) -> None:
+    """Create the links and files in the working directory."""
     for link in start.links:
         with contextlib.suppress(FileExistsError):
             os.symlink(link, os.path.join(work, os.path.basename(link)))
-    for name, text in start.files.items():
+    for name, content in start.files.items():
         path = Path(work, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
 
 
 def _make_folders(start: StartRequest) -> None:
-    """The run's folder, its working directory, and those that it expects to be there."""
+    """Create the run's folder, its working directory, and the folders that it names."""
     try:
         os.mkdir(start.folder)
     except FileNotFoundError:
         os.makedirs(start.folder)
         os.makedirs(os.path.dirname(start.metrics), exist_ok=True)
     except FileExistsError:
-        pass  # an earlier host began and was killed
+        pass  # an earlier host was killed at this point
     _make_folder(os.path.join(start.folder, "work"))
     for checkpoints in start.resume:
         with contextlib.suppress(OSError):
@@ -235,7 +247,7 @@ def _make_folders(start: StartRequest) -> None:
     named = "\0".join([*start.command, *start.env.values(), *start.files.values()])
     for name in ("outputs", "checkpoints", "resume"):
         path = os.path.join(start.folder, name)
-        # Not always: three folders more would cost a short run as much as all of its files.
+        # Three more folders would cost a short run as much as all of its files.
         if path in named or (start.checkpoints and name != "outputs"):
             _make_folder(path)
 
@@ -245,8 +257,8 @@ def _make_folder(path: str) -> None:
         os.mkdir(path)
 
 
-def _run_variables(start: StartRequest) -> dict[str, str]:
-    """What a run finds in its environment."""
+def _build_variables(start: StartRequest) -> dict[str, str]:
+    """Return the environment variables that tell a run its folders."""
     return {
         "TUNE_JOBS_RUN": start.id,
         "TUNE_JOBS_METRICS_FILE": os.path.join(start.folder, "reported.jsonl"),
@@ -257,27 +269,32 @@ def _run_variables(start: StartRequest) -> dict[str, str]:
 
 
 def _read_history(folder: str) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; empty if it was never started."""
+    """Return the events of a run, oldest first; none if it was never started."""
     try:
-        text = Path(folder, "run.jsonl").read_text(encoding="utf-8")
+        lines = Path(folder, "run.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     events = []
-    for line in text.splitlines():
-        with contextlib.suppress(ValueError):  # a line cut short by a crash
+    for line in lines:
+        with contextlib.suppress(ValueError):  # a line truncated by a crash
             events.append(json.loads(line))
     return events
 
 
-def _write_history(folder: str, event: Mapping[str, Any]) -> None:
+def _append_history(folder: str, event: Mapping[str, Any]) -> None:
     with open(os.path.join(folder, "run.jsonl"), "a", encoding="utf-8") as file:
         file.write(json.dumps(event) + "\n")
 
 
 def publish(start: StartRequest, *, whole: bool) -> str:
-    """Copy a run's metrics, at its end all that it left, to a store that is not a local folder.
+    """Copy a run's metrics to a metric store that is not a local folder.
 
-    Returns what went wrong, or an empty text.
+    Args:
+        start: The run.
+        whole: Whether to copy all that it left, at its end.
+
+    Returns:
+        The reason for a failure, or an empty string.
     """
     import fsspec
 
@@ -292,18 +309,22 @@ def publish(start: StartRequest, *, whole: bool) -> str:
             if local.is_file() and not relative.startswith("work/"):
                 fs, path = fsspec.core.url_to_fs(f"{folder}/{relative}")
                 fs.put_file(str(local), path)
-    except Exception as error:  # every file system behind fsspec has errors of its own
+    except Exception as error:  # each file system of fsspec raises errors of its own
         return f"its data could not be copied to {folder}: {error}"
     return ""
 
 
-def next_ended() -> tuple[int, int, resource.struct_rusage] | None:
-    """Reap one child that has ended and end what is left of its group."""
+def reap_next() -> tuple[int, int, resource.struct_rusage] | None:
+    """Reap a child that has ended, after killing the rest of its process group.
+
+    Returns:
+        What ``os.wait4`` returns, or None if no child has ended.
+    """
     try:
         ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return None
-        # The leader is not reaped yet: its group's number cannot belong to anybody else.
+        # The leader is not reaped yet, so the number of its group is not assigned again.
         _signal_group(ended.si_pid, signal.SIGKILL)
         return os.wait4(ended.si_pid, 0)
     except ChildProcessError:
@@ -315,7 +336,7 @@ def _signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def _was_born(pid: int, at: float) -> bool:
+def _has_started_at(pid: int, expected: float) -> bool:
     """Return whether the process with this id is the one that was started at that time."""
     started = read_start_time(pid)
-    return started is not None and abs(started - at) < 2.0
+    return started is not None and abs(started - expected) < 2.0

@@ -1,4 +1,4 @@
-"""The runs of a service as its client sees them: what Data Science implements for its job runs."""
+"""Protocol of a service's runs, which Data Science implements for its job runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class ServiceRun:
-    """A run as the service lists it.
+    """Run as the service lists it.
 
     Args:
         state: The service's ``lifecycleState``, whether or not the SDK knows it.
@@ -28,7 +28,7 @@ class ServiceRun:
 
 
 class ServiceRuns(Protocol):
-    """The runs of one compartment.
+    """Runs of one compartment.
 
     Attributes:
         policy: The statement that allows the caller to manage them.
@@ -40,11 +40,11 @@ class ServiceRuns(Protocol):
         """Cancel a run; a run that has ended or does not exist is left alone."""
         ...
 
-    def seen(self, job: str, run_ids: Collection[str]) -> dict[str, ServiceRun]:
+    def list_by_id(self, job: str, run_ids: Collection[str]) -> dict[str, ServiceRun]:
         """Return these runs of a job by OCID; a run that does not exist is absent."""
         ...
 
-    def named(
+    def list_by_name(
         self, job: str, names: Collection[str], tags: Mapping[str, str]
     ) -> dict[str, ServiceRun]:
         """Return the runs of a job with these display names and tags, by name."""

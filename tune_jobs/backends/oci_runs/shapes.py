@@ -1,4 +1,4 @@
-"""Which compute shape the next run asks for: the job's own, or another while that is short."""
+"""Choice of the compute shape of a run: the job's own, or another while that has no capacity."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from tune_jobs.errors import ConfigError
 
 CAPACITY_COOLDOWN = 600.0
-"""Seconds for which a shape that was out of capacity is passed over."""
+"""Seconds for which a shape that was out of capacity is skipped."""
 
 _KEYS = ("shape", "ocpus", "memory_gb")
 
 
 class Shapes:
-    """The job's shape and those to fall back on.
+    """The job's shape and its fallbacks.
 
     Args:
-        own: The job's infrastructure, as the CAPACITY_COOLDOWN API has it.
-        fallback: Shapes' names, or mappings of ``shape``, ``ocpus`` and ``memory_gb``.
-        clock: Seconds; monotonic.
+        own: The job's infrastructure, as the REST API spells it.
+        fallback: Names of shapes, or mappings of ``shape``, ``ocpus`` and ``memory_gb``.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class Shapes:
         clock: Callable[[], float],
     ) -> None:
         self._own, self._clock = own, clock
-        self._fallback = [_override(each) for each in fallback]
-        self._short_until: dict[str, float] = {}
+        self._fallback = [_parse_override(each) for each in fallback]
+        self._unavailable_until: dict[str, float] = {}
 
     @property
     def own(self) -> str:
@@ -38,59 +38,63 @@ class Shapes:
         return str(self._own.get("shapeName", ""))
 
     def choose(self) -> tuple[str, dict[str, Any] | None]:
-        """The first shape that was not out of capacity lately; what a run overrides for it."""
+        """Return the first shape that was not out of capacity lately.
+
+        Returns:
+            The shape's name, and the infrastructure of a run on it; None for the job's own.
+        """
         candidates = [(self.own, None), *((s["shapeName"], s) for s in self._fallback)]
         for name, override in candidates:
-            if self._is_to_be_had(name):
-                return name, None if override is None else self._merged(override)
+            if self._is_available(name):
+                return name, None if override is None else self._apply(override)
         return self.own, None
 
-    def asked_for(self, resources: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
-        """The shape that one run asks for by itself, or else what `choose` says.
+    def resolve(self, resources: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
+        """Return the shape that a run's ``resources`` name, or else that of `choose`.
 
         Raises:
-            ConfigError: the resources are not a shape's.
+            ConfigError: If the resources do not describe a shape.
         """
         wanted = {name: value for name, value in resources.items() if name != "max_runtime"}
         if not wanted:
             return self.choose()
-        override = _override({"shape": self.own, **wanted})
-        return override["shapeName"], self._merged(override)
+        override = _parse_override({"shape": self.own, **wanted})
+        return override["shapeName"], self._apply(override)
 
-    def out_of_capacity(self, shape: str) -> bool:
-        """Note that a shape is not to be had; whether there is another one to try at once."""
-        self._short_until[shape] = self._clock() + CAPACITY_COOLDOWN
-        return any(map(self._is_to_be_had, [self.own, *(s["shapeName"] for s in self._fallback)]))
+    def mark_out_of_capacity(self, shape: str) -> bool:
+        """Skip a shape for a while, and return whether another one is available now."""
+        self._unavailable_until[shape] = self._clock() + CAPACITY_COOLDOWN
+        return any(map(self._is_available, [self.own, *(s["shapeName"] for s in self._fallback)]))
 
-    def _is_to_be_had(self, shape: str) -> bool:
-        return self._clock() >= self._short_until.get(shape, 0.0)
+    def _is_available(self, shape: str) -> bool:
+        return self._clock() >= self._unavailable_until.get(shape, 0.0)
 
-    def _merged(self, override: Mapping[str, Any]) -> dict[str, Any]:
-        """A run replaces the job's infrastructure whole: the disk and the subnet are kept."""
+    def _apply(self, override: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the whole infrastructure: a run's replaces the job's, disk and subnet included."""
         kept = {k: v for k, v in self._own.items() if k != "jobShapeConfigDetails"}
         return {**kept, **override}
 
 
 def check_shapes(fallback: Sequence[str | Mapping[str, Any]]) -> None:
-    """Look at fallback shapes as a user writes them.
+    """Check fallback shapes as a user writes them.
 
     Raises:
-        ConfigError: one is neither a name nor a mapping with one.
+        ConfigError: If one is neither a name nor a mapping with one.
     """
     for each in fallback:
-        _override(each)
+        _parse_override(each)
 
 
-def _override(given: str | Mapping[str, Any]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"shape": given} if isinstance(given, str) else dict(given)
-    if "shape" not in facts or not facts.keys() <= set(_KEYS):
-        raise ConfigError(f"shape {facts}: write a name, or a mapping of {', '.join(_KEYS)}")
-    if ("ocpus" in facts) != ("memory_gb" in facts):
-        raise ConfigError(f"shape {facts}: a flexible one needs both ocpus and memory_gb")
-    override: dict[str, Any] = {"shapeName": facts["shape"]}
-    if "ocpus" in facts:
+def _parse_override(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"shape": given} if isinstance(given, str) else dict(given)
+    if "shape" not in fields or not fields.keys() <= set(_KEYS):
+        raise ConfigError(f"shape {fields}: write a name, or a mapping of {', '.join(_KEYS)}")
+    if ("ocpus" in fields) != ("memory_gb" in fields):
+        raise ConfigError(f"shape {fields}: a flexible shape needs both ocpus and memory_gb")
+    override: dict[str, Any] = {"shapeName": fields["shape"]}
+    if "ocpus" in fields:
         override["jobShapeConfigDetails"] = {
-            "ocpus": facts["ocpus"],
-            "memoryInGBs": facts["memory_gb"],
+            "ocpus": fields["ocpus"],
+            "memoryInGBs": fields["memory_gb"],
         }
     return override
