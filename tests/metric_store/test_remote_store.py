@@ -1,9 +1,7 @@
-"""A metric store that is no folder of this machine: here an FTP server on loopback."""
+"""A study whose metric store is elsewhere: on an FTP server."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,37 +12,14 @@ from tune_jobs.errors import StoreError
 from tune_jobs.script.command_line import CommandLine
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """URI of an empty folder on the server."""
-    from pyftpdlib.authorizers import DummyAuthorizer  # here, where its warnings are ignored
-    from pyftpdlib.handlers import FTPHandler
-    from pyftpdlib.servers import ThreadedFTPServer
-
-    (tmp_path / "served").mkdir()
-    authorizer = DummyAuthorizer()
-    authorizer.add_anonymous(str(tmp_path / "served"), perm="elradfmwMT")
-
-    class Handler(FTPHandler):  # type: ignore[misc]
-        pass
-
-    Handler.authorizer = authorizer
-    ftp = ThreadedFTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=ftp.serve_forever, kwargs={"handle_exit": False})
-    thread.start()
-    yield f"ftp://127.0.0.1:{ftp.address[1]}/runs"
-    ftp.close_all()
-    thread.join()
-
-
 @pytest.mark.filterwarnings("ignore")  # of the FTP client's sockets
 def test_a_study_whose_store_is_elsewhere(
-    server: str, make_tuner: MakeTuner, tmp_path: Path
+    ftp_server: str, make_tuner: MakeTuner, tmp_path: Path
 ) -> None:
     tuner = make_tuner(
         'for a in "$@"; do case $a in --out=*) echo m > "${a#--out=}/m.txt";; esac; done; '
         "echo value=$x",
-        store=server,
+        store=ftp_server,
         command_line=CommandLine(["{parameters}", "--out={outputs}"]),
     )
     study = tuner.optimize(n_trials=3)

@@ -6,7 +6,17 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["throttle", "error", "drop_before", "drop_after", "slow", "stale"]
+Kind = Literal[
+    "throttle",
+    "error",
+    "drop_before",
+    "drop_after",
+    "slow",
+    "stale",
+    "frozen",
+    "empty",
+    "false",
+]
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,9 @@ class Fault:
     Args:
         kind: ``throttle`` (429), ``error`` (``status`` and ``code``), ``drop_before`` and
             ``drop_after`` (the connection is closed before, or after, the effect), ``slow`` and
-            ``stale`` (``seconds``).
+            ``stale`` (``seconds``). Of Object Storage also ``frozen`` (objects as they were at the
+            time ``at``), ``empty`` (a listing without objects) and ``false`` (a listing in which
+            all etags and sizes are the same).
         operation: Which operation it hits, by the SDK's name; None: any.
         times: How often; None: always.
         after: How many of its requests are let through first.
@@ -29,6 +41,7 @@ class Fault:
     after: int = 0
     every: int = 1
     seconds: float = 0.0
+    at: float = 0.0
     status: int = 503
     code: str = "ServiceUnavailable"
 

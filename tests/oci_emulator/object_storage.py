@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -47,12 +47,32 @@ class Upload:
 
 @dataclass
 class Bucket:
-    """Objects by name."""
+    """Objects by name, and every change of them: time, name and object, None for a deletion."""
 
     name: str
     created: float
     objects: dict[str, Object] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
+    changes: list[tuple[float, str, Object | None]] = field(default_factory=list)
+
+    def put(self, name: str, stored: Object, now: float) -> None:
+        """Store an object."""
+        self.objects[name] = stored
+        self.changes.append((now, name, stored))
+
+    def delete(self, name: str, now: float) -> None:
+        """Delete an object."""
+        del self.objects[name]
+        self.changes.append((now, name, None))
+
+    def seen_by(self, request: Request) -> dict[str, Object]:
+        """Return the objects that a request is shown, under the faults that hit it."""
+        if "emulator.empty" in request.environ:
+            return {}
+        if "emulator.frozen" not in request.environ:
+            return self.objects
+        then = {name: o for at, name, o in self.changes if at <= request.environ["emulator.frozen"]}
+        return {name: found for name, found in then.items() if found is not None}
 
 
 class ObjectStorage:
@@ -95,7 +115,7 @@ class ObjectStorage:
             case ["n", _, "b", bucket, "o"]:
                 return "list_objects", lambda r, b: self._list(self._bucket(bucket), r)
             case ["n", _, "b", bucket, "actions", "renameObject"]:
-                return "rename_object", lambda r, b: self._rename(self._bucket(bucket), b)
+                return "rename_object", lambda r, b: self._rename(self._bucket(bucket), r, b)
             case ["n", _, "b", bucket, "o", *name]:
                 return self._object_route(method, bucket, "/".join(name))
             case ["n", _, "b", bucket, "u", *name]:
@@ -165,21 +185,21 @@ class ObjectStorage:
         operation, answer = operations[method]
         return operation, lambda r, b: answer(self._bucket(bucket), name, r, b)
 
-    def _find(self, bucket: Bucket, name: str) -> Object:
-        if name not in bucket.objects:
+    def _find(self, bucket: Bucket, name: str, request: Request) -> Object:
+        if name not in (objects := bucket.seen_by(request)):
             raise ServiceError(
                 404,
                 "ObjectNotFound",
                 f"The object '{name}' was not found in the bucket '{bucket.name}'",
             )
-        return bucket.objects[name]
+        return objects[name]
 
     def _put(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
         _check_conditions(request, bucket.objects.get(name))
         md5 = request.headers.get("content-md5")
         stored = self._store(bucket, name, body, request)
         if md5 and md5 != stored.md5:
-            del bucket.objects[name]
+            bucket.delete(name, self._world.clock())
             raise ServiceError(400, "UnmatchedContentMD5", "the body's MD5 is another one")
         return Response(status=200, headers=_told(stored))
 
@@ -192,11 +212,11 @@ class ObjectStorage:
             request.headers.get("content-type", "application/octet-stream"),
             metadata,
         )
-        bucket.objects[name] = stored
+        bucket.put(name, stored, stored.modified)
         return stored
 
     def _get(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
-        found = self._find(bucket, name)
+        found = self._find(bucket, name, request)
         if request.headers.get("if-none-match") == found.etag:
             return Response(status=304, headers={"etag": found.etag})
         _check_conditions(request, found)
@@ -218,15 +238,15 @@ class ObjectStorage:
         return response
 
     def _delete(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
-        _check_conditions(request, self._find(bucket, name))
-        del bucket.objects[name]
+        _check_conditions(request, self._find(bucket, name, request))
+        bucket.delete(name, self._world.clock())
         return Response(status=204)
 
-    def _rename(self, bucket: Bucket, body: bytes) -> Response:
+    def _rename(self, bucket: Bucket, request: Request, body: bytes) -> Response:
         details = json.loads(body)
-        found = self._find(bucket, details["sourceName"])
-        del bucket.objects[details["sourceName"]]
-        bucket.objects[details["newName"]] = found
+        found = self._find(bucket, details["sourceName"], request)
+        bucket.delete(details["sourceName"], self._world.clock())
+        bucket.put(details["newName"], found, self._world.clock())
         return Response(status=200, headers=_told(found))
 
     def _list(self, bucket: Bucket, request: Request) -> Response:
@@ -237,9 +257,10 @@ class ObjectStorage:
             raise ServiceError(400, "InvalidParameter", f"limit {limit} is not in 1..{MAX_PAGE}")
         if delimiter not in ("", "/"):
             raise ServiceError(400, "InvalidParameter", "the only delimiter is /")
+        objects = bucket.seen_by(request)
         names = [
             name
-            for name in sorted(bucket.objects, key=str.encode)
+            for name in sorted(objects, key=str.encode)
             if name.startswith(prefix)
             and name >= wanted.get("start", "")
             and (name < wanted["end"] if "end" in wanted else True)
@@ -257,7 +278,10 @@ class ObjectStorage:
             if group is not None:
                 prefixes.append(group)
             else:
-                found.append(_summary(name, bucket.objects[name], fields))
+                shown = objects[name]
+                if "emulator.false" in request.environ:
+                    shown = replace(shown, data=b"?", etag="false")
+                found.append(_summary(name, shown, fields))
         return _json(_listing(found, prefixes, None))
 
     # -- uploads in parts -----------------------------------------------------------------------

@@ -213,6 +213,8 @@ def _before(fault: Fault, request: Request) -> None:
         time.sleep(fault.seconds)
     elif fault.kind == "stale":
         request.environ["emulator.stale"] = fault.seconds
+    elif fault.kind in ("frozen", "empty", "false"):
+        request.environ[f"emulator.{fault.kind}"] = fault.at
     elif fault.kind == "throttle":
         raise ServiceError(429, "TooManyRequests", "Tenancy request throttled")
     elif fault.kind == "error":

@@ -17,6 +17,7 @@ from tune_jobs.metric_store.base import Folder, store_errors
 
 _VERSION_KEYS = re.compile("etag|time|modif|updated|created|generation|version|md5|size|ino", re.I)
 _VOLATILE_KEYS = re.compile("atime|access", re.I)
+_ATTEMPTS = 3
 _PARTIAL = re.compile(r"/\.[^/]*\.[0-9a-f]{8}\.part")
 
 
@@ -44,52 +45,55 @@ class FsspecFolder:
         """See `Folder.read`."""
         full = f"{self._root}/{path}"
         with self._errors("reading", path) as fs:
-            if start < 0:
+            last = max(0, -start)
+            if last:
                 fs.invalidate_cache()
-                start = max(0, int(fs.size(full)) + start)
+                start = max(0, int(fs.size(full)) - last)
             try:
                 data: Any = fs.cat_file(full, start=start) if start else fs.cat_file(full)
-            except FileNotFoundError:
-                raise
-            except Exception:
-                if not start or not _ends_before(fs, full, start):
+            except Exception as error:
+                if _is_missing(error) or not start:
                     raise
-                return b""  # some file systems refuse a range that starts at the file's end
-        return bytes(data)
+                # Some file systems reject a range that starts at the file's end.
+                data = fs.cat_file(full)[start:]
+        return bytes(data)[-last:]
 
     def write(self, path: str, data: bytes) -> None:
-        """See `Folder.write`: atomic where the file system is or where it can rename atomically."""
-        parent, _, name = f"{self._root}/{path}".rpartition("/")
+        """See `Folder.write`."""
+        full = f"{self._root}/{path}"
         with self._errors("writing", path) as fs:
-            problem = self._make_parent(fs, parent)
             try:
-                if isinstance(fs, LocalFileSystem):
-                    partial = f"{parent}/.{name}.{secrets.token_hex(4)}.part"
-                    fs.pipe_file(partial, data)
-                    fs.mv(partial, f"{parent}/{name}")
-                else:
-                    fs.pipe_file(f"{parent}/{name}", data)
-            except Exception as error:
-                self._made.discard(parent)  # it may have been removed
-                raise StoreError(
-                    f"writing {self._uri}/{path} failed: {problem or error}"
-                ) from error
+                self._write(fs, full, data)
+            except FileNotFoundError as error:  # of a folder on the way
+                raise StoreError(f"writing {self._uri}/{path} failed: {error}") from error
 
-    def _make_parent(self, fs: Any, parent: str) -> Exception | None:
-        """Create a folder; return what went wrong, since it may exist all the same."""
+    def _write(self, fs: Any, path: str, data: bytes) -> None:
+        parent = path.rpartition("/")[0]
         if parent in self._made:
-            return None
-        try:
-            fs.makedirs(parent, exist_ok=True)
-        except Exception as error:
-            return error
-        self._made.add(parent)
-        return None
+            with suppress(Exception):  # others may have removed it
+                return _put(fs, path, data)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                fs.makedirs(parent, exist_ok=True)
+                self._made.add(parent)
+                break
+            except Exception:  # it may exist all the same, or others may be creating it
+                with suppress(Exception):
+                    return _put(fs, path, data)
+                if attempt == _ATTEMPTS:
+                    raise
+                fs.invalidate_cache()
+        _put(fs, path, data)
 
     def remove(self, path: str) -> None:
         """See `Folder.remove`."""
         with self._errors("removing", path) as fs:
-            fs.rm_file(f"{self._root}/{path}")
+            try:
+                fs.rm_file(f"{self._root}/{path}")
+            except Exception as error:
+                if _is_missing(error):
+                    raise FileNotFoundError(path) from error
+                raise
 
     def remove_all(self, folders: Sequence[str]) -> None:
         """See `Folder.remove_all`."""
@@ -118,15 +122,25 @@ class FsspecFolder:
         """See `Folder.find`."""
         with self._errors("listing", folder) as fs:
             found = self._files(fs, folder)
-        below = f"{self._root}/{folder}/".strip("/") + "/"
+        below = f"{self._root}/{folder}".strip("/") + "/"
         return sorted(path.partition(below)[2] for path in found)
 
     def _files(self, fs: Any, folder: str) -> list[str]:
+        """Return the paths of all files below a folder.
+
+        ``fs.find`` is no help: in many file systems it leaves out what it cannot list.
+        """
         fs.invalidate_cache()
-        try:
-            found: list[str] = fs.find(f"{self._root}/{folder}")
-        except FileNotFoundError:
-            return []
+        found: list[str] = []
+        folders = [f"{self._root}/{folder}"]
+        while folders:
+            path = folders.pop()
+            with suppress(FileNotFoundError):
+                for entry in fs.ls(path, detail=True):
+                    if entry["type"] != "directory":
+                        found.append(entry["name"])
+                    elif entry["name"].strip("/") != path.strip("/"):
+                        folders.append(entry["name"])
         return [path for path in found if not _PARTIAL.search(path)]
 
     @contextmanager
@@ -144,10 +158,10 @@ class FsspecFolder:
                     self._broken = False
                 yield self._fs
         except FileNotFoundError as error:
-            if _is_missing(error):
-                raise
-            self._broken = True
-            raise StoreError(f"{action} failed: {error.__cause__}") from error
+            if isinstance(error.__cause__, ftplib.Error) and not _is_missing(error):
+                self._broken = True
+                raise StoreError(f"{action} failed: {error.__cause__}") from error
+            raise
         except StoreError:
             self._broken = True
             raise
@@ -157,18 +171,26 @@ if TYPE_CHECKING:
     _: Folder = FsspecFolder("", {})
 
 
-def _ends_before(fs: Any, path: str, start: int) -> bool:
-    fs.invalidate_cache()
-    try:
-        return int(fs.size(path)) <= start
-    except Exception:
-        return False
+def _put(fs: Any, path: str, data: bytes) -> None:
+    """Write a file, atomically where a local rename permits it."""
+    if isinstance(fs, LocalFileSystem):
+        parent, _, name = path.rpartition("/")
+        partial = f"{parent}/.{name[:200]}.{secrets.token_hex(4)}.part"
+        fs.pipe_file(partial, data)
+        fs.mv(partial, path)
+    else:
+        fs.pipe_file(path, data)
 
 
-def _is_missing(error: FileNotFoundError) -> bool:
-    """Return whether the file does not exist; fsspec's FTP raises it for any error reply."""
-    cause = error.__cause__
-    return not isinstance(cause, ftplib.Error) or str(cause).startswith("550")
+def _is_missing(error: Exception) -> bool:
+    """Return whether an error means that the file does not exist.
+
+    fsspec's FTP raises FileNotFoundError for any error reply.
+    """
+    reply = error if isinstance(error, ftplib.Error) else error.__cause__
+    if isinstance(reply, ftplib.Error):
+        return str(reply).startswith("550")
+    return isinstance(error, FileNotFoundError)
 
 
 def _version(entry: Mapping[str, Any]) -> str:
