@@ -12,6 +12,7 @@ import pytest
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.simulation import EPOCHS
+from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
 from tune_jobs.dashboard.drawing import LONG, short, thin
 from tune_jobs.dashboard.figures import (
     FIGURES,
@@ -22,31 +23,27 @@ from tune_jobs.dashboard.figures import (
     pareto,
     timeline_info,
 )
-from tune_jobs.dashboard.model import Run, Study, Trial
+from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameters import axis_info, importance_info, parameter_names
-from tune_jobs.dashboard.reading import find_study, read_study
+from tune_jobs.dashboard.reading import read_study
 
 
 def trial(number: int, *values: float, **params: Any) -> Trial:
     return Trial(number, "COMPLETE" if values else "FAIL", values, params, 0.0, 1.0)
 
 
-def run(number: int, asked: float, started: float, finished: float | None) -> Run:
-    name = f"trial-{number:06d}-1"
-    return Run(
-        name,
-        number,
-        1,
-        "b",
-        "SUCCEEDED",
-        None,
-        None,
-        asked,
-        None,
-        started,
-        finished,
-        finished,
-        None,
+def run(number: int, intended: float, started: float, finished: float | None) -> Attempt:
+    return Attempt(
+        name=f"trial-{number:06d}-1",
+        trial=number,
+        attempt=1,
+        backend="local",
+        state=AttemptState.SUCCEEDED,
+        invocation=Invocation(),
+        intended=intended,
+        started=started,
+        finished=finished,
+        told=finished,
     )
 
 
@@ -112,12 +109,12 @@ def test_importance() -> None:
         return a + (0.2 if c == "x" else 0.0)
 
     study.optimize(objective, n_trials=60)
-    found = importance_info(find_study(study))
+    found = importance_info(read_study(study))
     assert found[0][0] == "a"
     assert dict(found)["b"] < 0.3
     few = optuna.create_study()
     few.optimize(objective, n_trials=2)
-    assert importance_info(find_study(few)) == []
+    assert importance_info(read_study(few)) == []
 
 
 def test_pareto() -> None:

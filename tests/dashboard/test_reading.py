@@ -6,12 +6,16 @@ from pathlib import Path
 
 import optuna
 import pytest
-from sqlalchemy import event
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy import create_engine, event, update
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.simulation import EPOCHS
 from tune_jobs.dashboard.reading import RelationalSource, open_source, read_study
 from tune_jobs.errors import StudyError
+from tune_jobs.storage import schema as ledger_schema
+from tune_jobs.storage.ledger import UID_ATTRIBUTE
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
@@ -103,11 +107,39 @@ def test_infinite_and_nan_values(tmp_path: Path) -> None:
 
 
 def test_reading_creates_no_files(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="there is no storage"):
+    with pytest.raises(StudyError, match="no storage"):
         open_source(str(tmp_path / "no.db"), "")
-    with pytest.raises(StudyError, match="nothing was tuned there"):
+    with pytest.raises(StudyError, match="the file does not exist"):
         open_source(f"sqlite:///{tmp_path}/no.db", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_a_journal_without_a_ledger_creates_no_ledger(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    study = optuna.create_study(study_name="s", storage=storage)
+    study.set_user_attr(UID_ATTRIBUTE, "0123abcd")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    assert len(read_study(study).trials) == 2
+    (head,) = open_source(str(journal), "s0-").heads()
+    assert head.counts["COMPLETE"] == 2
+    assert list(tmp_path.iterdir()) == [journal]
+
+
+@pytest.mark.parametrize(
+    ("version", "fix"), [(1, "brings it up to date"), (99, "install the newer tune_jobs")]
+)
+def test_ledgers_of_other_versions(
+    version: int, fix: str, tuned: MakeStudy, tmp_path: Path
+) -> None:
+    tuned(n_trials=3)
+    source = open_source(f"sqlite:///{tmp_path}/studies.db", "")
+    with create_engine(f"sqlite:///{tmp_path}/studies.db").begin() as connection:
+        connection.execute(update(ledger_schema.schema).values(version=version))
+    with pytest.raises(StudyError, match=f"schema version {version}.*{fix}"):
+        source.study("1")
+    with pytest.raises(StudyError, match=fix):
+        source.heads()
 
 
 def test_unknown_studies(tuned: MakeStudy, tmp_path: Path) -> None:

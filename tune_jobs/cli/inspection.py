@@ -67,9 +67,7 @@ def _find_trial(tuner: Tuner, number: int) -> FrozenTrial:
 
 
 def _describe_attempt(attempt: Attempt) -> list[str]:
-    took = ""
-    if attempt.started is not None and attempt.finished is not None:
-        took = f", {duration(attempt.finished - attempt.started)}"
+    took = "" if attempt.seconds is None else f", {duration(attempt.seconds)}"
     return [
         f"{attempt.name}: {attempt.state}{took}",
         f"  {shlex.join(attempt.invocation.argv)}",

@@ -103,6 +103,13 @@ class Attempt:
         """Whether it was decided to stop the run because it is not worth finishing."""
         return self.state == AttemptState.PRUNING
 
+    @property
+    def seconds(self) -> float | None:
+        """How long its script ran; None until it has ended, or if it never started."""
+        if self.started is None or self.finished is None:
+            return None
+        return max(0.0, self.finished - self.started)
+
     def _repr_html_(self) -> str:
         shown = {**run_columns(self), "command line": " ".join(self.invocation.argv)}
         return html_table((k.replace("_", " "), str(v)) for k, v in shown.items() if v is not None)
@@ -115,10 +122,7 @@ def run_columns(attempt: Attempt | None) -> dict[str, Any]:
     """Return the columns of a trial's last attempt; all None for a trial without one."""
     if attempt is None:
         return dict.fromkeys(_COLUMNS)
-    seconds = None
-    if attempt.started is not None and attempt.finished is not None:
-        seconds = attempt.finished - attempt.started
-    values = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, seconds)
+    values = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, attempt.seconds)
     return dict(zip(_COLUMNS, (*values, attempt.cause), strict=True))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.dashboard.drawing import (
     COLORS,
     MANY_CURVES,
@@ -24,7 +25,7 @@ from tune_jobs.dashboard.drawing import (
     short,
     thin,
 )
-from tune_jobs.dashboard.model import Run, Study, Trial
+from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameters import importance_figure, parallel_figure, slice_figure
 
 # -- optimization history -----------------------------------------------------------------------
@@ -212,7 +213,7 @@ class Timeline:
     provisioning: float
 
 
-def timeline_info(runs: Sequence[Run], now: float) -> Timeline:
+def timeline_info(runs: Sequence[Attempt], now: float) -> Timeline:
     """Assign each run the lowest slot that is free when the run is requested."""
     free_at: list[float] = []
     bars = []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
@@ -67,37 +68,6 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One job run, as the ledger has it; times in seconds since the epoch."""
-
-    name: str
-    trial: int | None
-    attempt: int
-    backend: str
-    state: str
-    run_id: str | None
-    shape: str | None
-    intended: float
-    accepted: float | None
-    started: float | None
-    finished: float | None
-    told: float | None
-    cause: str | None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether it is a final run and not a trial's."""
-        return self.name.startswith("final-")
-
-    @property
-    def seconds(self) -> float | None:
-        """How long its script ran; None while it does, or if it never did."""
-        if self.started is None or self.finished is None:
-            return None
-        return max(0.0, self.finished - self.started)
-
-
-@dataclass(frozen=True)
 class Study:
     """A study with its trials and its ledger.
 
@@ -116,7 +86,7 @@ class Study:
     name: str
     maximize: tuple[bool, ...]
     trials: Sequence[Trial]
-    runs: Sequence[Run] = ()
+    runs: Sequence[Attempt] = ()
     uid: str | None = None
     store: str | None = None
     owner: str | None = None

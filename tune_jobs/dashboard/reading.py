@@ -1,32 +1,36 @@
-"""Reading studies to look at them: cheap at 10,000 trials, and cheaper the second time.
+"""Read studies for the dashboard: fast for 10,000 trials, and faster when they are read again.
 
-Of a relational storage the tables are read directly, a few statements for a whole study, and what
-is finished is never read again. Any other storage is read by Optuna's public methods. Nothing is
-written, no table is created.
+The tables of a relational storage are read directly, with a few statements for a whole study, and
+what has finished is not read again. Other storages are read by Optuna's public methods. Nothing is
+written and no table is created.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, make_url
 
-from tune_jobs.dashboard.model import Run, Study, Trial
+from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.errors import StudyError
-from tune_jobs.storage import schema as ledger_schema
-from tune_jobs.storage.database import find_ledger_engine, unwrap_storage
-from tune_jobs.storage.lease import find_owner
+from tune_jobs.storage.database import unwrap_storage
 from tune_jobs.storage.ledger import UID_ATTRIBUTE
+from tune_jobs.storage.ledger_reader import (
+    LedgerContent,
+    LedgerReader,
+    LedgerSummary,
+    find_ledger,
+    has_ledger,
+    read_summaries,
+)
 from tune_jobs.storage.study_reader import (
     StoredStudy,
     count_trials,
@@ -37,19 +41,18 @@ from tune_jobs.storage.study_reader import (
     read_value_ranges,
 )
 
+_SQLITE = "sqlite:///"
+
 
 @dataclass(frozen=True)
 class Head:
-    """What an overview shows of a study without reading its trials.
+    """A study in the list of studies, for which its trials need not be read.
 
     Args:
         key, name, maximize: See `Study`.
-        counts: Trials by state.
-        best: The best value, of one objective.
-        run_hours: Of runs that have ended.
-        live: Runs that have not.
-        owner: Who tunes it now.
-        first, last: When its first run was intended and the last one told.
+        counts: Number of trials by state.
+        best: Best value; None if there is none, or several objectives.
+        run_hours, live, owner, first, last: See `LedgerSummary`.
     """
 
     key: str
@@ -68,132 +71,89 @@ class Source(Protocol):
     """A storage, read only.
 
     Attributes:
-        label: What people call it; no password in it.
+        label: The storage as pages show it, without its password.
     """
 
     label: str
 
     def heads(self) -> list[Head]:
-        """All studies."""
+        """Return all studies."""
         ...
 
     def study(self, key: str) -> Study:
-        """One study; what was read before is not read again.
+        """Return a study; what has finished is read once.
 
         Raises:
-            KeyError: there is none.
+            KeyError: If there is no study with this key.
         """
         ...
 
     def engine(self, key: str) -> Engine | None:
-        """The database of the study's ledger; None: it has none."""
+        """Return the database of a study's ledger; None if it has no ledger."""
         ...
 
 
 def open_source(where: str, prefix: str) -> Source:
-    """A storage: a URL, or the path of an SQLite or journal file.
+    """Open a storage for reading.
 
     Args:
-        where: The storage.
-        prefix: Begins the keys of its studies.
+        where: Database URL, or path of an SQLite or journal file.
+        prefix: Prefix of the keys of its studies.
 
     Raises:
-        StudyError: there is no such storage.
+        StudyError: If the storage does not exist, or cannot be opened.
     """
     path = Path(where)
     if "://" not in where and not path.exists():
-        raise StudyError(f"there is no storage {where}: give a database URL or an existing file")
+        raise StudyError(f"no storage {where!r}: give a database URL or an existing file")
     if "://" not in where and path.read_bytes()[:15] != b"SQLite format 3":
         return OptunaSource(JournalStorage(JournalFileBackend(where)), where, prefix)
-    url = where if "://" in where else f"sqlite:///{path.absolute()}"
-    missing = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
-    if missing:
-        raise StudyError(f"there is no storage {url}: nothing was tuned there yet")
+    url = where if "://" in where else f"{_SQLITE}{path.absolute()}"
+    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists():
+        raise StudyError(f"no storage {url!r}: the file does not exist")
     try:
         return RelationalSource(RDBStorage(url), prefix)
-    except Exception as error:  # of any database driver
-        raise StudyError(f"storage {_without_password(url)} cannot be opened: {error}") from error
+    except Exception as error:  # drivers raise many types
+        shown = make_url(url).render_as_string(hide_password=True)
+        raise StudyError(f"cannot open storage {shown}: {error}") from error
 
 
-def _without_password(url: str) -> str:
-    from sqlalchemy import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
-
-
-# -- a relational storage -----------------------------------------------------------------------
-
-
-@dataclass
-class _Known:
-    """What was read of a study and will not change, and the rows of runs that will."""
-
-    trials: dict[int, Trial] = field(default_factory=dict)
-    runs: dict[int, Run] = field(default_factory=dict)
-    live: set[int] = field(default_factory=set)
+# -- relational storages --------------------------------------------------------------------------
 
 
 class RelationalSource:
-    """SQLite, PostgreSQL, MySQL or MariaDB."""
+    """Storage in SQLite, PostgreSQL, MySQL or MariaDB."""
 
     def __init__(self, storage: RDBStorage, prefix: str) -> None:
         self._engine = storage.engine
         self._prefix = prefix
         self.label = self._engine.url.render_as_string(hide_password=True)
-        self._known: dict[int, _Known] = defaultdict(_Known)
-
-    @property
-    def _has_ledger(self) -> bool:
-        return inspect(self._engine).has_table(ledger_schema.attempts.name)
+        self._finished: dict[int, dict[int, Trial]] = {}
+        self._ledgers: dict[str, LedgerReader] = {}
 
     def engine(self, key: str) -> Engine | None:
         """See `Source.engine`."""
-        return self._engine if self._has_ledger else None
+        return self._engine if has_ledger(self._engine) else None
 
     def heads(self) -> list[Head]:
-        """See `Source.heads`: six statements, however many studies there are."""
+        """See `Source.heads`; the number of statements does not depend on that of studies."""
         with self._engine.connect() as connection:
             studies = read_studies(connection)
             counts = count_trials(connection)
             ranges = read_value_ranges(connection)
             uids = read_user_attr(connection, UID_ATTRIBUTE)
-        ledgers = self._ledgers()
+        summaries = read_summaries(self._engine) if has_ledger(self._engine) else {}
         return [
             Head(
                 key=f"{self._prefix}{study.study_id}",
                 name=study.name,
                 maximize=study.maximize,
                 counts=counts.get(study.study_id, {}),
-                best=_best(study, ranges),
-                **ledgers.get(uids.get(study.study_id, ""), {}),
+                best=_best_value(study, ranges),
+                **asdict(summaries.get(uids.get(study.study_id, ""), LedgerSummary())),
             )
             for study in studies
         ]
-
-    def _ledgers(self) -> dict[str, dict[str, Any]]:
-        """What the ledger adds to heads, by uid."""
-        if not self._has_ledger:
-            return {}
-        runs = ledger_schema.attempts.c
-        query = select(
-            runs.study,
-            func.sum(runs.finished - runs.started),
-            func.count() - func.count(runs.told),
-            func.min(runs.intended),
-            func.max(runs.told),
-        ).group_by(runs.study)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return {
-            uid: {
-                "run_hours": float(seconds or 0.0) / 3600.0,
-                "live": live,
-                "owner": find_owner(self._engine, uid),
-                "first": first,
-                "last": last,
-            }
-            for uid, seconds, live, first, last in rows
-        }
 
     def study(self, key: str) -> Study:
         """See `Source.study`."""
@@ -202,63 +162,39 @@ class RelationalSource:
             raise KeyError(key)
         study_id = int(number)
         with self._engine.connect() as connection:
-            found = read_studies(connection, study_id)
-            if not found:
+            studies = read_studies(connection, study_id)
+            if not studies:
                 raise KeyError(key)
             uid = read_user_attr(connection, UID_ATTRIBUTE, study_id).get(study_id)
-            trials = self._trials(connection, study_id)
-        facts: dict[str, Any] = {}
-        if uid is not None and self._has_ledger:
-            facts = _ledger_facts(self._engine, uid, self._known[study_id])
-        return Study(key, found[0].name, found[0].maximize, trials, uid=uid, **facts)
+            trials = self._read_trials(connection, study_id)
+        ledger = LedgerContent()
+        if uid is not None and has_ledger(self._engine):
+            reader = self._ledgers.setdefault(uid, LedgerReader(self._engine, uid))
+            ledger = reader.read()
+        return _build_study(key, studies[0].name, studies[0].maximize, trials, uid, ledger)
 
-    def _trials(self, connection: Connection, study_id: int) -> list[Trial]:
-        known = self._known[study_id].trials
+    def _read_trials(self, connection: Connection, study_id: int) -> list[Trial]:
+        finished = self._finished.setdefault(study_id, {})
         states = read_states(connection, study_id)
-        fresh = [trial_id for trial_id in states if trial_id not in known]
-        found = {i: _trial_of(t) for i, t in read_trials(connection, study_id, fresh).items()}
-        known.update({i: trial for i, trial in found.items() if states[i].is_finished()})
-        everything = {**known, **found}
-        return [everything[trial_id] for trial_id in states if trial_id in everything]
+        unread = [trial_id for trial_id in states if trial_id not in finished]
+        read = {i: _convert_trial(t) for i, t in read_trials(connection, study_id, unread).items()}
+        finished.update((i, trial) for i, trial in read.items() if states[i].is_finished())
+        trials = {**finished, **read}
+        return [trials[trial_id] for trial_id in states if trial_id in trials]
 
 
-def _best(study: StoredStudy, ranges: Mapping[int, tuple[float, float]]) -> float | None:
+def _best_value(study: StoredStudy, ranges: Mapping[int, tuple[float, float]]) -> float | None:
     if len(study.maximize) != 1 or study.study_id not in ranges:
         return None
     low, high = ranges[study.study_id]
     return high if study.maximize[0] else low
 
 
-def _ledger_facts(engine: Engine, uid: str, known: _Known) -> dict[str, Any]:
-    """Runs, store, owner and definition; runs that were told are read once."""
-    table, studies = ledger_schema.attempts, ledger_schema.studies
-    names = list(Run.__dataclass_fields__)
-    query = select(table.c.id, *(table.c[name] for name in names)).where(table.c.study == uid)
-    if known.runs:
-        query = query.where((table.c.id > max(known.runs)) | table.c.id.in_(known.live))
-    with engine.connect() as connection:
-        rows = connection.execute(query).all()
-        about = connection.execute(
-            select(studies.c.store, studies.c.definition).where(studies.c.uid == uid)
-        ).first()
-    live: dict[int, Run] = {}
-    for row in rows:
-        run = Run(**{name: getattr(row, name) for name in names})
-        (known.runs if run.told is not None else live)[row.id] = run
-    known.live = set(live)
-    return {
-        "runs": [run for _, run in sorted({**known.runs, **live}.items())],
-        "store": about.store if about else None,
-        "definition": json.loads(about.definition) if about else {},
-        "owner": find_owner(engine, uid),
-    }
-
-
-# -- any other storage --------------------------------------------------------------------------
+# -- other storages -------------------------------------------------------------------------------
 
 
 class OptunaSource:
-    """A journal, or whatever else Optuna can read."""
+    """Journal, or any other storage that Optuna reads."""
 
     def __init__(self, storage: BaseStorage, label: str, prefix: str) -> None:
         self._storage, self.label, self._prefix = storage, label, prefix
@@ -269,7 +205,7 @@ class OptunaSource:
         for name in optuna.get_all_study_names(self._storage):
             study = self.study(f"{self._prefix}{self._storage.get_study_id_from_name(name)}")
             best = study.best()
-            spans = [r.seconds for r in study.runs if r.seconds is not None]
+            seconds = [r.seconds for r in study.runs if r.seconds is not None]
             heads.append(
                 Head(
                     key=study.key,
@@ -277,7 +213,7 @@ class OptunaSource:
                     maximize=study.maximize,
                     counts=study.counts(),
                     best=best.values[0] if best else None,
-                    run_hours=sum(spans) / 3600.0,
+                    run_hours=sum(seconds) / 3600.0,
                     live=sum(r.told is None for r in study.runs),
                     owner=study.owner,
                     first=min((r.intended for r in study.runs), default=None),
@@ -286,6 +222,14 @@ class OptunaSource:
             )
         return heads
 
+    def study(self, key: str) -> Study:
+        """See `Source.study`."""
+        return _read_with_ledger(self._open(key), key)
+
+    def engine(self, key: str) -> Engine | None:
+        """See `Source.engine`."""
+        return find_ledger(self._open(key))
+
     def _open(self, key: str) -> optuna.Study:
         number = key.removeprefix(self._prefix)
         for name in optuna.get_all_study_names(self._storage):
@@ -293,61 +237,64 @@ class OptunaSource:
                 return optuna.load_study(study_name=name, storage=self._storage)
         raise KeyError(key)
 
-    def study(self, key: str) -> Study:
-        """See `Source.study`."""
-        opened = self._open(key)
-        engine, uid = self._engine_of(opened), opened.user_attrs.get(UID_ATTRIBUTE)
-        facts = {} if engine is None or uid is None else _ledger_facts(engine, uid, _Known())
-        return find_study(opened, key, uid=uid, **facts)
-
-    def engine(self, key: str) -> Engine | None:
-        """See `Source.engine`."""
-        return self._engine_of(self._open(key))
-
-    def _engine_of(self, study: optuna.Study) -> Engine | None:
-        _, engine = find_ledger_engine(study)
-        path = engine.url.database
-        if path and path != ":memory:" and not Path(path).exists():
-            return None  # reading creates nothing
-        return engine if inspect(engine).has_table(ledger_schema.attempts.name) else None
-
-
-def find_study(opened: optuna.Study, key: str = "study", **facts: Any) -> Study:
-    """Any Optuna study, as it is looked at; ``facts`` are those of its ledger."""
-    return Study(
-        key=key,
-        name=opened.study_name,
-        maximize=tuple(d == StudyDirection.MAXIMIZE for d in opened.directions),
-        trials=[_trial_of(t) for t in opened.get_trials(deepcopy=False)],
-        **facts,
-    )
-
 
 def read_study(opened: optuna.Study, key: str = "study") -> Study:
-    """An Optuna study with what its ledger knows."""
+    """Return an Optuna study with its ledger."""
     storage = unwrap_storage(opened)
     if isinstance(storage, RDBStorage):
         study_id = storage.get_study_id_from_name(opened.study_name)
         return RelationalSource(storage, "").study(str(study_id))
-    uid = opened.user_attrs.get(UID_ATTRIBUTE)
-    _, engine = find_ledger_engine(opened)
-    if uid is None or not inspect(engine).has_table(ledger_schema.attempts.name):
-        return find_study(opened, key, uid=uid)
-    return find_study(opened, key, uid=uid, **_ledger_facts(engine, uid, _Known()))
+    return _read_with_ledger(opened, key)
 
 
-def _trial_of(trial: optuna.trial.FrozenTrial) -> Trial:
+def _read_with_ledger(opened: optuna.Study, key: str) -> Study:
+    uid: str | None = opened.user_attrs.get(UID_ATTRIBUTE)
+    ledger = LedgerContent()
+    if uid is not None and (engine := find_ledger(opened)) is not None:
+        ledger = LedgerReader(engine, uid).read()
+    return _build_study(
+        key,
+        opened.study_name,
+        tuple(direction == StudyDirection.MAXIMIZE for direction in opened.directions),
+        [_convert_trial(trial) for trial in opened.get_trials(deepcopy=False)],
+        uid,
+        ledger,
+    )
+
+
+def _build_study(
+    key: str,
+    name: str,
+    maximize: tuple[bool, ...],
+    trials: list[Trial],
+    uid: str | None,
+    ledger: LedgerContent,
+) -> Study:
+    return Study(
+        key=key,
+        name=name,
+        maximize=maximize,
+        trials=trials,
+        runs=ledger.runs,
+        uid=uid,
+        store=ledger.store,
+        owner=ledger.owner,
+        definition=ledger.definition,
+    )
+
+
+def _convert_trial(trial: optuna.trial.FrozenTrial) -> Trial:
     return Trial(
         number=trial.number,
         state=trial.state.name,
         values=tuple(trial.values or ()),
         params=trial.params,
-        started=_local_seconds(trial.datetime_start),
-        finished=_local_seconds(trial.datetime_complete),
+        started=_to_timestamp(trial.datetime_start),
+        finished=_to_timestamp(trial.datetime_complete),
         steps=dict(sorted(trial.intermediate_values.items())),
         attributes=trial.user_attrs,
     )
 
 
-def _local_seconds(at: datetime | None) -> float | None:
+def _to_timestamp(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()

@@ -28,7 +28,7 @@ from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import Source, open_source
 from tune_jobs.dashboard.views import comparison_view, head_view, study_view, trials_view
-from tune_jobs.errors import ConfigError, StoreError
+from tune_jobs.errors import ConfigError, TuneJobsError
 from tune_jobs.metric_store.store import MetricStore, study_folder
 from tune_jobs.storage.controls import Controls
 
@@ -113,7 +113,7 @@ class Dashboard:
             response = self._reject(request) or self._dispatch(request)
         except HTTPException as error:
             response = _json({"error": error.description}, error.code or 500)
-        except (ConfigError, StoreError, ValueError) as error:
+        except (TuneJobsError, ValueError) as error:
             response = _json({"error": str(error)[:1000]}, 400)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)

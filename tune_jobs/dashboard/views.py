@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
 from tune_jobs.dashboard.comparing import Comparison, Winner, compare, comparison_figures
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
-from tune_jobs.dashboard.model import Run, Study, Trial
+from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.reading import Head
 
 PAGE = 50
@@ -163,7 +164,7 @@ def _matches(trial: Trial, text: str) -> bool:
     return text in f"{trial.number} {params} {cause}".lower()
 
 
-def _sort_key(sort: str, last_runs: Mapping[int, Run]) -> Callable[[Trial], tuple[Any, ...]]:
+def _sort_key(sort: str, last_runs: Mapping[int, Attempt]) -> Callable[[Trial], tuple[Any, ...]]:
     """Return a key by which missing values are smallest and numbers greater than strings."""
 
     def key(trial: Trial) -> tuple[Any, ...]:
@@ -187,7 +188,7 @@ def _sort_key(sort: str, last_runs: Mapping[int, Run]) -> Callable[[Trial], tupl
     return key
 
 
-def _row(trial: Trial, run: Run | None, names: Sequence[str]) -> dict[str, Any]:
+def _row(trial: Trial, run: Attempt | None, names: Sequence[str]) -> dict[str, Any]:
     console = trial.attributes.get(CONSOLE_ATTRIBUTE)
     last_step = max(trial.steps, default=None)
     return {

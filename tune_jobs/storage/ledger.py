@@ -180,7 +180,7 @@ class Ledger:
 
     def _read(self, query: Any) -> list[Attempt]:
         with self.engine.connect() as connection:
-            return [_attempt(row) for row in connection.execute(query)]
+            return [build_attempt(row) for row in connection.execute(query)]
 
     def _execute(
         self, connection: Connection | None, statement: Any, rows: list[dict[str, Any]]
@@ -245,7 +245,8 @@ def _ended() -> Any:
     )
 
 
-def _attempt(row: Row[Any]) -> Attempt:
+def build_attempt(row: Row[Any]) -> Attempt:
+    """Return the attempt of a row of the table of attempts."""
     return Attempt(
         name=row.name,
         trial=row.trial,
