@@ -1,4 +1,4 @@
-"""The emulator, asked by clients that know nothing of it: the SDK, ocifs, ADS's signer, oci-cli."""
+"""Emulator of OCI, tested with independent clients: the SDK, ocifs, the signer of ADS, oci-cli."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
         yield running
 
 
-def client_of(kind: Any, emulator: Emulator, **changes: Any) -> Any:
+def open_client(kind: Any, emulator: Emulator, **changes: Any) -> Any:
     return kind(
         {**emulator.config(), **changes},
         service_endpoint=emulator.endpoint,
@@ -43,15 +43,15 @@ def client_of(kind: Any, emulator: Emulator, **changes: Any) -> Any:
 
 @pytest.fixture
 def storage(emulator: Emulator) -> Any:
-    return client_of(oci.object_storage.ObjectStorageClient, emulator)
+    return open_client(oci.object_storage.ObjectStorageClient, emulator)
 
 
 @pytest.fixture
 def science(emulator: Emulator) -> Any:
-    return client_of(oci.data_science.DataScienceClient, emulator)
+    return open_client(oci.data_science.DataScienceClient, emulator)
 
 
-def refused(status: int, code: str) -> Any:
+def raises_error(status: int, code: str) -> Any:
     return pytest.raises(ServiceError, check=lambda e: (e.status, e.code) == (status, code))
 
 
@@ -61,40 +61,40 @@ NAMES = ["plain", "a/b/c.txt", "ü €.txt", "a+b c", "100%", "question?#&=", "/
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_objects_by_any_name(name: str, storage: Any, emulator: Emulator) -> None:
-    place = (emulator.namespace, "tune-jobs", name)
-    put = storage.put_object(*place, b"0123456789")
-    got = storage.get_object(*place)
+def test_objects_with_odd_names(name: str, storage: Any, emulator: Emulator) -> None:
+    address = (emulator.namespace, "tune-jobs", name)
+    put = storage.put_object(*address, b"0123456789")
+    got = storage.get_object(*address)
     assert got.data.content == b"0123456789"
     assert got.headers["etag"] == put.headers["etag"]
-    assert storage.get_object(*place, range="bytes=3-5").data.content == b"345"
-    assert storage.get_object(*place, range="bytes=-2").data.content == b"89"
-    assert storage.head_object(*place).headers["content-length"] == "10"
-    assert [o.name for o in storage.list_objects(*place[:2]).data.objects] == [name]
-    storage.delete_object(*place)
-    with refused(404, "ObjectNotFound"):
-        storage.get_object(*place)
+    assert storage.get_object(*address, range="bytes=3-5").data.content == b"345"
+    assert storage.get_object(*address, range="bytes=-2").data.content == b"89"
+    assert storage.head_object(*address).headers["content-length"] == "10"
+    assert [o.name for o in storage.list_objects(*address[:2]).data.objects] == [name]
+    storage.delete_object(*address)
+    with raises_error(404, "ObjectNotFound"):
+        storage.get_object(*address)
 
 
-def test_what_object_storage_refuses(storage: Any, emulator: Emulator) -> None:
+def test_errors_of_object_storage(storage: Any, emulator: Emulator) -> None:
     here = (emulator.namespace, "tune-jobs")
     storage.put_object(*here, "x", b"abc")
-    with refused(416, "InvalidRange"):
+    with raises_error(416, "InvalidRange"):
         storage.get_object(*here, "x", range="bytes=3-")
-    with refused(412, "IfNoneMatchFailed"):
+    with raises_error(412, "IfNoneMatchFailed"):
         storage.put_object(*here, "x", b"", if_none_match="*")
-    with refused(412, "IfMatchFailed"):
+    with raises_error(412, "IfMatchFailed"):
         storage.put_object(*here, "x", b"", if_match="another")
-    with refused(404, "BucketNotFound"):
+    with raises_error(404, "BucketNotFound"):
         storage.put_object(emulator.namespace, "no-bucket", "x", b"")
-    with refused(404, "NamespaceNotFound"):
+    with raises_error(404, "NamespaceNotFound"):
         storage.list_objects("elsewhere", "tune-jobs")
-    with refused(400, "UnmatchedContentMD5"):
+    with raises_error(400, "UnmatchedContentMD5"):
         storage.put_object(*here, "y", b"abc", content_md5="wrong")
     details = oci.object_storage.models.CreateBucketDetails(
         name="tune-jobs", compartment_id=emulator.compartment
     )
-    with refused(409, "BucketAlreadyExists"):
+    with raises_error(409, "BucketAlreadyExists"):
         storage.create_bucket(emulator.namespace, details)
     with pytest.raises(ServiceError, match="404"):
         storage.head_object(*here, "missing")
@@ -105,8 +105,8 @@ def test_listings(storage: Any, emulator: Emulator) -> None:
     for name in ("a/1", "a/2", "a/b/3", "a/b/4", "c"):
         storage.put_object(*here, name, b"abc")
 
-    def names(**wanted: Any) -> tuple[list[str], list[str], str | None]:
-        found = storage.list_objects(*here, **wanted).data
+    def names(**options: Any) -> tuple[list[str], list[str], str | None]:
+        found = storage.list_objects(*here, **options).data
         return [o.name for o in found.objects], found.prefixes or [], found.next_start_with
 
     assert names(prefix="a/") == (["a/1", "a/2", "a/b/3", "a/b/4"], [], None)
@@ -114,19 +114,19 @@ def test_listings(storage: Any, emulator: Emulator) -> None:
     assert names(start="a/2", end="c") == (["a/2", "a/b/3", "a/b/4"], [], None)
     assert names(limit=2) == (["a/1", "a/2"], [], "a/b/3")
     assert names(limit=1, delimiter="/") == ([], ["a/"], "c")
-    told = storage.list_objects(*here, fields="name,size,etag,timeModified").data.objects[0]
-    assert (told.size, bool(told.etag), told.md5) == (3, True, None)
+    shown = storage.list_objects(*here, fields="name,size,etag,timeModified").data.objects[0]
+    assert (shown.size, bool(shown.etag), shown.md5) == (3, True, None)
     assert storage.list_objects(*here).data.objects[0].size is None
 
 
-def test_uploads_in_parts(storage: Any, emulator: Emulator, tmp_path: Path) -> None:
+def test_multipart_uploads(storage: Any, emulator: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(os.urandom(300_000))
     here = (emulator.namespace, "tune-jobs", "big")
     manager = oci.object_storage.UploadManager(storage)
     manager.upload_file(*here, str(path), part_size=100_000)
     assert storage.get_object(*here).data.content == path.read_bytes()
-    with refused(404, "NoSuchUpload"):
+    with raises_error(404, "NoSuchUpload"):
         storage.upload_part(*here, "no-upload", 1, b"x")
 
 
@@ -161,26 +161,26 @@ def test_ocifs(emulator: Emulator) -> None:
 # -- signatures ----------------------------------------------
 
 
-def test_a_wrong_key_is_refused(emulator: Emulator, tmp_path: Path) -> None:
+def test_wrong_key_is_refused(emulator: Emulator, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from tests.oci_emulator.signing import pem
 
     other = tmp_path / "other.pem"
     other.write_text(pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)))
-    storage = client_of(oci.object_storage.ObjectStorageClient, emulator, key_file=str(other))
-    with refused(401, "NotAuthenticated"):
+    storage = open_client(oci.object_storage.ObjectStorageClient, emulator, key_file=str(other))
+    with raises_error(401, "NotAuthenticated"):
         storage.get_namespace()
 
 
-def test_an_unknown_user_is_refused(emulator: Emulator) -> None:
-    user = "ocid1.user.oc1..somebody"
-    storage = client_of(oci.object_storage.ObjectStorageClient, emulator, user=user)
-    with refused(401, "NotAuthenticated"):
+def test_unknown_user_is_refused(emulator: Emulator) -> None:
+    user = "ocid1.user.oc1..unknown"
+    storage = open_client(oci.object_storage.ObjectStorageClient, emulator, user=user)
+    with raises_error(401, "NotAuthenticated"):
         storage.get_namespace()
 
 
-def test_a_body_that_was_not_signed_is_refused(emulator: Emulator, science: Any) -> None:
+def test_unsigned_body_is_refused(emulator: Emulator, science: Any) -> None:
     import requests
 
     signer = oci.signer.Signer.from_config(emulator.config())
@@ -195,7 +195,7 @@ def test_a_body_that_was_not_signed_is_refused(emulator: Emulator, science: Any)
         assert session.send(old).status_code == 401
 
 
-def test_a_resource_principal(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resource_principal(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in emulator.resource_principal().items():
         monkeypatch.setenv(name, value)
     signer = oci.auth.signers.get_resource_principals_signer()
@@ -286,17 +286,17 @@ def start(science: Any, emulator: Emulator, job: str, token: str = "", **details
     ).data
 
 
-def ended(science: Any, run_id: str) -> Any:
-    give_up = time.monotonic() + 30
-    while time.monotonic() < give_up:
+def wait_for_end(science: Any, run_id: str) -> Any:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
         run = science.get_job_run(run_id).data
         if run.lifecycle_state in ("SUCCEEDED", "FAILED", "CANCELED"):
             return run
-        time.sleep(0.05)  # the service tells nobody
-    raise AssertionError("the run does not end")
+        time.sleep(0.05)  # the service has no notifications
+    raise AssertionError(f"{run_id} did not end within 30 s")
 
 
-def printed(emulator: Emulator, run_id: str) -> list[str]:
+def read_output(emulator: Emulator, run_id: str) -> list[str]:
     return [e.message for e in emulator.log_search.entries() if e.run == run_id]
 
 
@@ -307,7 +307,7 @@ SHOW = (
 )
 
 
-def test_a_run_executes_the_artifact(
+def test_run_executes_the_artifact(
     science: Any, emulator: Emulator, make_job: Callable[..., str]
 ) -> None:
     job = make_job(SHOW)
@@ -316,16 +316,16 @@ def test_a_run_executes_the_artifact(
     )
     run = start(science, emulator, job, job_configuration_override_details=override)
     assert run.lifecycle_state in ("ACCEPTED", "IN_PROGRESS")
-    done = ended(science, run.id)
+    done = wait_for_end(science, run.id)
     assert done.lifecycle_state == "SUCCEEDED"
     assert done.time_accepted <= done.time_started <= done.time_finished
-    argv, env, work = json.loads(printed(emulator, run.id)[0])
+    argv, env, work = json.loads(read_output(emulator, run.id)[0])
     assert argv == ["--x", "a b", "ü"]
     assert (env["A"], env["B"], env["JOB_RUN_OCID"], env["JOB_OCID"]) == ("job", "run", run.id, job)
     assert work == f"{env['HOME']}/decompressed_artifact"
 
 
-def test_an_archive_with_an_entry_point(
+def test_archive_with_an_entry_point(
     science: Any, emulator: Emulator, make_job: Callable[..., Any]
 ) -> None:
     packed = io.BytesIO()
@@ -336,13 +336,13 @@ def test_an_archive_with_an_entry_point(
         environment_variables={"JOB_RUN_ENTRYPOINT": "code/run.sh"}
     )
     run = start(science, emulator, job, job_configuration_override_details=settings)
-    done = ended(science, run.id)
+    done = wait_for_end(science, run.id)
     assert done.lifecycle_state == "FAILED"
     assert done.lifecycle_details == "Job run artifact execution failed with exit code 21."
-    assert printed(emulator, run.id) == ["from bash --own"]
+    assert read_output(emulator, run.id) == ["from bash --own"]
 
 
-def test_the_sdk_inside_a_run_finds_the_emulator(
+def test_sdk_in_a_run_uses_the_emulator(
     science: Any, emulator: Emulator, make_job: Callable[..., str]
 ) -> None:
     script = (
@@ -351,8 +351,10 @@ def test_the_sdk_inside_a_run_finds_the_emulator(
         "print(client.get_namespace().data)\n"
     )
     run = start(science, emulator, make_job(script))
-    assert ended(science, run.id).lifecycle_state == "SUCCEEDED", printed(emulator, run.id)
-    assert printed(emulator, run.id) == [emulator.namespace]
+    assert wait_for_end(science, run.id).lifecycle_state == "SUCCEEDED", read_output(
+        emulator, run.id
+    )
+    assert read_output(emulator, run.id) == [emulator.namespace]
 
 
 def test_cancel(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
@@ -360,45 +362,43 @@ def test_cancel(science: Any, emulator: Emulator, make_job: Callable[..., str]) 
     run = start(science, emulator, make_job("import time\ntime.sleep(60)"))
     science.cancel_job_run(run.id)
     assert science.get_job_run(run.id).data.lifecycle_state == "CANCELING"
-    with refused(409, "IncorrectState"):
+    with raises_error(409, "IncorrectState"):
         science.cancel_job_run(run.id)
-    assert ended(science, run.id).lifecycle_state == "CANCELED"
-    with refused(409, "IncorrectState"):
+    assert wait_for_end(science, run.id).lifecycle_state == "CANCELED"
+    with raises_error(409, "IncorrectState"):
         science.cancel_job_run(run.id)
-    with refused(404, "NotAuthorizedOrNotFound"):
+    with raises_error(404, "NotAuthorizedOrNotFound"):
         science.cancel_job_run("ocid1.datasciencejobrun.oc1..none")
 
 
-def test_the_maximum_runtime(
-    science: Any, emulator: Emulator, make_job: Callable[..., str]
-) -> None:
+def test_maximum_runtime(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
     emulator.data_science.set_seconds_per_minute(0.01)
     run = start(science, emulator, make_job("import time\ntime.sleep(60)"))
-    done = ended(science, run.id)
+    done = wait_for_end(science, run.id)
     assert done.lifecycle_state == "FAILED"
     assert "maximum runtime" in done.lifecycle_details
 
 
-def test_a_retry_token_is_one_run(
+def test_retry_token_creates_one_run(
     science: Any, emulator: Emulator, make_job: Callable[..., str]
 ) -> None:
     job = make_job("")
     first = start(science, emulator, job, "token", display_name="a")
     assert start(science, emulator, job, "token", display_name="a").id == first.id
     assert start(science, emulator, job, "other", display_name="a").id != first.id
-    with refused(400, "InvalidParameter"):
+    with raises_error(400, "InvalidParameter"):
         start(science, emulator, job, "token", display_name="b")
-    with refused(400, "InvalidParameter"):
+    with raises_error(400, "InvalidParameter"):
         start(science, emulator, job, "x" * 65)
-    ended(science, first.id)
+    wait_for_end(science, first.id)
     science.delete_job_run(first.id)
-    with refused(409, "InvalidatedRetryToken"):
+    with raises_error(409, "InvalidatedRetryToken"):
         start(science, emulator, job, "token", display_name="a")
 
 
 def test_listing_runs(tmp_path: Path) -> None:
     with Emulator(tmp_path / "idle", execute=False, delays=Delays(accepted=60.0)) as emulator:
-        science = client_of(oci.data_science.DataScienceClient, emulator)
+        science = open_client(oci.data_science.DataScienceClient, emulator)
         job = science.create_job(job_details(emulator)).data.id
         science.create_job_artifact(job, b"x", content_disposition="attachment; filename=a.py")
         runs = [
@@ -418,7 +418,7 @@ def test_listing_runs(tmp_path: Path) -> None:
         assert [r.id for r in by_name] == [runs[7].id]
         by_state = science.list_job_runs(emulator.compartment, lifecycle_state="IN_PROGRESS")
         assert by_state.data == []
-        with refused(400, "InvalidParameter"):
+        with raises_error(400, "InvalidParameter"):
             science.list_job_runs(emulator.compartment, limit=101)
 
 
@@ -454,7 +454,7 @@ def test_listing_runs(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_a_run_may_not_say(
+def test_limits_of_a_run(
     change: dict[str, Any],
     message: str,
     science: Any,
@@ -478,7 +478,7 @@ def test_what_a_run_may_not_say(
         ({"projectId": None}, "projectId is required"),
     ],
 )
-def test_what_a_body_may_not_say(
+def test_invalid_bodies(
     body: dict[str, Any], message: str, science: Any, emulator: Emulator
 ) -> None:
     whole = {"projectId": emulator.project, "compartmentId": emulator.compartment, **body}
@@ -488,25 +488,25 @@ def test_what_a_body_may_not_say(
 
 def test_jobs_and_artifacts(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
     job = make_job("print(1)")
-    with refused(409, "IncorrectState"):
+    with raises_error(409, "IncorrectState"):
         science.create_job_artifact(job, b"", content_disposition="attachment; filename=b.py")
     assert "train.py" in science.head_job_artifact(job).headers["content-disposition"]
     assert science.get_job_artifact_content(job).data.content == b"print(1)"
     empty = science.create_job(job_details(emulator)).data.id
     with pytest.raises(ServiceError, check=lambda e: e.status == 404):
         science.head_job_artifact(empty)
-    with refused(409, "IncorrectState"):
+    with raises_error(409, "IncorrectState"):
         start(science, emulator, empty)
-    with refused(404, "NotAuthorizedOrNotFound"):
+    with raises_error(404, "NotAuthorizedOrNotFound"):
         start(science, emulator, "ocid1.datasciencejob.oc1..none")
-    with refused(404, "NotAuthorizedOrNotFound"):
+    with raises_error(404, "NotAuthorizedOrNotFound"):
         science.create_job(job_details(emulator, project_id="ocid1.datascienceproject.oc1..none"))
     run = start(science, emulator, job)
-    ended(science, run.id)
-    with refused(409, "IncorrectState"):
+    wait_for_end(science, run.id)
+    with raises_error(409, "IncorrectState"):
         science.delete_job(job)
     science.delete_job(job, delete_related_job_runs=True)
-    with refused(404, "NotAuthorizedOrNotFound"):
+    with raises_error(404, "NotAuthorizedOrNotFound"):
         science.get_job_run(run.id)
     assert [j.id for j in science.list_jobs(emulator.compartment).data] == [empty]
 
@@ -516,7 +516,7 @@ def test_limits_and_capacity(tmp_path: Path) -> None:
         emulator.data_science.duration = lambda run: 60.0
         emulator.limits.max_live_runs = 2
         emulator.limits.capacity["VM.Standard2.1"] = 1
-        science = client_of(oci.data_science.DataScienceClient, emulator)
+        science = open_client(oci.data_science.DataScienceClient, emulator)
         job = science.create_job(job_details(emulator)).data.id
         science.create_job_artifact(job, b"x", content_disposition="attachment; filename=a.py")
         first = start(science, emulator, job)
@@ -527,24 +527,24 @@ def test_limits_and_capacity(tmp_path: Path) -> None:
         assert "Out of host capacity" in states[1].lifecycle_details
         emulator.limits.capacity.clear()
         start(science, emulator, job)
-        with refused(400, "LimitExceeded"):
+        with raises_error(400, "LimitExceeded"):
             start(science, emulator, job)
 
 
 def test_stale_listings(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
     run = start(science, emulator, make_job(""))
-    ended(science, run.id)
+    wait_for_end(science, run.id)
     emulator.faults.add(Fault("stale", operation="list_job_runs", seconds=3600, times=1))
     assert science.list_job_runs(emulator.compartment).data == []
     assert len(science.list_job_runs(emulator.compartment).data) == 1
 
 
-def test_searching_the_log(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
-    search = client_of(oci.loggingsearch.LogSearchClient, emulator)
+def test_log_search(science: Any, emulator: Emulator, make_job: Callable[..., str]) -> None:
+    search = open_client(oci.loggingsearch.LogSearchClient, emulator)
     run = start(science, emulator, make_job("print('one')\nprint('two')"))
-    ended(science, run.id)
+    wait_for_end(science, run.id)
     other = start(science, emulator, make_job("print('three')"))
-    ended(science, other.id)
+    wait_for_end(science, other.id)
 
     def find(condition: str, limit: int = 100, order: str = "asc") -> list[str]:
         now = time.time()
@@ -564,7 +564,7 @@ def test_searching_the_log(science: Any, emulator: Emulator, make_job: Callable[
     assert find(f" | where source = '*{run.id}' and data.message = 'two'") == ["two"]
     assert len(find(f" | where source = '*{run.id}' or source = '*{other.id}'")) == 3
     assert find("", limit=1) == ["one"]
-    with refused(400, "InvalidParameter"):
+    with raises_error(400, "InvalidParameter"):
         find(" | nonsense")
 
 
@@ -573,7 +573,7 @@ def test_searching_the_log(science: Any, emulator: Emulator, make_job: Callable[
 
 @pytest.fixture
 def cli(emulator: Emulator) -> Callable[..., Any]:
-    """Run oci-cli; what it prints, as JSON."""
+    """Return a function that runs oci-cli and returns its output, parsed as JSON."""
     program = shutil.which("oci", path=str(Path(sys.executable).parent)) or shutil.which("oci")
     if program is None:
         pytest.skip("oci-cli is not installed")
@@ -595,9 +595,7 @@ def cli(emulator: Emulator) -> Callable[..., Any]:
     return call
 
 
-def test_oci_cli_drives_jobs_runs_and_objects(
-    cli: Callable[..., Any], emulator: Emulator, science: Any, tmp_path: Path
-) -> None:
+def test_oci_cli(cli: Callable[..., Any], emulator: Emulator, science: Any, tmp_path: Path) -> None:
     place = ("--compartment-id", emulator.compartment, "--project-id", emulator.project)
     job = cli(
         *("data-science", "job", "create", *place, "--display-name", "from-cli"),
@@ -626,9 +624,9 @@ def test_oci_cli_drives_jobs_runs_and_objects(
         )["data"]["id"]
         for seconds in ("0", "60")
     ]
-    ended(science, runs[0])
+    wait_for_end(science, runs[0])
     cli("data-science", "job-run", "cancel", "--job-run-id", runs[1])
-    ended(science, runs[1])
+    wait_for_end(science, runs[1])
     listed = cli("data-science", "job-run", "list", *place[:2], "--all")["data"]
     assert {r["id"]: r["lifecycle-state"] for r in listed} == {
         runs[0]: "SUCCEEDED",

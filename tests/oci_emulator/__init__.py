@@ -1,9 +1,9 @@
-"""OCI's services on a loopback port, for the real SDKs: Data Science jobs, Object Storage, Logging.
+"""Emulator of OCI for the real SDKs: Data Science jobs, Object Storage and Logging on loopback.
 
-A clean room: nothing of tune_jobs is used here. What the services do is taken from the SDK's models
-and documentation; what could not be known is marked "[assumed]".
+It uses nothing of tune_jobs. Its behavior follows the models and the documentation of the SDK; what
+is not documented is marked "[assumed]".
 
-    python -m tests.oci_emulator --folder /tmp/oci        starts one to try by hand
+    python -m tests.oci_emulator --folder /tmp/oci        starts one for manual tests
 """
 
 from tests.oci_emulator.faults import Fault as Fault

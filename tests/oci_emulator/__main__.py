@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tests.oci_emulator import Emulator
 
-parser = argparse.ArgumentParser(description="OCI's services on a loopback port.")
+parser = argparse.ArgumentParser(description="Emulate OCI's services on a loopback port.")
 parser.add_argument("--port", type=int, default=0)
-parser.add_argument("--folder", type=Path, default=None, help="for job runs and the configuration")
+parser.add_argument(
+    "--folder", type=Path, default=None, help="folder for job runs and the configuration"
+)
 options = parser.parse_args()
 folder = options.folder or Path(tempfile.mkdtemp(prefix="oci-"))
 with Emulator(folder, port=options.port) as emulator:

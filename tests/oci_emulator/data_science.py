@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
 from tests.oci_emulator.errors import ServiceError, incorrect_state, invalid, not_found
-from tests.oci_emulator.job_model import checked
+from tests.oci_emulator.job_model import validate
 from tests.oci_emulator.log_search import LogSearch
 from tests.oci_emulator.object_storage import rfc3339
 from tests.oci_emulator.run_life import Run, RunLife
@@ -51,7 +51,7 @@ _RUN_SUMMARY = (
 
 
 class DataScience:
-    """The service below ``/20190101``."""
+    """Service below ``/20190101``."""
 
     prefixes: tuple[str, ...] = ("/20190101",)
 
@@ -67,13 +67,12 @@ class DataScience:
         self._runs: dict[str, Run] = {}
         self._tokens: dict[str, tuple[bytes, str, float]] = {}
         self._life = RunLife(world, log, principal)
-        # What tests may ask for; see `RunLife`.
         self.next_failures = self._life.next_failures
         self.next_states = self._life.next_states
 
     @property
     def duration(self) -> Callable[[Run], float]:
-        """How long a run takes that is not executed, in seconds."""
+        """Returns the seconds that a run takes which is not executed."""
         return self._life.duration
 
     @duration.setter
@@ -81,29 +80,29 @@ class DataScience:
         self._life.duration = function
 
     def set_seconds_per_minute(self, seconds: float) -> None:
-        """Let the maximum runtime pass faster."""
+        """Set the length of a minute of the maximum runtime."""
         self._life.seconds_per_minute = seconds
 
     def artifacts(self) -> list[tuple[bytes, str]]:
-        """What was uploaded: bytes and names of files."""
+        """Return the content and the name of each artifact."""
         return list(self._artifacts.values())
 
     def runs(self) -> list[Run]:
-        """All job runs, oldest first."""
+        """Return all job runs, oldest first."""
         return list(self._runs.values())
 
     def vanish(self, run_id: str) -> None:
-        """Forget a run."""
+        """Remove a run without a trace."""
         del self._runs[run_id]
 
     def fill(self, job_id: str, count: int) -> None:
-        """Add runs that have ended."""
+        """Add a number of runs that have ended."""
         for _ in range(count):
             run = self._life.ended(self._new_run(self._jobs[job_id], {"jobId": job_id}))
             self._runs[run.id] = run
 
     def close(self) -> None:
-        """End everything that runs."""
+        """Stop all job runs."""
         self._life.close()
 
     def operation(self, request: Request) -> str:
@@ -128,10 +127,10 @@ class DataScience:
     # -- jobs -----------------------------------------------------------------------------------
 
     def _create_job(self, request: Request, body: bytes) -> Response:
-        if known := self._by_token(request, body):
+        if known := self._find_by_token(request, body):
             return _json(self._jobs[known])
-        details = checked("CreateJobDetails", _body(body))
-        self._check_place(details)
+        details = validate("CreateJobDetails", _parse(body))
+        self._check_location(details)
         job = {
             "displayName": f"datasciencejob{len(self._jobs)}",
             "jobConfigurationDetails": {"jobType": "DEFAULT"},
@@ -144,10 +143,10 @@ class DataScience:
             "lifecycleState": "ACTIVE",
         }
         self._jobs[job["id"]] = job
-        self._keep_token(request, body, job["id"])
+        self._record_token(request, body, job["id"])
         return _json(job)
 
-    def _check_place(self, details: dict[str, Any]) -> None:
+    def _check_location(self, details: dict[str, Any]) -> None:
         for name, known in (
             ("compartmentId", self._world.compartment),
             ("projectId", self._world.project),
@@ -164,7 +163,7 @@ class DataScience:
         return _json(self._job(id))
 
     def _update_job(self, request: Request, body: bytes, id: str) -> Response:
-        self._job(id).update(checked("UpdateJobDetails", _body(body)))
+        self._job(id).update(validate("UpdateJobDetails", _parse(body)))
         return _json(self._job(id))
 
     def _list_jobs(self, request: Request, body: bytes) -> Response:
@@ -209,7 +208,7 @@ class DataScience:
     _get_job_artifact_content = _head_job_artifact
 
     def _get_notebook_session(self, request: Request, body: bytes, id: str) -> Response:
-        """The one notebook session there is, whose infrastructure jobs may take over."""
+        """Return the only notebook session, whose infrastructure is the default of jobs."""
         if id != NOTEBOOK_SESSION:
             raise not_found(f"notebook session {id}")
         return _json(
@@ -233,10 +232,10 @@ class DataScience:
     # -- job runs -------------------------------------------------------------------------------
 
     def _create_job_run(self, request: Request, body: bytes) -> Response:
-        if known := self._by_token(request, body):
+        if known := self._find_by_token(request, body):
             return _json(self._run(known).shown(self._world.clock()))
-        details = checked("CreateJobRunDetails", _body(body))
-        self._check_place(details)
+        details = validate("CreateJobRunDetails", _parse(body))
+        self._check_location(details)
         job = self._job(details["jobId"])
         container = job.get("jobEnvironmentConfigurationDetails") or details.get(
             "jobEnvironmentConfigurationOverrideDetails"
@@ -246,7 +245,7 @@ class DataScience:
         self._life.check_limits(self._runs.values())
         run = self._new_run(job, details)
         self._runs[run.id] = run
-        self._keep_token(request, body, run.id)
+        self._record_token(request, body, run.id)
         self._life.start(run, job, self._artifacts.get(job["id"]), list(self._runs.values()))
         return _json(run.shown(self._world.clock()))
 
@@ -269,8 +268,8 @@ class DataScience:
             "jobInfrastructureConfigurationDetails": infrastructure,
         }
         if log.get("enableLogging"):
-            own = log.get("logId") or self._world.new_ocid("log")
-            facts["logDetails"] = {"logGroupId": log["logGroupId"], "logId": own}
+            log_id = log.get("logId") or self._world.new_ocid("log")
+            facts["logDetails"] = {"logGroupId": log["logGroupId"], "logId": log_id}
         return Run(facts, self._world.clock())
 
     def _run(self, run_id: str) -> Run:
@@ -282,14 +281,14 @@ class DataScience:
         return _json(self._run(id).shown(self._world.clock()))
 
     def _update_job_run(self, request: Request, body: bytes, id: str) -> Response:
-        self._run(id).facts.update(checked("UpdateJobRunDetails", _body(body)))
+        self._run(id).facts.update(validate("UpdateJobRunDetails", _parse(body)))
         return self._get_job_run(request, body, id)
 
     def _list_job_runs(self, request: Request, body: bytes) -> Response:
         at = self._world.clock() - float(request.environ.get("emulator.stale", 0.0))
-        return _page(request, list(self._listed(request, at)))
+        return _page(request, list(self._select(request, at)))
 
-    def _listed(self, request: Request, at: float) -> Iterator[dict[str, Any]]:
+    def _select(self, request: Request, at: float) -> Iterator[dict[str, Any]]:
         runs = list(self._runs.values())
         if request.args.get("sortBy", "timeCreated") == "displayName":
             runs.sort(key=lambda run: str(run.facts["displayName"]))
@@ -319,8 +318,8 @@ class DataScience:
 
     # -- retry tokens ---------------------------------------------------------------------------
 
-    def _by_token(self, request: Request, body: bytes) -> str | None:
-        """What the same request has created already."""
+    def _find_by_token(self, request: Request, body: bytes) -> str | None:
+        """Return what a request with the same token has created."""
         token = request.headers.get("opc-retry-token", "")
         if len(token) > 64:
             raise invalid("opc-retry-token has more than 64 characters")
@@ -333,12 +332,12 @@ class DataScience:
             raise invalid("opc-retry-token was used with another body")
         return created
 
-    def _keep_token(self, request: Request, body: bytes, created: str) -> None:
+    def _record_token(self, request: Request, body: bytes, created: str) -> None:
         if token := request.headers.get("opc-retry-token"):
             self._tokens[token] = (body, created, self._world.clock())
 
 
-def _body(body: bytes) -> Any:
+def _parse(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError:
@@ -362,6 +361,6 @@ def _page(request: Request, items: list[dict[str, Any]]) -> Response:
     if not 1 <= limit <= MAX_PAGE:
         raise invalid(f"limit {limit} is not in 1..{MAX_PAGE}")
     start = int(request.args.get("page", "p0")[1:])
-    more = start + limit < len(items)
-    headers = {"opc-next-page": f"p{start + limit}"} if more else {}
+    has_next = start + limit < len(items)
+    headers = {"opc-next-page": f"p{start + limit}"} if has_next else {}
     return _json(items[start : start + limit], headers)

@@ -1,10 +1,10 @@
-"""Errors as OCI answers them: a status, a code, and a message."""
+"""Errors of OCI: a status, a code and a message."""
 
 from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """An answer that is not the one that was asked for."""
+    """Error response of a service."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: dict[str, str] | None = None
@@ -15,7 +15,7 @@ class ServiceError(Exception):
 
 
 def not_found(what: str = "the resource") -> ServiceError:
-    """OCI does not tell what is missing from what is forbidden."""
+    """Return the error for a resource that does not exist, or that is not permitted."""
     return ServiceError(
         404,
         "NotAuthorizedOrNotFound",
@@ -24,15 +24,15 @@ def not_found(what: str = "the resource") -> ServiceError:
 
 
 def invalid(message: str) -> ServiceError:
-    """A request that can never be right."""
+    """Return the error for an invalid request."""
     return ServiceError(400, "InvalidParameter", message)
 
 
 def incorrect_state(message: str) -> ServiceError:
-    """A request at the wrong time."""
+    """Return the error for a request that the resource's state does not permit."""
     return ServiceError(409, "IncorrectState", message)
 
 
 def not_authenticated(message: str) -> ServiceError:
-    """A signature that does not hold."""
+    """Return the error for an invalid signature."""
     return ServiceError(401, "NotAuthenticated", message)

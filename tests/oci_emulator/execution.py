@@ -1,7 +1,7 @@
-"""A job run, executed as the service would: the artifact is unpacked and its entry point started.
+"""Execution of a job run: the artifact is unpacked and its entry point started.
 
-Assumed: an archive is unpacked into ``decompressed_artifact`` in the home folder, which is the
-working directory; ``.sh`` is started with bash; what is printed goes to the log line by line.
+[assumed] An archive is unpacked into ``decompressed_artifact`` in the home folder, which is the
+working directory; ``.sh`` is started with bash; the output goes to the log line by line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HOOK = '''\
-"""Only in the emulator: the SDK's clients find its address, as on the service the region's own."""
+"""Make the SDK's clients use the emulator's endpoint by default."""
 import importlib.abc
 import importlib.util
 import os
@@ -37,11 +37,11 @@ class Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module):
             execute(module)
-            made = module.BaseClient.__init__
+            original = module.BaseClient.__init__
 
             def init(client, *args, **kwargs):
                 kwargs["service_endpoint"] = os.environ["OCI_EMULATOR"]
-                made(client, *args, **kwargs)
+                original(client, *args, **kwargs)
 
             module.BaseClient.__init__ = init
 
@@ -55,14 +55,14 @@ sys.meta_path.insert(0, Finder())
 
 @dataclass(frozen=True)
 class Program:
-    """What a run executes.
+    """Program that a run executes.
 
     Args:
-        artifact: The job's file, and its name; None for a container.
-        command: Of a container: entry point and command.
-        arguments: The one string of arguments.
-        env: The job's and the run's variables.
-        minutes: The longest it may take.
+        artifact: Content and name of the job's file; None for a container.
+        command: Entry point and command of a container.
+        arguments: The arguments in one string.
+        env: The variables of the job and the run.
+        minutes: The maximum runtime.
     """
 
     artifact: tuple[bytes, str] | None
@@ -73,13 +73,13 @@ class Program:
 
 
 class Execution:
-    """One process group.
+    """Execution of a program in a process group.
 
     Args:
-        folder: The run's home folder; made here.
-        program: What to execute.
+        folder: The run's home folder, which is created.
+        program: The program.
         service_env: The service's variables.
-        endpoint: The emulator's address.
+        endpoint: The emulator's endpoint.
         line: Called with each line that is printed.
     """
 
@@ -98,7 +98,7 @@ class Execution:
         self.timed_out = False
 
     def run(self, seconds_per_minute: float, grace: float) -> int:
-        """Execute to the end; returns the exit code."""
+        """Execute to the end and return the exit code."""
         command, work = self._prepare()
         self._process = subprocess.Popen(
             command,
@@ -122,11 +122,11 @@ class Execution:
         code = self._process.wait()
         if timer:
             timer.cancel()
-        _signal(self._process.pid, signal.SIGKILL)  # what it left behind
+        _signal(self._process.pid, signal.SIGKILL)  # the rest of the group
         return code
 
     def stop(self, grace: float) -> None:
-        """TERM, and KILL after a while."""
+        """Send TERM, and KILL after ``grace`` seconds."""
         self._stopped.set()
         process = self._process
         if process is None:
@@ -163,7 +163,7 @@ class Execution:
             file.rename(work / name)
             entry = name
         path = str(work / (entry or ""))
-        return [*_interpreter(path), *arguments], work
+        return [*_build_command(path), *arguments], work
 
     def _environment(self) -> dict[str, str]:
         env = {
@@ -180,7 +180,7 @@ class Execution:
         return env
 
 
-def _interpreter(path: str) -> list[str]:
+def _build_command(path: str) -> list[str]:
     if path.endswith(".py"):
         return [sys.executable, path]
     return ["bash", path] if path.endswith(".sh") else [path]

@@ -1,4 +1,4 @@
-"""Faults on demand: what a network and a service do when they feel like it."""
+"""Faults on demand of the network and the services."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of trouble.
+    """Fault that affects requests.
 
     Args:
         kind: ``throttle`` (429), ``error`` (``status`` and ``code``), ``drop_before`` and
@@ -29,10 +29,10 @@ class Fault:
             ``stale`` (``seconds``). Of Object Storage also ``frozen`` (objects as they were at the
             time ``at``), ``empty`` (a listing without objects) and ``false`` (a listing in which
             all etags and sizes are the same).
-        operation: Which operation it hits, by the SDK's name; None: any.
-        times: How often; None: always.
-        after: How many of its requests are let through first.
-        every: Of the rest, each n-th is hit.
+        operation: The operation that is affected, by the SDK's name; None for all.
+        times: Number of requests that are affected; None for no limit.
+        after: Number of requests that pass first.
+        every: Of the rest, each n-th is affected.
     """
 
     kind: Kind
@@ -47,38 +47,38 @@ class Fault:
 
 
 class Faults:
-    """The faults that are set, and what they have hit."""
+    """Set of faults that are active."""
 
     def __init__(self) -> None:
-        self._set: list[Fault] = []
-        self._seen: dict[int, int] = {}
-        self._hit: dict[int, int] = {}
+        self._faults: list[Fault] = []
+        self._requests: dict[int, int] = {}
+        self._hits: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Set a fault, beside those that are."""
+        """Add a fault."""
         with self._lock:
-            self._set.append(fault)
+            self._faults.append(fault)
 
     def clear(self) -> None:
-        """No faults any more."""
+        """Remove all faults."""
         with self._lock:
-            self._set.clear()
-            self._seen.clear()
-            self._hit.clear()
+            self._faults.clear()
+            self._requests.clear()
+            self._hits.clear()
 
-    def hits(self, operation: str) -> list[Fault]:
-        """The faults that hit this request."""
+    def select(self, operation: str) -> list[Fault]:
+        """Return the faults that affect a request, and count it."""
         with self._lock:
             return [
                 f
-                for i, f in enumerate(self._set)
-                if f.operation in (None, operation) and self._hits(i, f)
+                for i, f in enumerate(self._faults)
+                if f.operation in (None, operation) and self._affects(i, f)
             ]
 
-    def _hits(self, index: int, fault: Fault) -> bool:
-        seen = self._seen[index] = self._seen.get(index, 0) + 1
-        if seen <= fault.after or (seen - fault.after) % fault.every:
+    def _affects(self, index: int, fault: Fault) -> bool:
+        requests = self._requests[index] = self._requests.get(index, 0) + 1
+        if requests <= fault.after or (requests - fault.after) % fault.every:
             return False
-        hit = self._hit[index] = self._hit.get(index, 0) + 1
-        return fault.times is None or hit <= fault.times
+        hits = self._hits[index] = self._hits.get(index, 0) + 1
+        return fault.times is None or hits <= fault.times

@@ -1,4 +1,4 @@
-"""What a body may say: checked against the SDK's own models, and against the service's limits."""
+"""Validation of request bodies against the SDK's models and the service's limits."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _REQUIRED = {
 _PLAIN: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 
-def checked(kind: str, body: Any) -> dict[str, Any]:
-    """A body that is one of the SDK's models.
+def validate(kind: str, body: Any) -> dict[str, Any]:
+    """Return a body after validating it as a model of the SDK.
 
     Raises:
-        ServiceError: 400: a field is unknown, missing, of another type or over a limit.
+        ServiceError: If a field is unknown, missing, of another type or over a limit (400).
     """
     _check_model(kind, body, kind)
     _check_limits(body)
@@ -60,17 +60,17 @@ def _check_model(kind: str, value: Any, where: str) -> None:
 
 
 def _check_value(kind: str, value: Any, where: str) -> None:
-    of_list, of_dict = re.fullmatch(r"list\[(.*)\]", kind), re.fullmatch(r"dict\(str, (.*)\)", kind)
-    if of_list:
+    is_list, is_dict = re.fullmatch(r"list\[(.*)\]", kind), re.fullmatch(r"dict\(str, (.*)\)", kind)
+    if is_list:
         if not isinstance(value, list):
             raise invalid(f"{where} must be a list")
         for item in value:
-            _check_value(of_list[1], item, where)
-    elif of_dict:
+            _check_value(is_list[1], item, where)
+    elif is_dict:
         if not isinstance(value, dict):
             raise invalid(f"{where} must be an object")
         for item in value.values():
-            _check_value(of_dict[1], item, where)
+            _check_value(is_dict[1], item, where)
     elif kind in _PLAIN:
         if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and kind != "bool"):
             raise invalid(f"{where} must be a {kind}")
@@ -81,7 +81,7 @@ def _check_value(kind: str, value: Any, where: str) -> None:
 def _check_choices(
     cls: Any, attributes: Mapping[str, str], value: Mapping[str, Any], where: str
 ) -> None:
-    """Enumerations: the SDK has a constant ``FIELD_VALUE`` for each."""
+    """Check enumerations, for which the SDK has constants ``FIELD_VALUE``."""
     for attribute, name in attributes.items():
         start = f"{attribute.upper()}_"
         allowed = {getattr(cls, c) for c in dir(cls) if c.startswith(start)}

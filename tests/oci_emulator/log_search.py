@@ -1,4 +1,4 @@
-"""Logging: what job runs printed, and a search of it with the part of the query language in use.
+"""Logging: the output of job runs, and a search with a subset of the query language.
 
 search "compartment/group/log" | where source = '*ocid1...' or ... | sort by datetime asc
 """
@@ -33,7 +33,7 @@ _TERM = re.compile(r"\(?\s*(?P<field>[\w.]+)\s*=\s*'(?P<value>[^']*)'\s*\)?", re
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of one run; ``seen`` is when it can be found."""
+    """Line of a run; ``seen`` is the time from which it is found."""
 
     time: float
     seen: float
@@ -45,7 +45,7 @@ class Entry:
 
 
 class LogSearch:
-    """The service's search, and the list of log groups that ADS asks for."""
+    """Search of the Logging service."""
 
     prefixes: tuple[str, ...] = ("/20190909", "/20200531")
 
@@ -54,7 +54,7 @@ class LogSearch:
         self._entries: list[Entry] = []
 
     def add(self, log_group: str, log: str, run: str, message: str) -> None:
-        """A run has printed a line."""
+        """Add a line that a run printed."""
         now = self._world.clock()
         entry = Entry(
             now, now + self._world.delays.log, log_group, log, run, message, secrets.token_hex(8)
@@ -63,7 +63,7 @@ class LogSearch:
             self._entries.append(entry)
 
     def entries(self) -> list[Entry]:
-        """Everything that was printed."""
+        """Return all lines."""
         with self._world.lock:
             return list(self._entries)
 
@@ -82,12 +82,12 @@ class LogSearch:
         limit = int(request.args.get("limit", 100))
         if not 1 <= limit <= MAX_RESULTS:
             raise invalid(f"limit {limit} is not in 1..{MAX_RESULTS}")
-        start, end = _time(details["timeStart"]), _time(details["timeEnd"])
+        start, end = _parse_time(details["timeStart"]), _parse_time(details["timeEnd"])
         if not start < end or end - start > LONGEST:
             raise invalid("timeStart must be before timeEnd, by at most 14 days")
         found = self._find(details["searchQuery"], start.timestamp(), end.timestamp())[:limit]
         answer = {
-            "results": [{"data": _data(entry)} for entry in found],
+            "results": [{"data": _show(entry)} for entry in found],
             "summary": {"resultCount": len(found), "fieldCount": 0},
         }
         return Response(json.dumps(answer), content_type="application/json")
@@ -95,12 +95,12 @@ class LogSearch:
     def _find(self, query: str, start: float, end: float) -> list[Entry]:
         parsed = _QUERY.fullmatch(query)
         if parsed is None:
-            raise invalid(f"the query cannot be read: {query}")
+            raise invalid(f"invalid query: {query}")
         streams = [s.strip().strip('"').split("/") for s in parsed["streams"].split(",")]
-        alternatives = _terms(parsed["where"])
+        alternatives = _parse_condition(parsed["where"])
         now = self._world.clock()
         with self._world.lock:
-            # Lines come in the order of their time.
+            # The entries are sorted by time.
             first = bisect_left(self._entries, start, key=lambda e: e.time)
             last = bisect_left(self._entries, end, key=lambda e: e.time)
             entries = self._entries[first:last]
@@ -109,7 +109,7 @@ class LogSearch:
             for e in entries
             if e.seen <= now
             and any(self._is_in(e, stream) for stream in streams)
-            and (not alternatives or any(_holds(e, terms) for terms in alternatives))
+            and (not alternatives or any(_matches(e, terms) for terms in alternatives))
         ]
         return found[::-1] if (parsed["order"] or "desc").lower() == "desc" else found
 
@@ -118,38 +118,38 @@ class LogSearch:
         return place[: len(stream)] == stream
 
 
-def _terms(where: str | None) -> list[list[tuple[str, str]]]:
-    """Alternatives of terms that must all hold."""
+def _parse_condition(where: str | None) -> list[list[tuple[str, str]]]:
+    """Return the alternatives of a condition, each a list of terms that must all hold."""
     if not where:
         return []
     alternatives = []
     for part in re.split(r"\s+or\s+", where, flags=re.IGNORECASE):
         matches = [_TERM.fullmatch(t.strip()) for t in re.split(r"\s+and\s+", part, flags=re.I)]
         if None in matches:
-            raise invalid(f"the condition cannot be read: {part}")
+            raise invalid(f"invalid condition: {part}")
         alternatives.append([(m["field"], m["value"]) for m in matches if m])
     return alternatives
 
 
-def _holds(entry: Entry, terms: list[tuple[str, str]]) -> bool:
+def _matches(entry: Entry, terms: list[tuple[str, str]]) -> bool:
     values = {"source": entry.run, "subject": "", "data.message": entry.message}
     return all(
         values.get(field, "").endswith(value[1:])
         if value.startswith("*")
-        # An OCID is not found without the asterisk: so does the service.
+        # The service does not find an OCID without the asterisk.
         else not value.startswith("ocid1.") and values.get(field) == value
         for field, value in terms
     )
 
 
-def _time(text: str) -> datetime:
+def _parse_time(string: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(string)
     except ValueError:
-        raise invalid(f"{text!r} is no time") from None
+        raise invalid(f"invalid time {string!r}") from None
 
 
-def _data(entry: Entry) -> dict[str, Any]:
+def _show(entry: Entry) -> dict[str, Any]:
     return {
         "datetime": int(entry.time * 1000),
         "logContent": {

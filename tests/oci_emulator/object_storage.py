@@ -23,7 +23,7 @@ MAX_PAGE = 1000
 
 @dataclass(frozen=True)
 class Object:
-    """One object; never changed, only replaced."""
+    """Immutable object."""
 
     data: bytes
     etag: str
@@ -33,13 +33,13 @@ class Object:
 
     @property
     def md5(self) -> str:
-        """As the service tells it."""
+        """MD5 of the content, in base64."""
         return base64.b64encode(hashlib.md5(self.data, usedforsecurity=False).digest()).decode()
 
 
 @dataclass
 class Upload:
-    """An upload in parts that is not committed yet."""
+    """Multipart upload that is not committed yet."""
 
     name: str
     parts: dict[int, bytes] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Upload:
 
 @dataclass
 class Bucket:
-    """Objects by name, and every change of them: time, name and object, None for a deletion."""
+    """Bucket: its objects by name, and all changes (time, name, object or None if deleted)."""
 
     name: str
     created: float
@@ -76,7 +76,7 @@ class Bucket:
 
 
 class ObjectStorage:
-    """The service below ``/n``."""
+    """Service below ``/n``."""
 
     prefixes: tuple[str, ...] = ("/n",)
 
@@ -98,8 +98,8 @@ class ObjectStorage:
             return response
 
     def _route(self, request: Request) -> tuple[str, Any]:
-        """The operation's name, and who does it."""
-        # Unquoted part by part: an object's name may have slashes, as %2F or as they are.
+        """Return the name of the operation and the function that answers it."""
+        # Unquoted part by part, since an object's name may have slashes, also as %2F.
         raw = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
         parts = [unquote(part) for part in raw.split("/")[1:]]
         method = request.method
@@ -107,24 +107,24 @@ class ObjectStorage:
             case ["n"] | ["n", ""]:
                 return "get_namespace", lambda *_: _json(self._world.namespace)
             case ["n", namespace, *_] if namespace != self._world.namespace:
-                return "wrong_namespace", self._no_namespace
+                return "wrong_namespace", self._refuse_namespace
             case ["n", _, "b"]:
-                return self._bucket_list(method)
+                return self._route_buckets(method)
             case ["n", _, "b", bucket]:
-                return self._bucket_route(method, bucket)
+                return self._route_bucket(method, bucket)
             case ["n", _, "b", bucket, "o"]:
                 return "list_objects", lambda r, b: self._list(self._bucket(bucket), r)
             case ["n", _, "b", bucket, "actions", "renameObject"]:
                 return "rename_object", lambda r, b: self._rename(self._bucket(bucket), r, b)
             case ["n", _, "b", bucket, "o", *name]:
-                return self._object_route(method, bucket, "/".join(name))
+                return self._route_object(method, bucket, "/".join(name))
             case ["n", _, "b", bucket, "u", *name]:
-                return self._upload_route(method, bucket, "/".join(name), request)
+                return self._route_upload(method, bucket, "/".join(name), request)
         return "none", None
 
     # -- buckets --------------------------------------------------------------------------------
 
-    def _no_namespace(self, request: Request, body: bytes) -> Response:
+    def _refuse_namespace(self, request: Request, body: bytes) -> Response:
         raise ServiceError(404, "NamespaceNotFound", f"no namespace {request.path.split('/')[2]!r}")
 
     def _bucket(self, name: str) -> Bucket:
@@ -137,23 +137,23 @@ class ObjectStorage:
             )
         return self.buckets[name]
 
-    def _bucket_list(self, method: str) -> tuple[str, Any]:
+    def _route_buckets(self, method: str) -> tuple[str, Any]:
         if method == "POST":
             return "create_bucket", lambda r, b: self._create_bucket(json.loads(b))
-        return "list_buckets", lambda *_: _json([self._facts(b) for b in self.buckets.values()])
+        return "list_buckets", lambda *_: _json([self._show(b) for b in self.buckets.values()])
 
     def _create_bucket(self, details: dict[str, Any]) -> Response:
         name = details["name"]
         if name in self.buckets:
             raise ServiceError(409, "BucketAlreadyExists", f"bucket {name!r} exists")
         self.buckets[name] = Bucket(name, self._world.clock())
-        return _json(self._facts(self.buckets[name]))
+        return _json(self._show(self.buckets[name]))
 
-    def _bucket_route(self, method: str, name: str) -> tuple[str, Any]:
+    def _route_bucket(self, method: str, name: str) -> tuple[str, Any]:
         if method == "DELETE":
             return "delete_bucket", lambda *_: self._delete_bucket(self._bucket(name))
         operation = "head_bucket" if method == "HEAD" else "get_bucket"
-        return operation, lambda *_: _json(self._facts(self._bucket(name)))
+        return operation, lambda *_: _json(self._show(self._bucket(name)))
 
     def _delete_bucket(self, bucket: Bucket) -> Response:
         if bucket.objects:
@@ -161,7 +161,7 @@ class ObjectStorage:
         del self.buckets[bucket.name]
         return Response(status=204)
 
-    def _facts(self, bucket: Bucket) -> dict[str, Any]:
+    def _show(self, bucket: Bucket) -> dict[str, Any]:
         return {
             "namespace": self._world.namespace,
             "name": bucket.name,
@@ -173,7 +173,7 @@ class ObjectStorage:
 
     # -- objects --------------------------------------------------------------------------------
 
-    def _object_route(self, method: str, bucket: str, name: str) -> tuple[str, Any]:
+    def _route_object(self, method: str, bucket: str, name: str) -> tuple[str, Any]:
         operations: dict[str, tuple[str, Callable[[Bucket, str, Request, bytes], Response]]] = {
             "PUT": ("put_object", self._put),
             "GET": ("get_object", self._get),
@@ -200,8 +200,8 @@ class ObjectStorage:
         stored = self._store(bucket, name, body, request)
         if md5 and md5 != stored.md5:
             bucket.delete(name, self._world.clock())
-            raise ServiceError(400, "UnmatchedContentMD5", "the body's MD5 is another one")
-        return Response(status=200, headers=_told(stored))
+            raise ServiceError(400, "UnmatchedContentMD5", "the MD5 of the body differs")
+        return Response(status=200, headers=_build_headers(stored))
 
     def _store(self, bucket: Bucket, name: str, data: bytes, request: Request) -> Object:
         metadata = {k.lower(): v for k, v in request.headers if k.lower().startswith("opc-meta-")}
@@ -221,7 +221,7 @@ class ObjectStorage:
             return Response(status=304, headers={"etag": found.etag})
         _check_conditions(request, found)
         headers = {
-            **_told(found),
+            **_build_headers(found),
             **found.metadata,
             "accept-ranges": "bytes",
             "storage-tier": "Standard",
@@ -229,7 +229,7 @@ class ObjectStorage:
         }
         data, status = found.data, 200
         if "range" in request.headers:
-            start, end = _range(request.headers["range"], len(data))
+            start, end = _parse_range(request.headers["range"], len(data))
             headers["content-range"] = f"bytes {start}-{end - 1}/{len(data)}"
             data, status = data[start:end], 206
         response = Response(data, status, headers)
@@ -247,12 +247,12 @@ class ObjectStorage:
         found = self._find(bucket, details["sourceName"], request)
         bucket.delete(details["sourceName"], self._world.clock())
         bucket.put(details["newName"], found, self._world.clock())
-        return Response(status=200, headers=_told(found))
+        return Response(status=200, headers=_build_headers(found))
 
     def _list(self, bucket: Bucket, request: Request) -> Response:
-        wanted = request.args
-        prefix, delimiter = wanted.get("prefix", ""), wanted.get("delimiter", "")
-        limit = int(wanted.get("limit", MAX_PAGE))
+        options = request.args
+        prefix, delimiter = options.get("prefix", ""), options.get("delimiter", "")
+        limit = int(options.get("limit", MAX_PAGE))
         if not 1 <= limit <= MAX_PAGE:
             raise ServiceError(400, "InvalidParameter", f"limit {limit} is not in 1..{MAX_PAGE}")
         if delimiter not in ("", "/"):
@@ -262,10 +262,10 @@ class ObjectStorage:
             name
             for name in sorted(objects, key=str.encode)
             if name.startswith(prefix)
-            and name >= wanted.get("start", "")
-            and (name < wanted["end"] if "end" in wanted else True)
+            and name >= options.get("start", "")
+            and (name < options["end"] if "end" in options else True)
         ]
-        fields = ["name", *filter(None, wanted.get("fields", "").split(","))]
+        fields = ["name", *filter(None, options.get("fields", "").split(","))]
         found: list[dict[str, Any]] = []
         prefixes: list[str] = []
         for position, name in enumerate(names):
@@ -274,19 +274,19 @@ class ObjectStorage:
             if group is not None and group in prefixes:
                 continue
             if len(found) + len(prefixes) == limit:
-                return _json(_listing(found, prefixes, names[position]))
+                return _json(_build_listing(found, prefixes, names[position]))
             if group is not None:
                 prefixes.append(group)
             else:
                 shown = objects[name]
                 if "emulator.false" in request.environ:
                     shown = replace(shown, data=b"?", etag="false")
-                found.append(_summary(name, shown, fields))
-        return _json(_listing(found, prefixes, None))
+                found.append(_summarize(name, shown, fields))
+        return _json(_build_listing(found, prefixes, None))
 
-    # -- uploads in parts -----------------------------------------------------------------------
+    # -- multipart uploads -----------------------------------------------------------------------
 
-    def _upload_route(
+    def _route_upload(
         self, method: str, bucket: str, name: str, request: Request
     ) -> tuple[str, Any]:
         if method == "POST" and not name:
@@ -347,7 +347,7 @@ class ObjectStorage:
         data = b"".join(upload.parts[number] for number in numbers)
         stored = self._store(bucket, name, data, request)
         del bucket.uploads[request.args["uploadId"]]
-        return Response(status=200, headers=_told(stored))
+        return Response(status=200, headers=_build_headers(stored))
 
     def _abort(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
         self._upload(bucket, name, request)
@@ -356,17 +356,17 @@ class ObjectStorage:
 
 
 def rfc3339(seconds: float) -> str:
-    """A time as OCI writes it."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    """Return a time in the format of OCI."""
+    formatted = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return formatted.replace("+00:00", "Z")
 
 
 def _json(facts: Any) -> Response:
     return Response(json.dumps(facts), content_type="application/json")
 
 
-def _told(found: Object) -> dict[str, str]:
-    """The headers that every answer about an object has."""
+def _build_headers(found: Object) -> dict[str, str]:
+    """Return the headers of every response about an object."""
     return {
         "etag": found.etag,
         "opc-content-md5": found.md5,
@@ -383,11 +383,11 @@ def _check_conditions(request: Request, found: Object | None) -> None:
     if none == "*" and found is not None:
         raise ServiceError(412, "IfNoneMatchFailed", "the object exists")
     if match and (found is None or match not in ("*", found.etag)):
-        raise ServiceError(412, "IfMatchFailed", "the object is another version")
+        raise ServiceError(412, "IfMatchFailed", "the object has another etag")
 
 
-def _range(header: str, size: int) -> tuple[int, int]:
-    """``bytes=5-``, ``bytes=5-9``, ``bytes=-5``: from and up to, without."""
+def _parse_range(header: str, size: int) -> tuple[int, int]:
+    """Return start and end (exclusive) of ``bytes=5-``, ``bytes=5-9`` or ``bytes=-5``."""
     first, _, last = header.removeprefix("bytes=").partition("-")
     start, end = (max(0, size - int(last)), size) if not first else (int(first), size)
     if first and last:
@@ -399,7 +399,7 @@ def _range(header: str, size: int) -> tuple[int, int]:
     return start, end
 
 
-def _summary(name: str, found: Object, fields: list[str]) -> dict[str, Any]:
+def _summarize(name: str, found: Object, fields: list[str]) -> dict[str, Any]:
     facts = {
         "name": name,
         "size": len(found.data),
@@ -412,8 +412,8 @@ def _summary(name: str, found: Object, fields: list[str]) -> dict[str, Any]:
     return {field: facts[field] for field in fields if field in facts}
 
 
-def _listing(
-    found: list[dict[str, Any]], prefixes: list[str], following: str | None
+def _build_listing(
+    found: list[dict[str, Any]], prefixes: list[str], next_start: str | None
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"objects": found, "prefixes": prefixes}
-    return facts if following is None else {**facts, "nextStartWith": following}
+    return facts if next_start is None else {**facts, "nextStartWith": next_start}

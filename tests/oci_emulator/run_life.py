@@ -1,4 +1,4 @@
-"""The life of a job run: what it is at any time, and who executes it.
+"""Life cycle of job runs: their states over time, and their execution.
 
 ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED
     └─────────────┴────────▶ CANCELING ──▶ CANCELED
@@ -18,14 +18,14 @@ from tests.oci_emulator.object_storage import rfc3339
 from tests.oci_emulator.world import World
 
 GRACE = 5.0
-"""Seconds between TERM and KILL when a run is stopped [assumed]."""
+"""Seconds between TERM and KILL when a run is canceled [assumed]."""
 
 _LIVE = ("ACCEPTED", "IN_PROGRESS", "CANCELING", "NEEDS_ATTENTION")
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
 
 
 class Run:
-    """A job run: what it was asked for as, and its states with their times, past and planned."""
+    """Job run: its request, and its states with their times, past and planned."""
 
     def __init__(self, facts: dict[str, Any], accepted: float) -> None:
         self.id = str(facts["id"])
@@ -34,33 +34,33 @@ class Run:
         self.execution: Execution | None = None
 
     def plan(self, at: float, state: str, details: str = "") -> None:
-        """It will be in this state from a time on."""
+        """Plan a state from a time on."""
         self._events.append((at, state, details))
 
     def change(self, at: float, state: str, details: str = "") -> None:
-        """It is in this state from now on, whatever was planned."""
+        """Change the state at a time, and discard what was planned after it."""
         self._events = [e for e in self._events if e[0] <= at]
         self._events.append((at, state, details))
 
     def state(self, at: float) -> str:
-        """Its state at a time."""
+        """Return the state at a time."""
         return self._event(at)[1]
 
     @property
     def is_live(self) -> bool:
-        """Whether it holds capacity now."""
+        """Whether it uses capacity now."""
         return self.state(time.time()) not in _ENDED
 
     @property
     def shape(self) -> str:
-        """Its compute shape."""
+        """Compute shape."""
         return str(self.facts["jobInfrastructureConfigurationDetails"].get("shapeName", ""))
 
     def _event(self, at: float) -> tuple[float, str, str]:
         return [e for e in self._events if e[0] <= at][-1]
 
     def shown(self, at: float) -> dict[str, Any]:
-        """As the service shows it at a time."""
+        """Return what the service shows at a time."""
         now, state, details = self._event(at)
         started = next((t for t, s, _ in self._events if s == "IN_PROGRESS" and t <= at), None)
         return {
@@ -74,13 +74,13 @@ class Run:
 
 
 class RunLife:
-    """Executes runs, or lets time pass for them.
+    """Execution of runs, or simulation of their duration.
 
     Attributes:
-        duration: How long a run takes that is not executed, in seconds.
-        next_failures: What coming runs fail of after they were accepted, first come.
-        next_states: States in which coming runs are stuck.
-        seconds_per_minute: Of the maximum runtime.
+        duration: Returns the seconds that a run takes which is not executed.
+        next_failures: Details of the failures of the next runs, after they are accepted.
+        next_states: States in which the next runs remain.
+        seconds_per_minute: Length of a minute of the maximum runtime.
     """
 
     def __init__(
@@ -96,15 +96,15 @@ class RunLife:
         self.seconds_per_minute = 60.0
 
     def check_limits(self, runs: Iterable[Run]) -> None:
-        """Refuse one run too many."""
-        most = self._world.limits.max_live_runs
-        if most is not None and sum(run.is_live for run in runs) >= most:
+        """Check that another run is within the limit."""
+        limit = self._world.limits.max_live_runs
+        if limit is not None and sum(run.is_live for run in runs) >= limit:
             raise ServiceError(
-                400, "LimitExceeded", f"The limit of {most} concurrent job runs is exceeded"
+                400, "LimitExceeded", f"The limit of {limit} concurrent job runs is exceeded"
             )
 
     def ended(self, run: Run) -> Run:
-        """A run of the past."""
+        """Return a run that has ended."""
         run.plan(run.accepted, "IN_PROGRESS")
         run.plan(run.accepted, "SUCCEEDED")
         return run
@@ -116,28 +116,30 @@ class RunLife:
         artifact: tuple[bytes, str] | None,
         runs: list[Run],
     ) -> None:
-        """Let a run that was accepted go its way."""
+        """Start a run that was accepted."""
         begin = run.accepted + self._world.delays.accepted
-        room = self._world.limits.capacity.get(run.shape)
+        capacity = self._world.limits.capacity.get(run.shape)
         others = sum(r.is_live and r.shape == run.shape for r in runs if r is not run)
         if self.next_failures:
             run.plan(begin, "FAILED", self.next_failures.pop(0))
         elif self.next_states:
             run.plan(begin, self.next_states.pop(0))
-        elif room is not None and others >= room:
+        elif capacity is not None and others >= capacity:
             run.plan(begin, "FAILED", f"Out of host capacity for shape {run.shape}.")
         elif not self._world.execute:
             run.plan(begin, "IN_PROGRESS")
             run.plan(begin + self.duration(run), "SUCCEEDED")
         else:
             thread = threading.Thread(
-                target=self._execute, args=(run, _program(run, job, artifact), begin), daemon=True
+                target=self._execute,
+                args=(run, _build_program(run, job, artifact), begin),
+                daemon=True,
             )
             self._threads.append(thread)
             thread.start()
 
     def cancel(self, run: Run) -> None:
-        """Stop a run."""
+        """Cancel a run."""
         now = self._world.clock()
         run.change(now, "CANCELING")
         if run.execution is None:
@@ -159,7 +161,7 @@ class RunLife:
             program,
             self._service_env(run),
             self._world.endpoint,
-            lambda text: self._print(run, text),
+            lambda line: self._log_line(run, line),
         )
         self._executions.append(execution)
         if self._closed.wait(max(0.0, begin - self._world.clock())):
@@ -191,10 +193,10 @@ class RunLife:
             failed = f"Job run artifact execution failed with exit code {shown}."
             run.change(now, "FAILED", problem or failed)
 
-    def _print(self, run: Run, text: str) -> None:
+    def _log_line(self, run: Run, line: str) -> None:
         log = run.facts.get("logDetails")
         if log:
-            self._log.add(log["logGroupId"], log["logId"], run.id, text)
+            self._log.add(log["logGroupId"], log["logId"], run.id, line)
 
     def _service_env(self, run: Run) -> dict[str, str]:
         return {
@@ -209,7 +211,7 @@ class RunLife:
         }
 
 
-def _program(run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None) -> Program:
+def _build_program(run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None) -> Program:
     own, override = job["jobConfigurationDetails"], run.facts["jobConfigurationOverrideDetails"]
     container = {
         **(job.get("jobEnvironmentConfigurationDetails") or {}),

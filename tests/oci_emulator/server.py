@@ -1,4 +1,4 @@
-"""The HTTP server: who asks, which service answers, and what goes wrong on the way."""
+"""HTTP server: verifies requests, applies faults and calls the services."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from tests.oci_emulator.world import Delays, Limits, World
 
 
 class Service(Protocol):
-    """One of OCI's services."""
+    """Service of OCI."""
 
     prefixes: tuple[str, ...]
 
     def operation(self, request: Request) -> str:
-        """What is asked for, by the SDK's name."""
+        """Return the operation that a request calls, by the SDK's name."""
         ...
 
     def handle(self, request: Request, body: bytes) -> Response:
-        """Answer.
+        """Answer a request.
 
         Raises:
-            ServiceError: with an error.
+            ServiceError: If the answer is an error.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One request that was made."""
+    """Request that was made."""
 
     method: str
     path: str
@@ -55,10 +55,10 @@ class Seen:
 
 
 class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # connections are kept open
+    protocol_version = "HTTP/1.1"  # with persistent connections
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing: what was asked for is kept in `Emulator.requests`."""
+        """Log nothing: requests are recorded in `Emulator.requests`."""
 
     def setup(self) -> None:
         super().setup()
@@ -72,13 +72,13 @@ class _Handler(WSGIRequestHandler):
 
 
 class Emulator:
-    """OCI Data Science jobs, Object Storage and Logging search on a loopback port.
+    """Emulator of OCI Data Science jobs, Object Storage and Logging search on a loopback port.
 
     Args:
-        folder: Where job runs execute and the configuration file lies.
-        delays: How long things take.
-        execute: Whether job runs execute their artifact, or only pass the time.
-        port: 0 chooses one.
+        folder: Folder for job runs and the configuration file.
+        delays: Delays of the services.
+        execute: Whether job runs execute their artifact, or only take time.
+        port: The port; 0 to choose a free one.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Emulator:
         self._verifier = signing.Verifier()
         self.object_storage = ObjectStorage(self.world)
         self.log_search = LogSearch(self.world)
-        signing.run_key()  # made once, before several runs ask for it at the same moment
+        signing.run_key()  # generated before concurrent runs need it
         self.data_science = DataScience(self.world, self.log_search, self.resource_principal)
         self._services: list[Service] = [self.data_science, self.log_search, self.object_storage]
         self._server: BaseWSGIServer = make_server(
@@ -107,7 +107,6 @@ class Emulator:
         )
         self._thread.start()
 
-    # What tests ask for most.
     endpoint = property(lambda self: self.world.endpoint)
     compartment = property(lambda self: self.world.compartment)
     project = property(lambda self: self.world.project)
@@ -121,13 +120,13 @@ class Emulator:
         self.close()
 
     def close(self) -> None:
-        """End job runs and the server."""
+        """Stop the job runs and the server."""
         self.data_science.close()
         self._server.shutdown()
         self._server.server_close()
 
     def config(self) -> dict[str, str]:
-        """The user's configuration for a client of the SDK."""
+        """Return the user's configuration for a client of the SDK."""
         return {
             "tenancy": self.world.tenancy,
             "user": self.world.user,
@@ -137,11 +136,11 @@ class Emulator:
         }
 
     def add_token(self, token: str) -> None:
-        """Accept what the user's key signs under a security token."""
+        """Accept a security token, signed by the user's key."""
         self._verifier.add(f"ST${token}", signing.private_key().public_key())
 
     def resource_principal(self) -> dict[str, str]:
-        """The variables by which a job run's SDK finds its principal."""
+        """Return the variables by which the SDK in a job run finds its principal."""
         token = signing.session_token(self.world.tenancy, self.world.compartment)
         self._verifier.add(f"ST${token}", signing.run_key().public_key())
         return {
@@ -154,7 +153,7 @@ class Emulator:
     def _write_config(self) -> Path:
         config = self.config()
         key, file = Path(config["key_file"]), self.world.folder / "config"
-        # The label is what the SDK wants to see after a key.
+        # The SDK expects the label after a key.
         key.write_text(signing.pem(signing.private_key()) + "OCI_API_KEY\n")
         file.write_text("[DEFAULT]\n" + "".join(f"{k}={v}\n" for k, v in config.items()))
         for path in (key, file):
@@ -171,12 +170,12 @@ class Emulator:
         body = request.get_data(cache=True)
         service = next((s for s in self._services if request.path.startswith(s.prefixes)), None)
         operation = service.operation(request) if service else "none"
-        hits = self.faults.hits(operation)
-        response = self._answer(request, target, body, service, hits)
+        faults = self.faults.select(operation)
+        response = self._answer(request, target, body, service, faults)
         self.requests.append(
             Seen(request.method, request.path, operation, response.status_code, time.time())
         )
-        if any(fault.kind.startswith("drop") for fault in hits):
+        if any(fault.kind.startswith("drop") for fault in faults):
             _drop(environ)
         return response(environ, start_response)
 
@@ -186,20 +185,19 @@ class Emulator:
         target: str,
         body: bytes,
         service: Service | None,
-        hits: list[Fault],
+        faults: list[Fault],
     ) -> Response:
         try:
-            for fault in hits:
-                _before(fault, request)
+            for fault in faults:
+                _apply(fault, request)
             self._verifier.verify(request, target, body)
             if service is None:
                 raise not_found(request.path)
             response = service.handle(request, body)
         except ServiceError as error:
-            text = json.dumps({"code": error.code, "message": error.message})
-            no_body = request.method == "HEAD"
+            content = json.dumps({"code": error.code, "message": error.message})
             response = Response(
-                "" if no_body else text,
+                "" if request.method == "HEAD" else content,
                 error.status,
                 error.headers,
                 content_type="application/json",
@@ -208,7 +206,7 @@ class Emulator:
         return response
 
 
-def _before(fault: Fault, request: Request) -> None:
+def _apply(fault: Fault, request: Request) -> None:
     if fault.kind == "slow":
         time.sleep(fault.seconds)
     elif fault.kind == "stale":
@@ -218,13 +216,13 @@ def _before(fault: Fault, request: Request) -> None:
     elif fault.kind == "throttle":
         raise ServiceError(429, "TooManyRequests", "Tenancy request throttled")
     elif fault.kind == "error":
-        raise ServiceError(fault.status, fault.code, "an error was asked for")
+        raise ServiceError(fault.status, fault.code, "error on demand")
     elif fault.kind == "drop_before":
-        raise ServiceError(503, "Dropped", "nobody reads this")
+        raise ServiceError(503, "Dropped", "never sent")
 
 
 def _drop(environ: dict[str, Any]) -> None:
-    """Close the connection without an answer."""
+    """Close the connection without a response."""
     connection: socket.socket = environ["werkzeug.socket"]
     connection.shutdown(socket.SHUT_RDWR)
     raise ConnectionAbortedError("dropped on purpose")

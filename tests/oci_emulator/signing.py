@@ -1,4 +1,4 @@
-"""Signatures of requests, verified as OCI does: who signs, what is covered, and when it was made.
+"""Verification of signed requests as OCI does it: key, covered headers and date.
 
 Authorization: Signature version="1",keyId="...",algorithm="rsa-sha256",headers="...",
                signature="..."
@@ -22,28 +22,28 @@ from werkzeug import Request
 from tests.oci_emulator.errors import not_authenticated
 
 SKEW = 300.0
-"""Seconds by which a request's date may differ from ours."""
+"""Seconds by which the date of a request may differ from the server's."""
 
 _FIELD = re.compile(r'(\w+)="([^"]*)"')
-# An object, a part of one, and a job's artifact are streams, which the SDK does not sign.
+# The SDK does not sign the bodies of streams: objects, parts of objects, and artifacts.
 _STREAMED = re.compile(r"PUT /n/[^/]+/b/[^/]+/[ou]/|POST /20190101/jobs/[^/]+/artifact$")
 _BODY_HEADERS = ("content-length", "content-type", "x-content-sha256")
 
 
 @cache
 def private_key() -> rsa.RSAPrivateKey:
-    """The user's key; one for the process, since making one takes long."""
+    """Return the user's key, one per process, since generating a key is slow."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @cache
 def run_key() -> rsa.RSAPrivateKey:
-    """The key of all job runs' resource principals."""
+    """Return the key of the resource principals of all job runs."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def pem(key: rsa.RSAPrivateKey) -> str:
-    """A private key as the SDK reads it."""
+    """Return a private key in the PEM format."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -52,7 +52,7 @@ def pem(key: rsa.RSAPrivateKey) -> str:
 
 
 def fingerprint(key: rsa.RSAPrivateKey) -> str:
-    """MD5 of the public key, as the console shows it."""
+    """Return the MD5 of the public key, as the console shows it."""
     der = key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -61,7 +61,7 @@ def fingerprint(key: rsa.RSAPrivateKey) -> str:
 
 
 def session_token(tenancy: str, compartment: str, seconds: float = 3600.0) -> str:
-    """A token of a resource principal or a session: a JWT, of which the SDK reads the claims."""
+    """Return a token of a resource principal or a session: a JWT whose claims the SDK reads."""
     now = int(time.time())
     claims = {
         "exp": now + int(seconds),
@@ -75,20 +75,20 @@ def session_token(tenancy: str, compartment: str, seconds: float = 3600.0) -> st
 
 
 class Verifier:
-    """Knows whose signatures hold."""
+    """Verifier of signatures with the keys that are known."""
 
     def __init__(self) -> None:
         self._keys: dict[str, rsa.RSAPublicKey] = {}
 
     def add(self, key_id: str, key: rsa.RSAPublicKey) -> None:
-        """Accept what is signed under ``key_id``: ``tenancy/user/fingerprint``, or ``ST$token``."""
+        """Accept signatures of ``key_id``: ``tenancy/user/fingerprint``, or ``ST$token``."""
         self._keys[key_id] = key
 
     def verify(self, request: Request, path: str, body: bytes) -> None:
-        """Look at a request's signature.
+        """Verify the signature of a request.
 
         Raises:
-            ServiceError: 401.
+            ServiceError: If it is invalid (401).
         """
         fields = dict(_FIELD.findall(request.headers.get("authorization", "")))
         key = self._keys.get(fields.get("keyId", ""))
@@ -96,10 +96,10 @@ class Verifier:
             raise not_authenticated("the required information was not included or is incorrect")
         covered = fields.get("headers", "").split()
         self._check_covered(request, covered, body)
-        text = "\n".join(f"{name}: {_value(request, name, path)}" for name in covered)
+        signed = "\n".join(f"{name}: {_get_header(request, name, path)}" for name in covered)
         try:
             signature = base64.b64decode(fields["signature"])
-            key.verify(signature, text.encode(), padding.PKCS1v15(), hashes.SHA256())
+            key.verify(signature, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         except (InvalidSignature, ValueError, KeyError):
             raise not_authenticated("the signature is wrong") from None
 
@@ -118,10 +118,10 @@ class Verifier:
         if "x-content-sha256" in covered:
             digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
             if request.headers.get("x-content-sha256") != digest:
-                raise not_authenticated("the body is not the one that was signed")
+                raise not_authenticated("the body differs from the one that was signed")
 
 
-def _value(request: Request, name: str, path: str) -> str:
+def _get_header(request: Request, name: str, path: str) -> str:
     if name == "(request-target)":
         return f"{request.method.lower()} {path}"
     return request.headers.get(name, "")

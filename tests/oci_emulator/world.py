@@ -1,4 +1,4 @@
-"""What all services of the emulator share: identities, time, limits."""
+"""State that the services share: identities, time, limits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ BUCKET = "tune-jobs"
 
 @dataclass
 class Delays:
-    """How long things take, in seconds.
+    """Delays, in seconds.
 
     Args:
         accepted: From ACCEPTED to IN_PROGRESS.
         canceling: From CANCELING to CANCELED.
-        log: Until a line that was printed can be found.
+        log: From the printing of a line until it is found.
     """
 
     accepted: float = 0.0
@@ -30,11 +30,11 @@ class Delays:
 
 @dataclass
 class Limits:
-    """What the tenancy may have.
+    """Limits of the tenancy.
 
     Args:
-        max_live_runs: Over it a run is refused with LimitExceeded.
-        capacity: Live runs that a shape has room for; over it an accepted run fails.
+        max_live_runs: Number of live runs over which a run is refused with LimitExceeded.
+        capacity: By shape, the number of live runs over which an accepted run fails.
     """
 
     max_live_runs: int | None = None
@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass
 class World:
-    """One tenancy with one compartment."""
+    """Tenancy with one compartment."""
 
     folder: Path
     delays: Delays
@@ -61,5 +61,5 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def new_ocid(self, kind: str) -> str:
-        """A name that nothing else has."""
+        """Return a new OCID."""
         return f"ocid1.{kind}.oc1.{self.region}.{secrets.token_hex(20)}"
