@@ -24,25 +24,25 @@ READS_BEFORE_RUNS = 2  # of the check whether the store is writable, and of the 
 
 
 def test_listings_that_lag(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     emulator.faults.add(Fault("frozen", "list_objects", at=time.time()))
-    study = build_tuner(backend_of(TWO_VALUES)).optimize(n_trials=2)
+    study = build_tuner(make_backend(TWO_VALUES)).optimize(n_trials=2)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 2
     assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
 
 
 def test_files_that_come_late(
-    backend_of: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
 ) -> None:
     late = Fault("frozen", "get_object", at=time.time(), after=READS_BEFORE_RUNS, times=6)
     emulator.faults.add(late)
-    study = build_tuner(backend_of(TWO_VALUES)).optimize(n_trials=1)
+    study = build_tuner(make_backend(TWO_VALUES)).optimize(n_trials=1)
     assert study.trials[0].value == study.trials[0].params["x"]
 
 
 def test_files_that_never_come(
-    backend_of: MakeBackend,
+    make_backend: MakeBackend,
     build_tuner: MakeTuner,
     emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -50,7 +50,7 @@ def test_files_that_never_come(
     monkeypatch.setattr(tracker, "METRICS_PATIENCE", 0.1)
     never = Fault("frozen", "get_object", at=time.time(), after=READS_BEFORE_RUNS)
     emulator.faults.add(never)
-    tuner = build_tuner(backend_of(TWO_VALUES), max_failures=0)
+    tuner = build_tuner(make_backend(TWO_VALUES), max_failures=0)
     with pytest.raises(TuningStopped):
         tuner.optimize(n_trials=1)
     (trial,) = tuner.study.trials
