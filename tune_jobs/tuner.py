@@ -1,4 +1,4 @@
-"""The tuner: an Optuna study, a search space and a backend, put to work."""
+"""The tuner: runs the trials of an Optuna study as job runs of a backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.core.usage import RunStatistics
-from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.errors import ConfigError, StudyError, did_you_mean
 from tune_jobs.notebook.background import Background
 from tune_jobs.notebook.panels import open_progress
 from tune_jobs.notebook.tables import trials_dataframe
@@ -38,6 +38,7 @@ from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.objective import ObjectiveRuns
 from tune_jobs.tuning.optimize import Callback, Optimization
+from tune_jobs.tuning.option_kinds import invalid
 from tune_jobs.tuning.options import (
     CallLimits,
     Duplicates,
@@ -56,24 +57,30 @@ if TYPE_CHECKING:
     from tune_jobs.notebook.monitor import StudyMonitor
 
 CONTROL_SECONDS = 30.0
-"""Seconds to wait until whoever tunes a study has done what was asked."""
+"""Seconds to wait until the process that tunes a study has executed a command."""
+
+_CONTROL_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "stop": ("runs",),
+    "cancel": ("trial",),
+    "set": ("max_parallel", "n_trials"),
+}
 
 
 @documents(TunerOptions)
 class Tuner:
-    """Runs every trial of a study as a job run of its own.
+    """Tuner of an Optuna study, with one job run for each trial.
 
     Args:
-        study: An Optuna study, or the name of one: it is opened, or created, in
+        study: An Optuna study, or the name of a study to open or create in
             ``sqlite:///<name>.db``.
-        space: A function ``space(trial) -> dict`` whose result goes on the command line, a dict of
-            Optuna distributions, or the path of a YAML file.
-        backend: Where job runs execute.
+        space: Search space: a function ``space(trial) -> dict`` that returns the parameters of the
+            script, a dict of Optuna distributions, or the path of a YAML file.
+        backend: Where job runs execute, such as a `LocalBackend`.
         options: See `TunerOptions`.
 
     Raises:
-        ConfigError: a definition is wrong; its subclasses say which.
-        StudyError: the study exists with another direction.
+        ConfigError: If an argument is invalid; its subclasses say which.
+        StudyError: If the study exists with another direction.
     """
 
     def __init__(
@@ -101,6 +108,8 @@ class Tuner:
         progress: bool | Progress = True,
     ) -> None:
         options = TunerOptions(**select(TunerOptions, locals()))
+        if not hasattr(backend, "open"):
+            raise invalid("backend", backend, "a backend such as LocalBackend('train.py')")
         self.progress = progress
         self.study = _open_study(study, direction)
         objectives = Objectives(
@@ -133,7 +142,7 @@ class Tuner:
 
     @property
     def options(self) -> TunerOptions:
-        """Options of the tuner."""
+        """Options that the tuner was created with."""
         return self.definition.options
 
     @property
@@ -173,30 +182,32 @@ class Tuner:
         callbacks: Sequence[Callback] = (),
         take_over: bool = False,
     ) -> optuna.Study:
-        """Run trials until ``n_trials`` are finished, or until the first limit is reached.
+        """Run trials until ``n_trials`` have finished, or another limit is reached.
 
-        A call on a study that an earlier one left unfinished first goes on with the trials that
-        were under way; they count. After ``timeout`` nothing new is started and the live runs are
-        let finish. Ctrl-C stops the live runs; the next call runs their configurations again.
+        If an earlier call was interrupted, its unfinished trials are resumed first, and count.
+        After ``timeout`` no trial is started, and live runs finish. Ctrl-C stops the live runs; the
+        next call runs their configurations again.
+
+        One process tunes a study at a time. If the owner of a study was killed or no longer renews
+        its lease, the next call replaces it. An owner that is alive hands the study and its live
+        runs over only if ``take_over`` is true.
 
         Args:
             options: See `CallLimits`.
             callbacks: Called with the study and each finished trial, in order, once the trial is
                 committed: Optuna's callbacks for MLflow, Weights & Biases and others. One may end
                 the call with ``study.stop()``; live runs then finish.
-            take_over: Whether to take the study over from a process that tunes it now.
-
-        One process tunes a study at a time. One that was killed or is silent is replaced; one that
-        is alive lets go of the study, and of its live runs, if ``take_over`` is true.
+            take_over: Whether to take the study over from a process that is tuning it.
 
         Returns:
-            The study: plain Optuna from here on.
+            The Optuna study.
 
         Raises:
-            ConfigError: something would make every run fail; found before anything is started.
-            StudyOwned: another process is tuning this study.
-            StoreError, BackendError: nothing can be run.
-            TuningStopped: too many trials failed.
+            ConfigError: If a limit is invalid, or every run would fail; nothing was started.
+            StudyOwned: If another process is tuning the study.
+            StoreError: If the metric store cannot be used.
+            BackendError: If the backend cannot start any run.
+            TuningStopped: If too many trials failed.
         """
         limits = CallLimits(**select(CallLimits, locals()))
         limits.check_use(
@@ -222,7 +233,7 @@ class Tuner:
         return self.study
 
     def _loop_limits(self, limits: CallLimits, now: float) -> Limits:
-        """Return the limits of the loop: options and limits of the call by the same names."""
+        """Return the limits as the loop has them; options and limits keep their names."""
         given = {**vars(self.options), **vars(limits)}
         return Limits(
             **{each.name: given[each.name] for each in fields(Limits) if each.name in given},
@@ -231,43 +242,52 @@ class Tuner:
         )
 
     def start(self, **limits: Any) -> None:
-        """Tune in the background, so that the notebook stays usable; arguments as of `optimize`.
+        """Call `optimize` in a background thread, so that a notebook stays usable.
 
-        The study is tuned by this process: when it ends, use `optimize` or `start` again to go on.
+        Tuning ends with this process; call `optimize` or `start` again to resume it.
+
+        Args:
+            limits: Arguments of `optimize`.
 
         Raises:
-            StudyError: it is being tuned already.
+            StudyError: If the study is being tuned already.
         """
         if self._background is not None and self._background.is_alive:
-            raise StudyError(f"study {self.study.study_name!r} is being tuned: wait() or stop()")
+            raise StudyError(
+                f"study {self.study.study_name!r} is being tuned already: call wait() or stop()"
+            )
         self._background = Background(partial(self.optimize, **limits))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end of what `start` began.
+        """Wait until the tuning that `start` began has ended.
+
+        Args:
+            timeout: Maximum time in seconds; None waits without a limit.
 
         Returns:
-            Whether it has ended within ``timeout`` seconds.
+            Whether it has ended.
 
         Raises:
-            TuneJobsError: what `optimize` would have raised.
+            TuneJobsError: If `optimize` raised it.
         """
         return self._background is None or self._background.wait(timeout)
 
     def stop(self, *, cancel_runs: bool = False) -> None:
-        """End what `start` began: no new trials.
+        """Stop the tuning that `start` began; no trial is started any more.
 
         Args:
-            cancel_runs: Stop live runs, which the next call starts again; else they finish.
+            cancel_runs: Whether to stop the live runs, which the next call runs again; otherwise
+                they finish.
         """
         if self._optimization is not None:
             self._optimization.end(End.CANCEL if cancel_runs else End.FINISH)
 
     @staticmethod
     def attach(study_name: str, storage: str | optuna.storages.BaseStorage) -> StudyMonitor:
-        """Look on at a study with nothing but its storage, after a restart of the kernel.
+        """Monitor a study through its storage, for example after a restart of the kernel.
 
         Raises:
-            StudyError: there is no such study, or tune_jobs never ran it.
+            StudyError: If the study does not exist, or was never tuned by tune_jobs.
         """
         from tune_jobs.notebook.monitor import StudyMonitor
 
@@ -277,34 +297,37 @@ class Tuner:
         """Enqueue a trial's configuration ``n`` more times, each with another seed.
 
         The next ``optimize(n_trials=n)`` runs them. They are trials of the study with the attribute
-        ``tune_jobs:replicate_of``; a comparison of studies says from them whether a difference is
+        ``tune_jobs:replicate_of``. Comparisons of studies use them to tell whether a difference is
         more than noise.
 
         Args:
-            trial: The trial, usually the best one.
-            n: How many.
-            argument: The script's argument that is its seed; it gets 1, 2, 3...
+            trial: Number of the trial, usually of the best one.
+            n: Number of replicates.
+            argument: Argument of the script for its seed; it is set to 1, 2, 3...
 
         Raises:
-            StudyError: there is no such finished trial.
-            ConfigError: the search space tunes that argument.
+            StudyError: If there is no such finished trial.
+            ConfigError: If the search space tunes the argument.
         """
         enqueue_replicates(self.definition, trial, n, argument)
 
     def trials_dataframe(self) -> Any:
-        """Optuna's table of the trials, with columns of their job runs; needs pandas.
+        """Return Optuna's DataFrame of the trials with columns for their job runs; needs pandas.
 
-        The columns are ``run``, ``run_state``, ``run_attempt``, ``run_shape``, ``run_seconds``,
-        ``run_hours``, ``money`` and ``cause``: of a trial's last run, but hours and money of all.
+        ``run``, ``run_state``, ``run_attempt``, ``run_shape``, ``run_seconds`` and ``cause`` are
+        those of a trial's last run; ``run_hours`` and ``money`` are totals of all its runs.
         """
         return trials_dataframe(self.study, self.attempts())
 
     def objective(self, trial: optuna.Trial) -> float | Sequence[float]:
-        """Run one trial as a job run and wait: ``study.optimize(tuner.objective, n_jobs=8)``.
+        """Run one trial as a job run and return its value.
+
+        For Optuna's own loop: ``study.optimize(tuner.objective, n_jobs=8)``.
 
         Raises:
-            optuna.TrialPruned: the study's pruner stopped it.
-            JobRunFailed: it has no value; Optuna records a failed trial if ``catch`` says so.
+            optuna.TrialPruned: If the study's pruner stopped the run.
+            JobRunFailed: If the run ended without a value; with ``catch=(JobRunFailed,)`` Optuna
+                records a failed trial and continues.
         """
         with self._objective_lock:  # Optuna calls from n_jobs threads at once
             if self._objective_runs is None or not self._objective_runs.is_open:
@@ -323,23 +346,23 @@ class Tuner:
         resources: Mapping[str, Any] | None = None,
         again: bool = False,
     ) -> FinalRun:
-        """Train the best configuration for real: one job run, through the same backend.
+        """Train the best configuration in a final job run on the same backend.
 
-        The same call a second time returns the recorded final run and trains nothing.
+        The call is idempotent: if the same final run has succeeded, it is returned.
 
         Args:
             arguments: Arguments to add or to replace (``{"epochs": 50}``).
-            trial: Take this trial instead of the best one.
-            pick: For several objectives, which trial of the Pareto front: the name of the metric
-                it is best in, or ``"knee"`` for the one nearest to the best of each.
+            trial: Number of the trial to train instead of the best one.
+            pick: With several objectives, the trial of the Pareto front: the name of the metric
+                that it is best in, or ``"knee"`` for the trial closest to the best of each.
             data: Files whose fingerprints go into the provenance; by default the study's.
-            resources: What the final run gets instead of what the trials got, on OCI ``shape``,
-                ``ocpus``, ``memory_gb`` and ``max_runtime`` in minutes.
-            again: Train although the same final run exists.
+            resources: Resources that replace those of the trials' runs; on OCI ``shape``,
+                ``ocpus``, ``memory_gb``, and ``max_runtime`` in minutes.
+            again: Whether to train even if the same final run has succeeded.
 
         Raises:
-            StudyError: there is no trial with a value, or the choice is not one.
-            FinalRunFailed: The final run failed; the message has the end of its log.
+            StudyError: If there is no trial with a value, or the choice is ambiguous.
+            FinalRunFailed: If the final run failed; the message has the end of its log.
         """
         progress = open_progress(self.progress)
         with self._session(progress) as session:
@@ -355,44 +378,47 @@ class Tuner:
             )
 
     def owner(self) -> str | None:
-        """Who is tuning this study at the moment; None: nobody."""
+        """Return the process that is tuning the study, or None."""
         with Session(self.definition) as session:
             return find_owner(session.ledger.engine, session.ledger.uid)
 
     def control(self, command: str, *, wait: float = CONTROL_SECONDS, **argument: Any) -> bool:
-        """Ask the process that tunes this study, wherever it is, for something.
+        """Send a command to the process that is tuning the study, on any machine.
 
         Args:
             command: ``pause``, ``resume``, ``stop`` (``runs="finish"`` or ``"cancel"``),
                 ``cancel`` (``trial=12``), or ``set`` (``max_parallel=16``, ``n_trials=200``).
-            wait: Seconds to wait until it is done.
-            argument: Of the command.
+            wait: Maximum time in seconds to wait until the command is executed.
+            argument: Arguments of the command.
 
         Returns:
-            Whether it is done.
+            Whether the command was executed in that time.
 
         Raises:
-            StudyError: nobody is tuning the study.
-            ConfigError: there is no such command.
+            StudyError: If no process is tuning the study.
+            ConfigError: If the command or an argument is unknown.
         """
         if command not in COMMANDS:
-            raise ConfigError(f"command {command!r} is not one of {', '.join(COMMANDS)}")
+            raise ConfigError(f"unknown command {command!r} {did_you_mean(command, COMMANDS)}")
+        known = _CONTROL_ARGUMENTS.get(command, ())
+        for name in argument.keys() - set(known):
+            raise ConfigError(f"{command}: unknown argument {name!r} {did_you_mean(name, known)}")
         with Session(self.definition) as session:
             if find_owner(session.ledger.engine, session.ledger.uid) is None:
-                raise StudyError(f"nobody is tuning study {self.study.study_name!r}")
+                raise StudyError(f"no process is tuning study {self.study.study_name!r}")
             number = session.controls.ask(command, **argument)
-            give_up = time.monotonic() + wait
+            deadline = time.monotonic() + wait
             while not session.controls.is_done(number):
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     return False
-                time.sleep(0.2)  # another process does it, perhaps on another machine
+                time.sleep(0.2)  # the other process may be on another machine
         return True
 
     def watch(self) -> optuna.Study:
-        """Show how a tuner in another process gets on, until it ends; changes nothing.
+        """Show the progress of the process that is tuning the study until it ends.
 
         Returns:
-            The study, as it is then.
+            The Optuna study.
         """
         progress = open_progress(self.progress)
         try:
@@ -403,27 +429,27 @@ class Tuner:
         return self.study
 
     def preview(self, n: int = 3) -> list[Preview]:
-        """The exact command lines of ``n`` sampled configurations; nothing is started."""
+        """Return the exact command lines of ``n`` sampled configurations without starting a run."""
         return preview(self.definition, n)
 
     def check(
         self, arguments: Mapping[str, Any] | None = None, *, time_limit: float = 120.0
     ) -> CheckReport:
-        """Run one smoke trial outside of the study and say what would go wrong.
+        """Run one trial outside of the study and report what would make the study fail.
 
         Args:
-            arguments: What makes the script cheap (``{"epochs": 1}``).
-            time_limit: Seconds after which the smoke run is stopped, once it is running.
+            arguments: Arguments that make the script cheap (``{"epochs": 1}``).
+            time_limit: Seconds after which the run is stopped, counted from its start.
         """
         return smoke_check(self.definition, dict(arguments or {}), time_limit)
 
     def attempts(self, trial: int | None = None) -> list[Attempt]:
-        """Every job run of the study (of one trial), as the ledger has it."""
+        """Return the recorded job runs of the study, or of one trial."""
         with Session(self.definition) as session:
             return session.ledger.attempts(trial)
 
     def costs(self) -> Costs:
-        """Run hours and money of the study's job runs until now."""
+        """Return run hours and cost of the study's job runs so far."""
         with Session(self.definition) as session:
             attempts = session.ledger.attempts()
             statistics = RunStatistics(
@@ -435,10 +461,10 @@ class Tuner:
             return statistics.costs(live, self.definition.backend.clock(), None)
 
     def logs(self, trial: int) -> str:
-        """What the last job run of a trial printed.
+        """Return the log of the last job run of a trial.
 
         Raises:
-            StudyError: the trial has no job run.
+            StudyError: If the trial has no job run.
         """
         with Session(self.definition) as session:
             attempts = [a for a in session.ledger.attempts(trial) if not a.is_final]
@@ -465,6 +491,8 @@ class Tuner:
 
 
 def _open_study(study: optuna.Study | str, direction: str | None) -> optuna.Study:
+    if not isinstance(study, str | optuna.Study):
+        raise invalid("study", study, "an Optuna study, or the name of one")
     if isinstance(study, str):
         study = optuna.create_study(
             study_name=study,
@@ -473,9 +501,9 @@ def _open_study(study: optuna.Study | str, direction: str | None) -> optuna.Stud
             load_if_exists=True,
         )
     if direction is not None and [d.name.lower() for d in study.directions] != [direction]:
-        have = ", ".join(d.name.lower() for d in study.directions)
+        existing = ", ".join(d.name.lower() for d in study.directions)
         raise StudyError(
-            f"study {study.study_name!r} exists and is to {have}, not to {direction}: "
-            "use another study name, or drop direction="
+            f"study {study.study_name!r} exists with direction {existing}, not {direction}: "
+            "use another study name, or remove direction="
         )
     return study

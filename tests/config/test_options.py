@@ -156,6 +156,21 @@ def test_invalid_options(make_tuner: MakeTuner, options: dict[str, Any], message
         make_tuner(**options)
 
 
+def test_invalid_study_and_backend(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    with pytest.raises(ConfigError, match="study=3: must be an Optuna study, or the name of one"):
+        Tuner(3, {}, tuner.definition.backend, metric="value")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"backend='local': must be a backend such as Local"):
+        Tuner(tuner.study, {}, "local", metric="value")  # type: ignore[arg-type]
+
+
+def test_invalid_commands(make_tuner: MakeTuner) -> None:
+    with pytest.raises(ConfigError, match=r"unknown command 'puase' \(did you mean 'pause'"):
+        make_tuner().control("puase")
+    with pytest.raises(ConfigError, match=r"set: unknown argument 'max_paralel' \(did you mean"):
+        make_tuner().control("set", max_paralel=3)
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [

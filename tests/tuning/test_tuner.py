@@ -92,7 +92,7 @@ def test_a_study_by_name_gets_a_database(script: Script) -> None:
     tuner = Tuner("fresh", space, backend, metric="value", direction="maximize", progress=False)
     tuner.optimize(n_trials=2)
     assert Path("fresh.db").exists()
-    with pytest.raises(StudyError, match=r"'fresh' exists and is to maximize, not to minimize"):
+    with pytest.raises(StudyError, match=r"'fresh' exists with direction maximize, not minimize"):
         Tuner("fresh", space, backend, metric="value", direction="minimize")
 
 
