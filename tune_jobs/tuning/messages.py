@@ -8,6 +8,9 @@ from tune_jobs.core.snapshot import Progress
 
 logger = logging.getLogger("tune_jobs.tuning")
 
+# Without a handler of the application, warnings would be printed beside the display.
+logging.getLogger("tune_jobs").addHandler(logging.NullHandler())
+
 
 class Messages:
     """Writes each line to the log ``tune_jobs.tuning`` and shows it.
