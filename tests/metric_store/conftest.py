@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 
-@pytest.fixture
-def ftp_server(tmp_path: Path) -> Iterator[str]:
-    """URI of an empty folder; its files are in ``served/runs`` of the test's folder."""
+@dataclass(frozen=True)
+class FtpFolder:
+    """An empty folder of the server: its URI, and where its files are."""
+
+    uri: str
+    path: Path
+
+
+@pytest.fixture(scope="module")
+def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpFolder]:
+    """The root of the server."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pyftpdlib.authorizers import DummyAuthorizer
         from pyftpdlib.handlers import FTPHandler
         from pyftpdlib.servers import ThreadedFTPServer
 
-    (tmp_path / "served").mkdir()
+    served = tmp_path_factory.mktemp("served")
     authorizer = DummyAuthorizer()
-    authorizer.add_anonymous(str(tmp_path / "served"), perm="elradfmwMT")
+    authorizer.add_anonymous(str(served), perm="elradfmwMT")
 
     class Handler(FTPHandler):  # type: ignore[misc]
         pass
@@ -30,6 +40,13 @@ def ftp_server(tmp_path: Path) -> Iterator[str]:
     server = ThreadedFTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"handle_exit": False})
     thread.start()
-    yield f"ftp://127.0.0.1:{server.address[1]}/runs"
+    yield FtpFolder(f"ftp://127.0.0.1:{server.address[1]}", served)
     server.close_all()
     thread.join()
+
+
+@pytest.fixture
+def ftp_folder(ftp_server: FtpFolder) -> FtpFolder:
+    """An empty folder of the server."""
+    name = f"runs-{secrets.token_hex(4)}"
+    return FtpFolder(f"{ftp_server.uri}/{name}", ftp_server.path / name)

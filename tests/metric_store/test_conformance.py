@@ -11,6 +11,7 @@ import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from tests.metric_store.conftest import FtpFolder
 from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Connection
 from tune_jobs.metric_store import object_storage
@@ -41,8 +42,8 @@ class TestFtp(MetricStoreTestCase):
     many = 50
 
     @pytest.fixture
-    def place(self, ftp_server: str) -> Place:
-        return Place(f"{ftp_server}/s")
+    def place(self, ftp_folder: FtpFolder) -> Place:
+        return Place(f"{ftp_folder.uri}/s")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tune_jobs.errors import StoreError
+from tune_jobs.metric_store.file_system import FsspecFolder
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.testing.faulty_file_system import FileSystemFaults
 
@@ -39,9 +40,7 @@ def test_a_wrong_size_does_not_make_the_end_longer(faults: FileSystemFaults, las
     assert folder.read("file", -last) == b"12345"[-last:]
 
 
-def test_a_file_system_that_does_not_reconnect_is_opened_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_file_system_that_does_not_reconnect_is_opened_anew() -> None:
     """As fsspec's FTP: a connection that the server has closed fails for ever."""
 
     class Connection(MemoryFileSystem):  # type: ignore[misc]
@@ -60,7 +59,7 @@ def test_a_file_system_that_does_not_reconnect_is_opened_anew(
             return super().cat_file(path, **options)
 
     fsspec.register_implementation("connection", Connection, clobber=True)
-    folder = open_folder(f"connection://{secrets.token_hex(4)}", {})
+    folder = FsspecFolder(f"connection://{secrets.token_hex(4)}", {})
     folder.write("file", b"1")
     fsspec.filesystem("connection").closed = True
     with pytest.raises(StoreError, match=r"reading connection://.*/file failed: EOFError"):

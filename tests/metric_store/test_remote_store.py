@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
+from tests.metric_store.conftest import FtpFolder
 from tune_jobs.errors import StoreError
 from tune_jobs.script.command_line import CommandLine
 
 
 @pytest.mark.filterwarnings("ignore")  # of the FTP client's sockets
-def test_a_study_whose_store_is_elsewhere(
-    ftp_server: str, make_tuner: MakeTuner, tmp_path: Path
-) -> None:
+def test_a_study_whose_store_is_elsewhere(ftp_folder: FtpFolder, make_tuner: MakeTuner) -> None:
     tuner = make_tuner(
         'for a in "$@"; do case $a in --out=*) echo m > "${a#--out=}/m.txt";; esac; done; '
         "echo value=$x",
-        store=ftp_server,
+        store=ftp_folder.uri,
         command_line=CommandLine(["{parameters}", "--out={outputs}"]),
     )
     study = tuner.optimize(n_trials=3)
@@ -28,7 +25,7 @@ def test_a_study_whose_store_is_elsewhere(
     assert tuner.logs(1) == f"value={study.trials[1].params['x']!r}\n"
     final = tuner.train_best()
     assert final.files == ("m.txt",)
-    served = next((tmp_path / "served" / "runs").iterdir())
+    served = next(ftp_folder.path.iterdir())
     assert {p.name for p in (served / "runs" / "final-1-1").iterdir()} >= {
         *("log.txt", "run.jsonl", "outputs", "provenance.json")
     }

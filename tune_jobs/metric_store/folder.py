@@ -9,6 +9,11 @@ from tune_jobs.metric_store.base import Folder
 
 SCHEME = "oci://"
 
+ANSWER_SECONDS = 300.0
+"""Time limit in seconds for one operation on a remote file system."""
+
+_LOCAL = ("file", "local", "memory")
+
 
 def open_folder(uri: str, options: Mapping[str, Any]) -> Folder:
     """Open the folder at ``uri``.
@@ -24,6 +29,11 @@ def open_folder(uri: str, options: Mapping[str, Any]) -> Folder:
         from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 
         return ObjectStorageFolder(uri, options.get("connection"))
-    from tune_jobs.metric_store.file_system import FsspecFolder
+    from fsspec.utils import get_protocol
 
-    return FsspecFolder(uri, options)
+    from tune_jobs.metric_store.file_system import FsspecFolder
+    from tune_jobs.metric_store.time_limit import TimeLimitedFolder
+
+    if get_protocol(uri) in _LOCAL:
+        return FsspecFolder(uri, options)
+    return TimeLimitedFolder(uri, lambda: FsspecFolder(uri, options), ANSWER_SECONDS)
