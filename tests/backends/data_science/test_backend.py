@@ -418,7 +418,7 @@ def test_runs_of_a_killed_tuner_are_adopted(
     tuner = build_tuner(make_backend(script), max_parallel=3, progress=Dies())
     monkey = pytest.MonkeyPatch()
     monkey.setattr(DataScienceService, "cancel", lambda self, name: None)  # as a kill
-    monkey.setattr("tune_jobs.tuning.loop.STOP_SECONDS", 0.0)
+    monkey.setattr("tune_jobs.tuning.engine.STOP_SECONDS", 0.0)
     with pytest.raises(Killed):
         tuner.optimize(n_trials=3)
     monkey.undo()
