@@ -157,11 +157,11 @@ def test_the_storage_keeps_what_optuna_can_read() -> None:
         ({"": [1, 2]}, "parameter name '' is empty"),
         ({"a\nb": [1, 2]}, "parameter name 'a\\nb' is empty or has control characters"),
         ({"x" * 513: [1, 2]}, "is longer than 512 characters"),
-        ({1: [1, 2]}, "key 1 is not a text"),
+        ({1: [1, 2]}, "key 1 is not a string"),
         ({"x": [1], "y": {"choices": [1], "when": "z == 1"}}, "unknown name 'z'"),
         ({"x": {"choices": [1], "when": "y == 1"}, "y": [1]}, "needs 'y', which is not chosen yet"),
         ({"x": {"choices": [1], "when": "x == 1"}}, "needs 'x', which is not chosen yet"),
-        ({"x": {"choices": [1], "when": True}}, "x.when: True is not a text"),
+        ({"x": {"choices": [1], "when": True}}, "x.when: True is not a string"),
         ({"x": [1], "y": {"choices": [1], "when": "x =="}}, "y.when: expression 'x =='"),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_wrong_definition_is_named(parameters: Mapping[Any, Any], problem: str
         (3, {}, "search space 3 is a int"),
         ({"parameters": {"x": [1]}, "constraint": []}, {}, "did you mean 'constraints'?"),
         ({"parameters": {"x": [1]}, "constraints": "x < 2"}, {}, "'x < 2' is not a list"),
-        ({"parameters": {"x": [1]}, "constraints": [1]}, {}, "constraints[0]: 1 is not a text"),
+        ({"parameters": {"x": [1]}, "constraints": [1]}, {}, "constraints[0]: 1 is not a string"),
         ({"x": [1]}, {"constraints": ["y < 2"]}, "unknown name 'y'"),
         (function_space, {"constraints": "lr < 2"}, "'lr < 2' is not a list"),
         (function_space, {"constraints": ["lr <"]}, "constraints[0]: expression 'lr <'"),
@@ -205,7 +205,7 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         ("lr: [1]", "space.yaml:1: unknown key 'lr'"),
         ("constraints: []", "space.yaml:1: has no 'parameters'"),
         ("parameters:\n  lr: []", "space.yaml:2: parameters.lr: choices are empty"),
-        ("parameters: [", "is not YAML"),
+        ("parameters: [", "invalid YAML"),
     ],
 )
 def test_a_mistake_in_a_file_is_a_space_error(tmp_path: Path, text: str, problem: str) -> None:

@@ -1,8 +1,8 @@
-"""Definitions that know where they were written: `study.yaml:12: parameters.lr: ...`.
+"""Read YAML whose values know their place, for errors: ``study.yaml:12: parameters.lr: ...``.
 
-`load` reads YAML as YAML 1.2 has it, not as PyYAML does: `1e-5` is a number, `no` and `off` are
-texts, a key that is written twice is a mistake. `located` gives a plain Python structure the same
-form, without lines, so that one reader serves both.
+`load` follows YAML 1.2 where PyYAML follows YAML 1.1: ``1e-5`` is a number, ``no`` and ``off`` are
+strings. A duplicate key is an error. `located` converts plain Python values to the same form,
+without lines, so that one reader serves both.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ import yaml
 from tune_jobs.errors import ConfigError, did_you_mean
 
 _MAX_BYTES = 1 << 20
-_MAX_NODES = 100_000  # counted where they are used: aliases multiply them
+_MAX_NODES = 100_000  # with those of aliases, which multiply
 _MAX_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True)
 class Located:
-    """A value, its name (`parameters.lr.low`) and its place (`study.yaml:12`, or nothing).
+    """A value with its name and place.
 
-    The value is a scalar, a list of Located or a dict of Located. The methods that return it as
-    some type raise ConfigError, with name and place, if it is not of that type.
+    The methods that return the value as some type raise ConfigError if it is of another type.
+
+    Attributes:
+        value: A scalar, a list of `Located`, or a dict of `Located`.
+        name: Path of keys, such as ``parameters.lr.low``.
+        place: File and line, such as ``study.yaml:12``; empty if there is no file.
     """
 
     value: Any
@@ -38,11 +42,11 @@ class Located:
     place: str = ""
 
     def error(self, problem: str) -> ConfigError:
-        """An error about this value."""
+        """Return an error about this value."""
         return ConfigError(": ".join(part for part in (self.place, self.name, problem) if part))
 
     def plain(self) -> Any:
-        """The value without names and places."""
+        """Return the value without names and places."""
         if isinstance(self.value, dict):
             return {key: item.plain() for key, item in self.value.items()}
         if isinstance(self.value, list):
@@ -50,13 +54,13 @@ class Located:
         return self.value
 
     def mapping(self) -> dict[str, Located]:
-        """The value as a mapping with any keys."""
+        """Return the value as a mapping with any keys."""
         if not isinstance(self.value, dict):
             raise self._not_a("mapping of keys to values")
         return self.value
 
     def fields(self, *known: str) -> dict[str, Located]:
-        """The value as a mapping that has no other keys than these."""
+        """Return the value as a mapping without other keys than these."""
         for key, item in self.mapping().items():
             if key not in known:
                 raise replace(item, name=self.name).error(
@@ -65,27 +69,27 @@ class Located:
         return self.mapping()
 
     def items(self) -> list[Located]:
-        """The value as a list."""
+        """Return the value as a list."""
         if not isinstance(self.value, list):
             raise self._not_a("list")
         return self.value
 
     def string(self) -> str:
-        """The value as a text that is not empty."""
+        """Return the value as a string that is not empty."""
         if not isinstance(self.value, str):
-            raise self._not_a("text; put it in quotes if it is meant as one")
+            raise self._not_a("string: put it in quotes if it is meant as one")
         if not self.value.strip():
-            raise self.error("is empty: write a text")
+            raise self.error("is empty: write a string")
         return self.value
 
     def one_of(self, *known: str) -> str:
-        """The value as one of these texts."""
+        """Return the value as one of these strings."""
         if self.string() not in known:
             raise self.error(f"{self.value!r} is unknown {did_you_mean(self.value, known)}")
         return self.string()
 
     def number(self) -> float:
-        """The value as a finite number; a text that spells one is taken as well."""
+        """Return the value as a finite number; a string that contains one is converted."""
         try:
             number = math.nan if isinstance(self.value, bool) else float(self.value)
         except (TypeError, ValueError, OverflowError):
@@ -95,7 +99,7 @@ class Located:
         return number
 
     def integer(self, at_least: int | None = None) -> int:
-        """The value as a whole number; `1e3` is one."""
+        """Return the value as an integer; ``1e3`` is one."""
         number = self.number()
         if not number.is_integer():
             raise self._not_a("whole number")
@@ -105,27 +109,27 @@ class Located:
         return whole
 
     def flag(self) -> bool:
-        """The value as true or false."""
+        """Return the value as a bool."""
         if not isinstance(self.value, bool):
             raise self._not_a("true or false")
         return self.value
 
     def _not_a(self, kind: str) -> ConfigError:
-        shown = repr(self.plain())
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
-        return self.error(f"{shown} is not a {kind}")
+        value = repr(self.plain())
+        value = value if len(value) <= 60 else f"{value[:60]}..."
+        return self.error(f"{value} is not a {kind}")
 
 
 def located(value: object, name: str = "") -> Located:
-    """A plain Python structure as Located, with names and no places.
+    """Convert a plain Python value to `Located`, with names but without places.
 
     Raises:
-        ConfigError: a key is not a text.
+        ConfigError: If a key is not a string.
     """
     if isinstance(value, Mapping):
         wrong = [key for key in value if not isinstance(key, str)]
         if wrong:
-            raise Located(value, name).error(f"key {wrong[0]!r} is not a text: put it in quotes")
+            raise Located(value, name).error(f"key {wrong[0]!r} is not a string: put it in quotes")
         return Located({k: located(v, _join(name, k)) for k, v in value.items()}, name)
     if isinstance(value, list | tuple):
         return Located([located(v, f"{name}[{i}]") for i, v in enumerate(value)], name)
@@ -136,7 +140,7 @@ def load(path: str | os.PathLike[str]) -> Located:
     """Read a YAML file.
 
     Raises:
-        ConfigError: it cannot be read, or `loads` refuses it.
+        ConfigError: If the file cannot be read, or `loads` rejects its contents.
     """
     try:
         with Path(path).open("rb") as file:
@@ -145,40 +149,44 @@ def load(path: str | os.PathLike[str]) -> Located:
     except UnicodeDecodeError as error:
         if len(raw) > _MAX_BYTES:
             raise _too_large(os.fspath(path)) from None
-        raise ConfigError(f"{os.fspath(path)}: is not UTF-8 text: {error}") from None
+        raise ConfigError(f"{os.fspath(path)}: is not UTF-8: {error}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{os.fspath(path)}: cannot be read: {error}") from error
 
 
-def loads(text: str, source: str = "<text>") -> Located:
-    """Read YAML text; `source` is how messages call it.
+def loads(string: str, source: str = "<string>") -> Located:
+    """Read YAML from a string.
+
+    Args:
+        string: The YAML document.
+        source: Name of the document in messages.
 
     Raises:
-        ConfigError: it is not YAML, empty, too large, has a key twice, a key that is no text, or a
-            tag other than the plain ones.
+        ConfigError: If the document is invalid, empty or too large, or has a duplicate key, a key
+            that is not a string, or a tag other than the plain ones.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
+    if len(string.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         raise _too_large(source)
     try:
-        node = yaml.compose(text, Loader=_Yaml12)
+        node = yaml.compose(string, Loader=_Yaml12)
         if node is None:
             raise ConfigError(f"{source}: is empty: write a mapping of keys to values")
         return _Reader(source).read(node, "", _line(node))
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{source}{line}: is not YAML: {error.problem}") from None
+        raise ConfigError(f"{source}{line}: invalid YAML: {error.problem}") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{source}: is not YAML: {error}") from None
+        raise ConfigError(f"{source}: invalid YAML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{source}: is nested deeper than {_MAX_DEPTH}: flatten it") from None
 
 
 def _too_large(source: str) -> ConfigError:
-    return ConfigError(f"{source}: is larger than {_MAX_BYTES} bytes: it is not a study file")
+    return ConfigError(f"{source}: is larger than {_MAX_BYTES} bytes: check the path")
 
 
 class _Yaml12(yaml.SafeLoader):
-    """PyYAML with the scalars of YAML 1.2, whose `on`, `1:30` and `0o7` are no traps."""
+    """PyYAML loader with the scalars of YAML 1.2: ``on`` and ``1:30`` are strings, ``0o7`` is 7."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own name
 
@@ -200,11 +208,11 @@ class _Reader:
     nodes: int = 0
 
     def read(self, node: yaml.Node, name: str, line: int, depth: int = 0) -> Located:
-        """Make a node Located; `line` is that of its key, where it has one."""
+        """Convert a node; ``line`` is that of its key if it has one."""
         here = Located(None, name, f"{self.source}:{line}")
         self.nodes += 1
         if self.nodes > _MAX_NODES:
-            raise here.error(f"aliases make more than {_MAX_NODES} values: write them out")
+            raise here.error(f"aliases expand to more than {_MAX_NODES} values: write fewer")
         if depth > _MAX_DEPTH:
             raise here.error(f"is nested deeper than {_MAX_DEPTH}: flatten it")
         kind = node.tag.removeprefix(_TAG)
@@ -233,11 +241,11 @@ class _Reader:
             here = Located(None, name, f"{self.source}:{line}")
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
                 shown = key_node.value if isinstance(key_node, yaml.ScalarNode) else "[...]"
-                raise here.error(f"key {shown} is not a text: put it in quotes")
+                raise here.error(f"key {shown} is not a string: put it in quotes")
             key = key_node.value
             if key in values:
                 raise here.error(
-                    f"key {key!r} is written twice, first in line {lines[key]}: remove one"
+                    f"duplicate key {key!r}, first in line {lines[key]}: remove one of them"
                 )
             lines[key] = line
             values[key] = self.read(value_node, _join(name, key), line, depth + 1)
@@ -252,18 +260,18 @@ def _join(name: str, key: str) -> str:
     return f"{name}.{key}" if name else key
 
 
-def _integer(text: str) -> int:
-    return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+def _integer(string: str) -> int:
+    return int(string, {"0x": 16, "0o": 8}.get(string[:2], 10))
 
 
-def _float(text: str) -> float:
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+def _float(string: str) -> float:
+    return float(string.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 _SCALARS: Mapping[str, Any] = {
     "str": str,
-    "null": lambda text: None,
-    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "null": lambda string: None,
+    "bool": lambda string: {"true": True, "false": False}[string.lower()],
     "int": _integer,
     "float": _float,
 }
