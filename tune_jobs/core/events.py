@@ -230,7 +230,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Finish:
-    """Report a trial's result to Optuna.
+    """Report a trial's result to Optuna, and close its last attempt.
 
     Args:
         attempt: Its last attempt, closed.
@@ -251,7 +251,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Close:
-    """Record the end of an attempt."""
+    """Record the end of an attempt that does not finish its trial."""
 
     attempt: Attempt
 

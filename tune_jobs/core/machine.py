@@ -306,7 +306,7 @@ class TuningMachine:
         statistics, number, state = self.budget.statistics, attempt.trial, outcome.trial_state
         statistics.ended(closed, len(reading.steps))
         if attempt.is_final or number is None:
-            return [e.Close(closed), e.Finish(closed, state, reading)]
+            return [e.Finish(closed, state, reading)]
         rung, reached = self._rungs.pop(number, None), None
         if self.ladder and rung and state == TrialState.COMPLETE and reading.values:
             reached = reading.values[0]
@@ -318,7 +318,7 @@ class TuningMachine:
         values = reading.values if state == TrialState.COMPLETE else None
         self.budget.finish(state, values, promoted=promoted)
         cost = statistics.of_trial(number)
-        return [e.Close(closed), e.Finish(closed, state, reading, cost, rung, reached)]
+        return [e.Finish(closed, state, reading, cost, rung, reached)]
 
     # -- recovery -------------------------------------------------------------------------------
 
