@@ -7,16 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
+from tests.simulation import SPACE, curve, simulated
+from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import AttemptState
+from tune_jobs.core.outcomes import MAX_ATTEMPTS
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import FinalRunFailed, StudyError, TuningStopped
 from tune_jobs.script.command_line import CommandLine
+from tune_jobs.storage.lease import Lease, LeaseLost
+from tune_jobs.tuning.session import Session
 
 BODY = """
 for a in "$@"; do
@@ -174,3 +181,90 @@ def test_what_it_shows_is_escaped(make_tuner: MakeTuner) -> None:
     final = tuner.train_best({"note": "<script>alert(1)</script>"})
     assert "<script>" not in final._repr_html_()
     assert "&lt;script&gt;" in final._repr_html_()
+
+
+def test_a_final_run_is_retried_from_its_checkpoint() -> None:
+    seen: list[int | None] = []
+
+    def course(run: SimulatedRun) -> list[SimulatedReport]:
+        if run.name.startswith("final"):
+            seen.append(run.resume_step)
+        return curve(run)
+
+    tuner, _ = simulated(course, backend={"checkpoints": True, "preempted": 0.9, "seed": 3})
+    tuner.definition.study.add_trial(
+        optuna.trial.create_trial(
+            params={"x": 0.5}, distributions=dict(SPACE), value=0.5, state=TrialState.COMPLETE
+        )
+    )
+    attempts = []
+    try:
+        final = tuner.train_best()
+        attempts = [a.name for a in tuner.attempts() if a.is_final]
+        assert final.name == attempts[-1]
+    except FinalRunFailed:
+        attempts = [a.name for a in tuner.attempts() if a.is_final]
+        assert len(attempts) == MAX_ATTEMPTS
+    assert attempts == [f"final-1-{n}" for n in range(1, len(attempts) + 1)]
+    assert len(attempts) > 1, "it was preempted"
+    assert any(step is not None for step in seen[1:]), "it resumed"
+
+
+def test_a_final_run_that_lost_its_study_records_nothing(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(
+        f"[ -e {tmp_path}/final ] && until [ -e {tmp_path}/go ]; do sleep 0.05; done; "
+        f'echo "value=$x"'
+    )
+    tuner.optimize(n_trials=1)
+    (tmp_path / "final").touch()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            tuner.train_best()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not any(a.is_final and a.state == "SUBMITTED" for a in tuner.attempts()):
+        thread.join(0.05)
+        assert thread.is_alive()
+    with Session(tuner.definition) as session:
+        thief = Lease(session.ledger.engine, session.ledger.uid)
+        token, beat, _ = thief._read()
+        while not thief._take(token, beat):
+            token, beat, _ = thief._read()
+    (tmp_path / "go").touch()
+    thread.join(60)
+    assert [type(error) for error in errors] == [LeaseLost]
+    (final,) = [a for a in tuner.attempts() if a.is_final]
+    assert final.told is None
+    thief.release()
+    assert tuner.train_best().name == final.name, "the next call takes it over"
+
+
+def test_a_final_run_is_stopped_on_request(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuner = make_tuner(f'[ -e {tmp_path}/final ] && sleep 60; echo "value=$x"')
+    tuner.optimize(n_trials=1)
+    (tmp_path / "final").touch()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            tuner.train_best()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not any(a.is_final and a.state == "SUBMITTED" for a in tuner.attempts()):
+        thread.join(0.05)
+        assert thread.is_alive()
+    assert tuner.control("stop", runs="cancel")
+    thread.join(60)
+    (error,) = errors
+    assert isinstance(error, FinalRunFailed)
+    assert "stopped on request" in str(error)

@@ -25,6 +25,7 @@ from tune_jobs.storage.changes import (
     TrialChange,
     TrialNumberConflict,
 )
+from tune_jobs.storage.lease import LeaseLost
 
 
 class FencedStorage(BaseStorage):
@@ -39,6 +40,7 @@ class FencedStorage(BaseStorage):
     def __init__(self, inner: BaseStorage, study_id: int, writer: StudyWriter) -> None:
         self.inner, self._study_id, self._writer = inner, study_id, writer
         self._with_result: dict[int, ExtraWrites] = {}
+        self._refused: set[int] = set()
 
     def adopt(self, trial: optuna.Trial) -> None:
         """Let a trial that was created before the fence write through it."""
@@ -99,7 +101,11 @@ class FencedStorage(BaseStorage):
         trial.state, trial.values = state, None if values is None else list(values)
         trial.datetime_complete = create_trial(state=TrialState.FAIL).datetime_complete
         change = TrialChange(trial_id, trial, finished=True)
-        self._write(Changes(changed=[change]), self._with_result.pop(trial_id, _nothing))
+        try:
+            self._write(Changes(changed=[change]), self._with_result.pop(trial_id, _nothing))
+        except LeaseLost:
+            self._refused.add(trial_id)
+            raise
         return True
 
     def _change(self, change: TrialChange) -> None:
@@ -146,7 +152,11 @@ class FencedStorage(BaseStorage):
         return self.inner.get_all_studies()
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        return self.inner.get_trial(trial_id)
+        trial = self.inner.get_trial(trial_id)
+        if trial_id in self._refused and not trial.state.is_finished():
+            # Optuna's loop asserts that a trial it could not finish is finished nevertheless.
+            trial.state = TrialState.FAIL
+        return trial
 
     def get_all_trials(
         self,

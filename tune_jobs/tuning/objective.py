@@ -199,6 +199,8 @@ class ObjectiveRuns:
 
     def _deliver(self, trial: optuna.Trial, result: e.Finish) -> float | Sequence[float]:
         """Hand a result to Optuna's loop, which finishes the trial."""
+        if self._fenced is not None:  # Optuna handles errors of an objective, not of a storage
+            self._session.retry.call(partial(self._session.lease.renew, at_once=True))
         attempt, values = result.attempt, result.reading.values
         for name, violation in result.reading.violations.items():
             trial.set_constraint(name, violation)

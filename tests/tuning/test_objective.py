@@ -1,0 +1,201 @@
+"""``study.optimize(tuner.objective)``: Optuna's loop, with the tuner's guarantees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tests.conftest import MakeTuner
+from tune_jobs.core.attempts import Attempt
+from tune_jobs.storage.lease import Lease, LeaseLost, StudyOwned
+from tune_jobs.tuning.objective import ObjectiveRuns
+
+WAITING = 'until [ -e go ]; do sleep 0.05; done; echo "value=$x"'
+
+
+def steal_lease(runs: ObjectiveRuns) -> None:
+    """Become the owner as another process does that takes this one for dead."""
+    session = runs._session
+    thief = Lease(session.ledger.engine, session.ledger.uid)
+    token, beat, _ = thief._read()
+    assert thief._take(token, beat)
+
+
+def test_values_states_and_attempts(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    tuner.study.optimize(tuner.objective, n_trials=8, n_jobs=4)
+    trials = tuner.study.trials
+    assert all(t.state == TrialState.COMPLETE and t.value == t.params["x"] for t in trials)
+    attempts = tuner.attempts()
+    assert sorted(a.trial for a in attempts if a.trial is not None) == list(range(8))
+    assert all(a.told is not None and a.state == "SUCCEEDED" for a in attempts)
+
+
+def test_a_result_and_the_end_of_its_attempt_are_one_transaction(
+    make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = make_tuner()
+    tuner.study.optimize(tuner.objective, n_trials=1)
+    runs = tuner._objective_runs
+    assert runs is not None
+
+    ended = runs._session.ledger.ended
+
+    def breaks(connection: object, attempts: Sequence[Attempt], told: float) -> None:
+        ended(connection, attempts, told)  # type: ignore[arg-type]
+        if attempts:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(runs._session.ledger, "ended", breaks)
+    with pytest.raises(AssertionError) as raised:  # Optuna's, of an error while it tells
+        tuner.study.optimize(tuner.objective, n_trials=1)
+    assert isinstance(raised.value.__context__, ZeroDivisionError)
+    stored = optuna.load_study(study_name="s", storage="sqlite:///s.db").trials[1]
+    assert stored.state == TrialState.RUNNING
+    assert [a.told is None for a in tuner.attempts()] == [False, True]
+
+
+def test_a_process_that_lost_the_study_writes_nothing(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    study = tuner.study
+    study.optimize(tuner.objective, n_trials=1)
+    assert tuner._objective_runs is not None
+
+    def before() -> list[object]:
+        stored = optuna.load_study(study_name="s", storage="sqlite:///s.db")
+        return [(t.state, t.params, t.user_attrs, t.values) for t in stored.trials]
+
+    steal_lease(tuner._objective_runs)
+    known = before()
+    with pytest.raises(LeaseLost):
+        study.optimize(tuner.objective, n_trials=1)
+    assert before() == known
+
+
+def test_a_process_that_loses_the_study_during_a_run_writes_no_result(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(f"touch {tmp_path}/live; until [ -e {tmp_path}/go ]; do sleep 0.05; done")
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            tuner.study.optimize(tuner.objective, n_trials=1)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not (tmp_path / "live").exists():
+        thread.join(0.05)
+        assert thread.is_alive()
+    assert tuner._objective_runs is not None
+    steal_lease(tuner._objective_runs)
+    (tmp_path / "go").touch()
+    thread.join(60)
+    assert [type(error) for error in errors] == [LeaseLost]
+    (trial,) = optuna.load_study(study_name="s", storage="sqlite:///s.db").trials
+    assert trial.state == TrialState.RUNNING
+    assert tuner.attempts()[0].told is None
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import optuna
+from tests.conftest import space
+from tune_jobs import LocalBackend, Tuner
+study = optuna.create_study(
+    study_name="s", storage="sqlite:///s.db", direction="maximize", load_if_exists=True
+)
+tuner = Tuner(study, space, LocalBackend("train.sh"), metric="value",
+              store="runs", progress=False)
+study.optimize(tuner.objective, n_trials=3, n_jobs=3)
+"""
+
+
+@pytest.mark.parametrize("next_call", ["objective", "optimize"])
+def test_runs_of_a_killed_process_are_adopted(
+    next_call: str, make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(
+        f"touch {tmp_path}/live.$$; until [ -e {tmp_path}/go ]; do sleep 0.05; done; "
+        'echo "value=$x"'
+    )
+    root = str(Path(__file__).parents[2])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "PYTHONPATH": root},
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
+    while len(list(tmp_path.glob("live.*"))) < 3:
+        assert process.poll() is None
+        threading.Event().wait(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (tmp_path / "go").touch()
+    if next_call == "objective":
+        tuner.study.optimize(tuner.objective, n_trials=1)
+        while any(t.state == TrialState.RUNNING for t in tuner.study.trials):
+            tuner.study.optimize(tuner.objective, n_trials=1)
+    else:
+        tuner.optimize(n_trials=4)
+    adopted = tuner.study.trials[:3]
+    assert all(t.state == TrialState.COMPLETE and t.value == t.params["x"] for t in adopted)
+    assert sorted(a.name for a in tuner.attempts())[:3] == [f"trial-{n:06d}-1" for n in range(3)]
+    assert len(list(tmp_path.glob("live.*"))) == len(tuner.study.trials), "none ran twice"
+
+
+def test_optimize_after_objective_takes_the_study_over(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    tuner.study.optimize(tuner.objective, n_trials=2)
+    assert tuner.owner() is not None
+    assert len(tuner.optimize(n_trials=2).trials) == 4
+    tuner.study.optimize(tuner.objective, n_trials=1)
+    assert tuner.train_best().trial == tuner.study.best_trial.number
+    assert tuner.owner() is None
+
+
+def test_optimize_beside_objective_is_refused_at_once(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(
+        f'touch {tmp_path}/live; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo "value=$x"'
+    )
+    thread = threading.Thread(target=lambda: tuner.study.optimize(tuner.objective, n_trials=1))
+    thread.start()
+    while not (tmp_path / "live").exists():
+        thread.join(0.05)
+        assert thread.is_alive()
+    for call in (lambda: tuner.optimize(n_trials=1), tuner.train_best):
+        with pytest.raises(StudyOwned, match="in this process"):
+            call()
+    (tmp_path / "go").touch()
+    thread.join(60)
+    assert tuner.study.trials[0].state == TrialState.COMPLETE
+
+
+def test_a_canceled_trial_fails(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    tuner = make_tuner(f"touch {tmp_path}/live; sleep 60")
+    thread = threading.Thread(
+        target=lambda: tuner.study.optimize(tuner.objective, n_trials=1, catch=(Exception,))
+    )
+    thread.start()
+    while not (tmp_path / "live").exists():
+        thread.join(0.05)
+        assert thread.is_alive()
+    assert tuner.control("cancel", trial=0)
+    thread.join(60)
+    (trial,) = tuner.study.trials
+    assert trial.state == TrialState.FAIL
+    assert trial.user_attrs["tune_jobs:cause"].startswith("canceled on request")
