@@ -114,12 +114,12 @@ class Driver:
             )
             world.open[made.name] = made
             intended.append(e.Intended(made))
+        for name in self.pruning:
+            world.open[name] = replace(world.open[name], state=AttemptState.PRUNING, cause="pruned")
         for name in self.to_close:
             del world.open[name]
         world.finished.update(self.to_finish)
         world.recorded_pruning.update(self.pruning)
-        for name in self.pruning:
-            world.open[name] = replace(world.open[name], state=AttemptState.PRUNING, cause="pruned")
         self.intents, self.to_close, self.to_finish, self.pruning = [], [], [], []
         self.handle(e.Committed(tuple(intended)))
 
