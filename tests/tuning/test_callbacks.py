@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -82,8 +83,8 @@ def test_what_is_shown_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of the packages that are called
 def test_the_callback_for_mlflow(make_tuner: MakeTuner) -> None:
-    mlflow: Any = pytest.importorskip("mlflow")
-    integration: Any = pytest.importorskip("optuna_integration.mlflow")
+    mlflow: Any = importlib.import_module("mlflow")
+    integration: Any = importlib.import_module("optuna_integration.mlflow")
     callback: Callable[..., None] = integration.MLflowCallback(
         tracking_uri="sqlite:///mlflow.db", metric_name="value"
     )
@@ -99,8 +100,8 @@ def test_the_callback_for_mlflow(make_tuner: MakeTuner) -> None:
 def test_the_callback_for_weights_and_biases(
     make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wandb: Any = pytest.importorskip("wandb")
-    integration: Any = pytest.importorskip("optuna_integration.wandb")
+    wandb: Any = importlib.import_module("wandb")
+    integration: Any = importlib.import_module("optuna_integration.wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     callback = integration.WeightsAndBiasesCallback(
         metric_name="value", wandb_kwargs={"project": "p", "dir": "."}
