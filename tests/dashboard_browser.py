@@ -55,7 +55,7 @@ def browser(**options: Any) -> Iterator[Browser]:
         try:
             context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
             page = context.new_page()
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(120_000)
             yield Browser(page)
         finally:
             chromium.close()

@@ -171,7 +171,7 @@ def curves_figure(study: Study) -> Figure:
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": "pruning",
+                    "name": "pruning step",
                     "x": [step for step, _ in curves.ends],
                     "y": [value if math.isfinite(value) else None for _, value in curves.ends],
                     "marker": {"color": color, "symbol": "x", "size": 7},

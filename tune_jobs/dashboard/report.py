@@ -28,6 +28,7 @@ TOP = 20
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#16202e;max-width:1000px;margin:32px auto;
 padding:0 16px}
+h1,h2{overflow-wrap:anywhere}
 h1{font-size:26px;margin-bottom:4px}h2{margin-top:40px;border-bottom:1px solid #dfe4ea}
 table{border-collapse:collapse;margin:12px 0;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid #dfe4ea;vertical-align:top;
