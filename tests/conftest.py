@@ -1,4 +1,4 @@
-"""Every test works in a folder of its own, with real processes and real databases."""
+"""Fixtures: each test has its own working directory, real processes and real databases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeTuner = Callable[..., Tuner]
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of the test."""
+    """Change to an empty working directory."""
     monkeypatch.chdir(tmp_path)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return tmp_path
@@ -39,13 +39,13 @@ def script(tmp_path: Path) -> Script:
 
 
 def space(trial: optuna.Trial) -> dict[str, object]:
-    """One float and one integer."""
+    """Suggest one float and one integer."""
     return {"x": trial.suggest_float("x", 0.0, 1.0), "n": trial.suggest_int("n", 0, 9)}
 
 
 @pytest.fixture
 def make_tuner(script: Script, tmp_path: Path) -> MakeTuner:
-    """A tuner of a shell script with a metric ``value`` to be maximized."""
+    """Build tuners of a shell script whose metric ``value`` is maximized."""
 
     def make(body: str = 'echo "value=$x"', **options: object) -> Tuner:
         backend_options = {
@@ -63,7 +63,7 @@ def make_tuner(script: Script, tmp_path: Path) -> MakeTuner:
             pruner=optuna.pruners.NopPruner(),
         )
         settings = {"metric": "value", "max_parallel": 4, "progress": False, **options}
-        # Its sampler begins anew with every tuner, and suggests the same again.
+        # The sampler starts over with every tuner and suggests the same configurations.
         settings.setdefault("duplicates", "run")
         backend = LocalBackend(script(body), **backend_options)  # type: ignore[arg-type]
         return Tuner(study, settings.pop("space", space), backend, **settings)  # type: ignore[arg-type]

@@ -24,16 +24,16 @@ class Server(Protocol):
     url: str
 
     def start(self) -> None:
-        """Start, and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         ...
 
     def stop(self) -> None:
-        """Stop at once, whoever is connected."""
+        """Stop at once, even with open connections."""
         ...
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment."""
+    """Return a free port."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -47,7 +47,7 @@ def _program(name: str, *places: str) -> str:
 
 
 def _user() -> dict[str, str]:
-    """Whom the server runs as: neither of them runs as root."""
+    """Return the user that the server runs as: neither server runs as root."""
     return {"user": "nobody"} if os.getuid() == 0 else {}
 
 
@@ -79,7 +79,7 @@ class Process:
             except DBAPIError:
                 assert time.monotonic() < give_up, (self._folder / "server.log").read_text()
                 assert self._process.poll() is None, (self._folder / "server.log").read_text()
-                time.sleep(0.1)  # it tells nobody when it is there
+                time.sleep(0.1)  # it does not announce that it is ready
         engine.dispose()
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class Process:
 
 @contextlib.contextmanager
 def _owned() -> Iterator[Path]:
-    """A folder that belongs to whom the server runs as.
+    """Create a folder that belongs to the user of the server.
 
     Not one of pytest's: those are closed to others whenever another pytest starts.
     """
@@ -104,7 +104,7 @@ def _owned() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[Server]:
-    """An empty PostgreSQL."""
+    """Start an empty PostgreSQL server."""
     pytest.importorskip("psycopg")
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     initdb = _program("initdb", *map(str, newest))
@@ -127,7 +127,7 @@ def postgresql() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def mariadb() -> Iterator[Server]:
-    """An empty MariaDB."""
+    """Start an empty MariaDB server."""
     pytest.importorskip("pymysql")
     install = _program("mariadb-install-db")
     server = _program("mariadbd", "/usr/sbin")

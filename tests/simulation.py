@@ -19,7 +19,7 @@ SPACE: Mapping[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
 
 
 def curve(run: SimulatedRun) -> list[SimulatedReport]:
-    """A minute an epoch; the value is ``x`` minus what is still to be learned."""
+    """Return a report per epoch of one minute; the value approaches ``x``."""
     last = int(run.arguments.get("epochs", EPOCHS))
     first = (run.resume_step or 0) + 1
     return [
@@ -37,7 +37,7 @@ def simulated(
     study: optuna.Study | None = None,
     **options: Any,
 ) -> tuple[Tuner, SimulatedBackend]:
-    """A tuner in virtual time, and its backend."""
+    """Return a tuner in virtual time, and its backend."""
     made = SimulatedBackend(how, **(backend or {}))
     study = study or optuna.create_study(
         direction="maximize", sampler=RandomSampler(seed=seed), pruner=pruner or NopPruner()
@@ -48,5 +48,5 @@ def simulated(
 
 
 def fails(run: SimulatedRun) -> Course:
-    """A script that fails after a minute if ``x`` is above a half."""
+    """Fail after a minute if ``x`` is above one half."""
     return Course(curve(run)[:1], exit_code=1 if run.number("x") > 0.5 else 0)

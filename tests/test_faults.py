@@ -1,4 +1,4 @@
-"""A sample of `tests.faults.kill` with a fresh seed; a thousand kills are their own command."""
+"""A few rounds of `tests.faults.kill` with a fresh seed."""
 
 from __future__ import annotations
 

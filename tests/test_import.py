@@ -1,4 +1,4 @@
-"""What an import costs, and that every public name can be imported."""
+"""Imports are light, and every public name can be imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAVY = (
 
 
 def loaded_after(code: str) -> set[str]:
-    """Names of the heavy modules that are loaded after ``code``."""
+    """Return the names of the heavy modules that are loaded after ``code``."""
     program = f"{code}\nimport sys\nprint(*[m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

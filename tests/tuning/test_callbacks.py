@@ -1,4 +1,4 @@
-"""Callbacks of ``optimize``: Optuna's signature, and the callbacks that its users have."""
+"""Callbacks of ``optimize``: Optuna's signature, and the callbacks of its integrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others ask of a tuner in another process."""
+"""Commands to a tuner in another process."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def wait_until(condition: object, seconds: float = 30.0) -> None:
 
 @pytest.fixture
 def live(make_tuner: MakeTuner, tmp_path: Path) -> Controller:
-    """A tuner in another process with three runs that wait."""
+    """Start a tuner in another process with three waiting runs."""
     make_tuner(WAITING)
     controller = Controller(tmp_path)
     controller.wait_for_runs(3)
@@ -178,7 +178,7 @@ def test_a_suspended_tuner_that_wakes_up_does_nothing_any_more(
     assert len(list(tmp_path.glob("live.*"))) == 6
 
 
-def test_what_is_asked_right_after_the_start_is_done_and_not_what_was_asked_before(
+def test_commands_to_an_earlier_owner_are_void(
     make_tuner: MakeTuner,
 ) -> None:
     tuner = make_tuner(max_parallel=1)
@@ -193,7 +193,7 @@ def test_what_is_asked_right_after_the_start_is_done_and_not_what_was_asked_befo
     assert len(tuner.study.trials) < 50
 
 
-def test_nobody_is_asked_in_vain(make_tuner: MakeTuner) -> None:
+def test_a_command_without_an_owner_is_an_error(make_tuner: MakeTuner) -> None:
     tuner = make_tuner()
     with pytest.raises(StudyError, match="no process is tuning"):
         tuner.control("pause")

@@ -1,4 +1,4 @@
-"""What runs cost, and limits on it, in virtual time."""
+"""Costs of runs, and limits on them, in virtual time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRICES = {"simulated": 2.0}
 
 
 class Said:
-    """Keeps what a person would see."""
+    """A display that keeps its lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -100,7 +100,7 @@ def test_max_run_hours_stops_runs_that_take_longer_than_any_before() -> None:
     assert states[:4] == [TrialState.COMPLETE] * 4
     assert states[4:] == [TrialState.PRUNED] * 4
     assert "max_run_hours" in tuner.study.trials[5].user_attrs["tune_jobs:cause"]
-    # Looked at whenever something happens: here every 20 minutes on each of four slots.
+    # Limits are checked on every event: here every 20 minutes on each of four slots.
     assert tuner.costs().spent.hours < 8 * HOURS + 4 * 20 / 60
 
 
@@ -155,7 +155,7 @@ def test_real_runs_have_costs(make_tuner: MakeTuner) -> None:
     assert costs.spent.money == pytest.approx(36.0 * costs.spent.hours)
 
 
-# -- plain decisions ----------------------------------------------------
+# -- pure functions ----------------------------------------------------
 
 
 @pytest.mark.parametrize(

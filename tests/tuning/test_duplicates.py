@@ -1,4 +1,4 @@
-"""Identical configurations are not paid twice."""
+"""Identical configurations are not paid for twice."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_configuration_is_run_once_and_its_value_is_used_again() -> None:
     assert tuner.study.best_trial.number in {a.trial for a in tuner.attempts()}
 
 
-def test_while_the_first_is_running_nobody_waits_for_its_value() -> None:
+def test_no_slot_waits_for_the_value_of_a_running_duplicate() -> None:
     tuner, trials = tuned(3, max_parallel=3)
     assert len(tuner.attempts()) == 3
     assert {t.state for t in trials} == {TrialState.COMPLETE}

@@ -1,4 +1,4 @@
-"""The final run: recorded, repeatable, and never trained twice unasked."""
+"""Final runs: recorded, repeatable, and never trained twice by accident."""
 
 from __future__ import annotations
 

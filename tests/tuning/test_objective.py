@@ -23,7 +23,7 @@ WAITING = 'until [ -e go ]; do sleep 0.05; done; echo "value=$x"'
 
 
 def steal_lease(runs: ObjectiveRuns) -> None:
-    """Become the owner as another process does that takes this one for dead."""
+    """Take the study over as another process does after the lease has expired."""
     session = runs._session
     thief = Lease(session.ledger.engine, session.ledger.uid)
     token, beat, _ = thief._read()

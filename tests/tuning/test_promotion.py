@@ -24,7 +24,7 @@ def rung_of(trial: optuna.trial.FrozenTrial) -> Rung:
     return Rung.read(trial.user_attrs["tune_jobs:rung"])
 
 
-# -- plain decisions ----------------------------------------------------
+# -- pure functions ----------------------------------------------------
 
 
 def test_budgets() -> None:
@@ -59,7 +59,7 @@ def test_brackets_get_their_shares() -> None:
     assert promotion.first_rung(7).budget == promotion.budgets(promotion.first_rung(7).bracket)[0]
 
 
-def test_nobody_stands_twice_on_a_rung() -> None:
+def test_a_trial_stands_once_on_a_rung() -> None:
     ladder = Ladder(RUNGS, maximize=True)
     for number in (0, 1, 2, 0, 1, 2):
         ladder.stand(number, Rung(0, 0, 1), 0.1 * number)
@@ -70,7 +70,7 @@ def test_nobody_stands_twice_on_a_rung() -> None:
     assert ladder.candidate() is None, "it has gone on"
 
 
-def test_one_of_three_goes_on_the_best_first_and_the_highest_rung_first() -> None:
+def test_the_top_third_is_promoted_from_the_highest_rung_first() -> None:
     ladder = Ladder(RUNGS, maximize=True)
     low = Rung(0, 0, 1)
     ladder.stand(0, low, 0.5)
@@ -96,7 +96,7 @@ def test_one_of_three_goes_on_the_best_first_and_the_highest_rung_first() -> Non
     more=st.integers(0, 30),
     maximize=st.booleans(),
 )
-def test_who_waits_in_vain_is_never_promoted(
+def test_eliminated_trials_are_never_promoted(
     values: list[float], more: int, maximize: bool
 ) -> None:
     ladder = Ladder(RUNGS, maximize=maximize)
@@ -105,7 +105,7 @@ def test_who_waits_in_vain_is_never_promoted(
     eliminated = set(ladder.eliminated(more))
     worst = 0.0 if maximize else 1.0
     for number in range(len(values), len(values) + more):
-        ladder.stand(number, Rung(0, 0, 1), worst)  # the best that can happen to the others
+        ladder.stand(number, Rung(0, 0, 1), worst)  # the best case for the others
     went_on = set()
     while (candidate := ladder.candidate()) is not None:
         ladder.leave(candidate)
@@ -130,7 +130,7 @@ def test_a_study_with_rungs(checkpoints: bool) -> None:
     trials = tuner.study.trials
     budgets = Counter(rung_of(t).budget for t in trials)
     assert budgets[1] == 27
-    # Decisions are taken before all values are known, so a few more than a third go on.
+    # Decisions are made before all values are known, so slightly more than a third is promoted.
     assert 9 <= budgets[3] <= 14
     assert 3 <= budgets[9] <= 7
     for trial in trials:

@@ -43,7 +43,7 @@ TRIALS = 6
 
 
 class Service:
-    """The place where runs execute: what it started, and how each of them is."""
+    """Model of a service: the runs that it started, and their states."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class Service:
         self.fail_before = self.fail_after = False
 
     def start(self, study: str, request: RunRequest) -> None:
-        """Idempotent by name, as a retry token makes it."""
+        """Start a run; idempotent by name, like a retry token."""
         if request.name not in self.states:
             self.states[request.name] = RunState.IN_PROGRESS
             self.started[request.name] += 1
@@ -63,7 +63,7 @@ class Service:
             self.folder = self._store / study
 
     def finish(self, name: str, state: RunState) -> None:
-        """A run ends; one that succeeds has written its value before."""
+        """End a run; a successful one has written its value before."""
         if state == RunState.SUCCEEDED:
             path = self.folder / "metrics" / f"{name}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class Service:
 
     @property
     def live(self) -> list[str]:
-        """RunTracker that have not ended."""
+        """Names of the runs that have not ended."""
         return [n for n, state in self.states.items() if not state.is_terminal]
 
 
@@ -104,7 +104,7 @@ class Model:
 
 
 class Client(BackendService):
-    """A tuner's side of the service."""
+    """The service, opened for one tuner."""
 
     clock = staticmethod(time.time)
 
@@ -170,7 +170,7 @@ class Client(BackendService):
 
 
 class Controller:
-    """One call of ``optimize``, a turn at a time."""
+    """A call of ``optimize``, one turn at a time."""
 
     def __init__(self, folder: Path, service: Service) -> None:
         study = optuna.create_study(
@@ -185,7 +185,7 @@ class Controller:
         )
         self.session = RunSession(tuner.definition, own=False)
         self.engine: Engine = self.session.ledger.engine
-        # Whoever owned it was killed: this process cannot tell, they all were in it.
+        # Earlier owners were killed, but ran in this process, so their lease looks alive.
         token, beat, _ = self.session.lease._read()
         assert self.session.lease._take(token, beat)
         assert isinstance(self.session.service, Client)
@@ -196,18 +196,18 @@ class Controller:
         self.call.recover()
 
     def turn(self) -> bool:
-        """Whether there is more to do."""
+        """Take a turn; return whether there is more to do."""
         self.call.engine.turn()
         return not self.call.engine.is_done()
 
     def sleepy_turns(self) -> None:
-        """Turns of one who slept for long before each."""
+        """Take turns, each after a long suspension."""
         for _ in range(20):
             self.session.lease._renewed = float("-inf")
             self.turn()
 
     def break_next_commit(self, *, after: bool) -> None:
-        """The connection breaks at the next commit: before it took effect, or after."""
+        """Break the connection at the next commit, before or after it takes effect."""
         dialect: Any = self.engine.dialect
         commit = dialect.do_commit
 
@@ -222,7 +222,7 @@ class Controller:
 
 
 class Protocol(RuleBasedStateMachine):
-    """Trouble in any order."""
+    """Failures in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,23 +234,23 @@ class Protocol(RuleBasedStateMachine):
 
     @rule()
     def turn(self) -> None:
-        """The tuner works."""
+        """The tuner takes a turn."""
         self.controller.turn()
 
     @precondition(lambda self: self.service.live)
     @rule(data=st.data(), how=st.sampled_from(["SUCCEEDED", "SUCCEEDED", "FAILED", "CANCELED"]))
     def a_run_ends(self, data: st.DataObject, how: str) -> None:
-        """Well, by trouble of the service, or because somebody stopped it."""
+        """It succeeds, fails because of the service, or is canceled by a person."""
         name = data.draw(st.sampled_from(sorted(self.service.live)))
         if how == "CANCELED":
             self.service.canceled.add(name)
         attempt = int(name.rsplit("-", 1)[1])
-        # The service's trouble ends at some time, or a trial would rightly be given up.
+        # The service recovers after three attempts; otherwise the trial would rightly fail.
         self.service.finish(name, RunState(how) if attempt < 3 else RunState.SUCCEEDED)
 
     @rule(after=st.booleans())
     def a_start_is_not_answered(self, after: bool) -> None:
-        """429, 5xx, or a connection that breaks after the effect."""
+        """429, 5xx, or a connection that breaks after the request took effect."""
         if after:
             self.service.fail_after = True
         else:
@@ -258,24 +258,24 @@ class Protocol(RuleBasedStateMachine):
 
     @rule()
     def the_listing_is_behind(self) -> None:
-        """It shows what was."""
+        """The next listing shows old states."""
         self.controller.client.stale = dict(self.service.states)
 
     @rule()
     def the_tuner_is_killed(self) -> None:
-        """And the next one starts."""
+        """The next tuner starts."""
         self.controller = Controller(self.folder, self.service)
 
     @rule()
     def the_tuner_is_suspended(self) -> None:
-        """And replaced; it will wake up."""
+        """It is replaced, and wakes up later."""
         self.asleep.append(self.controller)
         self.controller = Controller(self.folder, self.service)
 
     @precondition(lambda self: self.asleep)
     @rule()
     def a_suspended_tuner_wakes_up(self) -> None:
-        """It must find out that it is not the owner any more before it does anything."""
+        """It must notice that it lost the lease before it does anything."""
         woken = self.asleep.pop()
         before = Counter(self.service.started)
         with pytest.raises(LeaseLost):
@@ -284,12 +284,12 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(after=st.booleans())
     def the_database_breaks_at_a_commit(self, after: bool) -> None:
-        """Did it take effect? The tuner has to find out."""
+        """The tuner has to find out whether the commit took effect."""
         self.controller.session.retry._sleep = lambda seconds: None
         self.controller.break_next_commit(after=after)
 
     def teardown(self) -> None:
-        """One tuner is left alone; then everything must be right."""
+        """Leave one tuner undisturbed; then all invariants must hold."""
         try:
             last = Controller(self.folder, self.service)
             for _ in range(200):
@@ -302,7 +302,7 @@ class Protocol(RuleBasedStateMachine):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def check(self, last: Controller) -> None:
-        """What must hold."""
+        """Assert the invariants."""
         study = optuna.load_study(study_name="s", storage=f"sqlite:///{self.folder}/s.db")
         trials = study.trials
         assert [t.number for t in trials] == list(range(len(trials)))

@@ -1,4 +1,4 @@
-"""A tuner that was interrupted or killed, and the next one."""
+"""Recovery of a study whose tuner was interrupted or killed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ backend = LocalBackend("train.sh", env={{"here": os.getcwd()}}, grace=1.0)
 Tuner(study, space, backend, metric="value", max_parallel=3, progress=False).optimize(n_trials=6)
 """
 
-# A run says that it is there, and waits until it is let go on.
+# A run creates a file, then waits until it is released.
 WAITING = ': > "$here/live.$$"; until [ -e "$here/go" ]; do sleep 0.02; done; echo value=$x'
 
 
@@ -61,7 +61,7 @@ class Controller:
         )
 
     def wait_for_runs(self, count: int) -> None:
-        """Until ``count`` runs are live."""
+        """Wait until ``count`` runs are live."""
         while len(list(self._folder.glob("live.*"))) < count:
             assert self.process.poll() is None, self.process.stderr
             os.sched_yield()
@@ -85,7 +85,7 @@ JOURNAL = (
 
 
 def journal() -> JournalStorage:
-    """What `JOURNAL` says, in this process."""
+    """Open the storage of `JOURNAL` in this process."""
     return JournalStorage(JournalFileBackend("journal.log"))
 
 
@@ -139,7 +139,7 @@ def test_two_tuners_cannot_work_on_one_study(make_tuner: MakeTuner, tmp_path: Pa
     assert len(tuner.optimize(n_trials=1).trials) == 7
 
 
-def test_a_run_whose_trial_somebody_else_told_is_stopped(
+def test_a_run_whose_trial_another_process_finished_is_stopped(
     make_tuner: MakeTuner, tmp_path: Path
 ) -> None:
     tuner = make_tuner(WAITING)
@@ -213,7 +213,7 @@ def test_a_run_whose_host_is_gone_too_is_run_again(make_tuner: MakeTuner, tmp_pa
     assert [a.trial for a in attempts if a.state == AttemptState.SUCCEEDED] == [0, 1, 2]
 
 
-def test_a_killed_host_ends_the_call_and_the_next_one_goes_on(
+def test_a_killed_host_ends_the_call_and_the_next_one_continues(
     make_tuner: MakeTuner, tmp_path: Path
 ) -> None:
     tuner = make_tuner('[ -e "$here/shot" ] || { : > "$here/shot"; kill -9 $PPID; }; echo value=$x')
@@ -229,7 +229,7 @@ def test_a_full_database_loses_nothing(make_tuner: MakeTuner, tmp_path: Path) ->
 
     @sqlalchemy.event.listens_for(storage.engine, "begin")
     def limit(connection: sqlalchemy.Connection) -> None:
-        pages = 1 if full[0] else 1_000_000  # SQLite keeps to its present size then
+        pages = 1 if full[0] else 1_000_000  # SQLite cannot grow the file then
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
     study = optuna.create_study(study_name="s", storage=storage, direction="maximize")
@@ -263,7 +263,7 @@ def test_a_run_that_was_intended_but_never_started_is_started(
 def test_a_trial_that_was_created_but_not_yet_recorded_is_run(
     make_tuner: MakeTuner, tmp_path: Path
 ) -> None:
-    # Where ledger and study are not written in one transaction a tuner can die between the two.
+    # Without a common transaction, a tuner can be killed between study and ledger.
     study = optuna.create_study(study_name="s", storage=journal(), direction="maximize")
     trial = study.ask()
     space(trial)
@@ -281,7 +281,7 @@ def test_an_enqueued_trial_that_was_only_claimed_is_run(
     where = journal() if storage == "journal" else "sqlite:///s.db"
     study = optuna.create_study(study_name="s", storage=where, direction="maximize")
     study.enqueue_trial({"x": 0.25})
-    StudyMirror(study).study.ask()  # and was killed before its commit
+    StudyMirror(study).study.ask()  # killed before its commit
     done = make_tuner(study=study).optimize(n_trials=2)
     assert [t.state for t in done.trials] == [TrialState.COMPLETE] * 2
     assert done.trials[0].value == 0.25
@@ -326,7 +326,7 @@ def test_an_enqueued_trial_that_another_was_faster_to_take_stays_theirs(
     assert [t.state.name for t in done.trials] == ["RUNNING", "COMPLETE"]
 
 
-def test_a_running_trial_of_somebody_else_is_left_alone(make_tuner: MakeTuner) -> None:
+def test_a_running_trial_of_another_process_is_left_alone(make_tuner: MakeTuner) -> None:
     tuner = make_tuner()
     tuner.study.ask()
     study = tuner.optimize(n_trials=2)
@@ -334,7 +334,7 @@ def test_a_running_trial_of_somebody_else_is_left_alone(make_tuner: MakeTuner) -
 
 
 def test_the_pruner_is_asked_again_about_an_adopted_run(make_tuner: MakeTuner) -> None:
-    # What a run reports is written before the decision, and its tuner can die between the two.
+    # A report is written before the decision to prune; a tuner can be killed in between.
     tuner = make_tuner('echo "epoch=1 value=0.5"; sleep 60', step="epoch", max_parallel=1)
 
     class Leaves(Silent):

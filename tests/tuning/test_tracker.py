@@ -1,4 +1,4 @@
-"""What the tuner takes for the end of a run: nothing before the store has all its metrics."""
+"""A run has ended once the store has all its metrics."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Bench:
         )
 
     def write(self, *values: float) -> int:
-        """Make these the metrics that the store has; returns their size."""
+        """Write these metrics to the store; return their size."""
         lines = "".join(encode(Record(1.0, i, {"value": v})) for i, v in enumerate(values))
         (self.root / f"metrics/{NAME}.jsonl").write_text(lines)
         return len(lines)

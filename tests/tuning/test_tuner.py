@@ -1,4 +1,4 @@
-"""The main job: a study whose every trial is a real process."""
+"""Studies whose every trial is a real process."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_study_is_plain_optuna_for_optuna_s_own_tools(make_tuner: MakeTuner)
     assert len(reloaded.trials) == 5
 
 
-def test_a_second_call_goes_on(make_tuner: MakeTuner) -> None:
+def test_a_second_call_continues_the_study(make_tuner: MakeTuner) -> None:
     make_tuner().optimize(n_trials=3)
     study = make_tuner().optimize(n_trials=2)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 5
@@ -97,7 +97,7 @@ def test_a_study_by_name_gets_a_database(script: Script) -> None:
 
 
 def test_a_slot_is_refilled_at_once_and_never_in_batches(make_tuner: MakeTuner) -> None:
-    # Trial 0 waits for a file that only trial 3 leaves: in batches of two that would be for ever.
+    # Trial 0 waits for a file that trial 3 creates: in batches of two it would never end.
     tuner = make_tuner(
         'if [ "$n" = 0 ]; then until [ -e "$here/3" ]; do sleep 0.02; done; fi\n'
         ': > "$here/$n"; echo "value=$x"',
@@ -246,7 +246,7 @@ def test_the_tuner_works_outside_of_the_main_thread(make_tuner: MakeTuner) -> No
     assert len(tuner.study.trials) == 3
 
 
-# -- what goes wrong ----------------------------------------------------------------------------
+# -- failures ----------------------------------------------------------------------------
 
 
 def test_a_script_that_fails_makes_failed_trials_with_its_last_words(
@@ -358,7 +358,7 @@ def test_arguments_that_make_no_sense(make_tuner: MakeTuner) -> None:
 
 
 def test_a_full_disk_fails_the_run_and_not_the_tuner(make_tuner: MakeTuner) -> None:
-    # A limit on the size of files does to the script's log what a full disk does.
+    # A limit on file sizes affects the script's log like a full disk.
     tuner = make_tuner('[ "$n" = 0 ] && { ulimit -f 1; yes; }; echo value=$x')
     tuner.study.enqueue_trial({"n": 0})
     tuner.study.enqueue_trial({"n": 1})
