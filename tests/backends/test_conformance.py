@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tune_jobs.backends.base import Backend
@@ -25,7 +27,7 @@ def simulate(run: SimulatedRun) -> Course:
     options = parse_options(run.argv)
     reports = [
         SimulatedReport(0.0, None, {"value": float(checksum(run.argv))}),
-        SimulatedReport(0.0, None, {"token": run.random.random()}),
+        SimulatedReport(0.0, None, {"token": random.random()}),
     ]
     return Course(reports, float(options.get("seconds", "0")), int(options.get("exit", "0")))
 

@@ -35,7 +35,7 @@ class Bench:
         settings = {"env": {}, "files": {}, **request}
         self.service.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
 
-    def end_of(self, name: str) -> RunUpdate:
+    def wait_for_end(self, name: str) -> RunUpdate:
         """Wait for the end of a run and return its last update."""
         while True:
             for update in self.service.wait(20.0):
@@ -45,7 +45,7 @@ class Bench:
     def run(self, name: str, *argv: str, **request: object) -> RunUpdate:
         """Submit a run and return its last update."""
         self.start(name, *argv, **request)
-        return self.end_of(name)
+        return self.wait_for_end(name)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_find(bench: OpenBench, tmp_path: Path) -> None:
         "live-1": RunState.IN_PROGRESS,
     }
     (tmp_path / "go").touch()
-    assert b.end_of("live-1").state == RunState.SUCCEEDED
+    assert b.wait_for_end("live-1").state == RunState.SUCCEEDED
 
 
 def test_cancel_ends_the_process_group(bench: OpenBench, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_cancel_ends_the_process_group(bench: OpenBench, tmp_path: Path) -> None
     while not (tmp_path / "ready").exists():
         os.sched_yield()
     b.service.cancel("r-1")
-    update = b.end_of("r-1")
+    update = b.wait_for_end("r-1")
     assert (update.state, update.cause) == (RunState.CANCELED, "canceled")
     child = int((tmp_path / "child").read_text())
     while _is_running(child):
@@ -128,7 +128,7 @@ def test_run_that_ignores_term_is_killed(bench: OpenBench, tmp_path: Path) -> No
     while not (tmp_path / "ready").exists():
         os.sched_yield()
     b.service.cancel("r-1")
-    assert b.end_of("r-1").state == RunState.CANCELED
+    assert b.wait_for_end("r-1").state == RunState.CANCELED
 
 
 def test_background_process_ends_with_its_run(bench: OpenBench, tmp_path: Path) -> None:

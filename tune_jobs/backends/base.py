@@ -86,9 +86,9 @@ class BackendService(Protocol):
         ...
 
     def find(self, names: Collection[str]) -> dict[str, RunUpdate]:
-        """Return the current state of these runs, whoever started them, and watch the live ones.
+        """Return the current state of these runs, and watch the live ones.
 
-        A name that was never started is absent.
+        They may have been started by another service. A name that was never started is absent.
         """
         ...
 
@@ -97,7 +97,7 @@ class BackendService(Protocol):
         ...
 
     def close(self) -> None:
-        """Release the backend. Live runs continue if `Backend.open` was asked to keep them.
+        """Release the backend. Live runs continue if it was opened with ``keep_runs``.
 
         Does nothing if it is closed already.
         """

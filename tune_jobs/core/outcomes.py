@@ -10,6 +10,7 @@ from optuna.trial import TrialState
 from tune_jobs.core.attempts import Attempt, AttemptState
 from tune_jobs.core.job_runs import RunState, RunUpdate
 from tune_jobs.core.objectives import Reading
+from tune_jobs.runtime.backoff import Backoff
 
 MAX_ATTEMPTS = 3
 """Attempts of a trial that fails for reasons outside of the script."""
@@ -62,7 +63,7 @@ def classify_outcome(attempt: Attempt, update: RunUpdate, reading: Reading) -> O
             return Outcome(Action.FINISH, ended_as, TrialState.COMPLETE)
         return Outcome(Action.FINISH, ended_as, TrialState.FAIL, reading.problem)
     if _deserves_retry(attempt, update):
-        delay = min(MAX_DELAY, update.retry_after * 2 ** (attempt.attempt - 1))
+        delay = Backoff(update.retry_after, MAX_DELAY).pause(attempt.attempt)
         return Outcome(Action.RETRY, ended_as, cause=update.cause, delay=delay)
     return Outcome(Action.FINISH, ended_as, TrialState.FAIL, update.cause)
 

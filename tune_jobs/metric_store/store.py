@@ -29,6 +29,7 @@ from urllib.parse import quote
 
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.folder import open_folder
+from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.runtime.records import Record, decode
 
 READ_BACK_SECONDS = 10.0
@@ -122,8 +123,10 @@ class MetricStore:
             )
 
     def _read_back(self, path: str) -> bytes:
-        pause = 0.1
+        backoff, attempt = Backoff(first=0.1, longest=READ_BACK_SECONDS), 0
         while True:
+            attempt += 1
+            pause = backoff.pause(attempt)
             try:
                 return self._folder.read(path)
             except FileNotFoundError as error:
@@ -132,7 +135,6 @@ class MetricStore:
                         f"a new file was not readable within {READ_BACK_SECONDS:g} s"
                     ) from error
             self._sleep(pause)
-            pause *= 2
 
     # -- metrics --------------------------------------------------------------------------------
 

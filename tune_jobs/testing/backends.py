@@ -301,19 +301,23 @@ class BackendTests:
     def test_submit_is_idempotent(self, watch: Callable[[str], Watcher], study: str) -> None:
         runs = watch(study)
         runs.start("trial-000001-1", LIVE)
+        live_token = runs.read_metric("trial-000001-1", "token")
         runs.submit("trial-000001-1", LIVE)
         first = runs.run("trial-000000-1")
+        token = runs.read_metric("trial-000000-1", "token")
         again = runs.run("trial-000000-1")
         runs.service.close()
         reopened = watch(study)
         later = reopened.run("trial-000000-1")
         assert first.state == again.state == later.state == RunState.SUCCEEDED
         assert first.run_id == again.run_id == later.run_id
-        assert len(reopened.read_metric("trial-000000-1", "token")) == 1
+        assert reopened.read_metric("trial-000000-1", "token") == token
+        assert len(token) == 1
         reopened.submit("trial-000001-1", LIVE)
         reopened.service.cancel("trial-000001-1")
         assert reopened.wait_for_end("trial-000001-1").state == RunState.CANCELED
-        assert len(reopened.read_metric("trial-000001-1", "token")) == 1
+        assert reopened.read_metric("trial-000001-1", "token") == live_token
+        assert len(live_token) == 1
 
     def test_find(self, runs: Watcher) -> None:
         runs.run("trial-000000-1")
@@ -465,8 +469,9 @@ class BackendTests:
     def _adopt(self, runs: Watcher, name: str) -> None:
         """Find a live run that another service started, and cancel it."""
         runs.names.add(name)
-        found = runs.service.find([name])
-        assert found[name].state == RunState.IN_PROGRESS
+        assert runs.service.find([name])[name].state == RunState.IN_PROGRESS
+        runs.updates += runs.service.wait(self.settling)
+        assert runs.service.find([name])[name].state == RunState.IN_PROGRESS
         runs.service.cancel(name)
         assert runs.wait_for_end(name).state == RunState.CANCELED
         assert runs.read_metric(name, "value") == [checksum([LIVE])]

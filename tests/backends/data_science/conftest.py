@@ -126,13 +126,15 @@ def run(name: str, *argv: str, **more: Any) -> RunRequest:
     return RunRequest(name, argv, **{**settings, **more})
 
 
-def end_of(service: BackendService, name: str, seconds: float = 60.0) -> RunUpdate:
+def wait_for_end(service: BackendService, name: str, seconds: float = 60.0) -> RunUpdate:
     """Wait for the end of a run and return its last update."""
-    ends = [update for update in until_ended(service, {name}, seconds) if update.name == name]
+    ends = [update for update in wait_for_ends(service, {name}, seconds) if update.name == name]
     return ends[0]
 
 
-def until_ended(service: BackendService, names: set[str], seconds: float = 60.0) -> list[RunUpdate]:
+def wait_for_ends(
+    service: BackendService, names: set[str], seconds: float = 60.0
+) -> list[RunUpdate]:
     """Wait until all of these runs have ended and return their last updates."""
     live, ends, deadline = set(names), [], time.monotonic() + seconds
     while live:

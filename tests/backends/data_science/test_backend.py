@@ -19,9 +19,9 @@ from tests.backends.data_science.conftest import (
     SOURCES,
     MakeBackend,
     OpenService,
-    end_of,
     run,
-    until_ended,
+    wait_for_end,
+    wait_for_ends,
 )
 from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.faults import Kind
@@ -60,7 +60,7 @@ def test_run_leaves_metrics_outputs_and_log(
     )
     service = open_service(make_backend(script))
     service.submit(run("trial-000000-1", f"--out={service.paths('trial-000000-1').outputs}"))
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     log = stored.log("trial-000000-1")
     assert (end.state, end.exit_code) == (RunState.SUCCEEDED, 0), log
     assert end.started is not None
@@ -91,7 +91,7 @@ def test_arguments_arrive_unchanged(
 ) -> None:
     service = open_service(make_backend(ECHO))
     service.submit(run("trial-000000-1", *argv))
-    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    assert wait_for_end(service, "trial-000000-1").state == RunState.SUCCEEDED
     log = stored.log("trial-000000-1")
     line = next(line for line in log.splitlines() if line.startswith("ARGV "))
     assert tuple(json.loads(line[5:])) == argv
@@ -103,7 +103,7 @@ def test_files_and_variables_arrive(
     script = "import os\nprint(open('conf/a.yaml').read(), os.environ['COLOR'], os.environ['ALL'])"
     service = open_service(make_backend(script, env={"ALL": "job"}))
     service.submit(run("trial-000000-1", files={"conf/a.yaml": "lr: 1"}, env={"COLOR": "red"}))
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     assert end.state == RunState.SUCCEEDED
     assert "lr: 1 red job" in stored.log("trial-000000-1")
 
@@ -113,7 +113,7 @@ def test_failure_has_the_exit_code(
 ) -> None:
     service = open_service(make_backend("import sys\nprint('no such layer')\nsys.exit(21)\n"))
     service.submit(run("trial-000000-1"))
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     assert (end.state, end.exit_code, end.transient) == (RunState.FAILED, 21, False)
     assert end.cause == "exit code 21"
     assert "no such layer" in stored.log("trial-000000-1")
@@ -129,9 +129,9 @@ def test_job_is_created_once_per_definition(
     assert count_requests(emulator)["create_job"] == 2
     kept = service._folder.find("jobs")
     assert len(kept) == 2
-    text = service._folder.read(f"jobs/{kept[0]}").decode()
-    assert "kind: job" in text
-    assert "VM.Standard.E4.Flex" in text
+    record = service._folder.read(f"jobs/{kept[0]}").decode()
+    assert "kind: job" in record
+    assert "VM.Standard.E4.Flex" in record
 
 
 def test_job_that_was_not_recorded_is_found(
@@ -166,7 +166,7 @@ def test_start_without_an_answer_is_one_run(
     emulator.faults.add(Fault(kind, operation="create_job_run", times=1))
     notices.clear()
     service.submit(run("trial-000000-1", "--x=0.5"))
-    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    assert wait_for_end(service, "trial-000000-1").state == RunState.SUCCEEDED
     runs = open_client(connection).list_job_runs(emulator.compartment).data
     assert [r.display_name for r in runs] == ["trial-000000-1"]
     assert count_requests(emulator)["create_job_run"] == 2
@@ -185,7 +185,7 @@ def test_throttled_starts_do_not_block_other_services(
     while count_requests(emulator)["create_job_run"] < 12:
         service.wait(0.1)
     stored.check_writable()  # an open circuit breaker would raise
-    assert len(until_ended(service, names, 90.0)) == 12
+    assert len(wait_for_ends(service, names, 90.0)) == 12
 
 
 def test_poll_is_one_listing(
@@ -240,7 +240,7 @@ def test_cancel_does_not_wait(
     before = time.monotonic()
     service.cancel("trial-000000-1")
     assert time.monotonic() - before < 0.5
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     assert end.state == RunState.CANCELED
     emulator.requests.clear()
     assert end.run_id is not None
@@ -259,7 +259,7 @@ def test_run_canceled_outside_is_not_retried(
     while "trial-000000-1" not in service._live:
         service.wait(0.1)
     open_client(connection).cancel_job_run(service._live._live["trial-000000-1"].run_id)
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     assert (end.state, end.transient) == (RunState.FAILED, False)
     assert "canceled outside of tune_jobs" in end.cause
 
@@ -270,7 +270,7 @@ def test_next_service_finds_runs_by_name(
     script = "import sys, time\ntime.sleep(float(sys.argv[1]))\nprint('value: 1')\n"
     service = open_service(make_backend(script))
     service.submit(run("trial-000000-1", "0"))
-    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    assert wait_for_end(service, "trial-000000-1").state == RunState.SUCCEEDED
     service.submit(run("trial-000001-1", "60"))
     while "trial-000001-1" not in service._live:
         service.wait(0.1)
@@ -282,7 +282,7 @@ def test_next_service_finds_runs_by_name(
         "trial-000001-1": False,
     }
     again.cancel("trial-000001-1")
-    assert end_of(again, "trial-000001-1").state == RunState.CANCELED
+    assert wait_for_end(again, "trial-000001-1").state == RunState.CANCELED
 
 
 def test_missing_policy_is_named(
@@ -294,7 +294,7 @@ def test_missing_policy_is_named(
     )
     service.submit(run("trial-000000-1"))
     with pytest.raises(BackendError, match="manage data-science-job-runs"):
-        end_of(service, "trial-000000-1")
+        wait_for_end(service, "trial-000000-1")
 
 
 def test_wrong_compartment_is_named(make_backend: MakeBackend, open_service: OpenService) -> None:
@@ -363,7 +363,7 @@ def test_odd_state_is_given_up_after_a_while(
     emulator.data_science.next_states.append(state)
     service = open_service(make_backend(PRINTS))
     service.submit(run("trial-000000-1"))
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     assert (end.state, end.transient) == (RunState.FAILED, True)
     assert "was in state" in end.cause
 
@@ -475,7 +475,7 @@ def test_arguments_of_an_existing_job_are_kept(
         DataScienceBackend.from_ocid(mine.id, connection=connection, poll_seconds=0.1)
     )
     service.submit(run("trial-000000-1", "--lr=0.1"))
-    end = end_of(service, "trial-000000-1")
+    end = wait_for_end(service, "trial-000000-1")
     assert end.state == RunState.SUCCEEDED
     sent = open_client(connection).get_job_run(end.run_id).data.job_configuration_override_details
     assert shlex.split(sent.command_line_arguments) == [*shlex.split(quoted), "--lr=0.1"]

@@ -16,7 +16,7 @@ from typing import Any
 import oci
 import pytest
 
-from tests.backends.data_science.conftest import SOURCES, OpenService, end_of, run
+from tests.backends.data_science.conftest import SOURCES, OpenService, run, wait_for_end
 from tests.oci_emulator import Emulator
 from tests.oci_emulator.data_science import NOTEBOOK_SESSION
 from tune_jobs import Connection, DataScienceBackend, EntryPoint, Infrastructure
@@ -36,7 +36,7 @@ def run_once(connection: Connection, store: str) -> Callable[..., MetricStore]:
         backend.check()
         with backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print) as service:
             service.submit(run("trial-000000-1", "--x=0.5", **request))
-            end = end_of(service, "trial-000000-1")
+            end = wait_for_end(service, "trial-000000-1")
         metrics = MetricStore(store, "study-1", backend.store_options)
         log = metrics.log("trial-000000-1")
         assert end.state == RunState.SUCCEEDED, f"{end.cause}\n{log}"
@@ -271,10 +271,10 @@ spec:
     run_once(DataScienceBackend.from_yaml(path, **options))
 
 
-@pytest.mark.parametrize("text", ["kind: study", "- 1", "a: [", ""])
-def test_yaml_without_a_job_is_refused(text: str, tmp_path: Path, options: Any) -> None:
+@pytest.mark.parametrize("content", ["kind: study", "- 1", "a: [", ""])
+def test_yaml_without_a_job_is_refused(content: str, tmp_path: Path, options: Any) -> None:
     path = tmp_path / "job.yaml"
-    path.write_text(text)
+    path.write_text(content)
     with pytest.raises(ConfigError, match=r"job\.yaml"):
         DataScienceBackend.from_yaml(path, **options).check()
 
@@ -488,5 +488,5 @@ def test_metrics_file(
     backend = DataScienceBackend.from_script(script, infrastructure, **options)
     service = open_service(backend, sources=MetricSources(("value",), file="metrics.json"))
     service.submit(run("trial-000000-1"))
-    assert end_of(service, "trial-000000-1").state == RunState.SUCCEEDED
+    assert wait_for_end(service, "trial-000000-1").state == RunState.SUCCEEDED
     assert [r.values for r in stored.records("trial-000000-1")] == [{"value": 0.25}]

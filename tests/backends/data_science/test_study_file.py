@@ -166,20 +166,20 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
 def test_mistake_in_the_backend_is_reported_with_its_line(
     change: tuple[str, str], message: str, study_yaml: Path
 ) -> None:
-    text = study_yaml.read_text()
-    assert change[0] in text
-    study_yaml.write_text(text.replace(*change))
+    content = study_yaml.read_text()
+    assert change[0] in content
+    study_yaml.write_text(content.replace(*change))
     with pytest.raises(ConfigError, match=r"study\.yaml:\d+: .*" + message):
         build_tuner(load_study(study_yaml), study_yaml)
 
 
 def test_existing_job_replaces_the_definition(study_yaml: Path, tmp_path: Path) -> None:
-    text = study_yaml.read_text()
-    start, end = text.index("  compartment:"), text.index("  poll_seconds")
+    content = study_yaml.read_text()
+    start, end = content.index("  compartment:"), content.index("  poll_seconds")
     job = "  job: ocid1.datasciencejob.oc1..x\n"
-    study_yaml.write_text(text[:start] + job + text[end:])
+    study_yaml.write_text(content[:start] + job + content[end:])
     tuner = build_tuner(load_study(study_yaml), study_yaml)
     assert "ocid1.datasciencejob.oc1..x" in repr(tuner.definition.backend)
-    study_yaml.write_text(text[:start] + job + text[start:])
+    study_yaml.write_text(content[:start] + job + content[start:])
     with pytest.raises(ConfigError, match="'compartment' belongs to the job"):
         build_tuner(load_study(study_yaml), study_yaml)

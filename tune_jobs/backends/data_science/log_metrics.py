@@ -94,9 +94,9 @@ class LogMetrics:
         changed = set()
         for line in lines:
             name = names[line.run_id]
-            self._lines.setdefault(name, []).append(line.text)
+            self._lines.setdefault(name, []).append(line.message)
             extractor = self._extractors.setdefault(name, self._build_extractor())
-            records = extractor.feed(f"{line.text}\n".encode(), line.time)
+            records = extractor.feed(f"{line.message}\n".encode(), line.time)
             if records:
                 self._metrics[name] = self._metrics.get(name, "") + "".join(map(encode, records))
                 changed.add(name)

@@ -37,7 +37,7 @@ class Line:
     id: str
     run_id: str
     time: float
-    text: str
+    message: str
 
 
 class RunLogs:
@@ -121,7 +121,7 @@ class RunLog:
             lines = self._logs.read([self._run_id], time.time())
         except Exception as error:
             raise BackendError(str(explain_refusal(error, "searching the log", READ))) from error
-        return "".join(f"{line.text}\n" for line in lines).encode()
+        return "".join(f"{line.message}\n" for line in lines).encode()
 
 
 def open_run_log(connection: Connection, run_id: str) -> RunLog | None:

@@ -23,7 +23,7 @@ from tune_jobs.runtime import report
 
 _CONNECT_SECONDS = 15.0
 
-_HOST_KILLED = "the process that runs the local job runs was killed; call optimize() again to go on"
+_HOST_KILLED = "the process that runs local job runs was killed; call optimize() again to resume"
 
 
 class HostConnection:

@@ -133,7 +133,7 @@ class LiveRuns:
     def find(
         self, job_ids: Collection[str], names: Collection[str], tags: Mapping[str, str]
     ) -> dict[str, RunUpdate]:
-        """Find runs by name and tags, whoever started them, and watch the live ones.
+        """Find runs by name and tags, and watch the live ones.
 
         Raises:
             BackendError: If the service refuses to list them.
