@@ -142,6 +142,13 @@ def test_modules_that_are_run_exist() -> None:
         assert importlib.util.find_spec(module) is not None, module
 
 
+def test_files_that_are_named_exist() -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"`((?:tune_jobs|tests|samplers|notebooks)/[\w./]*)`", text))
+    assert len(named) > 5
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
 def test_the_reference_of_the_command_has_every_option(
     extension: Callable[[str], Any],
 ) -> None:

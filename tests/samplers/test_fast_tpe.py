@@ -77,6 +77,7 @@ def create_tpe(**options: Any) -> TPESampler:
         return TPESampler(seed=3, **options)
 
 
+@pytest.mark.no_cover  # a quarter of the suite's CPU, and tracing doubles it
 @pytest.mark.parametrize(("pending", "direction"), [(1, "maximize"), (8, "minimize")])
 @pytest.mark.parametrize(
     "options",
