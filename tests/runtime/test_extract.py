@@ -357,13 +357,13 @@ def test_names_and_patterns_together() -> None:
     ("arguments", "message"),
     [
         ({"names": []}, "name at least one metric"),
-        ({"names": [" "]}, "not empty"),
+        ({"names": [" "]}, "non-empty string"),
         ({"names": ["a\nb"]}, "control characters"),
         ({"names": [str(i) for i in range(257)]}, "257 metrics"),
-        ({"names": ["a"], "step": ""}, "not empty"),
+        ({"names": ["a"], "step": ""}, "non-empty string"),
         ({"names": ["a"], "patterns": {"a": "a is"}}, r"metric 'a': .* needs a group"),
         ({"names": ["a"], "patterns": {"a": r"(?P<step>\d+)"}}, r"metric 'a': .* needs a group"),
-        ({"names": ["a"], "patterns": {"a": "(a"}}, r"metric 'a': .* is not valid: missing \)"),
+        ({"names": ["a"], "patterns": {"a": "(a"}}, r"metric 'a': invalid pattern .*: missing \)"),
     ],
 )
 def test_what_cannot_be_found_is_refused(arguments: dict[str, Any], message: str) -> None:

@@ -152,34 +152,34 @@ BOMB = "a0: &a0 {x: 1}\n" + "".join(
 @pytest.mark.parametrize(
     ("file", "content", "problem"),
     [
-        ("m.json", "", "not valid JSON"),
-        ("m.json", '{"accuracy": 0.', "not valid JSON (half written?)"),
+        ("m.json", "", "invalid JSON"),
+        ("m.json", '{"accuracy": 0.', "invalid JSON (incomplete?)"),
         ("m.json", "0.9", "neither an object nor a list"),
         ("m.json", "[" * 100_000, "recursion"),
-        ("m.json", "[[1], 2]", "it has no 'accuracy', 'val.loss', nor other metrics"),
+        ("m.json", "[[1], 2]", "it has no 'accuracy', 'val.loss', and no other metrics"),
         ("m.json", '{"acuracy": 0.9, "lr": 1, "n": "x"}', "but: acuracy, lr"),
         ("m.json", '{"val": {"accuracy": 0.9}}', "but: val.accuracy"),
         ("m.json", '{"accuracy": true}', "'accuracy': 'True' (bool) is not a number"),
         ("m.json", '{"accuracy": {"mean": 1}}', "but: accuracy.mean"),
         ("m.json", '{"\\ud800\\n": 1}', "but: ??"),
-        ("m.json", b"\xff\xfe\x00\x00", "not valid JSON"),
+        ("m.json", b"\xff\xfe\x00\x00", "invalid JSON"),
         ("m.json", '{"accuracy": ' + "9" * 10_000 + "}", ""),
         ("m.jsonl", "nothing\n", "line 1 is not a JSON object: 'nothing'"),
-        ("m.csv", "", "nor other metrics"),
+        ("m.csv", "", "and no other metrics"),
         ("m.csv", "1,2\n3,4\n", "but: 1, 2"),
         ("m.csv", "Accuracy,lr\n0.9,1\n", "but: Accuracy, lr"),
-        ("m.csv", "accuracy\nhigh\n", "'accuracy': the text 'high' is not a number"),
-        ("m.csv", "accuracy,x\n0.9%,1", "'accuracy': the text '0.9%' is not a number"),
+        ("m.csv", "accuracy\nhigh\n", "'accuracy': the string 'high' is not a number"),
+        ("m.csv", "accuracy,x\n0.9%,1", "'accuracy': the string '0.9%' is not a number"),
         ("m.csv", 'accuracy,x\n,"' + "x" * 200_000, "field larger than field limit"),
-        ("m.yaml", "a: [", "not valid YAML"),
+        ("m.yaml", "a: [", "invalid YAML"),
         ("m.yaml", "accuracy: 2024-99-99", ""),
-        ("m.yaml", "? {a: 1}\n: 2", "not valid YAML"),
+        ("m.yaml", "? {a: 1}\n: 2", "invalid YAML"),
         ("m.yaml", BOMB, "it has an alias"),
         ("m.yaml", "[" * 100_000, "nested deeper than 64"),
         ("m.yaml", "- x: 1\n" * 100_000, "characters of YAML"),
-        ("m.yaml", "", "it has neither|nor other metrics"),
+        ("m.yaml", "", "it is neither|and no other metrics"),
         ("m.txt", "Accuracy: 0.9\n", "but: Accuracy"),
-        ("m.txt", "", "nor other metrics"),
+        ("m.txt", "", "and no other metrics"),
     ],
 )
 def test_bad_files_are_described(file: str, content: str | bytes, problem: str) -> None:
@@ -196,7 +196,7 @@ def test_bad_files_are_described(file: str, content: str | bytes, problem: str) 
     ("file", "content", "found", "problem"),
     [
         ("m.jsonl", '{"accuracy": 0.9}\noops\n{"accuracy": 0.9}\n', ONE + ONE, "line 2 is not"),
-        ("m.csv", "epoch,accuracy\n1,high\n,0.9\n", ONE, "the text 'high'"),
+        ("m.csv", "epoch,accuracy\n1,high\n,0.9\n", ONE, "the string 'high'"),
         ("m.json", '[{"accuracy": [1]}, {"accuracy": 0.9}]', ONE, "'[1]' (list) is not a number"),
     ],
 )
@@ -251,7 +251,7 @@ def test_no_file() -> None:
 def test_not_a_file() -> None:
     os.mkfifo("m.json")  # to open it would wait for ever
     assert read_metrics_file("m.json", NAMES)[1] == (
-        "the metrics file m.json cannot be read: it is not a file"
+        "the metrics file m.json cannot be read: it is not a regular file"
     )
 
 

@@ -100,7 +100,7 @@ def test_garbage_among_the_reports(tmp_path: Path) -> None:
     append(run.reported, "garbage\n" + encode(Record(1.0, 1, {"value": 0.5})))
     run.follower.finish(1.0)
     assert run.records() == [(1, 0.5)]
-    assert "a report could not be read" in run.follower.problem
+    assert "a report could not be decoded" in run.follower.problem
 
 
 def test_the_records_are_lines_of_json(tmp_path: Path) -> None:

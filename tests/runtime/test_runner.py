@@ -252,7 +252,7 @@ def test_a_log_that_is_too_long_keeps_its_start_and_its_end(
     )
     growing.upload()
     kept = (tmp_path / "to/log.txt").read_bytes()
-    assert kept.startswith(b"first line\n... tune_jobs left out")
+    assert kept.startswith(b"first line\n... tune_jobs omitted")
     assert kept.endswith(b"\nthe very last line\n")
     assert len(kept) < 100
 

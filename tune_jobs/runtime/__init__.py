@@ -1,1 +1,5 @@
-"""What travels into a job run: standard library only, Python 3.8 or newer."""
+"""The part of tune_jobs that travels into a job run.
+
+Every module works on Python 3.8 and imports only the standard library; ``oci`` and ``yaml`` are
+imported by the functions that need them.
+"""

@@ -1,17 +1,15 @@
-"""Metrics out of a file that the script writes: JSON, JSON lines, YAML or CSV.
+"""Read metrics from a file that the script writes: JSON, JSON lines, YAML or CSV.
 
-    {"val": {"accuracy": 0.91}, "loss": 0.5}          one record; the name is ``val.accuracy``
-    [{"epoch": 1, "loss": 0.5}, {"epoch": 2, ...}]    one record each; also one object a line
-    {"loss": [0.5, 0.4], "val_loss": [0.6, 0.5]}      columns, as Keras keeps its history
-    epoch,loss,val_loss                               CSV: one record for each row; cells may be
-    1,0.5,                                            empty, as in those that Lightning writes
+    {"val": {"accuracy": 0.91}, "loss": 0.5}          one record, with the name ``val.accuracy``
+    [{"epoch": 1, "loss": 0.5}, {"epoch": 2, ...}]    one record per object; also JSON lines
+    {"loss": [0.5, 0.4], "val_loss": [0.6, 0.5]}      columns, as in Keras's history
+    epoch,loss,val_loss                               CSV, one record per row; cells may be empty,
+    1,0.5,                                            as in the files of Lightning
 
-The suffix says which it is. A file with another suffix is looked at; if it is none of these, what
-is in it is read as what a script prints. The file may be half written, or of any size, or anything
-but what its suffix says: that is never an exception, but described.
-
-Run side: standard library only, Python 3.8 on. YAML is read with PyYAML where that is installed;
-elsewhere only flat ``name: value`` lines, and lists of those.
+The suffix states the format. For other suffixes it is detected; a file of none of these formats is
+read like output. A file that is incomplete, too large or malformed is reported as a problem, never
+as an exception. YAML is read with PyYAML if that is installed; otherwise only flat ``name: value``
+lines and lists of them are.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ from .extract import Extractor, metric_like_names
 from .records import MAX_STEP, Record, leaves, number
 
 MAX_FILE = 16 * 1024 * 1024
-"""Bytes; a larger file is not read."""
+"""Maximum size of a file in bytes."""
 
 MAX_YAML = 256 * 1024
-"""Bytes; YAML is slow to read."""
+"""Maximum size of a YAML file in bytes, since parsing is slow."""
 
 _MAX_YAML_DEPTH = 64
 _MAX_NAMES = 20
@@ -50,35 +48,35 @@ def read_metrics_file(
 
     Args:
         path: The file.
-        names: Of the metrics that are wanted.
-        step: Name of the step, if the file has it.
-        live: Whether the script still runs: then a last line without a newline may be half written
-            and is left for later, where lines are records.
+        names: Names of the metrics to read.
+        step: Name of the step, if the file contains it.
+        live: Whether the script still runs. Then, in formats with one record per line, a last line
+            without a newline may be incomplete and is ignored.
 
     Returns:
-        Records with the wanted metrics, at the time when the file was last written, and what is
-        wrong, or None. There may be both: a bad line does not spoil the others.
+        The records, whose time is that of the last write, and a problem or None. Both are possible,
+        since an invalid line does not affect the others.
     """
     try:
-        text, time = _read(path)
+        content, time = _read(path)
     except OSError as error:
         return [], f"the metrics file {path} cannot be read: {error.strerror}"
     except ValueError as error:
         return [], f"the metrics file {path} cannot be read: {error}"
     reading = _Reading(names, step, time)
     try:
-        for row in _rows(os.path.splitext(path)[1].lower(), text, reading, live):
+        for row in _parse_rows(os.path.splitext(path)[1].lower(), content, reading, live):
             reading.add(row)
     except (ValueError, RecursionError, csv.Error) as error:
         reading.complain(str(error))
     if not reading.records:
-        reading.complain(reading.what_is_there(text))
+        reading.complain(reading.describe_content(content))
     problem = f"the metrics file {path}: {reading.problem}" if reading.problem else None
     return reading.records, problem
 
 
 class _Reading:
-    """The records of one file, while it is read."""
+    """Records and problems of one file while it is read."""
 
     def __init__(self, names: Sequence[str], step: str | None, time: float) -> None:
         self.names = names
@@ -89,16 +87,16 @@ class _Reading:
         self._other_names: dict[str, None] = {}
 
     def complain(self, problem: str) -> None:
-        """Keep the first problem, as text that can be shown."""
+        """Record a problem, in printable characters, unless there is one already."""
         shown = "".join(c if c.isprintable() else "?" for c in problem[:_MAX_PROBLEM])
         self.problem = self.problem or shown
 
     def add(self, row: Mapping[str, object]) -> None:
-        """Make a record of a row, if it has any of the wanted metrics."""
+        """Add the record of a row, if the row has any of the metrics."""
         values: dict[str, float] = {}
         for name in self.names:
             value = row.get(name)
-            if value in (None, "", name):  # no value, or a header that is written again
+            if value in (None, "", name):  # no value, or a repeated header
                 continue
             try:
                 values[name] = number(value)
@@ -109,14 +107,14 @@ class _Reading:
         elif not self.records and len(self._other_names) < 1000:
             self._other_names.update((name, None) for name in row if _is_number(row[name]))
 
-    def what_is_there(self, text: str) -> str:
-        """Say that the wanted metrics are not in the file, and what is."""
+    def describe_content(self, content: str) -> str:
+        """Describe that the metrics are missing, and which others the file has."""
         wanted = ", ".join(map(repr, self.names[:_MAX_NAMES])) or "any metric"
-        others = list(self._other_names) or metric_like_names(text.encode("utf-8"))
+        others = list(self._other_names) or metric_like_names(content.encode("utf-8"))
         closest = "".join(self.names[:1])
         others.sort(key=lambda n: -difflib.SequenceMatcher(None, closest, n[:100]).ratio())
         found = ", ".join(name[:100] for name in others[:_MAX_NAMES])
-        return f"it has no {wanted}, " + (f"but: {found}" if found else "nor other metrics")
+        return f"it has no {wanted}, " + (f"but: {found}" if found else "and no other metrics")
 
     def _step(self, row: Mapping[str, object]) -> int | None:
         value = row.get(self.step) if self.step is not None else None
@@ -134,53 +132,55 @@ def _is_number(value: object) -> bool:
 
 
 def _read(path: str) -> tuple[str, float]:
-    """What the file says, and when it was written."""
+    """Return the content of a file and the time of its last write."""
     status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for its writer
-        raise ValueError("it is not a file")
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would block until it has a writer
+        raise ValueError("it is not a regular file")
     with open(path, "rb") as file:
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
-        raise ValueError(f"it has more than {MAX_FILE} bytes; write fewer rows, or call report()")
+        raise ValueError(f"it has more than {MAX_FILE} bytes: write fewer rows, or use report()")
     return data.decode("utf-8-sig", "replace"), status.st_mtime
 
 
-def _rows(suffix: str, text: str, reading: _Reading, live: bool) -> Iterator[Mapping[str, object]]:
-    """The file's rows, in the format that its suffix, or else its beginning, says."""
-    lines = text[: text.rfind("\n") + 1] if live else text
+def _parse_rows(
+    suffix: str, content: str, reading: _Reading, live: bool
+) -> Iterator[Mapping[str, object]]:
+    """Return the file's rows, in the format of its suffix or else of its beginning."""
+    lines = content[: content.rfind("\n") + 1] if live else content
     if suffix in (".jsonl", ".ndjson"):
-        return _json_lines(lines, reading)
+        return _parse_json_lines(lines, reading)
     if suffix in (".yaml", ".yml"):
-        return _yaml(text, reading)
+        return _parse_yaml(content, reading)
     if suffix in (".csv", ".tsv"):
-        return _csv(lines)
-    if suffix == ".json" or text.lstrip()[:1] in ("{", "["):
-        return _json(text, lines, reading)
-    header = next(_cells(text), [])
+        return _parse_csv(lines)
+    if suffix == ".json" or content.lstrip()[:1] in ("{", "["):
+        return _parse_json(content, lines, reading)
+    header = next(_split_cells(content), [])
     if len(header) > 1 and any(name in header for name in reading.names):
-        return _csv(lines)
-    return _printed(lines, reading)
+        return _parse_csv(lines)
+    return _parse_output(lines, reading)
 
 
-def _json(text: str, lines: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
+def _parse_json(content: str, lines: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
     try:
-        return _tree(json.loads(text), reading)
+        return _parse_tree(json.loads(content), reading)
     except ValueError as error:
-        if _object(text.lstrip().partition("\n")[0]) is not None:
-            return _json_lines(lines, reading)
-        raise ValueError(f"it is not valid JSON (half written?): {error}") from None
+        if _parse_object(content.lstrip().partition("\n")[0]) is not None:
+            return _parse_json_lines(lines, reading)
+        raise ValueError(f"invalid JSON (incomplete?): {error}") from None
 
 
-def _json_lines(text: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
-    for count, line in enumerate(text.split("\n"), 1):
-        row = _object(line)
+def _parse_json_lines(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
+    for count, line in enumerate(content.split("\n"), 1):
+        row = _parse_object(line)
         if row is not None:
             yield row
         elif line.strip():
             reading.complain(f"line {count} is not a JSON object: {line[:80]!r}")
 
 
-def _object(line: str) -> Mapping[str, object] | None:
+def _parse_object(line: str) -> Mapping[str, object] | None:
     try:
         tree = json.loads(line)
     except (ValueError, RecursionError):
@@ -188,85 +188,85 @@ def _object(line: str) -> Mapping[str, object] | None:
     return dict(leaves(tree)) if isinstance(tree, dict) else None
 
 
-def _tree(tree: object, reading: _Reading) -> Iterator[Mapping[str, object]]:
-    """The rows of what JSON or YAML can say: an object, one of columns, or a list of objects."""
+def _parse_tree(tree: object, reading: _Reading) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of an object, of an object of columns, or of a list of objects."""
     if isinstance(tree, list):
         for item in tree:
             if isinstance(item, Mapping):
                 yield dict(leaves(item))
     elif isinstance(tree, Mapping):
         row = dict(leaves(tree))
-        yield from _columns(row, reading)
+        yield from _parse_columns(row, reading)
         yield {name: value for name, value in row.items() if not isinstance(value, list)}
     else:
-        raise ValueError("it has neither an object nor a list of objects")
+        raise ValueError("it is neither an object nor a list of objects")
 
 
-def _columns(row: Mapping[str, object], reading: _Reading) -> Iterator[Mapping[str, object]]:
+def _parse_columns(row: Mapping[str, object], reading: _Reading) -> Iterator[Mapping[str, object]]:
     wanted = [*reading.names, reading.step]
     columns = {n: v for n, v in row.items() if n in wanted and isinstance(v, list)}
     for i in range(max(map(len, columns.values()), default=0)):
         yield {name: column[i] for name, column in columns.items() if i < len(column)}
 
 
-def _csv(text: str) -> Iterator[Mapping[str, object]]:
-    cells = _cells(text)
+def _parse_csv(content: str) -> Iterator[Mapping[str, object]]:
+    cells = _split_cells(content)
     header = next(cells, [])
     for row in cells:
         yield {name: row[i].strip() for i, name in enumerate(header) if i < len(row)}
 
 
-def _cells(text: str) -> Iterator[list[str]]:
-    """The rows of a CSV file, its header first; that may be a comment (``# epoch,loss``)."""
-    text = text.lstrip("# \r\n")
-    first_line = text.partition("\n")[0]
+def _split_cells(content: str) -> Iterator[list[str]]:
+    """Yield the rows of a CSV file, first its header, which may be a comment (``# epoch,loss``)."""
+    content = content.lstrip("# \r\n")
+    first_line = content.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True)
     for header in rows:
         yield [name.strip() for name in header]
         break
     yield from rows
 
 
-def _yaml(text: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
-    if len(text) > MAX_YAML:
+def _parse_yaml(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
+    if len(content) > MAX_YAML:
         raise ValueError(
-            f"it has more than {MAX_YAML} characters of YAML; write JSON or CSV instead"
+            f"it has more than {MAX_YAML} characters of YAML: write JSON or CSV instead"
         )
     try:
         import yaml
     except ImportError:
-        yield from _flat_yaml(text)
+        yield from _parse_flat_yaml(content)
         return
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _check_yaml(text, loader)
-        trees = list(yaml.load_all(text, Loader=loader))
-    except Exception as error:  # PyYAML lets errors through that values of odd types raise
-        raise ValueError(f"it is not valid YAML (half written?): {error}") from None
+        _check_yaml(content, loader)
+        trees = list(yaml.load_all(content, Loader=loader))
+    except Exception as error:  # PyYAML also raises other errors than its own
+        raise ValueError(f"invalid YAML (incomplete?): {error}") from None
     for tree in trees:
-        yield from _tree(tree, reading)
+        yield from _parse_tree(tree, reading)
 
 
-def _check_yaml(text: str, loader: type) -> None:
-    """Refuse what makes a small document a huge one: aliases, and very deep nesting."""
+def _check_yaml(content: str, loader: type) -> None:
+    """Reject aliases and deep nesting, with which a small document becomes a huge one."""
     import yaml
 
     depth = 0
-    for event in yaml.parse(text, Loader=loader):
+    for event in yaml.parse(content, Loader=loader):
         if isinstance(event, yaml.AliasEvent):
-            raise ValueError("it has an alias, which is not read in metrics")
+            raise ValueError("it has an alias, which metrics files must not use")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _MAX_YAML_DEPTH:
             raise ValueError(f"it is nested deeper than {_MAX_YAML_DEPTH} levels")
 
 
-def _flat_yaml(text: str) -> Iterator[Mapping[str, object]]:
-    """``name: value`` lines, or a list of groups of them."""
+def _parse_flat_yaml(content: str) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of ``name: value`` lines, or of a list of such groups."""
     row: dict[str, object] = {}
     column = None
-    for count, line in enumerate(text.splitlines(), 1):
+    for count, line in enumerate(content.splitlines(), 1):
         line = re.split(r"(?:^|\s)#", line)[0].rstrip()
         if line in ("", "---", "..."):
             continue
@@ -274,8 +274,8 @@ def _flat_yaml(text: str) -> Iterator[Mapping[str, object]]:
         starts_item = line.lstrip().startswith("- ")
         if match is None or (match.start("name") != column and column is not None):
             raise ValueError(
-                f"line {count} is not 'name: value', and PyYAML, which reads more, is not "
-                f"installed where the script runs: {line[:80]!r}"
+                f"line {count} is not 'name: value', and PyYAML is not installed where the script "
+                f"runs, which would read more: {line[:80]!r}"
             )
         if starts_item and row:
             yield row
@@ -285,9 +285,9 @@ def _flat_yaml(text: str) -> Iterator[Mapping[str, object]]:
     yield row
 
 
-def _printed(text: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
-    """A file of none of the formats: like what a script prints."""
+def _parse_output(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of a file of another format, read like output."""
     extractor = Extractor(reading.names, step=reading.step)
-    data = text.encode("utf-8", "replace")
+    data = content.encode("utf-8", "replace")
     for record in extractor.feed(data, reading.time) + extractor.finish(reading.time):
         yield {**record.values, **({} if reading.step is None else {reading.step: record.step})}

@@ -1,7 +1,6 @@
-"""Follow one run while it is live: what it prints, reports and writes becomes one metrics file.
+"""Collect the metrics of one live run in one file of `records.Record` lines.
 
-Run side: standard library only, Python 3.8 on. The three ways in which a script can report end in
-one place, JSON lines of `records.Record`, so that whoever collects needs to know only that.
+A script may print its metrics, report them with `report`, or write a metrics file.
 """
 
 from __future__ import annotations
@@ -17,14 +16,17 @@ _CHUNK = 1 << 20
 
 
 class Follower:
-    """Reads what a run's log, reports and metrics file gained and appends it to its metrics.
+    """Reader of a run's log, reports and metrics file.
 
     Args:
         sources: ``names``, ``patterns``, ``step`` and ``file`` (see ``MetricSources``).
-        log: What the script prints, as a growing file.
-        reported: What ``report()`` writes.
-        work: The script's working directory, where a metrics file is looked for.
-        metrics: The file to append records to; created with the first of them.
+        log: File with the script's output; it grows.
+        reported: File that ``report()`` writes.
+        work: The script's working directory, in which the metrics file is.
+        metrics: File to append records to; created with the first record.
+
+    Attributes:
+        problem: Description of metrics that could not be read; empty if there is none.
     """
 
     def __init__(
@@ -40,24 +42,31 @@ class Follower:
         self._step = sources.get("step")
         file = sources.get("file")
         self._file = os.path.join(work, file) if file else None
-        self._file_seen: Optional[Tuple[int, int]] = None
+        self._file_version: Optional[Tuple[int, int]] = None
         self._file_records: List[Record] = []
         self._metrics = metrics
         self.problem = ""
 
     def poll(self, now: float) -> int:
-        """Take what is new at time ``now`` (seconds since the epoch); returns how many records.
+        """Append the records that are new; return their number.
+
+        Args:
+            now: Time in seconds since the epoch.
 
         Raises:
-            OSError: the metrics file cannot be written (a full disk).
+            OSError: If the records cannot be written, for example to a full disk.
         """
-        return self._append(self._printed(now) + self._from_file(live=True))
+        return self._append(self._read_output(now) + self._read_file(live=True))
 
     def finish(self, now: float) -> int:
-        """The last poll, after the script has ended: an unfinished last line counts too."""
+        """Poll for the last time, after the script has ended: unfinished lines count, too.
+
+        Raises:
+            OSError: If the records cannot be written.
+        """
         try:
-            printed = self._printed(now) + self._extractor.finish(now)
-            return self._append(printed + self._from_file(live=False))
+            found = self._read_output(now) + self._extractor.finish(now)
+            return self._append(found + self._read_file(live=False))
         finally:
             self._log.close()
             self._reported.close()
@@ -70,8 +79,8 @@ class Follower:
         except OSError:
             return 0
 
-    def _printed(self, now: float) -> List[Record]:
-        """What was printed and reported since the last look."""
+    def _read_output(self, now: float) -> List[Record]:
+        """Return the records that were printed or reported since the last call."""
         found: List[Record] = []
         for data in self._log.chunks():
             found += self._extractor.feed(data, now)
@@ -81,13 +90,13 @@ class Follower:
             self._pending = self._pending[decoded.consumed :]
             found += decoded.records
             if decoded.bad:
-                self.problem = f"a report could not be read: {decoded.first_bad}"
+                self.problem = f"a report could not be decoded: {decoded.first_bad}"
         return found
 
-    def _from_file(self, live: bool) -> List[Record]:
-        """New records of the metrics file: rows added since, or its one record if it changed.
+    def _read_file(self, live: bool) -> List[Record]:
+        """Return the new records of the metrics file: rows that were added, or the last changed.
 
-        While the run is live its last row may be half written; at the end it is read once more.
+        While the run is live, the last row may be incomplete; it is read again at the end.
         """
         if self._file is None:
             return []
@@ -96,39 +105,39 @@ class Follower:
         except OSError:
             return []
         version = (status.st_mtime_ns, status.st_size)
-        if live and version == self._file_seen:
+        if live and version == self._file_version:
             return []
-        self._file_seen = version
+        self._file_version = version
         records, problem = read_metrics_file(self._file, self._names, self._step, live=live)
         self.problem = problem or ""
         if not records:
-            return []  # perhaps being rewritten just now
-        known = [_key(record) for record in self._file_records]
+            return []  # it may be about to be rewritten
+        known = [_content(record) for record in self._file_records]
         self._file_records = records
-        same_start = [_key(record) for record in records[: len(known)]] == known
+        same_start = [_content(record) for record in records[: len(known)]] == known
         return records[len(known) :] if same_start else records[-1:]
 
     def _append(self, records: List[Record]) -> int:
         if records:
-            text = "".join(encode(record) for record in records)
+            lines = "".join(encode(record) for record in records)
             with open(self._metrics, "ab") as file:
-                file.write(text.encode("utf-8"))
+                file.write(lines.encode("utf-8"))
         return len(records)
 
 
-def _key(record: Record) -> Tuple[Optional[int], Dict[str, float]]:
+def _content(record: Record) -> Tuple[Optional[int], Dict[str, float]]:
     return record.step, dict(record.values)
 
 
 class _Tail:
-    """What was appended to a file since the last look; the file may not exist yet."""
+    """Reader of a growing file, which may not exist yet."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file: Optional[IO[bytes]] = None
 
     def chunks(self) -> Iterator[bytes]:
-        """What is new, a bounded piece at a time."""
+        """Yield the new content in pieces of bounded size."""
         if self._file is None:
             try:
                 self._file = open(self._path, "rb")  # noqa: SIM115
@@ -141,5 +150,6 @@ class _Tail:
             yield data
 
     def close(self) -> None:
+        """Close the file."""
         if self._file is not None:
             self._file.close()

@@ -1,6 +1,6 @@
-"""Copy this folder into an artifact of your own: ``python -m tune_jobs.runtime DIR``.
+"""Copy the runtime into an artifact: ``python -m tune_jobs.runtime DIR``.
 
-With DIR on PYTHONPATH, ``from tune_jobs import report`` works there.
+With DIR on PYTHONPATH, scripts can use ``from tune_jobs import report``.
 """
 
 import shutil
@@ -10,7 +10,7 @@ _RUNTIME = Path(__file__).parent
 
 
 def copy_runtime(folder: Path) -> None:
-    """Copy the runtime below ``folder``, as a package ``tune_jobs``."""
+    """Copy the runtime into ``folder``, as a package ``tune_jobs``."""
     target = folder / "tune_jobs"
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_RUNTIME.parent / "__init__.py", target / "__init__.py")

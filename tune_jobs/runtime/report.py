@@ -1,20 +1,20 @@
-"""Report metrics from a training script, and find where it may leave files.
+"""Functions for training scripts: report metrics, and find the folders of the run.
 
     from tune_jobs import checkpoint_dir, outputs_dir, report
 
     report(accuracy=0.91, loss=0.3, step=epoch)
     report({"mAP@0.5": 0.3}, step=epoch)
 
-In a job run every report is one line of JSON in the file that ``TUNE_JOBS_METRICS_FILE`` names;
-where no runner follows that file (an existing job of OCI, a container) it is uploaded from here.
-By hand, without that variable, it is printed: ``accuracy=0.91 loss=0.3 step=4``.
+In a job run, every report is one line of JSON in the file that ``TUNE_JOBS_METRICS_FILE`` names.
+Jobs without the runner (an existing job of OCI, a container) have no such file: this module uploads
+the reports itself. Outside of a job run a report is printed: ``accuracy=0.91 loss=0.3 step=4``.
 
-Of the processes of a distributed run only the first one reports, so all may call it. That is the
-one with ``RANK`` 0 (which counts only beside ``WORLD_SIZE``, as torchrun sets both: a script may
-have a hyperparameter ``RANK``), or else with ``NODE_RANK`` and ``LOCAL_RANK`` 0 or not set.
+In a distributed run every process may call `report`, but only the first one reports: the one whose
+``RANK`` is 0, or, without ``RANK``, whose ``NODE_RANK`` and ``LOCAL_RANK`` are 0 or unset. ``RANK``
+counts only together with ``WORLD_SIZE``, since a script may have a hyperparameter of that name.
 
-Run side: standard library only, Python 3.8 on. This file stands alone: where tune_jobs is not
-installed it is put beside the script, as ``tune_jobs.py``. What it writes, ``records`` reads.
+This file also works alone: where tune_jobs is not installed, it is copied next to the script as
+``tune_jobs.py``. So it repeats the limits of `records`, which decodes what this module writes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Any
 
 __all__ = ["checkpoint_dir", "outputs_dir", "report", "resume_dir"]
 
+# As in records.py, which this file cannot import where it is copied alone; a test compares them.
 MAX_LINE = 64 * 1024
 MAX_METRICS = 256
 MAX_NAME = 256
@@ -46,59 +47,59 @@ def report(
     """Report metrics of this run.
 
     Args:
-        metrics: Numbers by name, for names that are not Python's. A number may be a scalar of
-            numpy, torch and the like. NaN and infinity are reported as they are.
-        step: The epoch, iteration or the like; the intermediate values of a trial are ordered,
-            and runs compared with each other, by it.
+        metrics: Numbers by name, for names that are not Python identifiers. Scalars of NumPy,
+            PyTorch and similar libraries are accepted, as are NaN and infinity.
+        step: Epoch, iteration or the like. It orders the intermediate values of a trial, and
+            pruners compare runs at the same step.
         named: Numbers by name.
 
     Raises:
-        TypeError: a value is not a number (a text, true or false, None, several numbers at once),
-            or the step is not a whole one.
-        ValueError: nothing is reported, a name is given twice or cannot be one, or it is more
-            than `MAX_METRICS` metrics.
-        OSError: the report cannot be written (a full disk).
+        TypeError: If a value is not a single number (a string, a boolean, None, an array), or if
+            the step is not an integer.
+        ValueError: If there is no metric or more than `MAX_METRICS`, or if a name is invalid or
+            given twice.
+        OSError: If the report cannot be written, for example to a full disk.
     """
     if metrics is not None and not isinstance(metrics, Mapping):
-        raise TypeError(f"report() takes a dict, or name=number, not {_shown(metrics)}")
+        raise TypeError(f"report() accepts a dict or name=number, not {_describe(metrics)}")
     if not _is_first_process():
         return
-    values = _checked_values(metrics or {}, named)
-    whole_step = None if step is None else _checked_step(step)
-    path = os.environ.get("TUNE_JOBS_METRICS_FILE") or _file_to_upload()
+    values = _validate_values(metrics or {}, named)
+    whole_step = None if step is None else _validate_step(step)
+    path = os.environ.get("TUNE_JOBS_METRICS_FILE") or _find_uploaded_file()
     if path:
-        _append(path, _line(values, whole_step))
+        _append(path, _encode(values, whole_step))
     else:
-        shown = [f"{name}={value!r}" for name, value in values.items()]
-        print(*shown, *([] if whole_step is None else [f"step={whole_step}"]), flush=True)
+        printed = [f"{name}={value!r}" for name, value in values.items()]
+        print(*printed, *([] if whole_step is None else [f"step={whole_step}"]), flush=True)
 
 
 def outputs_dir() -> Path:
-    """The folder for what the run leaves (models, predictions), which is kept with the run.
+    """Return the folder for files that are kept with the run, such as models and predictions.
 
-    It exists. By hand, outside of a job run, it is ``./outputs``.
+    It is created if necessary. Outside of a job run it is ``./outputs``.
     """
-    return _folder("TUNE_JOBS_OUTPUTS_DIR", "outputs")
+    return _create_folder("TUNE_JOBS_OUTPUTS_DIR", "outputs")
 
 
 def checkpoint_dir() -> Path:
-    """The folder for checkpoints, from which a run that is started again can go on.
+    """Return the folder for checkpoints, which a later run may resume from.
 
-    It exists. By hand, outside of a job run, it is ``./checkpoints``.
+    It is created if necessary. Outside of a job run it is ``./checkpoints``.
     """
-    return _folder("TUNE_JOBS_CHECKPOINT_DIR", "checkpoints")
+    return _create_folder("TUNE_JOBS_CHECKPOINT_DIR", "checkpoints")
 
 
 def resume_dir() -> Path:
-    """The folder with the checkpoints that this run goes on from; empty: start afresh.
+    """Return the folder with the checkpoints to resume from; if it is empty, start from scratch.
 
-    It exists, and is only to be read. By hand, outside of a job run, it is ``./checkpoints``.
+    Do not write to it. Outside of a job run it is ``./checkpoints``.
     """
-    return _folder("TUNE_JOBS_RESUME_DIR", "checkpoints")
+    return _create_folder("TUNE_JOBS_RESUME_DIR", "checkpoints")
 
 
-def _file_to_upload() -> str | None:
-    """Where reports go in a job run in which nobody follows them."""
+def _find_uploaded_file() -> str | None:
+    """Return the file whose reports this process uploads; None outside of a job run."""
     if "TUNE_JOBS_STORE" not in os.environ:
         return None
     from .upload import report_file
@@ -106,8 +107,8 @@ def _file_to_upload() -> str | None:
     return report_file()
 
 
-def _folder(variable: str, otherwise: str) -> Path:
-    folder = Path(os.environ.get(variable) or otherwise)
+def _create_folder(variable: str, default: str) -> Path:
+    folder = Path(os.environ.get(variable) or default)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -119,33 +120,31 @@ def _is_first_process() -> bool:
     return all(os.environ.get(name, "0").strip() == "0" for name in ("NODE_RANK", "LOCAL_RANK"))
 
 
-def _checked_values(metrics: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, float]:
+def _validate_values(metrics: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, float]:
     twice = sorted(name for name in named if name in metrics)
     if twice:
-        raise ValueError(f"report() was given {twice[0]!r} twice: in the dict and by name")
-    values = {_checked_name(n): _number(n, v) for n, v in {**metrics, **named}.items()}
+        raise ValueError(f"report() got {twice[0]!r} twice: in the dict and by name")
+    values = {_validate_name(n): _to_float(n, v) for n, v in {**metrics, **named}.items()}
     if not values:
-        raise ValueError("report() was given no metric: report(accuracy=0.91)")
+        raise ValueError("report() got no metric: pass one, as in report(accuracy=0.91)")
     if len(values) > MAX_METRICS:
-        raise ValueError(
-            f"report() was given {len(values)} metrics, at most {MAX_METRICS} go in one"
-        )
+        raise ValueError(f"report() got {len(values)} metrics: pass at most {MAX_METRICS} at once")
     return values
 
 
-def _checked_name(name: Any) -> str:
+def _validate_name(name: Any) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"a metric's name is a text, not {_shown(name)}")
+        raise TypeError(f"a metric's name must be a string, not {_describe(name)}")
     if not name.strip() or len(name) > MAX_NAME or _NOT_IN_NAMES.search(name):
         raise ValueError(
-            f"a metric cannot be called {name[:60]!r}: a name has 1 to {MAX_NAME} characters, "
-            "and none of them is a control character"
+            f"invalid metric name {name[:60]!r}: use 1 to {MAX_NAME} characters, not all of them "
+            "spaces, and no control characters"
         )
     return name
 
 
-def _number(name: str, value: Any) -> float:
-    """The value as a float; a scalar of numpy, torch, jax or tensorflow has ``item`` or is one."""
+def _to_float(name: str, value: Any) -> float:
+    """Convert a number, or a scalar of NumPy, PyTorch, JAX or TensorFlow, to a float."""
     if type(value) is float:
         return value
     try:
@@ -156,11 +155,11 @@ def _number(name: str, value: Any) -> float:
     except OverflowError:
         raise ValueError(f"metric {name!r} is too large for a float") from None
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"metric {name!r} must be one number, not {_shown(value)}") from None
+        raise TypeError(f"metric {name!r} must be one number, not {_describe(value)}") from None
 
 
-def _checked_step(step: Any) -> int:
-    """``3``, or what means it: ``numpy.int64(3)``, ``torch.tensor(3)``, ``3.0``."""
+def _validate_step(step: Any) -> int:
+    """Convert ``3``, ``3.0``, ``numpy.int64(3)`` or ``torch.tensor(3)`` to an int."""
     try:
         plain = step.item() if hasattr(step, "item") else step
         if isinstance(plain, float) and plain.is_integer():
@@ -169,17 +168,17 @@ def _checked_step(step: Any) -> int:
             raise TypeError
         whole = operator.index(plain)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"step must be a whole number, not {_shown(step)}") from None
+        raise TypeError(f"step must be an integer, not {_describe(step)}") from None
     if abs(whole) > MAX_STEP:
-        raise ValueError("step must be at most 2**53")
+        raise ValueError(f"step must be at most 2**53, not {whole}")
     return whole
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     return f"{str(value)[:60]!r} ({type(value).__name__})"
 
 
-def _line(values: Mapping[str, float], step: int | None) -> bytes:
+def _encode(values: Mapping[str, float], step: int | None) -> bytes:
     fields: dict[str, object] = {"time": round(time.time(), 3)}
     if step is not None:
         fields["step"] = step
@@ -189,16 +188,16 @@ def _line(values: Mapping[str, float], step: int | None) -> bytes:
     line = _encode_json(fields).encode("utf-8")
     if len(line) > MAX_LINE:
         raise ValueError(
-            f"the report takes more than {MAX_LINE} bytes: report fewer metrics at once"
+            f"the report is larger than {MAX_LINE} bytes: report fewer metrics at once"
         )
     return line + b"\n"
 
 
 def _append(path: str, line: bytes) -> None:
-    """Append the line by one write, which no other thread or process can come between."""
+    """Append a line with a single write, so that other processes cannot write into it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        while line:  # only a disk that is nearly full takes a part of it
+        while line:  # a write may be partial if the disk is nearly full
             line = line[os.write(descriptor, line) :]
     finally:
         os.close(descriptor)

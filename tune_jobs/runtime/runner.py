@@ -1,36 +1,36 @@
-"""The runner: the small program inside a job run that starts the script and tells of it.
+"""The runner: the program in a job run that starts the script and uploads its results.
 
-It starts the script with the arguments of the job run, follows what it prints, reports and writes,
-uploads that as it comes, uploads what the script left at its end, and ends with its exit code.
+It starts the script with the arguments of the job run, collects its metrics and output, uploads
+both while the script runs, uploads its files at the end, and exits with the script's exit code.
 
-What it needs to know is in environment variables, set by the tuner on the job and on the run:
+Environment variables, set by the tuner on the job and on the run, configure it:
 
-    TUNE_JOBS_COMMAND         JSON list: the first words of the script's command; ``{python}`` is
-                              this interpreter, ``{here}`` the unpacked artifact
-    TUNE_JOBS_HERE            that folder
-    TUNE_JOBS_WORK_DIR        where the script starts; the same ``{here}``
+    TUNE_JOBS_COMMAND         JSON list: first words of the script's command; ``{python}`` is this
+                              interpreter, ``{here}`` the unpacked artifact
+    TUNE_JOBS_HERE            folder of the unpacked artifact
+    TUNE_JOBS_WORK_DIR        working directory of the script; ``{here}`` as above
     TUNE_JOBS_STORE           URI of the study's folder in the metric store
-    TUNE_JOBS_RUN             the run's name
-    TUNE_JOBS_SOURCES         JSON: what `Follower` looks for
+    TUNE_JOBS_RUN             name of the run
+    TUNE_JOBS_SOURCES         JSON: sources of metrics, see `Follower`
     TUNE_JOBS_REQUEST         "1": arguments and files are in STORE/runs/NAME/request.json
-    TUNE_JOBS_RESUME_FROM     names of earlier runs: the checkpoints of the first that left some
+    TUNE_JOBS_RESUME_FROM     names of earlier runs: the checkpoints of the first one that has any
                               are downloaded
-    TUNE_JOBS_EXPAND          further variables whose values name the run's folders
-    TUNE_JOBS_UPLOAD_SECONDS  least time between two uploads of metrics (5)
-    TUNE_JOBS_UPLOAD_RATE     bytes of metrics and log a second, at most (1e6)
-    TUNE_JOBS_LOG_SECONDS     least time between two uploads of the log (30)
-    TUNE_JOBS_GRACE           seconds between TERM and KILL (10)
+    TUNE_JOBS_EXPAND          names of further variables whose values contain the run's folders
+    TUNE_JOBS_UPLOAD_SECONDS  minimum time between two uploads of metrics (5)
+    TUNE_JOBS_UPLOAD_RATE     maximum bytes of metrics and log per second (1e6)
+    TUNE_JOBS_LOG_SECONDS     minimum time between two uploads of the log (30)
+    TUNE_JOBS_GRACE           seconds between SIGTERM and SIGKILL (10)
 
-In arguments, in files and in the variables of TUNE_JOBS_EXPAND the texts $TUNE_JOBS_OUTPUTS_DIR,
-$TUNE_JOBS_CHECKPOINT_DIR, $TUNE_JOBS_RESUME_DIR and $TUNE_JOBS_WORK_DIR are replaced by the paths.
-It leaves
+In arguments, files and the variables of TUNE_JOBS_EXPAND, $TUNE_JOBS_OUTPUTS_DIR,
+$TUNE_JOBS_CHECKPOINT_DIR, $TUNE_JOBS_RESUME_DIR and $TUNE_JOBS_WORK_DIR are replaced by paths.
+The runner writes
 
     STORE/metrics/NAME.jsonl    STORE/runs/NAME/{log.txt, run.jsonl, outputs/, checkpoints/}
 
-Exit codes: the script's own; 128 + n if a signal ended it; 127 if it could not be started; 70 if
-what it reported or left could not be uploaded.
+run.jsonl, the history, is written last; its event "ended" says how many bytes of metrics there are.
 
-Run side: standard library only, Python 3.8 on; the ``oci`` package where the store is ``oci://``.
+Exit codes: the script's own; 128 + n if signal n ended it; 127 if it could not be started; 70 if
+its metrics or files could not be uploaded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ NOT_UPLOADED = 70
 NOT_STARTED = 127
 POLL_SECONDS = 0.5
 PIPE_SECONDS = 5.0
-"""Seconds to wait for what children of the script still print after its end."""
+"""Seconds to wait, after the script's end, for the output of its children."""
 
 _PATHS = (
     *("TUNE_JOBS_WORK_DIR", "TUNE_JOBS_OUTPUTS_DIR"),
@@ -67,26 +67,26 @@ _OURS = (
 
 
 def main(argv: List[str]) -> int:
-    """Run the script with these arguments; returns the exit code."""
+    """Run the script with these arguments; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="tune_jobs-") as scratch:
         run = _Run(os.environ, scratch)
         try:
             argv = run.prepare(argv)
         except Exception as error:  # whatever the store's client raises
-            print(f"tune_jobs: the run cannot be prepared: {error}", file=sys.stderr)
+            print(f"tune_jobs: preparing the run failed: {error}", file=sys.stderr)
             return NOT_UPLOADED
         return run.run(argv)
 
 
 class _Run:
-    """One run of the script."""
+    """Run of the script."""
 
     def __init__(self, env: Mapping[str, str], scratch: str) -> None:
         here = env.get("TUNE_JOBS_HERE", os.getcwd())
         self._name = env["TUNE_JOBS_RUN"]
         words = {"{python}": sys.executable, "{here}": here}
-        self._command = [_replaced(w, words) for w in json.loads(env["TUNE_JOBS_COMMAND"])]
-        self._work = os.path.abspath(_replaced(env.get("TUNE_JOBS_WORK_DIR", "."), words))
+        self._command = [_replace(w, words) for w in json.loads(env["TUNE_JOBS_COMMAND"])]
+        self._work = os.path.abspath(_replace(env.get("TUNE_JOBS_WORK_DIR", "."), words))
         self._place = open_place(env["TUNE_JOBS_STORE"])
         self._env, self._scratch = env, scratch
         self._log = os.path.join(scratch, "log.txt")
@@ -108,7 +108,7 @@ class _Run:
         self._done = threading.Event()
 
     def prepare(self, argv: List[str]) -> List[str]:
-        """Folders and files; returns the arguments with the run's folders in them."""
+        """Create folders and files; return the arguments with the run's paths."""
         for folder in (*self._folders.values(), self._paths["TUNE_JOBS_RESUME_DIR"]):
             os.makedirs(folder)
         self._download_checkpoints()
@@ -116,15 +116,15 @@ class _Run:
         if self._env.get("TUNE_JOBS_REQUEST") == "1":
             request = json.loads(self._place.get(f"runs/{self._name}/request.json"))
             argv = argv if request["argv"] is None else request["argv"]
-            for name, text in request["files"].items():
+            for name, content in request["files"].items():
                 path = os.path.join(self._work, name)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with open(path, "w", encoding="utf-8") as file:
-                    file.write(self._with_paths(text))
-        return [self._with_paths(word) for word in argv]
+                    file.write(self._insert_paths(content))
+        return [self._insert_paths(word) for word in argv]
 
     def _download_checkpoints(self) -> None:
-        """Those of the run that this one goes on from."""
+        """Download the checkpoints of the run to resume from."""
         here = self._paths["TUNE_JOBS_RESUME_DIR"]
         for name in filter(None, self._env.get("TUNE_JOBS_RESUME_FROM", "").split(",")):
             root = f"runs/{name}/checkpoints"
@@ -132,19 +132,19 @@ class _Run:
             for relative in found:
                 path = os.path.normpath(os.path.join(here, relative))
                 if not path.startswith(here + os.sep):
-                    raise ValueError(f"a checkpoint is called {relative!r}")
+                    raise ValueError(f"invalid path of a checkpoint: {relative!r}")
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 self._place.get_file(f"{root}/{relative}", path)
             if found:
                 return
 
     def run(self, argv: List[str]) -> int:
-        """Start the script, follow it to its end, and upload."""
+        """Run the script and upload its results; return the exit code."""
         started = time.time()
         command = [*self._command, *argv]
-        self._note({"event": "accepted", "time": started, "command": command})
+        self._history.append({"event": "accepted", "time": started, "command": command})
         uploads = _Uploads(self._place, self._name, self._metrics, self._log, self._env)
-        # One that is not readable in the archive any more as a program is made one again.
+        # Archives and object stores lose the permission to execute.
         if len(self._command) == 1 and os.path.isfile(command[0]):
             os.chmod(command[0], 0o755)
         follower = Follower(
@@ -160,14 +160,14 @@ class _Run:
             return self._finish(
                 NOT_STARTED, f"could not be started: {error}", started, uploads, follower
             )
-        self._note({"event": "started", "pid": process.pid, "time": started})
+        self._history.append({"event": "started", "pid": process.pid, "time": started})
         copier = threading.Thread(target=self._copy, args=(process.stdout,), daemon=True)
         copier.start()
         uploads.start()
         code = self._follow(process, follower, uploads)
         copier.join(PIPE_SECONDS)
         follower.finish(time.time())
-        return self._finish(*_verdict(code, self._stopped), started, uploads, follower)
+        return self._finish(*_classify_exit(code, self._stopped), started, uploads, follower)
 
     def _start(self, command: List[str]) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
@@ -187,7 +187,7 @@ class _Run:
     def _follow(
         self, process: subprocess.Popen[bytes], follower: Follower, uploads: _Uploads
     ) -> int:
-        """Until the script has ended; returns its exit code."""
+        """Collect metrics until the script has ended; return its exit code."""
         threading.Thread(target=self._wait, args=(process,), daemon=True).start()
         while not self._done.wait(POLL_SECONDS):
             if follower.poll(time.time()):
@@ -199,7 +199,7 @@ class _Run:
         self._done.set()
 
     def _copy(self, pipe: Any) -> None:
-        """What the script prints goes into its log, and on to ours, for the service's log."""
+        """Copy the script's output to its log file and, for the service's log, to stdout."""
         out = sys.stdout.fileno()
         with open(self._log, "ab", buffering=0) as log, pipe:
             while True:
@@ -207,32 +207,32 @@ class _Run:
                 if not data:
                     return
                 log.write(data)
-                with contextlib.suppress(OSError):  # nobody listens; the run goes on
+                with contextlib.suppress(OSError):  # a closed stdout must not end the run
                     os.write(out, data)
 
     def _stop(self, number: int, frame: object) -> None:
-        """Pass a signal on, and end what does not heed it."""
+        """Send SIGTERM to the script, and SIGKILL after the grace period."""
         process = self._process
         if process is None or self._stopped:
             return
         self._stopped = True
-        _signal(process.pid, signal.SIGTERM)
+        _signal_group(process.pid, signal.SIGTERM)
         grace = float(self._env.get("TUNE_JOBS_GRACE", "10"))
-        timer = threading.Timer(grace, _signal, (process.pid, signal.SIGKILL))
+        timer = threading.Timer(grace, _signal_group, (process.pid, signal.SIGKILL))
         timer.daemon = True
         timer.start()
 
     def _finish(
         self, code: int, cause: str, started: float, uploads: _Uploads, follower: Follower
     ) -> int:
-        """Upload all that is left to upload; the history last, with how it ended."""
+        """Upload everything that remains, the history last; return the exit code."""
         uploads.stop()
         state = "CANCELED" if self._stopped else "FAILED" if cause else "SUCCEEDED"
-        failed = uploads.last() or self._upload_folders()
+        failed = uploads.finish() or self._upload_folders()
         if failed and code == 0:
             code, state, cause = NOT_UPLOADED, "FAILED", failed
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._note(
+        self._history.append(
             {
                 "event": "ended",
                 "state": state,
@@ -246,19 +246,19 @@ class _Run:
                 "max_rss_kb": usage.ru_maxrss,
             }
         )
-        text = "".join(json.dumps(event) + "\n" for event in self._history)
-        failed = _tried(lambda: self._place.put(f"runs/{self._name}/run.jsonl", text.encode()))
+        history = "".join(json.dumps(event) + "\n" for event in self._history).encode()
+        failed = _try_upload(lambda: self._place.put(f"runs/{self._name}/run.jsonl", history))
         if cause:
             print(f"tune_jobs: the script ended: {cause}", flush=True)
         return code or (NOT_UPLOADED if failed else 0)
 
     def _upload_folders(self) -> str:
-        """Everything that the script left in its folders; returns what went wrong."""
+        """Upload the script's folders; return an error's message, or an empty string."""
         for folder, root in self._folders.items():
             for path in _files_below(root):
                 relative = os.path.relpath(path, root)
                 name = f"runs/{self._name}/{folder}/{relative}"
-                failed = _tried(lambda name=name, path=path: self._place.put_file(name, path))
+                failed = _try_upload(lambda name=name, path=path: self._place.put_file(name, path))
                 if failed:
                     return failed
         return ""
@@ -266,24 +266,25 @@ class _Run:
     def _script_env(self) -> Dict[str, str]:
         env = {k: v for k, v in self._env.items() if k not in {f"TUNE_JOBS_{n}" for n in _OURS}}
         for name in filter(None, self._env.get("TUNE_JOBS_EXPAND", "").split(",")):
-            env[name] = self._with_paths(env[name])
+            env[name] = self._insert_paths(env[name])
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         inherited = env.get("PYTHONPATH")
         env["PYTHONPATH"] = os.pathsep.join([package, *([inherited] if inherited else [])])
         env["TUNE_JOBS_METRICS_FILE"] = self._reported
-        env.setdefault("PYTHONUNBUFFERED", "1")  # metrics are to be seen when they are printed
+        env.setdefault("PYTHONUNBUFFERED", "1")  # else printed metrics would arrive late
         env.update(self._paths)
         return env
 
-    def _with_paths(self, text: str) -> str:
-        return _replaced(text, {f"${name}": self._paths[name] for name in _PATHS})
-
-    def _note(self, event: Dict[str, Any]) -> None:
-        self._history.append(event)
+    def _insert_paths(self, string: str) -> str:
+        return _replace(string, {f"${name}": self._paths[name] for name in _PATHS})
 
 
 class _Uploads:
-    """Uploads metrics and log while the script runs, never more often than it should."""
+    """Uploads of metrics and log while the script runs, at a limited rate.
+
+    Attributes:
+        wanted: Event to set when there are new metrics.
+    """
 
     def __init__(
         self, place: Any, name: str, metrics: str, log: str, env: Mapping[str, str]
@@ -299,41 +300,41 @@ class _Uploads:
         self.wanted = threading.Event()
 
     def start(self) -> None:
-        """Upload from now on, in a thread: a slow store keeps nothing up."""
+        """Start uploading in a thread, so that a slow store delays nothing else."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End that thread, after an upload that it may be doing."""
+        """Stop the thread, after the upload that it may be doing."""
         self._stopping.set()
         self.wanted.set()
         if self._thread.is_alive():
             self._thread.join()
 
-    def last(self) -> str:
-        """The last upload of both; returns what went wrong."""
-        return _tried(self._metrics.upload) or _tried(self._log.upload)
+    def finish(self) -> str:
+        """Upload both for the last time; return an error's message, or an empty string."""
+        return _try_upload(self._metrics.upload) or _try_upload(self._log.upload)
 
     def _work(self) -> None:
         next_log = time.monotonic() + self._log_seconds
         while not self._stopping.is_set():
             if self.wanted.wait(max(0.0, next_log - time.monotonic())):
                 self.wanted.clear()
-                self._warn(_tried(self._metrics.upload))
+                self._warn(_try_upload(self._metrics.upload))
             if time.monotonic() >= next_log:
-                self._warn(_tried(self._log.upload))
+                self._warn(_try_upload(self._log.upload))
                 next_log = time.monotonic() + self._log_seconds
-            # A file is uploaded whole: the longer it is, the more seldom.
+            # Files are uploaded as a whole, so large ones less often.
             size = self._metrics.uploaded + self._log.uploaded
             self._stopping.wait(max(self._seconds, size / self._rate))
 
     def _warn(self, failed: str) -> None:
         if failed and not self._warned:
             self._warned = True
-            print(f"tune_jobs: {failed}; trying again", file=sys.stderr, flush=True)
+            print(f"tune_jobs: {failed}; retrying", file=sys.stderr, flush=True)
 
 
-def _verdict(code: int, stopped: bool) -> Tuple[int, str]:
-    """The runner's exit code, and why it is not 0."""
+def _classify_exit(code: int, stopped: bool) -> Tuple[int, str]:
+    """Return the runner's exit code and the cause of a failure."""
     if code < 0:
         names = {s.value: s.name for s in signal.Signals}
         name = names.get(-code, str(-code))
@@ -344,8 +345,8 @@ def _verdict(code: int, stopped: bool) -> Tuple[int, str]:
     return code, f"exit code {code}" if code else ""
 
 
-def _tried(upload: Any) -> str:
-    """Do an upload; returns what went wrong."""
+def _try_upload(upload: Any) -> str:
+    """Upload something; return an error's message, or an empty string."""
     try:
         upload()
     except Exception as error:  # whatever the store's client raises
@@ -354,7 +355,7 @@ def _tried(upload: Any) -> str:
 
 
 def _files_below(root: str) -> Iterator[str]:
-    """All files below a folder; links that lead out of it are left alone."""
+    """Yield the paths of all files below a folder, except links that lead out of it."""
     real = os.path.realpath(root)
     for folder, _, names in os.walk(root):
         for name in sorted(names):
@@ -364,15 +365,15 @@ def _files_below(root: str) -> Iterator[str]:
                 yield path
 
 
-def _signal(pid: int, number: int) -> None:
+def _signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
-def _replaced(text: str, words: Mapping[str, str]) -> str:
-    for word, value in words.items():
-        text = text.replace(word, value)
-    return text
+def _replace(string: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        string = string.replace(name, value)
+    return string
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""Where a run's metrics and outputs go: Object Storage, or a folder that the tuner sees, too.
+"""Upload a run's metrics and outputs to Object Storage, or to a folder shared with the tuner.
 
-Inside a job run of OCI the resource principal signs; elsewhere an API key, as the drivers of ADS
-have it (``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``). ``TUNE_JOBS_OCI_ENDPOINT`` is one address
-for Object Storage instead of the region's own.
-
-Run side: standard library only, Python 3.8 on; the ``oci`` package where the place is ``oci://``.
+In a job run of OCI, requests are signed by the resource principal; elsewhere by an API key, found
+as ADS does (``OCI_CONFIG_LOCATION``, ``OCI_CONFIG_PROFILE``). ``TUNE_JOBS_OCI_ENDPOINT`` replaces
+the region's endpoint of Object Storage. ``oci://`` needs the ``oci`` package.
 """
 
 from __future__ import annotations
@@ -21,59 +19,59 @@ from typing import Any
 
 _LOG_START = 1 << 20
 _LOG_END = 63 << 20
-"""Bytes of a long file that are kept: its start and its end."""
+"""Bytes at the start and at the end of a long log that are kept."""
 
 _OCI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 
 
 def open_place(uri: str) -> Any:
-    """An `ObjectStorage` for ``oci://...``, a `Directory` for a path or ``file://...``.
+    """Open ``oci://...`` as `ObjectStorage`, and a path or ``file://...`` as `Directory`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: If the URI has another protocol.
     """
     match = _OCI.fullmatch(uri.rstrip("/"))
     if match:
         return ObjectStorage(match["bucket"], match["namespace"], match["prefix"] or "")
     if "://" in uri and not uri.startswith("file://"):
-        raise ValueError(f"{uri}: a run can write to oci://bucket@namespace/prefix or to a folder")
+        raise ValueError(f"invalid store {uri!r}: use oci://bucket@namespace/prefix or a folder")
     return Directory(uri[len("file://") :] if uri.startswith("file://") else uri)
 
 
 class Directory:
-    """A folder in a file system that the tuner sees, too."""
+    """Folder in a file system that the tuner shares."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file; nobody ever sees half of it."""
+        """Write a file atomically (temporary file, then rename)."""
         target = self._target(name)
         with open(f"{target}.part", "wb") as file:
             file.write(data)
         os.replace(f"{target}.part", target)
 
     def put_file(self, name: str, path: str) -> None:
-        """Copy a file; nobody ever sees half of it."""
+        """Copy a local file atomically (temporary file, then rename)."""
         target = self._target(name)
         shutil.copyfile(path, f"{target}.part")
         os.replace(f"{target}.part", target)
 
     def get(self, name: str) -> bytes:
-        """A file's bytes.
+        """Return the content of a file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: If it does not exist.
         """
         with open(os.path.join(self._path, name), "rb") as file:
             return file.read()
 
     def get_file(self, name: str, path: str) -> None:
-        """Copy a file to ``path``."""
+        """Copy a file to the local ``path``."""
         shutil.copyfile(os.path.join(self._path, name), path)
 
     def find(self, folder: str) -> list[str]:
-        """All files below a folder, relative to it; none if it does not exist."""
+        """Return the paths of all files below a folder, relative to it."""
         root = os.path.join(self._path, folder)
         found = [os.path.join(at, name) for at, _, names in os.walk(root) for name in names]
         return sorted(os.path.relpath(path, root) for path in found)
@@ -85,41 +83,41 @@ class Directory:
 
 
 class ObjectStorage:
-    """Objects below a prefix of a bucket."""
+    """Objects below a prefix of a bucket in OCI Object Storage."""
 
     def __init__(self, bucket: str, namespace: str | None, prefix: str) -> None:
         import oci
 
-        config, signer = _identity(oci)
-        more = {} if signer is None else {"signer": signer}
+        config, signer = _find_identity(oci)
+        options = {} if signer is None else {"signer": signer}
         endpoint = os.environ.get("TUNE_JOBS_OCI_ENDPOINT")
         if endpoint:
-            more["service_endpoint"] = endpoint
+            options["service_endpoint"] = endpoint
         self._oci = oci
         self._client = oci.object_storage.ObjectStorageClient(
             config,
             retry_strategy=oci.retry.DEFAULT_RETRY_STRATEGY,
-            # The SDK's is one for the whole process, the script's own clients included.
+            # The SDK shares one for the whole process, including the script's own clients.
             circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
-            **more,
+            **options,
         )
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._namespace = namespace or self._client.get_namespace().data
 
     def put(self, name: str, data: bytes) -> None:
-        """Write an object."""
+        """Write an object atomically."""
         self._client.put_object(self._namespace, self._bucket, self._prefix + name, data)
 
     def put_file(self, name: str, path: str) -> None:
-        """Copy a file, a large one in parts."""
+        """Upload a local file, in parts if it is large."""
         manager = self._oci.object_storage.UploadManager(self._client)
         manager.upload_file(self._namespace, self._bucket, self._prefix + name, path)
 
     def get(self, name: str) -> bytes:
-        """An object's bytes.
+        """Return the content of an object.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: If it does not exist.
         """
         try:
             answer = self._client.get_object(self._namespace, self._bucket, self._prefix + name)
@@ -130,14 +128,14 @@ class ObjectStorage:
         return bytes(answer.data.content)
 
     def get_file(self, name: str, path: str) -> None:
-        """Copy an object to ``path``, a piece at a time."""
+        """Download an object to the local ``path`` in pieces."""
         answer = self._client.get_object(self._namespace, self._bucket, self._prefix + name)
         with open(path, "wb") as file:
             for piece in answer.data.raw.stream(1 << 20, decode_content=False):
                 file.write(piece)
 
     def find(self, folder: str) -> list[str]:
-        """All objects below a folder, relative to it; none if there are none."""
+        """Return the names of all objects below a folder, relative to it."""
         root, start, found = f"{self._prefix}{folder}/", None, []
         while True:
             more: dict[str, Any] = {} if start is None else {"start": start}
@@ -151,26 +149,28 @@ class ObjectStorage:
 
 
 class GrowingFile:
-    """A file that is uploaded whole whenever it has grown.
+    """Local file that is uploaded as a whole whenever it has grown.
 
     Args:
-        place: Where it goes.
+        place: Where to upload it, see `open_place`.
         name: Its name there.
-        path: The file; it need not exist yet.
-        shorten: Whether only the start and the end of a long file are uploaded.
+        path: The local file; it need not exist yet.
+        shorten: Whether to upload only the start and the end of a long file.
+
+    Attributes:
+        uploaded: Size in bytes of what was uploaded last.
     """
 
     def __init__(self, place: Any, name: str, path: str, *, shorten: bool = False) -> None:
         self._place, self._name, self._path = place, name, path
         self._shorten = shorten
         self.uploaded = 0
-        """Its size when it was uploaded last, in bytes."""
 
     def upload(self) -> None:
-        """Upload it, if there is more of it than before.
+        """Upload the file if it has grown.
 
         Raises:
-            Exception: what the place raises.
+            Exception: Whatever the place raises.
         """
         try:
             size = os.stat(self._path).st_size
@@ -191,10 +191,10 @@ class GrowingFile:
 
 
 def report_file() -> str | None:
-    """The file for reports where no runner takes them; None outside of a job run.
+    """Return the file for reports of a job run without a runner; None outside of a job run.
 
-    What is in it is uploaded every ``TUNE_JOBS_UPLOAD_SECONDS`` (5), and when Python ends. What is
-    ended by SIGKILL or ``os._exit`` loses at most what was reported since.
+    It is uploaded every ``TUNE_JOBS_UPLOAD_SECONDS`` (5) and at the interpreter's exit. A process
+    that ends by SIGKILL or ``os._exit`` loses the reports since the last upload.
     """
     global _reports
     store, run = os.environ.get("TUNE_JOBS_STORE"), os.environ.get("TUNE_JOBS_RUN")
@@ -206,7 +206,7 @@ def report_file() -> str | None:
             _reports = (os.getpid(), path)
             upload = GrowingFile(open_place(store), f"metrics/{run}.jsonl", path).upload
             seconds = float(os.environ.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
-            threading.Thread(target=_upload_often, args=(upload, seconds), daemon=True).start()
+            threading.Thread(target=_upload_forever, args=(upload, seconds), daemon=True).start()
             atexit.register(upload)
         return _reports[1]
 
@@ -215,7 +215,7 @@ _lock = threading.Lock()
 _reports: tuple[int, str] | None = None
 
 
-def _upload_often(upload: Any, seconds: float) -> None:
+def _upload_forever(upload: Any, seconds: float) -> None:
     warned = False
     while True:
         time.sleep(seconds)
@@ -223,16 +223,16 @@ def _upload_often(upload: Any, seconds: float) -> None:
             upload()
         except Exception as error:  # whatever the store's client raises
             if not warned:
-                print(f"tune_jobs: an upload failed: {error}; trying again", file=sys.stderr)
+                print(f"tune_jobs: an upload failed, retrying: {error}", file=sys.stderr)
             warned = True
 
 
 def _shorten(path: str, target: str, size: int) -> None:
-    """The start and the end of a long log, with a line between them."""
+    """Copy the start and the end of a long log, with a line that says what is missing."""
     with open(path, "rb") as log, open(target, "wb") as short:
         short.write(log.read(_LOG_START))
-        left_out = size - _LOG_START - _LOG_END
-        short.write(f"\n... tune_jobs left out {left_out} bytes here ...\n".encode())
+        omitted = size - _LOG_START - _LOG_END
+        short.write(f"\n... tune_jobs omitted {omitted} bytes here ...\n".encode())
         log.seek(size - _LOG_END)
         while True:
             data = log.read(1 << 20)
@@ -241,8 +241,8 @@ def _shorten(path: str, target: str, size: int) -> None:
             short.write(data)
 
 
-def _identity(oci: Any) -> Any:
-    """Configuration and signer, as the drivers of ADS choose them."""
+def _find_identity(oci: Any) -> Any:
+    """Return configuration and signer, chosen as ADS does."""
     principal = "OCI_RESOURCE_PRINCIPAL_VERSION" in os.environ
     if principal and os.environ.get("OCI_IAM_TYPE") != "api_key":
         signer = oci.auth.signers.get_resource_principals_signer()
