@@ -167,12 +167,15 @@ class LocalService(BackendService):
             return {}  # without waiting for the host
         folders = {self._run_id(name): self._location.run_folder(name) for name in names}
         self._host.send({"do": "find", "runs": folders})
-        while True:
+        answer: dict[str, Any] | None = None
+        while answer is None:
             for message in self._host.receive(None):
                 if message["event"] == "found":
-                    found = [{**m, "id": i} for i, m in message["runs"].items() if m is not None]
-                    return {update.name: update for update in map(_update, found)}
-                self._early.append(message)  # for `wait`
+                    answer = message
+                else:  # before or after the answer: for `wait`
+                    self._early.append(message)
+        found = [{**m, "id": i} for i, m in answer["runs"].items() if m is not None]
+        return {update.name: update for update in map(_update, found)}
 
     def describe(self) -> dict[str, object]:
         """See `BackendService.describe`."""
