@@ -1,10 +1,11 @@
-"""What a suggestion costs in a study with thousands of finished trials.
+"""Cost of a suggestion in a study with thousands of finished trials.
 
     python -m tests.benchmarks.asking        about two minutes
 
-CPU milliseconds to ask for a trial of six parameters (four numbers, an integer, a choice) and to
-tell it, with the study in memory and in SQLite; `random` is what the storage alone costs. Then the
-wall seconds from opening a stored study to its first trial.
+The first table has the CPU milliseconds needed to ask for and tell one trial of six parameters
+(four floats, an integer, a category), with the study in memory and in SQLite; the row `random` is
+the cost of the storage alone. The second table has the wall-clock seconds from opening a stored
+study to its first new trial.
 """
 
 from __future__ import annotations
@@ -46,68 +47,80 @@ SAMPLERS: Mapping[str, Callable[[], BaseSampler]] = {
 }
 
 
-def filled(study: optuna.Study, trials: int) -> None:
-    """Finished trials at random points."""
-    chance = np.random.RandomState(0)
-    made = []
-    for _ in range(trials):
-        x, y, dropout, value = chance.rand(4)
+def add_trials(study: optuna.Study, count: int) -> None:
+    """Add complete trials at random points."""
+    rng = np.random.RandomState(0)
+    trials = []
+    for _ in range(count):
+        x, y, dropout, value = rng.rand(4)
         params = {
-            "rate": 10 ** chance.uniform(-5, 0),
+            "rate": 10 ** rng.uniform(-5, 0),
             "x": x,
             "y": y,
             "dropout": 0.9 * dropout,
-            "layers": int(chance.randint(1, 9)),
-            "kind": "abc"[chance.randint(3)],
+            "layers": int(rng.randint(1, 9)),
+            "kind": "abc"[rng.randint(3)],
         }
-        made.append(create_trial(params=params, distributions=SPACE, value=value))
-    study.add_trials(made)
+        trials.append(create_trial(params=params, distributions=SPACE, value=value))
+    study.add_trials(trials)
 
 
-def cost(study: optuna.Study, repeats: int) -> float:
-    """CPU milliseconds of a trial."""
-    for count in (2, repeats):  # the first time everything is read
-        began = time.process_time()
+def measure_trial(study: optuna.Study, repeats: int) -> float:
+    """Return the CPU milliseconds per trial, after two trials in which the study is read."""
+    for count in (2, repeats):
+        start = time.process_time()
         for _ in range(count):
             trial = study.ask(SPACE)
             study.tell(trial, trial.params["x"])
-    return 1000 * (time.process_time() - began) / repeats
+    return 1000 * (time.process_time() - start) / repeats
+
+
+def measure_opening(load: Callable[..., optuna.Study], url: str, sampler: BaseSampler) -> float:
+    """Return the seconds from opening a stored study to its first new trial."""
+    start = time.perf_counter()
+    load(study_name="s", storage=url, sampler=sampler).ask(SPACE)
+    return time.perf_counter() - start
+
+
+def print_trials(urls: Mapping[int, str], repeats: int) -> None:
+    """Print the table of CPU milliseconds by sampler and number of finished trials."""
+    head = " | ".join(f"{n:,} in memory | SQLite" for n in urls)
+    print(f"| CPU ms a trial | {head} |\n| --- |" + " ---: | ---: |" * len(urls))
+    for name, create in SAMPLERS.items():
+        cells = []
+        for count, url in urls.items():
+            memory = optuna.create_study(sampler=create())
+            add_trials(memory, count)
+            stored = optuna.load_study(study_name="s", storage=url, sampler=create())
+            cells += [f"{measure_trial(study, repeats):.1f}" for study in (memory, stored)]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_openings(urls: Mapping[int, str]) -> None:
+    """Print the table of seconds until the first trial."""
+    print("\n| first trial after opening, s | " + " | ".join(f"{n:,}" for n in urls) + " |")
+    print("| --- |" + " ---: |" * len(urls))
+    for label, load, sampler in (
+        ("optuna.load_study, TPE", optuna.load_study, "TPE"),
+        ("tune_jobs.load_study, JobSampler", tune_jobs.load_study, "JobSampler"),
+    ):
+        cells = [f"{measure_opening(load, url, SAMPLERS[sampler]()):.2f}" for url in urls.values()]
+        print(f"| {label} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.asking")
     parser.add_argument("--trials", type=int, nargs="+", default=[1000, 5000, 10_000])
     parser.add_argument("--repeats", type=int, default=20)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    head = " | ".join(f"{n:,} in memory | SQLite" for n in options.trials)
-    print(f"| CPU ms a trial | {head} |\n| --- |" + " ---: | ---: |" * len(options.trials))
     with tempfile.TemporaryDirectory() as folder:
         urls = {n: f"sqlite:///{Path(folder)}/{n}.db" for n in options.trials}
         for count, url in urls.items():
-            filled(optuna.create_study(study_name="s", storage=url), count)
-        for name, make in SAMPLERS.items():
-            cells = []
-            for count, url in urls.items():
-                memory = optuna.create_study(sampler=make())
-                filled(memory, count)
-                stored = optuna.load_study(study_name="s", storage=url, sampler=make())
-                cells += [f"{cost(study, options.repeats):.1f}" for study in (memory, stored)]
-            print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
-        print("\n| first trial after opening, s | " + " | ".join(f"{n:,}" for n in urls) + " |")
-        print("| --- |" + " ---: |" * len(urls))
-        for label, load in (
-            ("optuna.load_study, TPE", optuna.load_study),
-            ("tune_jobs.load_study, JobSampler", tune_jobs.load_study),
-        ):
-            make = SAMPLERS["TPE" if load is optuna.load_study else "JobSampler"]
-            seconds = []
-            for url in urls.values():
-                began = time.perf_counter()
-                load(study_name="s", storage=url, sampler=make()).ask(SPACE)
-                seconds.append(f"{time.perf_counter() - began:.2f}")
-            print(f"| {label} | " + " | ".join(seconds) + " |")
+            add_trials(optuna.create_study(study_name="s", storage=url), count)
+        print_trials(urls, options.repeats)
+        print_openings(urls)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What it costs to watch many job runs of OCI Data Science: requests, CPU, memory.
+"""Cost of watching many job runs of OCI Data Science: requests, CPU and memory.
 
     python -m tests.benchmarks.oci_requests [--live 10 100 1000]
 
-Two contenders against the same emulated services, which run in another process: tune_jobs, and a
-loop as one would write it with ADS (``job.run()``, ``run.sync()``, and the metrics with ocifs). All
-runs are live at once and report every five seconds; every contender looks every two. Counted in a
-window in which nothing starts or ends.
+Compares tune_jobs with a loop as one writes it with ADS (``job.run()``, ``run.sync()``, metrics
+through ocifs). Both use the same emulated services, which run in another process. All runs are
+live at once and report every five seconds; both contenders poll every two seconds. Polls are
+counted in a window of ten seconds in which no run starts or ends. A poll that takes longer than
+two seconds shows in "s between looks".
 """
 
 from __future__ import annotations
@@ -29,18 +30,30 @@ from typing import Any
 
 POLL_SECONDS = 2.0
 WINDOW_SECONDS = 10.0
+RUN_SECONDS = 1e6
+COLUMNS = (
+    "live runs",
+    "contender",
+    "requests to start a run",
+    "requests a look",
+    "of these",
+    "s between looks",
+    "CPU s per s",
+    "CPU ms per live run and s",
+    "peak MB",
+)
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What one contender needed.
+class Cost:
+    """Requests and resources that a contender used.
 
     Args:
-        start: Requests for starting one run.
-        interval: Seconds between two looks; two were asked for.
-        poll: Requests in one look, by kind.
-        cpu: CPU seconds for one second of the window.
-        peak_mb: Peak memory of the process.
+        start: Requests to start one run.
+        interval: Seconds between two polls.
+        poll: Requests of one poll by operation.
+        cpu: CPU seconds per second of the window.
+        peak_mb: Peak resident memory of the process.
     """
 
     start: float
@@ -51,7 +64,11 @@ class Figures:
 
 
 class Service:
-    """The emulated services, in another process."""
+    """Emulated services in another process.
+
+    Args:
+        run_seconds: Duration of each job run.
+    """
 
     def __init__(self, run_seconds: float) -> None:
         self._process = subprocess.Popen(
@@ -62,9 +79,10 @@ class Service:
         )
         assert self._process.stdout is not None
         self.facts: dict[str, str] = json.loads(self._process.stdout.readline())
+        """Endpoint, configuration file, and OCIDs by name."""
 
-    def requests(self) -> Counter[str]:
-        """Requests since the last call, by operation."""
+    def count_requests(self) -> Counter[str]:
+        """Return the number of requests since the last call, by operation."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -72,55 +90,54 @@ class Service:
         return Counter(json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
 
-def measure(
-    name: str, live: int, contender: Callable[[dict[str, str], int, threading.Event], None]
-) -> Figures:
-    """Let a contender start its runs and watch them."""
-    service = Service(run_seconds=1e6)
-    all_live, done = threading.Event(), threading.Event()
+Contender = Callable[[dict[str, str], int, threading.Event], None]
+"""Starts a number of runs and watches them until the event is set, given a service's facts."""
 
-    def watch() -> None:
-        contender(service.facts, live, done)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+def measure(contender: Contender, live: int) -> Cost:
+    """Run a contender in this process and return its cost."""
+    service = Service(RUN_SECONDS)
+    done, clock = threading.Event(), threading.Event()
+    threading.Thread(target=contender, args=(service.facts, live, done), daemon=True).start()
     starting: Counter[str] = Counter()
     while starting["create_job_run"] < live:
-        all_live.wait(0.2)
-        starting += service.requests()
-    all_live.wait(2 * POLL_SECONDS)  # past what belongs to starting
-    service.requests()
-    cpu, began = time.process_time(), time.monotonic()
-    all_live.wait(WINDOW_SECONDS)
-    counted, seconds = service.requests(), time.monotonic() - began
+        clock.wait(0.2)
+        starting += service.count_requests()
+    clock.wait(2 * POLL_SECONDS)  # past the requests that belong to starting
+    service.count_requests()
+    cpu, start = time.process_time(), time.monotonic()
+    clock.wait(WINDOW_SECONDS)
+    counts, seconds = service.count_requests(), time.monotonic() - start
     cpu = time.process_time() - cpu
     done.set()
     service.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # A look is one listing, page by page, or one request for every run.
-    looks = counted["list_job_runs"] / math.ceil(live / 100) or counted["get_job_run"] / live
-    per_run = sum(starting[o] for o in ("create_job_run", "get_job_run")) / live
-    poll = {operation: count / looks for operation, count in sorted(counted.items())}
-    return Figures(per_run, seconds / looks, poll, cpu / seconds, peak)
+    # tune_jobs lists runs page by page; the loop with ADS reads each run.
+    polls = counts["list_job_runs"] / math.ceil(live / 100) or counts["get_job_run"] / live
+    return Cost(
+        start=sum(starting[o] for o in ("create_job_run", "get_job_run")) / live,
+        interval=seconds / polls,
+        poll={operation: count / polls for operation, count in sorted(counts.items())},
+        cpu=cpu / seconds,
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
 
 
-def ours(facts: dict[str, str], live: int, done: threading.Event) -> None:
-    """tune_jobs: one call of ``optimize`` with as many slots as runs."""
+def run_tune_jobs(facts: dict[str, str], live: int, done: threading.Event) -> None:
+    """Start and watch runs by one call of ``optimize`` with as many slots as runs."""
     import optuna
 
     from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder = tempfile.mkdtemp()
-    Path(folder, "train.py").write_text("print('value: 1')")
+    folder = _write_script()
     backend = DataScienceBackend.from_script(
-        Path(folder, "train.py"),
+        folder / "train.py",
         Infrastructure(facts["compartment"], facts["project"], "VM.Standard2.1"),
         connection=Connection(config_file=facts["config_file"], endpoint=facts["endpoint"]),
         poll_seconds=POLL_SECONDS,
@@ -143,28 +160,11 @@ def ours(facts: dict[str, str], live: int, done: threading.Event) -> None:
     tuner.optimize(n_trials=live)
 
 
-def with_ads(facts: dict[str, str], live: int, done: threading.Event) -> None:
-    """The loop that one writes with ADS: every run is synchronized, every metrics file is read."""
-    import ads
+def run_ads(facts: dict[str, str], live: int, done: threading.Event) -> None:
+    """Start runs with ADS, and poll each run and its metrics file."""
     import fsspec
-    from ads.jobs import DataScienceJob, Job, ScriptRuntime
 
-    ads.set_auth(
-        "api_key",
-        oci_config_location=facts["config_file"],
-        client_kwargs={"service_endpoint": facts["endpoint"]},
-    )
-    folder = tempfile.mkdtemp()
-    Path(folder, "train.py").write_text("print('value: 1')")
-    infrastructure = (
-        DataScienceJob()
-        .with_compartment_id(facts["compartment"])
-        .with_project_id(facts["project"])
-        .with_shape_name("VM.Standard2.1")
-        .with_block_storage_size(50)
-    )
-    runtime = ScriptRuntime().with_source(f"{folder}/train.py")
-    job = Job(name="b").with_infrastructure(infrastructure).with_runtime(runtime).create()
+    job = _create_ads_job(facts)
     files = fsspec.filesystem(
         "oci",
         config=facts["config_file"],
@@ -177,7 +177,7 @@ def with_ads(facts: dict[str, str], live: int, done: threading.Event) -> None:
         env = {"TUNE_JOBS_STORE": f"oci://{root}", "TUNE_JOBS_RUN": name}
         runs[name] = job.run(name=name, args=f"--x={number}", env_var=env)
     while not done.is_set():
-        looked = time.monotonic()
+        start = time.monotonic()
         for name, run in runs.items():
             run.sync()
             path = f"{root}/metrics/{name}.jsonl"
@@ -185,27 +185,54 @@ def with_ads(facts: dict[str, str], live: int, done: threading.Event) -> None:
                 files.cat_file(path)
             if done.is_set():
                 return
-        done.wait(max(0.0, POLL_SECONDS - (time.monotonic() - looked)))
+        done.wait(max(0.0, POLL_SECONDS - (time.monotonic() - start)))
 
 
-def _in_child(name: str, live: int, connection: Any) -> None:
-    contenders = {"tune_jobs": ours, "ADS": with_ads}
-    connection.send(measure(name, live, contenders[name]))
-    connection.close()
-    # What watches runs that never end is not waited for.
-    os._exit(0)
+def _create_ads_job(facts: dict[str, str]) -> Any:
+    import ads
+    from ads.jobs import DataScienceJob, Job, ScriptRuntime
+
+    ads.set_auth(
+        "api_key",
+        oci_config_location=facts["config_file"],
+        client_kwargs={"service_endpoint": facts["endpoint"]},
+    )
+    infrastructure = (
+        DataScienceJob()
+        .with_compartment_id(facts["compartment"])
+        .with_project_id(facts["project"])
+        .with_shape_name("VM.Standard2.1")
+        .with_block_storage_size(50)
+    )
+    runtime = ScriptRuntime().with_source(f"{_write_script()}/train.py")
+    return Job(name="b").with_infrastructure(infrastructure).with_runtime(runtime).create()
 
 
-def measured(name: str, live: int) -> Figures:
-    """In a process of its own, so that its memory is its own."""
+def _write_script() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    (folder / "train.py").write_text("print('value: 1')")
+    return folder
+
+
+CONTENDERS: dict[str, Contender] = {"tune_jobs": run_tune_jobs, "ADS": run_ads}
+
+
+def measure_in_child(name: str, live: int) -> Cost:
+    """Measure a contender in a new process, so that peak memory is its own."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_in_child, args=(name, live, sender))
+    child = context.Process(target=_send_cost, args=(name, live, sender))
     child.start()
     sender.close()
-    figures: Figures = receiver.recv()
+    cost: Cost = receiver.recv()
     child.join()
-    return figures
+    return cost
+
+
+def _send_cost(name: str, live: int, connection: Any) -> None:
+    connection.send(measure(CONTENDERS[name], live))
+    connection.close()
+    os._exit(0)  # without waiting for threads that watch endless runs
 
 
 def main() -> None:
@@ -213,26 +240,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--live", type=int, nargs="*", default=[10, 100, 1000])
     options = parser.parse_args()
-    columns = (
-        "live runs",
-        "contender",
-        "requests to start a run",
-        "requests a look",
-        "of these",
-        "s between looks",
-        "CPU s per s",
-        "CPU ms per live run and s",
-        "peak MB",
-    )
-    print(f"| {' | '.join(columns)} |")
+    print(f"| {' | '.join(COLUMNS)} |")
     print("| ---: | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |")
     for live in options.live:
-        for name in ("tune_jobs", "ADS"):
-            f = measured(name, live)
-            kinds = ", ".join(f"{o} {n:.0f}" for o, n in f.poll.items() if n >= 0.5)
+        for name in CONTENDERS:
+            c = measure_in_child(name, live)
+            operations = ", ".join(f"{o} {n:.0f}" for o, n in c.poll.items() if n >= 0.5)
             print(
-                f"| {live} | {name} | {f.start:.1f} | {sum(f.poll.values()):.0f} | {kinds} "
-                f"| {f.interval:.1f} | {f.cpu:.3f} | {1000 * f.cpu / live:.2f} | {f.peak_mb:.0f} |",
+                f"| {live} | {name} | {c.start:.1f} | {sum(c.poll.values()):.0f} | {operations} "
+                f"| {c.interval:.1f} | {c.cpu:.3f} | {1000 * c.cpu / live:.2f} | {c.peak_mb:.0f} |",
                 flush=True,
             )
 

@@ -1,7 +1,9 @@
-"""The services for `oci_requests`, in a process of their own: runs that only take their time.
+"""Emulated services for `oci_requests` and `recovery`, in a process of their own.
 
-Each run has a metrics object, to which a record is added every few seconds. A line on stdin is
-answered with a line of JSON: the requests by operation since the last one.
+Job runs execute nothing and last a given time. Each live run has a metrics object, to which a
+record is added every five seconds. The first line of output is JSON with the facts needed to
+connect. Each line of input is answered by a line of JSON: the number of requests since the last
+one, by operation.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ RECORD_SECONDS = 5.0
 
 
 def write_metrics(emulator: Emulator, stop: threading.Event) -> None:
-    """Every live run reports every `RECORD_SECONDS`, each at its own time."""
+    """Report for every live run every `RECORD_SECONDS`, a tenth of the runs at a time."""
     objects = emulator.object_storage.buckets[BUCKET].objects
     step = 0
     while not stop.wait(RECORD_SECONDS / 10):
@@ -44,7 +46,7 @@ def write_metrics(emulator: Emulator, stop: threading.Event) -> None:
 
 
 def main(seconds: float) -> None:
-    """Serve until stdin ends."""
+    """Serve until the input ends; runs last the given number of seconds."""
     with tempfile.TemporaryDirectory() as folder:
         emulator = Emulator(Path(folder), execute=False)
         emulator.data_science.duration = lambda run: seconds
@@ -59,8 +61,8 @@ def main(seconds: float) -> None:
         }
         print(json.dumps(facts), flush=True)
         for _ in sys.stdin:
-            seen, emulator.requests[:] = list(emulator.requests), []
-            print(json.dumps(Counter(s.operation for s in seen)), flush=True)
+            requests, emulator.requests[:] = list(emulator.requests), []
+            print(json.dumps(Counter(r.operation for r in requests)), flush=True)
         stop.set()
         emulator.close()
 

@@ -1,6 +1,9 @@
-"""A metric store over ``oci://``: the ``oci`` client against ocifs, on the same emulated bucket.
+"""Metric store over ``oci://``: the ``oci`` client compared with ocifs, on an emulated bucket.
 
-python -m tests.benchmarks.oci_store
+    python -m tests.benchmarks.oci_store
+
+Prints milliseconds (including the emulator's) and requests of each operation on 200 objects.
+"read on" reads an object from an offset; "list 10" lists a range of ten names.
 """
 
 from __future__ import annotations
@@ -19,33 +22,22 @@ from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 OBJECTS = 200
 
 
-def main() -> None:
-    """Print the table: milliseconds (the emulator's included) and requests."""
-    with tempfile.TemporaryDirectory() as folder, Emulator(Path(folder)) as emulator:
-        root = f"oci://tune-jobs@{emulator.namespace}"
-        connection = Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
-        ocifs = {
-            "config": str(emulator.config_file),
-            "config_kwargs": {"service_endpoint": emulator.endpoint},
-        }
-        stores: dict[str, Folder] = {
-            "oci client": ObjectStorageFolder(f"{root}/a", connection),
-            "ocifs": FsspecFolder(f"{root}/b", ocifs),
-        }
-        print("| operation | store | ms | requests |")
-        print("| --- | --- | ---: | ---: |")
-        for name, store in stores.items():
-            for operation, count, work in works(store):
-                emulator.requests.clear()
-                began = time.perf_counter()
-                work()
-                spent = 1000 * (time.perf_counter() - began) / count
-                requests = len(emulator.requests) / count
-                print(f"| {operation} | {name} | {spent:.2f} | {requests:.1f} |")
+def open_stores(emulator: Emulator) -> dict[str, Folder]:
+    """Open a folder of the emulated bucket with each client."""
+    root = f"oci://tune-jobs@{emulator.namespace}"
+    connection = Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
+    options = {
+        "config": str(emulator.config_file),
+        "config_kwargs": {"service_endpoint": emulator.endpoint},
+    }
+    return {
+        "oci client": ObjectStorageFolder(f"{root}/a", connection),
+        "ocifs": FsspecFolder(f"{root}/b", options),
+    }
 
 
-def works(store: Folder) -> list[tuple[str, int, Callable[[], object]]]:
-    """What is done, how often, and what does it."""
+def build_operations(store: Folder) -> list[tuple[str, int, Callable[[], object]]]:
+    """Return label, number of operations, and a function that performs them."""
     names = [f"trial-{n:06d}-1.jsonl" for n in range(OBJECTS)]
 
     def write() -> None:
@@ -59,6 +51,21 @@ def works(store: Folder) -> list[tuple[str, int, Callable[[], object]]]:
         ("list 200", 1, lambda: store.versions("metrics", names[0], names[-1])),
         ("list 10", 1, lambda: store.versions("metrics", names[50], names[59])),
     ]
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder, Emulator(Path(folder)) as emulator:
+        print("| operation | store | ms | requests |")
+        print("| --- | --- | ---: | ---: |")
+        for name, store in open_stores(emulator).items():
+            for operation, count, perform in build_operations(store):
+                emulator.requests.clear()
+                start = time.perf_counter()
+                perform()
+                milliseconds = 1000 * (time.perf_counter() - start) / count
+                requests = len(emulator.requests) / count
+                print(f"| {operation} | {name} | {milliseconds:.2f} | {requests:.1f} |")
 
 
 if __name__ == "__main__":

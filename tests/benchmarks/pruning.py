@@ -1,17 +1,19 @@
-"""Run hours until the best configuration is found: no pruning, pruners, promotion.
+"""Run hours until the best configuration is found: no pruning, pruners, and promotion.
 
     python -m tests.benchmarks.pruning                 about twenty minutes
-    python -m tests.benchmarks.pruning --seeds 3       a look
+    python -m tests.benchmarks.pruning --seeds 3       a quick look
     python -m tests.benchmarks.pruning --scaling       promotion on up to 512 slots
 
 Every method gets the same configurations in the same order, in virtual time, with two minutes of
-provisioning and twenty seconds to stop. A run has 27 epochs of a minute each, times how much slower
-than others its configuration is.
+provisioning and twenty seconds to stop a run. A run has 27 epochs of about a minute each, longer
+for a slower configuration.
 
     digits      recorded: a small network on scikit-learn's digits, 300 configurations
-    crossing    synthetic: what learns fast does not end best
+    crossing    synthetic: configurations that learn fast do not end best
 
-What is found: a complete trial within 0.002 of the best final value of all configurations.
+The best configuration is found when a trial within 0.002 of the best final value is complete. "of
+none" is the share of the same number without pruning. "found" counts the seeds that found it, and a
+dash means that too few did for this quantile.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from tune_jobs.core.attempts import Attempt
 
 EPOCHS = 27
 MINUTE = 60.0
-FOUND = 0.002
+TOLERANCE = 0.002
 METHODS = {
     "none": None,
     "median": None,
@@ -47,86 +49,79 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Configuration:
-    """One learning curve.
+    """Learning curve of one configuration.
 
     Args:
-        curve: The value after each epoch; more is better.
-        pace: How long an epoch takes, in minutes.
+        curve: Value after each epoch, to be maximized.
+        pace: Minutes per epoch.
     """
 
     curve: Sequence[float]
     pace: float
 
 
-def digits() -> list[Configuration]:
-    """The recorded table."""
+def load_digits() -> list[Configuration]:
+    """Load the recorded table."""
     path = Path(__file__).parent / "data" / "digits_mlp.csv"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    usual = median(float(row["seconds"]) for row in rows)
+    typical = median(float(row["seconds"]) for row in rows)
     return [
         Configuration(
             [float(row[str(epoch)]) for epoch in range(1, EPOCHS + 1)],
-            min(4.0, max(0.25, float(row["seconds"]) / usual)),
+            min(4.0, max(0.25, float(row["seconds"]) / typical)),
         )
         for row in rows
     ]
 
 
-def crossing(count: int = 300) -> list[Configuration]:
-    """Curves whose speed and end are opposed, more or less."""
-    chance = random.Random(7)
-    made = []
+def generate_crossing(count: int = 300) -> list[Configuration]:
+    """Generate curves whose speed and final value are negatively correlated."""
+    rng = random.Random(7)
+    configurations = []
     for _ in range(count):
-        end = chance.betavariate(5, 2)
-        speed = math.exp(chance.gauss(2.2 * (end - 0.7), 0.6)) * 5.0
-        values = [end * (1 - math.exp(-epoch / speed)) for epoch in range(1, EPOCHS + 1)]
-        made.append(Configuration(values, math.exp(chance.gauss(0, 0.4))))
-    return made
+        final = rng.betavariate(5, 2)
+        speed = math.exp(rng.gauss(2.2 * (final - 0.7), 0.6)) * 5.0
+        values = [final * (1 - math.exp(-epoch / speed)) for epoch in range(1, EPOCHS + 1)]
+        configurations.append(Configuration(values, math.exp(rng.gauss(0, 0.4))))
+    return configurations
 
 
-TASKS: dict[str, Callable[[], list[Configuration]]] = {"digits": digits, "crossing": crossing}
+TASKS: dict[str, Callable[[], list[Configuration]]] = {
+    "digits": load_digits,
+    "crossing": generate_crossing,
+}
 
 
 @dataclass(frozen=True)
 class Result:
-    """One study.
+    """Outcome of one study.
 
     Args:
-        run_hours: Of all its runs.
-        until_found: Run hours used when the best was complete; infinite: it never was.
-        hours: Until the last run ended.
-        best: Its best value.
+        run_hours: Hours of all its runs together.
+        until_found: Run hours used until the best was complete; infinite if it never was.
+        hours: Hours until the last run ended.
     """
 
     run_hours: float
     until_found: float
     hours: float
-    best: float
 
 
-def find_study(table: Sequence[Configuration], method: str, slots: int, seed: int) -> Result:
-    """All configurations, in an order of the seed's."""
+def run_study(table: Sequence[Configuration], method: str, slots: int, seed: int) -> Result:
+    """Evaluate all configurations, in an order that depends on the seed."""
     order = list(range(len(table)))
     random.Random(seed).shuffle(order)
-
-    def curve(run: SimulatedRun) -> list[SimulatedReport]:
-        config = table[int(run.number("c"))]
-        first = run.resume_step or 0
-        last = int(run.arguments.get("epochs", EPOCHS))
-        each = config.pace * MINUTE
-        return [
-            SimulatedReport(each * (i + 1), epoch, {"score": config.curve[epoch - 1]})
-            for i, epoch in enumerate(range(first + 1, last + 1))
-        ]
-
-    keeps = not method.endswith("no checkpoints")
     backend = SimulatedBackend(
-        curve, provisioning=120.0, stopping=20.0, checkpoints=keeps, seed=seed
+        lambda run: _simulate(run, table),
+        provisioning=120.0,
+        stopping=20.0,
+        checkpoints=not method.endswith("no checkpoints"),
+        seed=seed,
     )
-    # Optuna's Hyperband chooses brackets by the study's name.
+    # The study has a name because Optuna's Hyperband derives brackets from it.
     study = optuna.create_study(
-        study_name=f"{method} {seed}", direction="maximize", pruner=_pruner(method)
+        study_name=f"{method} {seed}", direction="maximize", pruner=_create_pruner(method)
     )
     for config in order:
         study.enqueue_trial({"c": config})
@@ -140,10 +135,21 @@ def find_study(table: Sequence[Configuration], method: str, slots: int, seed: in
         progress=False,
     )
     tuner.optimize(n_trials=len(table))
-    return _result(study, tuner.attempts(), max(c.curve[-1] for c in table))
+    return _summarize(study, tuner.attempts(), max(c.curve[-1] for c in table))
 
 
-def _pruner(method: str) -> optuna.pruners.BasePruner:
+def _simulate(run: SimulatedRun, table: Sequence[Configuration]) -> list[SimulatedReport]:
+    """Return the reports of a run, which continues from its checkpoint if it has one."""
+    config = table[int(run.number("c"))]
+    first = (run.resume_step or 0) + 1
+    last = int(run.arguments.get("epochs", EPOCHS))
+    return [
+        SimulatedReport(config.pace * MINUTE * (i + 1), epoch, {"score": config.curve[epoch - 1]})
+        for i, epoch in enumerate(range(first, last + 1))
+    ]
+
+
+def _create_pruner(method: str) -> optuna.pruners.BasePruner:
     if method == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=2)
     if method == "hyperband":
@@ -151,23 +157,22 @@ def _pruner(method: str) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def _result(study: optuna.Study, attempts: Sequence[Attempt], best: float) -> Result:
+def _summarize(study: optuna.Study, attempts: Sequence[Attempt], best: float) -> Result:
     spans = {a.trial: (a.started or 0.0, a.finished or 0.0) for a in attempts}
     found = math.inf
     for trial in study.get_trials(deepcopy=False):
-        if trial.state == TrialState.COMPLETE and (trial.value or 0.0) >= best - FOUND:
+        if trial.state == TrialState.COMPLETE and (trial.value or 0.0) >= best - TOLERANCE:
             found = min(found, spans[trial.number][1])
     used = sum(max(0.0, min(end, found) - start) for start, end in spans.values())
     return Result(
         run_hours=sum(end - start for start, end in spans.values()) / 3600,
         until_found=used / 3600 if found < math.inf else math.inf,
         hours=max(end for _, end in spans.values()) / 3600,
-        best=study.best_value,
     )
 
 
-def _spread(values: Sequence[float]) -> str:
-    """Median and quartiles; what was never found is infinite."""
+def format_quartiles(values: Sequence[float]) -> str:
+    """Return median and, in parentheses, quartiles; a dash for an infinite one."""
     finite = [min(v, 1e9) for v in values]
     low, middle, high = (
         quantiles(finite, n=4, method="inclusive") if len(finite) > 1 else finite * 3
@@ -178,25 +183,43 @@ def _spread(values: Sequence[float]) -> str:
     )
 
 
-def _scaling() -> None:
-    """How much sooner more slots are done with the same 4,000 configurations."""
-    table = crossing(4_000)
+def print_scaling() -> None:
+    """Print how much sooner the same 4,000 configurations are done with more slots."""
+    table = generate_crossing(4_000)
     print("| slots | hours | run hours | times faster | of linear |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     first: Result | None = None
     for slots in (8, 32, 128, 512):
-        result = find_study(table, "promotion", slots, seed=0)
+        result = run_study(table, "promotion", slots, seed=0)
         first = first or result
-        faster = first.hours / result.hours
+        speedup = first.hours / result.hours
         print(
-            f"| {slots} | {result.hours:.2f} | {result.run_hours:.0f} | {faster:.1f} | "
-            f"{faster / (slots / 8):.2f} |",
+            f"| {slots} | {result.hours:.2f} | {result.run_hours:.0f} | {speedup:.1f} | "
+            f"{speedup / (slots / 8):.2f} |",
+            flush=True,
+        )
+
+
+def print_methods(task: str, slots: int, seeds: int) -> None:
+    """Print a row for each method; the first method is the reference of the shares."""
+    table = TASKS[task]()
+    reference: tuple[float, float] | None = None
+    for method in METHODS:
+        results = [run_study(table, method, slots, seed) for seed in range(seeds)]
+        until = [r.until_found for r in results]
+        run_hours = median(r.run_hours for r in results)
+        reference = reference or (median(until), run_hours)
+        print(
+            f"| {task} | {slots} | {method} | {format_quartiles(until)} | "
+            f"{median(until) / reference[0]:.2f} | {sum(u < math.inf for u in until)}/{seeds} | "
+            f"{run_hours:.1f} | {run_hours / reference[1]:.2f} | "
+            f"{median(r.hours for r in results):.1f} |",
             flush=True,
         )
 
 
 def main() -> None:
-    """Print a table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--slots", type=int, nargs="*", default=[8, 32, 128])
@@ -205,7 +228,7 @@ def main() -> None:
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if options.scaling:
-        _scaling()
+        print_scaling()
         return
     print(
         "| task | slots | method | run hours until found: median (quartiles) | of none | found | "
@@ -213,21 +236,8 @@ def main() -> None:
     )
     print("| --- | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for task in options.task:
-        table = TASKS[task]()
         for slots in options.slots:
-            base: tuple[float, float] | None = None
-            for method in METHODS:
-                results = [find_study(table, method, slots, seed) for seed in range(options.seeds)]
-                until = [r.until_found for r in results]
-                hours = median(r.run_hours for r in results)
-                base = base or (median(until), hours)
-                print(
-                    f"| {task} | {slots} | {method} | {_spread(until)} | "
-                    f"{median(until) / base[0]:.2f} | {sum(u < math.inf for u in until)}/"
-                    f"{len(results)} | {hours:.1f} | {hours / base[1]:.2f} | "
-                    f"{median(r.hours for r in results):.1f} |",
-                    flush=True,
-                )
+            print_methods(task, slots, options.seeds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every contender runs: trials that cost next to nothing beside being a process each."""
+"""Trials of the `overhead` benchmark: processes that do next to nothing, run by a minimal pool."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ import optuna
 Params = dict[str, Any]
 Key = TypeVar("Key")
 
-# Prints the value of --x, wherever it stands on the command line.
-_PRINT = 'for a; do case $a in --x=*) echo "value=${a#--x=}";; esac; done'
+_PRINT_X = 'for a; do case $a in --x=*) echo "value=${a#--x=}";; esac; done'
 
 
 @dataclass(frozen=True)
 class Workload:
-    """So many trials in so many slots, each of them so many seconds long."""
+    """Trials of equal duration.
+
+    Args:
+        name: Name on the command line and in tables.
+        trials: Number of trials.
+        slots: Number of trials that run at the same time.
+        seconds: Duration of a trial; 0 for one that ends at once.
+    """
 
     name: str
     trials: int
@@ -30,14 +36,14 @@ class Workload:
 
     @property
     def ideal_seconds(self) -> float:
-        """How long it takes if nothing is lost between two trials; 0 for trivial ones."""
+        """Total duration if no time passes between two trials of a slot."""
         return math.ceil(self.trials / self.slots) * self.seconds
 
     @property
     def command(self) -> list[str]:
-        """What a trial runs; the parameters follow."""
+        """Command of a trial, to which its parameters are appended."""
         sleep = f"sleep {self.seconds:g}; " if self.seconds else ""
-        return ["sh", "-c", sleep + _PRINT, "trial"]
+        return ["sh", "-c", sleep + _PRINT_X, "trial"]
 
 
 WORKLOADS = {
@@ -50,8 +56,8 @@ WORKLOADS = {
 }
 
 
-def space(trial: optuna.Trial) -> Params:
-    """Six parameters of all kinds; the objective is ``x``."""
+def suggest(trial: optuna.Trial) -> Params:
+    """Suggest six parameters of all kinds; the objective is ``x``."""
     return {
         "x": trial.suggest_float("x", -10, 10),
         "rate": trial.suggest_float("rate", 1e-5, 1e-1, log=True),
@@ -62,49 +68,49 @@ def space(trial: optuna.Trial) -> Params:
     }
 
 
-def draw(generator: random.Random) -> Params:
-    """The same parameters without a tuner."""
+def draw(rng: random.Random) -> Params:
+    """Draw the same parameters without Optuna."""
     return {
-        "x": generator.uniform(-10, 10),
-        "rate": 10 ** generator.uniform(-5, -1),
-        "layers": generator.randint(1, 8),
-        "width": round(16 * 2 ** generator.uniform(0, 6)),
-        "optimizer": generator.choice(["adam", "sgd", "rmsprop"]),
-        "batch": generator.choice([32, 64, 128]),
+        "x": rng.uniform(-10, 10),
+        "rate": 10 ** rng.uniform(-5, -1),
+        "layers": rng.randint(1, 8),
+        "width": round(16 * 2 ** rng.uniform(0, 6)),
+        "optimizer": rng.choice(["adam", "sgd", "rmsprop"]),
+        "batch": rng.choice([32, 64, 128]),
     }
 
 
 def to_argv(params: Params) -> list[str]:
-    """The parameters as arguments."""
+    """Return the parameters as command line arguments."""
     return [f"--{name}={value}" for name, value in params.items()]
 
 
-def read_value(output: bytes) -> float:
-    """The result that a trial printed."""
+def parse_value(output: bytes) -> float:
+    """Return the value that a trial printed."""
     return float(output.removeprefix(b"value="))
 
 
 class Pool(Generic[Key]):
-    """Running processes, each under a key: no thread, and no look at one that has not ended."""
+    """Running processes by key, without threads, awaited by a selector."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
 
     def start(self, key: Key, command: list[str]) -> None:
-        """Start one more."""
+        """Start a process."""
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, (key, process))
 
     def wait(self) -> list[tuple[Key, float]]:
-        """Block until some have ended; their keys and results."""
+        """Block until processes have ended, and return their keys and values."""
         ended = []
         for selected, _ in self._selector.select():
             key, process = selected.data
             self._selector.unregister(selected.fileobj)
-            # A trial prints as the last thing it does, so this waits no longer than it must.
+            # Printing is the last thing that a trial does, so this does not block for long.
             output, _ = process.communicate()
-            ended.append((key, read_value(output)))
+            ended.append((key, parse_value(output)))
         return ended
 
 
@@ -113,24 +119,24 @@ def run_in_pool(
     ask: Callable[[], tuple[Key, Params]],
     tell: Callable[[Key, float], None],
 ) -> None:
-    """The shortest loop that keeps every slot busy: tell, ask, start, wait."""
+    """Run a workload with all slots busy, by the shortest possible loop."""
     pool: Pool[Key] = Pool()
-    started = 0
+    n_started = 0
     ended: list[tuple[Key, float]] = []
-    for told in range(workload.trials + 1):
-        while started < min(told + workload.slots, workload.trials):
+    for n_finished in range(workload.trials + 1):
+        while n_started < min(n_finished + workload.slots, workload.trials):
             key, params = ask()
             pool.start(key, workload.command + to_argv(params))
-            started += 1
-        if told == workload.trials:
+            n_started += 1
+        if n_finished == workload.trials:
             break
         ended = ended or pool.wait()
         tell(*ended.pop(0))
 
 
 def run_bare_pool(workload: Workload, seed: int) -> None:
-    """The processes alone: what no tuner can beat."""
-    generator = random.Random(seed)
-    results: list[float] = []
-    run_in_pool(workload, lambda: (None, draw(generator)), lambda _, value: results.append(value))
-    assert len(results) == workload.trials
+    """Run a workload without any tuner: a lower bound on the time of all tuners."""
+    rng = random.Random(seed)
+    values: list[float] = []
+    run_in_pool(workload, lambda: (None, draw(rng)), lambda _, value: values.append(value))
+    assert len(values) == workload.trials

@@ -1,1 +1,1 @@
-"""Samplers side by side, in virtual time, with many pending trials."""
+"""Benchmark of samplers with many pending trials, in virtual time."""

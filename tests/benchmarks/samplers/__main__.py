@@ -1,11 +1,11 @@
-"""Run studies that are not recorded yet, and print the tables of all that are.
+"""Regret of samplers on synthetic functions and recorded tables, with many pending trials.
 
-    python -m tests.benchmarks.samplers                 only the tables
-    python -m tests.benchmarks.samplers --run           what is missing, on all cores; hours
+    python -m tests.benchmarks.samplers                 print the tables of all recorded studies
+    python -m tests.benchmarks.samplers --run           record the missing ones, on all cores; hours
     python -m tests.benchmarks.samplers --run --only JobSampler --task branin --pending 32
 
-Results are appended to data/samplers.csv, one line a study: a run that was interrupted goes on
-where it was.
+A study is one line in data/samplers.csv, appended when it is complete, so an interrupted run
+continues where it stopped. `report` explains how to read the tables.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 import optuna
 
 from tests.benchmarks.samplers.contenders import CONTENDERS
-from tests.benchmarks.samplers.loop import CHECKPOINTS, run
-from tests.benchmarks.samplers.report import report
+from tests.benchmarks.samplers.loop import CHECKPOINTS, measure
+from tests.benchmarks.samplers.report import print_report
 from tests.benchmarks.samplers.tasks import DATA, tasks
 
 RESULTS = DATA / "samplers.csv"
@@ -31,21 +31,22 @@ FIELDS = [
     *("right", "ask_ms"),
 ]
 Cell = tuple[str, int, str, int]
+"""Task, number of pending trials, sampler, seed."""
 
 
-def one(cell: Cell) -> list[str]:
-    """A line of the results."""
+def run_cell(cell: Cell) -> list[str]:
+    """Run one study and return its line of the results."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     task, pending, sampler, seed = cell
-    # Stock GP's time for a suggestion grows too fast for more.
+    # The time of Optuna's GPSampler for a suggestion grows too fast for more.
     evaluations = 128 if sampler == "GP" else 256
-    outcome = run(tasks()[task], CONTENDERS[sampler](seed), pending, evaluations, seed)
+    outcome = measure(tasks()[task], CONTENDERS[sampler](seed), pending, evaluations, seed)
     regrets = (f"{outcome.regrets[n]:.5g}" if n in outcome.regrets else "" for n in CHECKPOINTS)
     return [*map(str, cell), *regrets, str(int(outcome.right)), f"{outcome.ask_ms:.2f}"]
 
 
-def wanted(options: argparse.Namespace) -> Iterator[Cell]:
-    """The studies that were asked for, seed by seed."""
+def select_cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the studies that the command line selects, seed by seed."""
     for seed in range(options.seeds):
         yield from (
             (task, pending, sampler, seed)
@@ -56,8 +57,8 @@ def wanted(options: argparse.Namespace) -> Iterator[Cell]:
         )
 
 
-def known() -> set[Cell]:
-    """The studies that are recorded."""
+def read_recorded() -> set[Cell]:
+    """Return the studies that are recorded."""
     if not RESULTS.exists():
         return set()
     with RESULTS.open(encoding="utf-8", newline="") as file:
@@ -67,8 +68,25 @@ def known() -> set[Cell]:
         }
 
 
+def record(cells: list[Cell], jobs: int) -> None:
+    """Run studies in parallel, and append each to the results when it is complete."""
+    # More threads than cores slow the linear algebra of small matrices down.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    is_new = not RESULTS.exists()
+    with (
+        RESULTS.open("a", encoding="utf-8", newline="") as file,
+        ProcessPoolExecutor(jobs) as pool,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(FIELDS)
+        for future in as_completed([pool.submit(run_cell, cell) for cell in cells]):
+            writer.writerow(future.result())
+            file.flush()
+
+
 def main() -> None:
-    """See the module."""
+    """Record studies if asked to, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.samplers")
     parser.add_argument("--run", action="store_true")
     parser.add_argument("--only", action="append", choices=list(CONTENDERS))
@@ -78,27 +96,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     if options.run:
-        done = known()
-        record([cell for cell in wanted(options) if cell not in done], options.jobs)
+        recorded = read_recorded()
+        record([cell for cell in select_cells(options) if cell not in recorded], options.jobs)
     with RESULTS.open(encoding="utf-8", newline="") as file:
-        report(list(csv.DictReader(file)))
-
-
-def record(cells: list[Cell], jobs: int) -> None:
-    """Run them, and write each as soon as it is done."""
-    # More threads than cores slow the linear algebra of small matrices down.
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    fresh = not RESULTS.exists()
-    with (
-        RESULTS.open("a", encoding="utf-8", newline="") as file,
-        ProcessPoolExecutor(jobs) as pool,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        if fresh:
-            writer.writerow(FIELDS)
-        for future in as_completed([pool.submit(one, cell) for cell in cells]):
-            writer.writerow(future.result())
-            file.flush()
+        print_report(list(csv.DictReader(file)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is minimized: functions with a known optimum, and recorded tables of real models."""
+"""Functions to minimize: synthetic ones with a known optimum, and recorded tables of models."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ DATA = Path(__file__).parents[1] / "data"
 
 @dataclass(frozen=True)
 class Task:
-    """Something to minimize.
+    """Function to minimize.
 
     Args:
-        name: Of the task.
-        value: Suggests the parameters of a trial, and returns the value without noise.
-        optimum: The least value.
-        noise: Standard deviation of what is added to what a sampler is told.
-        classes: For a space with model classes: the parameter that chooses, and the best class.
-        hours: How long a run of a trial takes, from its parameters; None: this has nothing to do
-            with the parameters.
+        name: Name on the command line and in tables.
+        value: Suggests the parameters of a trial and returns its value without noise.
+        optimum: Smallest value.
+        noise: Standard deviation of the noise of an observed value.
+        classes: In a space with model classes, the parameter that selects the class, and the best
+            class.
+        hours: Duration of a run by its parameters; None if it does not depend on them.
     """
 
     name: str
@@ -63,13 +63,13 @@ def _hartmann6(trial: optuna.Trial) -> float:
     x = [trial.suggest_float(f"x{i}", 0.0, 1.0) for i in range(6)]
     total = 0.0
     for alpha, a, p in zip(_HARTMANN_ALPHA, _HARTMANN_A, _HARTMANN_P, strict=True):
-        away = sum(aj * (xj - pj) ** 2 for aj, xj, pj in zip(a, x, p, strict=True))
-        total -= alpha * math.exp(-away)
+        distance = sum(aj * (xj - pj) ** 2 for aj, xj, pj in zip(a, x, p, strict=True))
+        total -= alpha * math.exp(-distance)
     return total
 
 
 def _ackley10(trial: optuna.Trial) -> float:
-    # The optimum is moved away from the middle, which some samplers try by themselves.
+    # The optimum is off the centre of the space, which some samplers evaluate first.
     x = [trial.suggest_float(f"x{i}", -32.768, 32.768) - (i - 3.3) for i in range(10)]
     root = math.sqrt(sum(v * v for v in x) / 10)
     waves = sum(math.cos(2 * math.pi * v) for v in x) / 10
@@ -77,15 +77,15 @@ def _ackley10(trial: optuna.Trial) -> float:
 
 
 def _levy6(trial: optuna.Trial) -> float:
-    away = (3.0, -4.0, 5.0, -2.0, 6.0, -6.0)
-    w = [1 + (trial.suggest_float(f"x{i}", -10.0, 10.0) - 1 - a) / 4 for i, a in enumerate(away)]
+    offsets = (3.0, -4.0, 5.0, -2.0, 6.0, -6.0)
+    w = [1 + (trial.suggest_float(f"x{i}", -10.0, 10.0) - 1 - o) / 4 for i, o in enumerate(offsets)]
     inner = sum((v - 1) ** 2 * (1 + 10 * math.sin(math.pi * v + 1) ** 2) for v in w[:-1])
     last = (w[-1] - 1) ** 2 * (1 + math.sin(2 * math.pi * w[-1]) ** 2)
     return math.sin(math.pi * w[0]) ** 2 + inner + last
 
 
 def _mixed(trial: optuna.Trial) -> float:
-    """Two choices, an integer and three numbers, which depend on each other."""
+    """Evaluate two categories, an integer and three floats, which interact."""
     optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam", "rmsprop", "lion"])
     act = trial.suggest_categorical("activation", ["relu", "gelu", "tanh"])
     rate = math.log10(trial.suggest_float("lr", 1e-5, 1.0, log=True))
@@ -102,7 +102,7 @@ def _mixed(trial: optuna.Trial) -> float:
 
 
 def _classes(trial: optuna.Trial) -> float:
-    """Three classes; the one with the best optimum is the worst on average."""
+    """Evaluate three model classes; the one with the best optimum is the worst on average."""
     model = trial.suggest_categorical("model", ["linear", "forest", "net"])
     if model == "linear":
         c = trial.suggest_float("linear_c", 1e-4, 1e4, log=True)
@@ -115,13 +115,13 @@ def _classes(trial: optuna.Trial) -> float:
     width = trial.suggest_int("net_width", 8, 1024, log=True)
     drop = trial.suggest_float("net_dropout", 0.0, 0.9)
     decay = math.log10(trial.suggest_float("net_decay", 1e-8, 1e-1, log=True))
-    away = ((rate + 2.7) / 1.0) ** 2 + ((math.log2(width) - 8.5) / 2.5) ** 2
-    away += ((drop - 0.25) / 0.3) ** 2 + ((decay + 4.5) / 2.5) ** 2
-    return 0.55 * (1 - math.exp(-away / 4)) + 0.01
+    distance = ((rate + 2.7) / 1.0) ** 2 + ((math.log2(width) - 8.5) / 2.5) ** 2
+    distance += ((drop - 0.25) / 0.3) ** 2 + ((decay + 4.5) / 2.5) ** 2
+    return 0.55 * (1 - math.exp(-distance / 4)) + 0.01
 
 
 @functools.cache
-def _table(name: str) -> dict[tuple[str, ...], tuple[float, float]]:
+def _read_table(name: str) -> dict[tuple[str, ...], tuple[float, float]]:
     with (DATA / name).open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))[1:]
     return {tuple(row[:-2]): (float(row[-2]), float(row[-1])) for row in rows}
@@ -134,7 +134,7 @@ BOOSTING = {
     "subsample": (0.3, 0.5, 0.75, 1.0),
     "leaf": (1, 4, 16, 64),
 }
-"""The grid of the recorded `boosting` table, see `record_models`."""
+"""Grid of the recorded `boosting` table; see `record_models`."""
 
 MODELS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "svm": {
@@ -149,11 +149,13 @@ MODELS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "neighbors": {"k": (1, 2, 3, 4, 5, 7, 9, 13, 19, 27), "p": (1, 2, 3)},
     "logistic": {"c": (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)},
 }
-"""The grids of the recorded `models` table: four model classes on the same data."""
+"""Grids of the recorded `models` table: four model classes on the same data."""
 
 
-def _at(trial: optuna.Trial, prefix: str, grid: Mapping[str, tuple[Any, ...]]) -> tuple[str, ...]:
-    """A point of a grid: samplers see how its levels are ordered."""
+def _suggest_point(
+    trial: optuna.Trial, prefix: str, grid: Mapping[str, tuple[Any, ...]]
+) -> tuple[str, ...]:
+    """Suggest a point of a grid, by index, so that samplers see the order of the levels."""
     return tuple(
         str(levels[trial.suggest_int(f"{prefix}{name}", 0, len(levels) - 1)])
         for name, levels in grid.items()
@@ -161,34 +163,34 @@ def _at(trial: optuna.Trial, prefix: str, grid: Mapping[str, tuple[Any, ...]]) -
 
 
 def _boosting(trial: optuna.Trial) -> float:
-    return _table("boosting_diabetes.csv")[_at(trial, "", BOOSTING)][0]
+    return _read_table("boosting_diabetes.csv")[_suggest_point(trial, "", BOOSTING)][0]
 
 
 def _models(trial: optuna.Trial) -> float:
     model = trial.suggest_categorical("model", list(MODELS))
-    point = _at(trial, f"{model}_", MODELS[model])
-    return _table("models_digits.csv")[(model, " ".join(point))][0]
+    point = _suggest_point(trial, f"{model}_", MODELS[model])
+    return _read_table("models_digits.csv")[(model, " ".join(point))][0]
 
 
 def _boosting_hours(params: Mapping[str, Any]) -> float:
     point = tuple(str(levels[params[name]]) for name, levels in BOOSTING.items())
-    return _table("boosting_diabetes.csv")[point][1]
+    return _read_table("boosting_diabetes.csv")[point][1]
 
 
-def _least(name: str) -> float:
-    return min(value for value, _ in _table(name).values())
+def _find_optimum(name: str) -> float:
+    return min(value for value, _ in _read_table(name).values())
 
 
-def _best_class() -> str:
-    table = _table("models_digits.csv")
+def _find_best_class() -> str:
+    table = _read_table("models_digits.csv")
     return min(table, key=lambda key: table[key][0])[0]
 
 
 @functools.cache
 def tasks() -> Mapping[str, Task]:
-    """All tasks by name."""
+    """Return all tasks by name."""
     hartmann = -3.322368011391339
-    made = [
+    all_tasks = [
         Task("branin", _branin, 0.39788735772973816),
         Task("hartmann6", _hartmann6, hartmann),
         Task("ackley10", _ackley10, 0.0),
@@ -196,13 +198,18 @@ def tasks() -> Mapping[str, Task]:
         Task("noisy", _hartmann6, hartmann, noise=0.3),
         Task("mixed", _mixed, 0.0),
         Task("classes", _classes, 0.01, classes=("model", "net")),
-        Task("boosting", _boosting, _least("boosting_diabetes.csv"), hours=_boosting_hours),
-        Task("models", _models, _least("models_digits.csv"), classes=("model", _best_class())),
+        Task("boosting", _boosting, _find_optimum("boosting_diabetes.csv"), hours=_boosting_hours),
+        Task(
+            "models",
+            _models,
+            _find_optimum("models_digits.csv"),
+            classes=("model", _find_best_class()),
+        ),
     ]
-    return {task.name: task for task in made}
+    return {task.name: task for task in all_tasks}
 
 
-def seconds_of_run(task: Task, seed: int, number: int) -> float:
-    """Virtual: a machine that boots for some minutes, and a run with a heavy tail."""
-    chance = random.Random(f"{task.name} {seed} {number}")
-    return 60.0 * (chance.uniform(1.0, 5.0) + chance.lognormvariate(2.0, 0.8))
+def draw_run_seconds(task: Task, seed: int, number: int) -> float:
+    """Draw the virtual duration of a run: startup of 1 to 5 minutes, and a heavy-tailed rest."""
+    rng = random.Random(f"{task.name} {seed} {number}")
+    return 60.0 * (rng.uniform(1.0, 5.0) + rng.lognormvariate(2.0, 0.8))
