@@ -85,7 +85,7 @@ class JobSampler(BaseSampler):
         self._cost = COSTS[cost] if isinstance(cost, str) else cost
         self._seed = seed
         self._n_startup_trials = n_startup_trials
-        # With many pending trials univariate TPE is the better one: see the README's tables.
+        # With many pending trials univariate TPE is better: see the benchmarks in README.md.
         self._tpe = FastTPESampler(seed=seed, n_startup_trials=n_startup_trials, multivariate=False)
         self._rng = np.random.RandomState(seed)
         self._reset()

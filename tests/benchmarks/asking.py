@@ -85,7 +85,7 @@ def measure_opening(load: Callable[..., optuna.Study], url: str, sampler: BaseSa
 def print_trials(urls: Mapping[int, str], repeats: int) -> None:
     """Print the table of CPU milliseconds by sampler and number of finished trials."""
     head = " | ".join(f"{n:,} in memory | SQLite" for n in urls)
-    print(f"| CPU ms a trial | {head} |\n| --- |" + " ---: | ---: |" * len(urls))
+    print(f"| CPU ms per trial | {head} |\n| --- |" + " ---: | ---: |" * len(urls))
     for name, create in SAMPLERS.items():
         cells = []
         for count, url in urls.items():

@@ -6,7 +6,7 @@ Compares tune_jobs with a loop as one writes it with ADS (``job.run()``, ``run.s
 through ocifs). Both use the same emulated services, which run in another process. All runs are
 live at once and report every five seconds; both contenders poll every two seconds. Polls are
 counted in a window of ten seconds in which no run starts or ends. A poll that takes longer than
-two seconds shows in "s between looks".
+two seconds shows in "s between polls".
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ COLUMNS = (
     "live runs",
     "contender",
     "requests to start a run",
-    "requests a look",
-    "of these",
-    "s between looks",
+    "requests per poll",
+    "of which",
+    "s between polls",
     "CPU s per s",
     "CPU ms per live run and s",
     "peak MB",

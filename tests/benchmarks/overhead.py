@@ -6,8 +6,8 @@
 Every contender runs the same trials (each a process that prints a number) in a process of its own,
 and the result is a Markdown table. Compare the column "of the bare pool" between machines or
 versions: it is the time of the bare pool, which runs the processes without any tuner, divided by
-the contender's. README.md explains all columns. No times are asserted, since they depend on the
-load of the machine; that all values are correct is.
+the contender's. docs/benchmarks.md explains all columns. Times are not asserted, since they depend
+on the load of the machine, but the values of all trials are.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def measure(task: Task, sampler: BaseSampler, pending: int, evaluations: int, se
 def run_study(
     task: Task, sampler: BaseSampler, pending: int, evaluations: int, seed: int
 ) -> tuple[optuna.Study, list[float]]:
-    """Minimize a task; trials are told in the order in which their runs end.
+    """Minimize a task; trials finish in the order in which their runs end.
 
     Returns:
         The study, and the regret after each evaluation.
