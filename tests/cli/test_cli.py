@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -271,3 +272,8 @@ def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
     assert ended.value.code == 0
     for word in ("run", "status", "show", "logs", "train-best", "preview", "check", "Exit codes"):
         assert word in out
+
+
+def test_importing_the_main_module_runs_nothing() -> None:
+    # Documentation tools and `pkgutil.walk_packages` import every module.
+    assert importlib.import_module("tune_jobs.cli.__main__").main is main
