@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 
-from tune_jobs.backends.simulated import Course, SimulatedBackend, SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.backend import SimulatedBackend
+from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.tuner import Tuner
 
 EPOCHS = 9

@@ -11,7 +11,7 @@ from optuna import pruners
 from optuna.trial import TrialState
 
 from tests.simulation import EPOCHS, MINUTE, curve, simulated
-from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.errors import ConfigError
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from tune_jobs.backends.data_science.backend import DataScienceBackend as DataScienceBackend
     from tune_jobs.backends.data_science.definition import Infrastructure as Infrastructure
     from tune_jobs.backends.local.backend import LocalBackend as LocalBackend
-    from tune_jobs.backends.simulated import Course as Course
-    from tune_jobs.backends.simulated import SimulatedBackend as SimulatedBackend
-    from tune_jobs.backends.simulated import SimulatedReport as SimulatedReport
-    from tune_jobs.backends.simulated import SimulatedRun as SimulatedRun
+    from tune_jobs.backends.simulated.backend import SimulatedBackend as SimulatedBackend
+    from tune_jobs.backends.simulated.courses import Course as Course
+    from tune_jobs.backends.simulated.courses import SimulatedReport as SimulatedReport
+    from tune_jobs.backends.simulated.courses import SimulatedRun as SimulatedRun
     from tune_jobs.core.costs import Costs as Costs
     from tune_jobs.core.job_runs import RunPaths as RunPaths
     from tune_jobs.core.objectives import Metric as Metric
@@ -57,7 +57,7 @@ _HOME = {
     "ConfigFile": "script.styles",
     "Connection": "oci.connection",
     "Costs": "core.costs",
-    "Course": "backends.simulated",
+    "Course": "backends.simulated.courses",
     "DataScienceBackend": "backends.data_science.backend",
     "EntryPoint": "script.entry_point",
     "Environment": "script.styles",
@@ -74,9 +74,9 @@ _HOME = {
     "Positional": "script.styles",
     "Promotion": "core.promotion",
     "RunPaths": "core.job_runs",
-    "SimulatedReport": "backends.simulated",
-    "SimulatedBackend": "backends.simulated",
-    "SimulatedRun": "backends.simulated",
+    "SimulatedReport": "backends.simulated.courses",
+    "SimulatedBackend": "backends.simulated.backend",
+    "SimulatedRun": "backends.simulated.courses",
     "Switch": "script.styles",
     "TruncationPruner": "pruners",
     "TuneJobsError": "errors",

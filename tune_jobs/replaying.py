@@ -18,7 +18,8 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.backends.simulated import Course, SimulatedBackend, SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.backend import SimulatedBackend
+from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.scratch import unannounced

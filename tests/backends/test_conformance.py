@@ -8,7 +8,8 @@ import pytest
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
-from tune_jobs.backends.simulated import Course, SimulatedBackend, SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.backend import SimulatedBackend
+from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.job_runs import RunRequest
 from tune_jobs.testing.backends import PROGRAM, BackendTests
 from tune_jobs.testing.program import checksum, parse_options

@@ -14,7 +14,8 @@ from tests.conftest import Script, space
 from tests.simulation import SPACE, curve
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
-from tune_jobs.backends.simulated import SimulatedBackend, SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.backend import SimulatedBackend
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.tuner import Tuner
 

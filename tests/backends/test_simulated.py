@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.simulation import EPOCHS, MINUTE, SPACE, curve, fails, simulated
-from tune_jobs.backends.simulated import Course, SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.errors import ConfigError, TuningStopped
 

@@ -31,7 +31,7 @@ from optuna.trial import create_trial
 
 from tests.dashboard_browser import browser
 from tests.simulation import simulated
-from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.dashboard.reading import open_source, read_study
 from tune_jobs.dashboard.report import write_report
 

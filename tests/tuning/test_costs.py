@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.simulation import EPOCHS, MINUTE, curve, fails, simulated
-from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.core.costs import Amount, Prices
 from tune_jobs.core.limits import Limits, Tally, affordable_runs, stopping_reason
 from tune_jobs.core.snapshot import Snapshot

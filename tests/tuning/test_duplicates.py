@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.simulation import MINUTE
 from tune_jobs import SimulatedBackend, Tuner
-from tune_jobs.backends.simulated import Course, SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.simulation import SPACE, curve, simulated
-from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.outcomes import MAX_ATTEMPTS
 from tune_jobs.dashboard.reading import read_study

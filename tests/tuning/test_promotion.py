@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.simulation import curve, simulated
-from tune_jobs.backends.simulated import SimulatedReport, SimulatedRun
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.core.promotion import Ladder, Promotion, Rung
 from tune_jobs.errors import ConfigError
 

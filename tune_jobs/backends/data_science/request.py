@@ -90,31 +90,18 @@ def build_details(
     """
     env = _build_environment(job, request, settings, as_object)
     arguments = "" if as_object else _join_arguments(job, request)
-    if len(arguments) > MAX_ARGUMENTS:
-        raise SubmitError(
-            f"{request.name}: its command line has {len(arguments)} characters, and the service "
-            f"takes {MAX_ARGUMENTS}: pass fewer or shorter arguments, put some into the "
-            "environment, or let tune_jobs make the artifact (DataScienceBackend.from_script)"
-        )
-    size = sum(len(name) + len(value) for name, value in env.items())
-    if size > MAX_ENVIRONMENT:
-        raise SubmitError(
-            f"{request.name}: its environment variables have {size} characters in all, and the "
-            f"service takes {MAX_ENVIRONMENT}: pass fewer or shorter ones"
-        )
+    _check_limits(request.name, arguments, env)
     override: dict[str, Any] = {"jobType": "DEFAULT", "environmentVariables": env}
+    max_runtime = request.resources.get("max_runtime", settings.max_runtime)
+    if max_runtime is not None:
+        override["maximumRuntimeInMinutes"] = max_runtime
     details: dict[str, Any] = {
         "projectId": job.project,
         "compartmentId": job.compartment,
         "jobId": job.id,
         "displayName": request.name,
         "jobConfigurationOverrideDetails": override,
-        "freeformTags": {
-            **settings.tags,
-            STUDY_TAG: settings.study,
-            RUN_TAG: request.name,
-            **{f"tune_jobs_{name}": value for name, value in request.labels.items()},
-        },
+        "freeformTags": _build_tags(request, settings),
     }
     if job.container is not None:
         # It is not documented whether the service appends arguments to an image's command.
@@ -122,12 +109,29 @@ def build_details(
         details["jobEnvironmentConfigurationOverrideDetails"] = {**job.container, "cmd": command}
     elif arguments:
         override["commandLineArguments"] = arguments
-    max_runtime = request.resources.get("max_runtime", settings.max_runtime)
-    if max_runtime is not None:
-        override["maximumRuntimeInMinutes"] = max_runtime
     if shape is not None:
         details["jobInfrastructureConfigurationOverrideDetails"] = dict(shape)
     return details
+
+
+def _check_limits(name: str, arguments: str, env: Mapping[str, str]) -> None:
+    if len(arguments) > MAX_ARGUMENTS:
+        raise SubmitError(
+            f"{name}: its command line has {len(arguments)} characters, and the service takes "
+            f"{MAX_ARGUMENTS}: pass fewer or shorter arguments, put some into the environment, or "
+            "let tune_jobs make the artifact (DataScienceBackend.from_script)"
+        )
+    size = sum(len(variable) + len(value) for variable, value in env.items())
+    if size > MAX_ENVIRONMENT:
+        raise SubmitError(
+            f"{name}: its environment variables have {size} characters in all, and the service "
+            f"takes {MAX_ENVIRONMENT}: pass fewer or shorter ones"
+        )
+
+
+def _build_tags(request: RunRequest, settings: Settings) -> dict[str, str]:
+    labels = {f"tune_jobs_{name}": value for name, value in request.labels.items()}
+    return {**settings.tags, STUDY_TAG: settings.study, RUN_TAG: request.name, **labels}
 
 
 def _join_arguments(job: Job, request: RunRequest) -> str:
