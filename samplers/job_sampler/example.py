@@ -3,8 +3,6 @@
 import optuna
 import optunahub
 
-JobSampler = optunahub.load_module("samplers/job_sampler").JobSampler
-
 
 def start_trial(study):
     trial = study.ask()
@@ -12,10 +10,12 @@ def start_trial(study):
     return trial, (x - 3.0) ** 2 + (y - 2.0) ** 2
 
 
-study = optuna.create_study(sampler=JobSampler(seed=1))
-pending = [start_trial(study) for _ in range(8)]
-for _ in range(52):
-    trial, value = pending.pop(0)
-    study.tell(trial, value)
-    pending.append(start_trial(study))
-print(study.best_value, study.best_params)
+if __name__ == "__main__":
+    JobSampler = optunahub.load_module("samplers/job_sampler").JobSampler
+    study = optuna.create_study(sampler=JobSampler(seed=1))
+    pending = [start_trial(study) for _ in range(8)]
+    for _ in range(52):
+        trial, value = pending.pop(0)
+        study.tell(trial, value)
+        pending.append(start_trial(study))
+    print(study.best_value, study.best_params)

@@ -3,8 +3,6 @@
 import optuna
 import optunahub
 
-ModelClassSampler = optunahub.load_module("samplers/model_classes").ModelClassSampler
-
 
 def objective(trial):
     model = trial.suggest_categorical("model", ["svm", "forest", "net"])
@@ -15,8 +13,10 @@ def objective(trial):
     return min(0.5, abs(trial.suggest_float("rate", 0.0, 1.0) - 0.3))
 
 
-sampler = ModelClassSampler("model", seed=1)
-study = optuna.create_study(sampler=sampler)
-study.optimize(objective, n_trials=100)
-for model, trial in sampler.winners(study).items():
-    print(model, trial.value, trial.params)
+if __name__ == "__main__":
+    ModelClassSampler = optunahub.load_module("samplers/model_classes").ModelClassSampler
+    sampler = ModelClassSampler("model", seed=1)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=100)
+    for model, trial in sampler.winners(study).items():
+        print(model, trial.value, trial.params)
