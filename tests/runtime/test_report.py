@@ -327,11 +327,11 @@ def test_one_file_is_all_that_a_script_needs(python: str, tmp_path: Path) -> Non
     assert (outputs / "model").read_text() == "x"
 
 
-RUN_SIDE = """
+PROGRAM = """
 import json, sys
-from run_side.extract import Extractor, metric_like_names
-from run_side.files import read_metrics_file
-from run_side.records import decode, encode
+from anywhere.extract import Extractor, metric_like_names
+from anywhere.files import read_metrics_file
+from anywhere.records import decode, encode
 
 extractor = Extractor(["accuracy", "a"], {"a": r"a is (\\S+)"}, "epoch")
 found = extractor.feed(b"Epoch 1/2\\n{'accuracy': 0.5} a is 2\\raccuracy=0.6\\n", 1.0)
@@ -348,12 +348,9 @@ print(json.dumps([
 """
 
 
-def test_the_run_side_works_as_a_folder_of_its_own(python: str, tmp_path: Path) -> None:
-    folder = tmp_path / "run_side"
-    folder.mkdir()
-    for name in ("records", "extract", "files"):
-        shutil.copy(METRICS / f"{name}.py", folder)
-    Path("main.py").write_text(RUN_SIDE)
+def test_the_runtime_works_as_a_folder_of_any_name(python: str, tmp_path: Path) -> None:
+    shutil.copytree(METRICS, tmp_path / "anywhere")
+    Path("main.py").write_text(PROGRAM)
     assert json.loads(run(python, "main.py")) == [
         [[1, {"a": 2.0, "accuracy": 0.6}], [1, {"accuracy": 0.7}], [None, {"accuracy": 0.8}]],
         1,

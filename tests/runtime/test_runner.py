@@ -305,25 +305,6 @@ def test_reports_without_a_runner_are_uploaded_while_it_runs(tmp_path: Path) -> 
     process.wait()
 
 
-def test_the_run_side_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    copy_runtime(tmp_path)
-    code = (
-        "import sys\nbefore = set(sys.modules)\nfrom tune_jobs import report\n"
-        "import tune_jobs.runtime.runner\n"
-        "new = {m.split('.')[0] for m in set(sys.modules) - before}\n"
-        "print(sorted(m for m in new if 'site-packages' in (getattr(sys.modules[m], '__file__', '')"
-        " or '')))\nprint(sys.modules['tune_jobs'].__file__)\n"
-    )
-    out = subprocess.run(
-        [old_python(), "-c", code],
-        env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    assert out == ["[]", str(tmp_path / "tune_jobs/__init__.py")]
-
-
 def test_many_steps_are_few_uploads(job: Job) -> None:
     # What it prints goes on to the test through a pipe, which nobody reads while it runs.
     script = (

@@ -1,5 +1,7 @@
 """Command that copies the runtime into an artifact: ``python -m tune_jobs.runtime DIR``."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 

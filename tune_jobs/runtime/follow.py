@@ -6,7 +6,8 @@ A script may print its metrics, report them with `report`, or write a metrics fi
 from __future__ import annotations
 
 import os
-from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 from .extract import Extractor
 from .files import read_metrics_file
@@ -42,8 +43,8 @@ class Follower:
         self._step = sources.get("step")
         file = sources.get("file")
         self._file = os.path.join(work, file) if file else None
-        self._file_version: Optional[Tuple[int, int]] = None
-        self._file_records: List[Record] = []
+        self._file_version: tuple[int, int] | None = None
+        self._file_records: list[Record] = []
         self._metrics = metrics
         self.problem = ""
 
@@ -79,9 +80,9 @@ class Follower:
         except OSError:
             return 0
 
-    def _read_output(self, now: float) -> List[Record]:
+    def _read_output(self, now: float) -> list[Record]:
         """Return the records that were printed or reported since the last call."""
-        found: List[Record] = []
+        found: list[Record] = []
         for data in self._log.chunks():
             found += self._extractor.feed(data, now)
         for data in self._reported.chunks():
@@ -93,7 +94,7 @@ class Follower:
                 self.problem = f"a report could not be decoded: {decoded.first_bad}"
         return found
 
-    def _read_file(self, live: bool) -> List[Record]:
+    def _read_file(self, live: bool) -> list[Record]:
         """Return the new records of the metrics file: rows that were added, or the last changed.
 
         While the run is live, the last row may be incomplete; it is read again at the end.
@@ -117,7 +118,7 @@ class Follower:
         same_start = [_content(record) for record in records[: len(known)]] == known
         return records[len(known) :] if same_start else records[-1:]
 
-    def _append(self, records: List[Record]) -> int:
+    def _append(self, records: list[Record]) -> int:
         if records:
             lines = "".join(encode(record) for record in records)
             with open(self._metrics, "ab") as file:
@@ -125,7 +126,7 @@ class Follower:
         return len(records)
 
 
-def _content(record: Record) -> Tuple[Optional[int], Dict[str, float]]:
+def _content(record: Record) -> tuple[int | None, dict[str, float]]:
     return record.step, dict(record.values)
 
 
@@ -134,7 +135,7 @@ class _Tail:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file: Optional[IO[bytes]] = None
+        self._file: IO[bytes] | None = None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the new content in pieces of bounded size."""

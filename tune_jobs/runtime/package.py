@@ -3,6 +3,8 @@
 With DIR on PYTHONPATH, scripts can use ``from tune_jobs import report``.
 """
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
 

@@ -45,7 +45,8 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from .follow import Follower
 from .upload import GrowingFile, open_place
@@ -66,7 +67,7 @@ _OURS = (
 )
 
 
-def main(argv: List[str]) -> int:
+def main(argv: list[str]) -> int:
     """Run the script with these arguments; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="tune_jobs-") as scratch:
         run = _Run(os.environ, scratch)
@@ -102,12 +103,12 @@ class _Run:
             "TUNE_JOBS_CHECKPOINT_DIR": self._folders["checkpoints"],
             "TUNE_JOBS_RESUME_DIR": os.path.join(scratch, "resume"),
         }
-        self._history: List[Dict[str, Any]] = []
-        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._history: list[dict[str, Any]] = []
+        self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._done = threading.Event()
 
-    def prepare(self, argv: List[str]) -> List[str]:
+    def prepare(self, argv: list[str]) -> list[str]:
         """Create folders and files; return the arguments with the run's paths."""
         for folder in (*self._folders.values(), self._paths["TUNE_JOBS_RESUME_DIR"]):
             os.makedirs(folder)
@@ -138,7 +139,7 @@ class _Run:
             if found:
                 return
 
-    def run(self, argv: List[str]) -> int:
+    def run(self, argv: list[str]) -> int:
         """Run the script and upload its results; return the exit code."""
         started = time.time()
         command = [*self._command, *argv]
@@ -169,7 +170,7 @@ class _Run:
         follower.finish(time.time())
         return self._finish(*_classify_exit(code, self._stopped), started, uploads, follower)
 
-    def _start(self, command: List[str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             command,
             cwd=self._work,
@@ -263,7 +264,7 @@ class _Run:
                     return failed
         return ""
 
-    def _script_env(self) -> Dict[str, str]:
+    def _script_env(self) -> dict[str, str]:
         env = {k: v for k, v in self._env.items() if k not in {f"TUNE_JOBS_{n}" for n in _OURS}}
         for name in filter(None, self._env.get("TUNE_JOBS_EXPAND", "").split(",")):
             env[name] = self._insert_paths(env[name])
@@ -333,7 +334,7 @@ class _Uploads:
             print(f"tune_jobs: {failed}; retrying", file=sys.stderr, flush=True)
 
 
-def _classify_exit(code: int, stopped: bool) -> Tuple[int, str]:
+def _classify_exit(code: int, stopped: bool) -> tuple[int, str]:
     """Return the runner's exit code and the cause of a failure."""
     if code < 0:
         names = {s.value: s.name for s in signal.Signals}
