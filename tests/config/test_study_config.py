@@ -111,7 +111,7 @@ def test_full_file(tmp_path: Path) -> None:
     assert study.options.bounds == {"memory_mb": "<= 2000"}
     assert (study.options.step, study.options.metrics_file) == ("epoch", "metrics.json")
     assert study.space.parameters[1].distribution == CategoricalDistribution(["off", "light"])
-    assert [c.text for c in study.space.constraints] == ["lr * epochs < 1"]
+    assert [c.source for c in study.space.constraints] == ["lr * epochs < 1"]
     assert study.options.command_line == CommandLine(parameters={"lr": Option("-l")})
     assert (study.limits.n_trials, study.limits.timeout) == (100, 7200)
     options = study.options
@@ -252,8 +252,8 @@ def changed(changes: dict[str, str | None]) -> str:
             {"parameters": "\n  a: [1]\n  a: [2]"},
             ":3: parameters: duplicate key 'a', first in",
         ),
-        ({"parameters": "\n  lr:"}, ":2: parameters.lr: None is no value"),
-        ({"parameters": "\n  a:\n  - true\n  - auto"}, ":2: parameters.a: choices mix true/false"),
+        ({"parameters": "\n  lr:"}, ":2: parameters.lr: invalid parameter None"),
+        ({"parameters": "\n  a:\n  - true\n  - auto"}, ":2: parameters.a: choices mix booleans"),
         (
             {"constraints": "\n- lr < 1\n- lr < epochs"},
             ":3: constraints[1]: expression 'lr < epochs'",

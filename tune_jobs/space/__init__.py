@@ -1,1 +1,1 @@
-"""Search spaces, their conditions, and whether one fits its study."""
+"""Search spaces, their conditions, and checks that one fits its study."""

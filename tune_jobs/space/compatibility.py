@@ -1,4 +1,4 @@
-"""Whether a search space can be sampled and fits its study, before anything is spent."""
+"""Checks that a search space can be sampled and fits its study."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ _MAX_DRAWS = 1000
 
 
 def check_space(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
-    """Draw a few configurations and compare them with the study, before anything is spent.
-
-    Nothing is written to the study.
+    """Sample some configurations and compare them with the study, which is not changed.
 
     Returns:
-        The distributions that were met, by parameter; see `check_fixed`.
+        The distributions that occurred, by parameter; see `check_fixed`.
 
     Raises:
-        SpaceError: the space cannot be sampled, nothing in it is tuned, a constraint is about a
-            parameter that never occurs, or a parameter does not fit the trials of the study.
+        SpaceError: If the space cannot be sampled, if nothing in it is tuned, if a constraint uses
+            a parameter that never occurs, or if a parameter is incompatible with the study's
+            trials.
     """
     met = _draw(space, study)
     if not met:
-        raise SpaceError(f"{space.label} lets Optuna choose nothing: call trial.suggest_...()")
+        raise SpaceError(f"{space.label} has nothing to tune: call trial.suggest_...()")
     for constraint in space.constraints:
         for name in sorted(constraint.names - space.names):
             raise SpaceError(
-                f"constraint {constraint.text!r}: no configuration of {_MAX_DRAWS} has a parameter "
-                f"{name!r} {did_you_mean(name, space.names)}"
+                f"constraint {constraint.source!r}: none of {_MAX_DRAWS} configurations has a "
+                f"parameter {name!r} {did_you_mean(name, space.names)}"
             )
     existing: dict[str, BaseDistribution] = {}
     for trial in study.get_trials(deepcopy=False):
@@ -54,7 +53,7 @@ def check_space(space: Space, study: optuna.Study) -> dict[str, BaseDistribution
 
 
 def _draw(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
-    """Sample until every name in the constraints was met; returns the distributions."""
+    """Sample until every name in the constraints has occurred; return the distributions."""
     scratch = scratch_study(study)
     wanted = {name for constraint in space.constraints for name in constraint.names}
     met = {p.name: p.distribution for p in space.parameters if p.distribution}
@@ -72,7 +71,7 @@ def _check_compatible(name: str, old: BaseDistribution, new: BaseDistribution, s
         optuna.distributions.check_distribution_compatibility(old, new)
     except ValueError as error:
         raise SpaceError(
-            f"parameter {name!r} is {old} in study {study!r} and {new} in this search space: "
+            f"parameter {name!r} is {old} in study {study!r} but {new} in this search space: "
             "use a new study name, or the same kind, log and choices as before (ranges may change)"
         ) from error
 
@@ -80,13 +79,13 @@ def _check_compatible(name: str, old: BaseDistribution, new: BaseDistribution, s
 def check_fixed(
     params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
 ) -> dict[str, Any]:
-    """Check parameters that are to be enqueued; Optuna would only warn, and use them.
+    """Check the parameters of a trial to enqueue, about which Optuna would only warn.
 
     Returns:
-        The parameters as Optuna stores them: a list among the choices as its JSON text.
+        The parameters as Optuna stores them: choices that are lists as JSON strings.
 
     Raises:
-        SpaceError: a parameter is unknown, or its value is not in its distribution.
+        SpaceError: If a parameter is unknown, or its value is not in its distribution.
     """
     return {name: _fixed(name, value, distributions) for name, value in params.items()}
 
@@ -98,7 +97,7 @@ def _fixed(name: str, value: Any, distributions: Mapping[str, BaseDistribution])
     if isinstance(value, list | tuple | dict):
         value = to_json(value)
     if not _fits(value, distribution):
-        raise SpaceError(f"parameter {name}={value!r} is outside {distribution}: choose one inside")
+        raise SpaceError(f"parameter {name}={value!r} is outside of {distribution}: change it")
     return value
 
 
@@ -121,7 +120,10 @@ def _is_in_range(value: float, distribution: BaseDistribution) -> bool:
 
 
 def out_of_range(trial: FrozenTrial) -> str | None:
-    """Why an enqueued configuration does not fit the space; Optuna warns and uses it."""
+    """Return why an enqueued configuration does not fit the space; None if it does.
+
+    Optuna warns about such a configuration, but uses it.
+    """
     if "fixed_params" not in trial.system_attrs:
         return None
     try:

@@ -1,9 +1,8 @@
-"""The small language of `when:` and `constraints:`: `warmup < epochs and optimizer == 'sgd'`.
+"""The expressions of `when:` and `constraints:`, such as `warmup < epochs and optimizer == 'sgd'`.
 
-A text is parsed by Python's own parser and accepted if every node of the tree is one of the few
-that are evaluated here; nothing of it is ever run as Python. A name stands for a parameter. In a
-configuration where that parameter is not active nothing can be said, so `holds` answers None,
-unless the rest decides (`False and ...`, `True or ...`).
+Python's parser parses an expression, which is accepted if this module evaluates every node of the
+tree; nothing is executed as Python. Names are parameters. If a configuration lacks one of them,
+`holds` returns None, unless the other operands decide (`False and ...`, `True or ...`).
 """
 
 from __future__ import annotations
@@ -20,99 +19,98 @@ from tune_jobs.errors import ConfigError, did_you_mean
 
 _MAX_LENGTH = 500
 _MAX_DEPTH = 50
-_MAX_BITS = 1024  # of a power; 2 ** 2 ** 99 would never end
+_MAX_BITS = 1024  # of a power, since 2 ** 2 ** 99 would never end
 
 
 class _Absent(Exception):
-    """A name has no value in this configuration."""
+    """A parameter is absent from the configuration."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed condition over the parameters of a configuration.
+    """Parsed condition over the parameters of a configuration.
 
     Attributes:
-        text: As written.
-        names: The parameters that it mentions.
+        source: The expression as it was written.
+        names: Parameters that it contains.
     """
 
-    text: str
+    source: str
     names: frozenset[str]
     _tree: ast.expr = field(repr=False, compare=False)
 
     @classmethod
-    def parse(cls, text: str, names: Collection[str] | None = None) -> Expression:
-        """Check and keep an expression.
+    def parse(cls, source: str, names: Collection[str] | None = None) -> Expression:
+        """Parse an expression.
 
         Args:
-            text: The expression.
-            names: The parameters that exist; None when they are not known yet.
+            source: The expression.
+            names: Parameters that exist; None if they are not known yet.
 
         Raises:
-            ConfigError: it is not an expression of this language, or mentions no parameter or an
-                unknown one; the message points at the column.
+            ConfigError: If the expression is invalid, or contains no parameter or an unknown one;
+                the message names the column.
         """
-        line = " ".join(text.strip().splitlines())
+        line = " ".join(source.strip().splitlines())
         if len(line) > _MAX_LENGTH:
             raise ConfigError(
-                f"expression {line[:40]!r}... has {len(line)} characters: write at most "
-                f"{_MAX_LENGTH}, or use a function"
+                f"expression {line[:40]!r}... has {len(line)} characters: use at most "
+                f"{_MAX_LENGTH}, or a function"
             )
         tree = _parse(line)
-        found = dict(_names(tree, line, depth=0))
+        found = dict(_find_names(tree, line, depth=0))
         if not found:
-            raise ConfigError(f"expression {line!r} mentions no parameter: it is always the same")
+            raise ConfigError(f"expression {line!r} contains no parameter: its value is constant")
         if names is not None:
             for name, node in found.items():
                 if name not in names:
-                    raise _mistake(line, node, f"unknown name {name!r} {did_you_mean(name, names)}")
+                    raise _error(line, node, f"unknown name {name!r} {did_you_mean(name, names)}")
         return cls(line, frozenset(found), tree)
 
     def holds(self, params: Mapping[str, Any]) -> bool | None:
-        """Whether it is true of a configuration; None if it needs an absent parameter.
+        """Return whether the condition holds; None if it needs an absent parameter.
 
         Raises:
-            ConfigError: it cannot be computed: a text compared with a number, a division by zero.
+            ConfigError: If it cannot be evaluated: a string is compared with a number, or a number
+                divided by zero.
         """
         try:
-            return bool(_value(self._tree, params))
+            return bool(_evaluate(self._tree, params))
         except _Absent:
             return None
         except (TypeError, ValueError, ArithmeticError) as error:
             values = ", ".join(f"{name}={params.get(name)!r}" for name in sorted(self.names))
             raise ConfigError(
-                f"expression {self.text!r} cannot be computed for {values}: {error}"
+                f"expression {self.source!r} cannot be evaluated for {values}: {error}"
             ) from error
 
 
 def _parse(line: str) -> ast.expr:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "invalid escape sequence" and its like
+            warnings.simplefilter("ignore")  # such as "invalid escape sequence"
             return ast.parse(line, mode="eval").body
     except SyntaxError as error:
-        raise ConfigError(
-            f"expression {line!r} has a mistake at column {error.offset or 1}: {error.msg}"
-        ) from None
+        raise ConfigError(f"expression {line!r}, column {error.offset or 1}: {error.msg}") from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ConfigError(f"expression {line!r} cannot be parsed: {error}") from None
 
 
-def _mistake(line: str, node: ast.AST, problem: str) -> ConfigError:
-    offset = getattr(node, "col_offset", 0)  # counted in bytes of UTF-8
+def _error(line: str, node: ast.AST, problem: str) -> ConfigError:
+    offset = getattr(node, "col_offset", 0)  # in bytes of UTF-8
     column = len(line.encode()[:offset].decode(errors="ignore")) + 1
     return ConfigError(f"expression {line!r}, column {column}: {problem}")
 
 
-def _names(node: ast.expr, line: str, depth: int) -> Iterator[tuple[str, ast.expr]]:
-    """Check that everything below a node belongs to the language; yields the parameters."""
+def _find_names(node: ast.expr, line: str, depth: int) -> Iterator[tuple[str, ast.expr]]:
+    """Check that a node and everything below it can be evaluated; yield the parameters."""
     if depth > _MAX_DEPTH:
-        raise _mistake(line, node, f"nested deeper than {_MAX_DEPTH}: make it simpler")
+        raise _error(line, node, f"nested deeper than {_MAX_DEPTH} levels: simplify it")
     match node:
         case ast.Name() | ast.Attribute():
-            name = _dotted(node)
+            name = _join_dots(node)
             if name is None:
-                raise _mistake(line, node, "attributes are not available, only parameters")
+                raise _error(line, node, "attributes are not supported, only parameters")
             if name not in _CONSTANTS:
                 yield name, node
             return
@@ -124,58 +122,58 @@ def _names(node: ast.expr, line: str, depth: int) -> Iterator[tuple[str, ast.exp
             parts = [part]
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             parts = [left, right]
-        case ast.Compare(left=left, ops=ops, comparators=others) if _comparable(ops):
+        case ast.Compare(left=left, ops=ops, comparators=others) if _are_comparable(ops):
             parts = [left, *others]
         case ast.Call(func=ast.Name(id=function), args=parts, keywords=[]) if (
             function in _FUNCTIONS
         ):
             pass
         case _:
-            raise _mistake(
+            raise _error(
                 line,
                 node,
-                f"{ast.get_source_segment(line, node)!r} is not available: only comparisons, "
+                f"{ast.get_source_segment(line, node)!r} is not supported: use comparisons, "
                 f"and/or/not, + - * / // % **, in [...], and {', '.join(_FUNCTIONS)}",
             )
     for part in parts:
-        yield from _names(part, line, depth + 1)
+        yield from _find_names(part, line, depth + 1)
 
 
-def _comparable(ops: list[ast.cmpop]) -> bool:
+def _are_comparable(ops: list[ast.cmpop]) -> bool:
     return all(type(op) in _COMPARISONS for op in ops)
 
 
-def _dotted(node: ast.expr) -> str | None:
-    """`optimizer.lr` is the name of a parameter (Hydra, LightningCLI), not an attribute."""
+def _join_dots(node: ast.expr) -> str | None:
+    """Return a name with dots; `optimizer.lr` is a parameter, as in Hydra and LightningCLI."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and (owner := _dotted(node.value)):
+    if isinstance(node, ast.Attribute) and (owner := _join_dots(node.value)):
         return f"{owner}.{node.attr}"
     return None
 
 
-def _value(node: ast.expr, params: Mapping[str, Any]) -> Any:
+def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
         case ast.Name() | ast.Attribute():
-            return _lookup(_dotted(node) or "", params)
+            return _lookup(_join_dots(node) or "", params)
         case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return [_value(part, params) for part in parts]
+            return [_evaluate(part, params) for part in parts]
         case ast.UnaryOp(op=ast.Not(), operand=part):
-            return not _value(part, params)
+            return not _evaluate(part, params)
         case ast.UnaryOp(operand=part):
-            return -_number(_value(part, params))
+            return -_to_number(_evaluate(part, params))
         case ast.BoolOp(op=op, values=parts):
             return _decide(parts, params, decisive=isinstance(op, ast.Or))
         case ast.BinOp(left=left, op=operation, right=right):
             apply = _ARITHMETIC[type(operation)]
-            return apply(_number(_value(left, params)), _number(_value(right, params)))
+            return apply(_to_number(_evaluate(left, params)), _to_number(_evaluate(right, params)))
         case ast.Compare():
             return _compare(node, params)
         case ast.Call(func=ast.Name(id=function), args=parts):
-            return _FUNCTIONS[function](*(_value(part, params) for part in parts))
-    raise TypeError(f"{type(node).__name__} slipped through the check")  # pragma: no cover
+            return _FUNCTIONS[function](*(_evaluate(part, params) for part in parts))
+    raise TypeError(f"{type(node).__name__} was not rejected by the parser")  # pragma: no cover
 
 
 def _lookup(name: str, params: Mapping[str, Any]) -> Any:
@@ -187,11 +185,11 @@ def _lookup(name: str, params: Mapping[str, Any]) -> Any:
 
 
 def _decide(parts: list[ast.expr], params: Mapping[str, Any], decisive: bool) -> bool:
-    """`or` (decisive: True) and `and` (decisive: False), where an operand may be unknown."""
+    """Evaluate `or` (decisive: True) or `and` (decisive: False); operands may be absent."""
     absent = None
     for part in parts:
         try:
-            if bool(_value(part, params)) is decisive:
+            if bool(_evaluate(part, params)) is decisive:
                 return decisive
         except _Absent as error:
             absent = error
@@ -201,17 +199,17 @@ def _decide(parts: list[ast.expr], params: Mapping[str, Any], decisive: bool) ->
 
 
 def _compare(node: ast.Compare, params: Mapping[str, Any]) -> bool:
-    left = _value(node.left, params)
+    left = _evaluate(node.left, params)
     for op, comparator in zip(node.ops, node.comparators, strict=True):
-        right = _value(comparator, params)
-        if not _COMPARISONS[type(op)](*_alike(left, right)):
+        right = _evaluate(comparator, params)
+        if not _COMPARISONS[type(op)](*_convert_alike(left, right)):
             return False
         left = right
     return True
 
 
-def _alike(left: Any, right: Any) -> tuple[Any, Any]:
-    """Read a numeric text as a number if it meets one: PyYAML hands over `1e-5` as text."""
+def _convert_alike(left: Any, right: Any) -> tuple[Any, Any]:
+    """Convert a numeric string that is compared with a number: PyYAML reads `1e-5` as a string."""
     try:
         if isinstance(left, str) and isinstance(right, int | float):
             return float(left), right
@@ -222,13 +220,13 @@ def _alike(left: Any, right: Any) -> tuple[Any, Any]:
     return left, right
 
 
-def _contained(value: Any, items: Any) -> bool:
+def _is_contained(value: Any, items: Any) -> bool:
     if not isinstance(items, list | tuple):
         raise TypeError(f"{items!r} is not a list")
-    return any(operator.eq(*_alike(value, item)) for item in items)
+    return any(operator.eq(*_convert_alike(value, item)) for item in items)
 
 
-def _number(value: Any) -> int | float:
+def _to_number(value: Any) -> int | float:
     if isinstance(value, str):
         value = float(value)
     if not isinstance(value, int | float):
@@ -261,9 +259,9 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-    ast.In: _contained,
-    ast.NotIn: lambda value, items: not _contained(value, items),
+    ast.In: _is_contained,
+    ast.NotIn: lambda value, items: not _is_contained(value, items),
 }
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs, "len": len}
-# Beside Python's True, False and None, as somebody who writes YAML spells them.
+# YAML's spelling of Python's True, False and None.
 _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None}

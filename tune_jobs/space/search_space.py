@@ -1,16 +1,16 @@
-"""The search space: what Optuna may choose, and what then goes on the command line.
+"""Search spaces: the parameters that Optuna tunes and that the command line gets.
 
-`as_space` takes it in any of three forms: a define-by-run function, a dict of Optuna's
-distributions, or the form of study.yaml:
+`as_space` accepts a define-by-run function, a dict of Optuna's distributions, or the form of
+study.yaml:
 
     parameters:
       lr: {type: float, low: 1e-5, high: 1e-1, log: true}
       batch_size: [32, 64, 128]
       optimizer: {choices: [adam, sgd]}
       momentum: {type: float, low: 0, high: 0.99, when: optimizer == 'sgd'}
-      epochs: 20                             # a constant: on the command line, not tuned
+      epochs: 20                             # a constant, which is not tuned
     constraints:
-      - batch_size * epochs <= 1280          # other configurations are never sent
+      - batch_size * epochs <= 1280          # other configurations are never run
 """
 
 from __future__ import annotations
@@ -38,18 +38,19 @@ from tune_jobs.space.yaml_source import Located, load, located
 SpaceFunction = Callable[[optuna.Trial], Mapping[str, Any]]
 Valid = Callable[[dict[str, Any]], "bool | str | None"]
 
-_MAX_NAME = 512  # Optuna's column
+_MAX_NAME = 512  # size of the column in Optuna's database
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One entry of a declared search space.
+    """Parameter of a declared search space.
 
     Attributes:
-        distribution: What Optuna chooses from; None for a constant.
-        constant: The value if there is no distribution.
-        when: Active only in configurations where this holds.
-        coded: Choices that Optuna cannot store (lists), which it sees as their JSON text.
+        name: Name of the parameter.
+        distribution: Distribution to sample from; None for a constant.
+        constant: Value of a constant.
+        when: Condition under which the parameter is active; None means always.
+        coded: Choices that Optuna cannot store, such as lists, as JSON strings.
     """
 
     name: str
@@ -59,35 +60,35 @@ class Parameter:
     coded: frozenset[str] = frozenset()
 
     def active(self, params: Mapping[str, Any]) -> bool:
-        """Whether a configuration that has these parameters so far has this one as well."""
+        """Return whether a configuration with these parameters so far has this one, too."""
         return self.when is None or self.when.holds(params) is True
 
     def suggest(self, trial: optuna.Trial) -> Any:
-        """Let Optuna choose the value that goes on the command line."""
+        """Return the value for the command line, which Optuna suggests."""
         if self.distribution is None:
             return self.constant
         value = suggest(trial, self.name, self.distribution)
         return json.loads(value) if isinstance(value, str) and value in self.coded else value
 
     def describe(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the definition as JSON."""
         if self.distribution is None:
             described = {"value": self.constant}
         else:
             described = _describe_distribution(self.distribution)
-        return {**described, "when": self.when.text} if self.when else described
+        return {**described, "when": self.when.source} if self.when else described
 
 
 @dataclass(frozen=True)
 class Space:
-    """A search space; made by `as_space`.
+    """Search space, created by `as_space`.
 
     Attributes:
-        function: The define-by-run function, or None for a declared space.
-        parameters: The declared parameters, in order; empty for a function.
-        constraints: Conditions that every configuration on the command line fulfils.
-        valid: A check in Python of the same.
-        names: What may be on the command line; of a function, what was on one so far.
+        function: Define-by-run function, or None for a declared space.
+        parameters: Declared parameters, in order; empty for a function.
+        constraints: Conditions that every configuration satisfies.
+        valid: Function that checks a configuration.
+        names: Names of the parameters; of a function, those that occurred so far.
     """
 
     function: SpaceFunction | None = None
@@ -97,53 +98,54 @@ class Space:
     names: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def sample(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Choose a configuration: the parameters for the command line.
+        """Sample a configuration: the parameters for the command line.
 
         Raises:
-            SpaceError: the function raised, or returned something else than named parameters.
+            SpaceError: If the function raises, or returns anything but named parameters.
         """
         try:
             returned = self.function(trial) if self.function else self._suggest(trial)
         except optuna.exceptions.StorageInternalError:
-            raise  # the database failed, not the function
+            raise  # an error of the database, not of the function
         except Exception as error:
             raise SpaceError(
-                f"{self.label} raised {type(error).__name__} after {_so_far(trial)}: {error}"
+                f"{self.label} raised {type(error).__name__} after {_describe_progress(trial)}: "
+                f"{error}"
             ) from error
-        params = _checked(returned, self.label)
+        params = _validate(returned, self.label)
         self.names.update(params)
         return params
 
     def refusal(self, params: Mapping[str, Any]) -> str | None:
-        """Why this configuration must not be sent; None if it may.
+        """Return why a configuration is invalid; None if it is valid.
 
-        A constraint over a parameter that this configuration does not have says nothing about it.
+        Constraints with a parameter that the configuration lacks are ignored.
 
         Raises:
-            SpaceError: a constraint cannot be computed, or `valid` raised.
+            SpaceError: If a constraint cannot be evaluated, or `valid` raises.
         """
         for constraint in self.constraints:
-            if refusal := _violation(constraint, params):
+            if refusal := _find_violation(constraint, params):
                 return refusal
-        return self._invalid(params) if self.valid else None
+        return self._reject(params) if self.valid else None
 
     def describe(self) -> dict[str, Any]:
-        """As JSON, to record and to compare; of a function its hash and the names seen."""
+        """Return the definition as JSON; of a function, its hash and the names that occurred."""
         described: dict[str, Any] = {}
         if self.function:
             described["function"] = {**_fingerprint(self.function), "names": sorted(self.names)}
         else:
             described["parameters"] = {p.name: p.describe() for p in self.parameters}
         if self.constraints:
-            described["constraints"] = [constraint.text for constraint in self.constraints]
+            described["constraints"] = [constraint.source for constraint in self.constraints]
         if self.valid:
             described["valid"] = _fingerprint(self.valid)
         return described
 
     @property
     def label(self) -> str:
-        """What messages call it."""
-        return f"search space {_name(self.function)}()" if self.function else "search space"
+        """Name of the space in messages."""
+        return f"search space {_get_name(self.function)}()" if self.function else "search space"
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         params: dict[str, Any] = {}
@@ -152,17 +154,18 @@ class Space:
                 params[parameter.name] = parameter.suggest(trial)
         return params
 
-    def _invalid(self, params: Mapping[str, Any]) -> str | None:
+    def _reject(self, params: Mapping[str, Any]) -> str | None:
         assert self.valid is not None
         try:
             answer = self.valid(dict(params))
         except Exception as error:
             raise SpaceError(
-                f"{_name(self.valid)}() raised {type(error).__name__} for {dict(params)!r}: {error}"
+                f"{_get_name(self.valid)}() raised {type(error).__name__} for {dict(params)!r}: "
+                f"{error}"
             ) from error
         if isinstance(answer, str):
-            return answer or f"{_name(self.valid)}() refused it"
-        return None if answer is None or answer else f"{_name(self.valid)}() refused it"
+            return answer or f"{_get_name(self.valid)}() rejected it"
+        return None if answer is None or answer else f"{_get_name(self.valid)}() rejected it"
 
 
 def as_space(
@@ -170,51 +173,55 @@ def as_space(
     constraints: Sequence[str] = (),
     valid: Valid | None = None,
 ) -> Space:
-    """Make a search space from a function, a dict of distributions, or a dict as in study.yaml.
+    """Create a search space from a function, a dict of distributions, or a dict as in study.yaml.
 
     Args:
-        spec: `space(trial) -> dict`; or `{"lr": FloatDistribution(...), ...}` whose values may
-            also be written as in study.yaml; or that under the key `parameters`, with `constraints`
-            beside it.
-        constraints: Further conditions on every configuration, as text.
-        valid: Says of a configuration True or None if it may be sent, False or the reason if not.
+        spec: `space(trial) -> dict`; or `{"lr": FloatDistribution(...), ...}`, whose values may
+            also be written as in study.yaml; or a dict with that under the key `parameters`, and
+            the key `constraints`.
+        constraints: Further conditions on every configuration.
+        valid: Function that returns True or None for a valid configuration, and False or the
+            reason for an invalid one.
 
     Raises:
-        SpaceError: the definition is empty or contradicts itself.
+        SpaceError: If the definition is empty or contradictory.
     """
     if isinstance(spec, Space):
         if constraints or valid:
-            raise SpaceError("this Space has its constraints already: give them to one as_space()")
+            raise SpaceError(
+                "this Space already has constraints: pass all of them to one as_space()"
+            )
         return spec
     try:
         conditions = located(constraints, "constraints").items()
         if callable(spec):
-            parsed = tuple(_expression(condition, None) for condition in conditions)
+            parsed = tuple(_parse_expression(condition, None) for condition in conditions)
             return Space(function=spec, constraints=parsed, valid=valid)
         if not isinstance(spec, Mapping):
             raise SpaceError(
-                f"search space {spec!r} is a {type(spec).__name__}: give a function that takes a "
-                "trial, or a dict of parameters"
+                f"search space {spec!r} is a {type(spec).__name__}: pass a function of a trial, "
+                "or a dict of parameters"
             )
         document = located(spec if "parameters" in spec else {"parameters": spec})
-        return _from_document(document, conditions, valid)
+        return _parse_document(document, conditions, valid)
     except ConfigError as error:
         raise _as_space_error(error) from None
 
 
 def load_space(path: str | os.PathLike[str], valid: Valid | None = None) -> Space:
-    """Read a search space from a YAML file with `parameters` and, if wanted, `constraints`.
+    """Read a search space from a YAML file with `parameters` and, optionally, `constraints`.
 
     Raises:
-        SpaceError: it cannot be read, or the definition is wrong; with the line.
+        SpaceError: If the file cannot be read or the definition is invalid; the message names the
+            line.
     """
     try:
-        return _from_document(load(path), [], valid)
+        return _parse_document(load(path), [], valid)
     except ConfigError as error:
         raise _as_space_error(error) from None
 
 
-def _from_document(document: Located, further: list[Located], valid: Valid | None) -> Space:
+def _parse_document(document: Located, further: list[Located], valid: Valid | None) -> Space:
     fields = document.fields("parameters", "constraints")
     if "parameters" not in fields:
         raise document.error("has no 'parameters': add `parameters: ...`")
@@ -225,21 +232,21 @@ def _from_document(document: Located, further: list[Located], valid: Valid | Non
 def declared_space(
     parameters: Located, constraints: Sequence[Located] = (), valid: Valid | None = None
 ) -> Space:
-    """Make a search space from its written form.
+    """Create a search space from its definition in YAML.
 
     Raises:
-        SpaceError: the definition is empty or contradicts itself; with its place.
+        SpaceError: If the definition is empty or contradictory; the message names the line.
     """
     try:
         entries = parameters.mapping()
         read: list[Parameter] = []
         for name, entry in entries.items():
-            if problem := _bad_name(name):
+            if problem := _find_name_problem(name):
                 raise parameters.error(f"parameter name {name!r} {problem}")
-            read.append(_parameter(name, entry, [p.name for p in read], entries))
+            read.append(_parse_parameter(name, entry, [p.name for p in read], entries))
         if not any(parameter.distribution for parameter in read):
             raise parameters.error("nothing to tune: give a parameter a range or choices")
-        conditions = tuple(_expression(constraint, entries) for constraint in constraints)
+        conditions = tuple(_parse_expression(constraint, entries) for constraint in constraints)
     except ConfigError as error:
         raise _as_space_error(error) from None
     return Space(None, tuple(read), conditions, valid, names=set(entries))
@@ -249,9 +256,9 @@ def _as_space_error(error: ConfigError) -> SpaceError:
     return error if isinstance(error, SpaceError) else SpaceError(str(error))
 
 
-def _bad_name(name: object) -> str | None:
+def _find_name_problem(name: object) -> str | None:
     if not isinstance(name, str):
-        return "is not a text: use names"
+        return "is not a string: quote it"
     if not name.strip() or not name.isprintable():
         return "is empty or has control characters: use letters, digits, - _ ."
     if len(name) > _MAX_NAME:
@@ -259,26 +266,24 @@ def _bad_name(name: object) -> str | None:
     return None
 
 
-def _parameter(
+def _parse_parameter(
     name: str, entry: Located, earlier: list[str], all_names: Collection[str]
 ) -> Parameter:
     value = entry.value
     if isinstance(value, list):
-        return _categorical(name, entry, entry)
+        return _parse_categorical(name, entry, entry)
     if isinstance(value, CategoricalDistribution):
-        return _categorical(name, entry, located(value.choices, entry.name))
+        return _parse_categorical(name, entry, located(value.choices, entry.name))
     if isinstance(value, BaseDistribution):
         return Parameter(name, value)
     if isinstance(value, dict):
-        return _from_fields(name, entry, earlier, all_names)
+        return _parse_fields(name, entry, earlier, all_names)
     if not isinstance(value, bool | int | float | str):
-        raise entry.error(
-            f"{value!r} is no value for a parameter: give a range, choices or a value"
-        )
+        raise entry.error(f"invalid parameter {value!r}: write a range, choices or a value")
     return Parameter(name, None, constant=value)
 
 
-def _from_fields(
+def _parse_fields(
     name: str, entry: Located, earlier: list[str], all_names: Collection[str]
 ) -> Parameter:
     fields = entry.fields("type", "low", "high", "log", "step", "choices", "when")
@@ -287,34 +292,34 @@ def _from_fields(
     elif "choices" in fields:
         kind = "categorical"
     else:
-        raise entry.error("has no type: add `type: float` or `type: int`, or give `choices`")
-    when = _when(fields["when"], earlier, all_names) if "when" in fields else None
+        raise entry.error("has no type: add `type: float`, `type: int` or `choices`")
+    when = _parse_when(fields["when"], earlier, all_names) if "when" in fields else None
     if kind == "categorical":
         entry.fields("type", "choices", "when")
         if "choices" not in fields:
             raise entry.error("has no choices: add `choices: [...]`")
-        return _categorical(name, entry, fields["choices"], when)
+        return _parse_categorical(name, entry, fields["choices"], when)
     entry.fields("type", "low", "high", "log", "step", "when")
-    return Parameter(name, _numeric(kind, entry, fields), when=when)
+    return Parameter(name, _parse_numeric(kind, entry, fields), when=when)
 
 
-def _when(condition: Located, earlier: list[str], all_names: Collection[str]) -> Expression:
-    parsed = _expression(condition, all_names)
+def _parse_when(condition: Located, earlier: list[str], all_names: Collection[str]) -> Expression:
+    parsed = _parse_expression(condition, all_names)
     for name in sorted(parsed.names - {*earlier}):
         raise condition.error(
-            f"{parsed.text!r} needs {name!r}, which is not chosen yet: write {name!r} above"
+            f"{parsed.source!r} needs {name!r}, which is defined below: move {name!r} above"
         )
     return parsed
 
 
-def _expression(text: Located, names: Collection[str] | None) -> Expression:
+def _parse_expression(condition: Located, names: Collection[str] | None) -> Expression:
     try:
-        return Expression.parse(text.string(), names)
+        return Expression.parse(condition.string(), names)
     except ConfigError as error:
-        raise text.error(str(error)) from None
+        raise condition.error(str(error)) from None
 
 
-def _numeric(kind: str, entry: Located, fields: dict[str, Located]) -> BaseDistribution:
+def _parse_numeric(kind: str, entry: Located, fields: dict[str, Located]) -> BaseDistribution:
     for bound in ("low", "high"):
         if bound not in fields:
             raise entry.error(f"has no {bound}: add `{bound}: ...`")
@@ -323,19 +328,19 @@ def _numeric(kind: str, entry: Located, fields: dict[str, Located]) -> BaseDistr
     low, high = as_number(fields["low"]), as_number(fields["high"])
     step = as_number(fields["step"]) if "step" in fields else None
     if low > high:
-        raise entry.error(f"low {low} is above high {high}: exchange them")
+        raise entry.error(f"low {low} is above high {high}: swap them")
     if log and low <= 0:
-        raise fields["low"].error(f"{low} has no logarithm: write a low above 0, or drop `log`")
+        raise fields["low"].error(f"{low} has no logarithm: set low above 0, or remove `log`")
     if step is not None and log:
-        raise fields["step"].error("a log scale has no steps: drop `step` or `log`")
+        raise fields["step"].error("a log scale has no steps: remove `step` or `log`")
     if step is not None and step <= 0:
-        raise fields["step"].error(f"{step} is no step: write one above 0")
+        raise fields["step"].error(f"invalid step {step}: it must be above 0")
     if kind == "float":
         return FloatDistribution(low, high, log=log, step=step)
     return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
 
 
-def _categorical(
+def _parse_categorical(
     name: str, entry: Located, choices: Located, when: Expression | None = None
 ) -> Parameter:
     values: list[bool | int | float | str | None] = []
@@ -343,42 +348,40 @@ def _categorical(
     for choice in choices.items():
         value = choice.plain()
         if not (value is None or isinstance(value, bool | int | float | str)):
-            value = _encoded(choice)
+            value = _encode(choice)
             coded.add(value)
         if value in values:
             other = values[values.index(value)]
-            raise choice.error(f"{value!r} and {other!r} are the same to Optuna: remove one")
+            raise choice.error(f"{value!r} and {other!r} are equal to Optuna: remove one")
         values.append(value)
     if not values:
-        raise entry.error("choices are empty: give at least one")
+        raise entry.error("choices are empty: add at least one")
     written = not isinstance(entry.value, BaseDistribution)
     if written and {bool, str} <= {type(value) for value in values}:
-        raise entry.error(
-            "choices mix true/false with text: put every choice in quotes ('true', 'off')"
-        )
+        raise entry.error("choices mix booleans and strings: quote every choice ('true', 'off')")
     return Parameter(name, CategoricalDistribution(values), when=when, coded=frozenset(coded))
 
 
-def _encoded(choice: Located) -> str:
+def _encode(choice: Located) -> str:
     try:
         return to_json(choice.plain())
     except (TypeError, ValueError) as error:
-        raise choice.error(f"{choice.plain()!r} is no choice: {error}") from None
+        raise choice.error(f"invalid choice {choice.plain()!r}: {error}") from None
 
 
 def to_json(value: object) -> str:
-    """A choice that Optuna cannot store, as it is stored instead."""
+    """Encode a choice that Optuna cannot store."""
     return json.dumps(value, sort_keys=True)
 
 
-def _violation(constraint: Expression, params: Mapping[str, Any]) -> str | None:
+def _find_violation(constraint: Expression, params: Mapping[str, Any]) -> str | None:
     try:
         if constraint.holds(params) is not False:
             return None
     except ConfigError as error:
         raise SpaceError(f"constraint: {error}") from error
     values = ", ".join(f"{n}={params[n]!r}" for n in sorted(constraint.names) if n in params)
-    return f"constraint {constraint.text!r} does not hold for {values}"
+    return f"constraint {constraint.source!r} does not hold for {values}"
 
 
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
@@ -390,19 +393,19 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
             return trial.suggest_int(name, low, high, step=step, log=log)
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(name, choices)
-    raise TypeError(f"{distribution!r} of {name!r} is not one of Optuna's three distributions")
+    raise TypeError(f"{distribution!r} of {name!r} is not one of Optuna's distributions")
 
 
-def _checked(returned: object, label: str) -> dict[str, Any]:
+def _validate(returned: object, label: str) -> dict[str, Any]:
     if not isinstance(returned, Mapping):
         raise SpaceError(
             f"{label} returned {returned!r}, a {type(returned).__name__}: "
-            "return a dict of the parameters for the command line"
+            "return a dict of parameters"
         )
     if not returned:
         raise SpaceError(f"{label} returned no parameters: return at least one")
     for name, value in returned.items():
-        if problem := _bad_name(name):
+        if problem := _find_name_problem(name):
             raise SpaceError(f"{label} returned the parameter name {name!r}, which {problem}")
         try:
             to_json(value)
@@ -414,9 +417,9 @@ def _checked(returned: object, label: str) -> dict[str, Any]:
     return dict(returned)
 
 
-def _so_far(trial: optuna.Trial) -> str:
+def _describe_progress(trial: optuna.Trial) -> str:
     names = ", ".join(trial.params)
-    return f"choosing {names}" if names else "choosing nothing"
+    return f"suggesting {names}" if names else "suggesting nothing"
 
 
 def _describe_distribution(distribution: BaseDistribution) -> dict[str, Any]:
@@ -425,13 +428,16 @@ def _describe_distribution(distribution: BaseDistribution) -> dict[str, Any]:
     return {"type": kind, **written["attributes"]}
 
 
-def _name(function: Callable[..., Any]) -> str:
+def _get_name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _fingerprint(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         source = inspect.getsource(function)
-    except (OSError, TypeError):  # typed into a shell, compiled, or an object with __call__
-        return {"name": _name(function), "source_sha256": None}
-    return {"name": _name(function), "source_sha256": hashlib.sha256(source.encode()).hexdigest()}
+    except (OSError, TypeError):  # defined in a shell, compiled, or an object with __call__
+        return {"name": _get_name(function), "source_sha256": None}
+    return {
+        "name": _get_name(function),
+        "source_sha256": hashlib.sha256(source.encode()).hexdigest(),
+    }
