@@ -1,4 +1,4 @@
-"""Metrics in what scripts print."""
+"""Extraction of metrics from the output of scripts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def find(
     patterns: Mapping[str, str] | None = None,
     chunk: int = 1 << 20,
 ) -> Found:
-    """What is found, chunk by chunk, as pairs of step and values."""
+    """Feed output in chunks; return the records as pairs of step and values."""
     data = data.encode() if isinstance(data, str) else data
     extractor = Extractor(names, patterns, step)
     records: list[Record] = []
@@ -40,7 +40,7 @@ def find(
 # -- one line -------------------------------------------------------------------------------------
 
 ACCURACY = [
-    # the common ways
+    # common formats
     ("accuracy: 0.91", 0.91),
     ("accuracy=0.91", 0.91),
     ("accuracy = 0.91", 0.91),
@@ -54,7 +54,7 @@ ACCURACY = [
     ("accuracy='0.91'", 0.91),
     ("| accuracy | 0.91 |", 0.91),
     ("│ accuracy  │   0.91   │", 0.91),
-    # numbers as they are written
+    # formats of numbers
     ("accuracy: 91.5%", 91.5),
     ("accuracy: 91.5 %", 91.5),
     ("accuracy: 1", 1.0),
@@ -74,7 +74,7 @@ ACCURACY = [
     ("accuracy: np.float64(0.91)", 0.91),
     ("accuracy=tf.Tensor(0.91, shape=(), dtype=float32)", 0.91),
     ("accuracy=Array(0.91, dtype=float32)", 0.91),
-    # what may stand around it
+    # surroundings
     ("Test accuracy: 0.9.", 0.9),
     ("accuracy: 0.9, loss: 0.1", 0.9),
     ("accuracy=0.9,loss=0.1", 0.9),
@@ -98,7 +98,7 @@ ACCURACY = [
     ("\x1b]8;;http://x\x07accuracy\x1b]8;;\x07: 0.9", 0.9),
     ("\x08\x08accuracy: 0.9\x08\x08", 0.9),
     ("\x00accuracy: 0.9\x00", 0.9),
-    # twice in a line
+    # several values in a line
     ("train accuracy: 0.95 | val accuracy: 0.9", 0.9),
     ("accuracy: 0.9 (best accuracy: 0.95)", 0.9),
     ("Best accuracy: 0.95, accuracy: 0.9", 0.9),
@@ -116,7 +116,7 @@ ACCURACY = [
     ("{'a': 1} accuracy: 0.9 {'b': 2}", 0.9),
     ('{"level": "INFO", "message": "epoch 1\\naccuracy: 0.9\\n"}', 0.9),
     ('{"level": "INFO", "message": "\\"accuracy\\": 0.9"}', 0.9),
-    # no number, or not a whole one
+    # not a number, or only a part of one
     ("accuracy: 1.2.3", None),
     ("accuracy: 1..2", None),
     ("accuracy: 2024-01-02", None),
@@ -489,7 +489,7 @@ LOG_CASES: list[tuple[str, list[str], str | None, Found]] = [
             (1, {"accuracy": 0.71}),
             (2, {"val.accuracy": 0.82, "val.loss": 0.4}),
             (3, {"val.accuracy": 0.85, "val.loss": math.nan}),
-            (4, {"accuracy": 0.86}),  # of a line that is cut short the nesting is lost
+            (4, {"accuracy": 0.86}),  # a line that is cut loses the nesting
         ],
     ),
     (

@@ -1,4 +1,4 @@
-"""Metrics in the files that scripts write."""
+"""Metrics files that scripts write."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def read(
     step: str | None = "epoch",
     live: bool = False,
 ) -> tuple[Found, str | None]:
-    """What is read of a file with that name and content, as pairs of step and values."""
+    """Read a file with this name and content; return pairs of step and values."""
     Path(file).write_bytes(content.encode() if isinstance(content, str) else content)
     records, problem = read_metrics_file(file, names, step=step, live=live)
     return [(r.step, dict(r.values)) for r in records], problem
 
 
 def without_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if PyYAML were not installed."""
+    """Make PyYAML unavailable."""
     monkeypatch.setitem(sys.modules, "yaml", None)
 
 
@@ -82,13 +82,13 @@ GOOD: list[tuple[str, str, Found]] = [
     ("m.yaml", "accuracy: 0.9\nnote: hello\n", ONE),
     ("m.yaml", "# metrics\n---\naccuracy: 9e-1  # good\n'lr': '1'\n", ONE),
     ("m.yml", "- epoch: 1\n  accuracy: 0.8\n- epoch: 2\n  accuracy: 0.9\n  val.loss: 0.5\n", TWO),
-    # Lightning's, with what it leaves out
+    # Lightning's, with empty cells
     (
         "metrics.csv",
         "train_loss,epoch,step,accuracy\n0.5,0,9,\n,0,9,0.8\n",
         [(0, {"accuracy": 0.8})],
     ),
-    # of an unknown suffix
+    # unknown suffixes
     ("metrics", '{"accuracy": 0.9}', ONE),
     ("m.txt", ' [{"accuracy": 0.9}]', ONE),
     (
@@ -183,13 +183,13 @@ BOMB = "a0: &a0 {x: 1}\n" + "".join(
     ],
 )
 def test_bad_files_are_described(file: str, content: str | bytes, problem: str) -> None:
-    found, said = read(file, content)
+    found, message = read(file, content)
     assert found == []
-    assert said is not None
-    assert said.startswith(f"the metrics file {file}: ")
-    assert any(part in said for part in problem.split("|"))
-    assert len(said) < 1100
-    assert said.isprintable()
+    assert message is not None
+    assert message.startswith(f"the metrics file {file}: ")
+    assert any(part in message for part in problem.split("|"))
+    assert len(message) < 1100
+    assert message.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,10 @@ def test_bad_files_are_described(file: str, content: str | bytes, problem: str) 
 def test_what_is_bad_does_not_spoil_the_rest(
     file: str, content: str, found: Found, problem: str
 ) -> None:
-    records, said = read(file, content)
+    records, message = read(file, content)
     assert records == found
-    assert said is not None
-    assert problem in said
+    assert message is not None
+    assert problem in message
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_no_file() -> None:
 
 
 def test_not_a_file() -> None:
-    os.mkfifo("m.json")  # to open it would wait for ever
+    os.mkfifo("m.json")  # opening it would block
     assert read_metrics_file("m.json", NAMES)[1] == (
         "the metrics file m.json cannot be read: it is not a regular file"
     )

@@ -1,4 +1,4 @@
-"""What a run prints, reports and writes becomes one file of records."""
+"""Collection of a run's output, reports and metrics file in one file of records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tune_jobs.runtime.records import Record, decode, encode
 
 
 class Run:
-    """The files of one run, and what its follower made of them."""
+    """The files of one run, and its follower."""
 
     def __init__(self, folder: Path, **sources: Any) -> None:
         self.log, self.reported = folder / "log.txt", folder / "reported.jsonl"
@@ -66,7 +66,7 @@ def test_a_table_that_grows_gives_each_row_once(tmp_path: Path) -> None:
     run = Run(tmp_path, file="metrics.csv")
     append(run.file, "epoch,value\n1,0.1\n")
     run.follower.poll(1.0)
-    append(run.file, "2,0.2\n3,0.3")  # the last row may go on
+    append(run.file, "2,0.2\n3,0.3")  # the last row may be incomplete
     run.follower.poll(2.0)
     append(run.file, "5\n")
     run.follower.poll(3.0)

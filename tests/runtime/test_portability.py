@@ -1,4 +1,4 @@
-"""Whatever is in the runtime's folder works on Python 3.8 and with the standard library alone.
+"""Every file of the runtime works on Python 3.8 with the standard library alone.
 
 Static checks read every file that `copy_runtime` copies. Where a Python 3.8 is installed, every
 module is imported there, too, without any site-packages.

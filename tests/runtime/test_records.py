@@ -1,4 +1,4 @@
-"""The lines in which metrics are kept."""
+"""Encoding and decoding of records."""
 
 from __future__ import annotations
 

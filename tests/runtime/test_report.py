@@ -1,4 +1,4 @@
-"""What a script reports itself; and that the run side works where jobs run."""
+"""Reports of scripts, on every interpreter that jobs may use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METRICS = Path(module.__file__).parent
 
 @pytest.fixture(autouse=True)
 def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand, whatever these tests run in."""
+    """Run outside of a job run, wherever the tests are run."""
     for name in list(os.environ):
         if name.startswith("TUNE_JOBS_") or name in (
             "RANK",
@@ -41,20 +41,20 @@ def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a job run that reports go to."""
+    """File for the reports of a job run."""
     path = tmp_path / "reported.jsonl"
     monkeypatch.setenv("TUNE_JOBS_METRICS_FILE", str(path))
     return path
 
 
 class Scalar:
-    """As torch and jax have them."""
+    """Scalar like those of PyTorch and JAX."""
 
     def __init__(self, value: object) -> None:
         self.value = value
 
     def item(self) -> object:
-        """The value, or what torch raises for several."""
+        """Return the value; raise as PyTorch does for several."""
         if isinstance(self.value, list):
             raise RuntimeError("a Tensor with 2 elements cannot be converted to Scalar")
         return self.value
@@ -186,7 +186,7 @@ def test_threads_do_not_come_between_each_other(reported: Path) -> None:
     assert (decoded.bad, len(decoded.records)) == (0, 800)
 
 
-# -- by hand --------------------------------------------------------------------------------------
+# -- outside of a job run -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("variable", [None, ""])
@@ -224,7 +224,7 @@ def test_by_hand_what_is_wrong_is_refused_too() -> None:
         ({"RANK": "0", "WORLD_SIZE": "2"}, True),
         ({"RANK": "1", "WORLD_SIZE": "2"}, False),
         ({"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "NODE_RANK": "0"}, True),
-        ({"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, True),  # RANK is what counts
+        ({"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}, True),  # RANK has priority
         ({"RANK": "8"}, True),  # a hyperparameter
         ({"NODE_RANK": "1"}, False),
         ({"NODE_RANK": "0", "LOCAL_RANK": "1"}, False),
@@ -269,7 +269,7 @@ def test_folders_by_hand(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoints", "outputs"]
 
 
-# -- where jobs run -------------------------------------------------------------------------------
+# -- interpreters of jobs -------------------------------------------------------------------------
 
 
 def test_the_limits_are_those_of_records() -> None:
@@ -279,7 +279,7 @@ def test_the_limits_are_those_of_records() -> None:
 
 
 def old_python() -> str:
-    """A Python 3.8, the oldest that jobs run with; skips the test if there is none."""
+    """Return a Python 3.8, the oldest supported one; skip the test if there is none."""
     candidates = [
         shutil.which("python3.8"),
         *map(str, sorted(Path.home().glob(".pyenv/versions/3.8*/bin/python3.8"))),
@@ -292,12 +292,12 @@ def old_python() -> str:
 
 @pytest.fixture(params=["this Python", "Python 3.8"])
 def python(request: pytest.FixtureRequest) -> str:
-    """An interpreter without any package but its own, in a folder of its own."""
+    """Interpreter without site-packages, in a folder of its own."""
     return sys.executable if request.param == "this Python" else old_python()
 
 
 def run(python: str, *arguments: str, **environment: str) -> str:
-    """What the interpreter prints; any warning is an error."""
+    """Return the output of the interpreter; warnings are errors."""
     command = [python, "-W", "error", "-S", "-B", *arguments]
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""The runner, as a process of its own, over a store that is a folder."""
+"""The runner, as a process, with a store in a folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tune_jobs.runtime.records import decode
 
 
 class Job:
-    """A folder as an artifact is unpacked, and a store."""
+    """An unpacked artifact, and a store."""
 
     def __init__(self, folder: Path, python: str) -> None:
         self.folder, self.python = folder, python
@@ -55,22 +55,22 @@ class Job:
         )
 
     def run(self, script: str, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+        """Run the runner to its end."""
         process = self.start(script, *argv, **env)
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def left(self, name: str) -> str:
-        """What the run left in the store."""
+        """Return a file of the run in the store."""
         return (self.store / "runs/trial-000000-1" / name).read_text()
 
     def end(self) -> dict[str, Any]:
-        """The last line of its history."""
+        """Return the last event of the history."""
         found: dict[str, Any] = json.loads(self.left("run.jsonl").splitlines()[-1])
         return found
 
     def values(self) -> list[tuple[int | None, dict[str, float]]]:
-        """Its metrics."""
+        """Return the metrics."""
         data = (self.store / "metrics/trial-000000-1.jsonl").read_bytes()
         return [(r.step, dict(r.values)) for r in decode(data).records]
 
@@ -130,7 +130,7 @@ def test_how_a_script_failed_is_how_the_runner_ends(
     assert done.returncode == code
     assert f"tune_jobs: the script ended: {cause}" in done.stdout
     assert (job.end()["state"], job.end()["cause"]) == ("FAILED", cause)
-    assert job.values() == [(None, {"value": 1.0})]  # what it said before counts
+    assert job.values() == [(None, {"value": 1.0})]  # reported before the failure
 
 
 def test_a_script_that_cannot_be_started(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_reports_without_a_runner_are_uploaded_while_it_runs(tmp_path: Path) -> 
 
 
 def test_many_steps_are_few_uploads(job: Job) -> None:
-    # What it prints goes on to the test through a pipe, which nobody reads while it runs.
+    # It must not print: nothing reads the pipe while it runs.
     script = (
         "import time, tune_jobs\n"
         "for step in range(10_000):\n"

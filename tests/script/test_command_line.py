@@ -1,4 +1,4 @@
-"""Every style of writing a parameter, where it is placed, and every refusal."""
+"""Styles of parameters, their places, and every rejection."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_style_writes(style: Style, value: Any, tokens: list[str]) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        # Each read back with Hydra 1.3.8, and 35,000 random values like them.
+        # Verified with Hydra 1.3.8, as were 35,000 random values.
         (1e-05, "1e-05"),
         (None, "null"),
         (True, "true"),
@@ -328,7 +328,7 @@ def test_fields_of_a_json_argument_fill_its_template() -> None:
         "keep": None,
         "opt": {"lr": 1e-05},
     }
-    # The template is there even when no field is, and the description is unchanged.
+    # The template is written even without fields, and is not modified.
     assert line.render({}, PATHS).argv[-1] == "--only-fixed={}"
     assert line.json_templates["--h"] == template
 
@@ -469,7 +469,7 @@ def test_an_override_is_never_dropped_silently() -> None:
         CommandLine(default=Omit()).render({}, PATHS, {"epochs": 50})
 
 
-# --- Clashes ------------------------------------------------------------------------------------
+# --- Conflicts ----------------------------------------------------------------------------------
 
 CONFIG: dict[str, Any] = {"arguments": ["{config}"], "config_file": ConfigFile()}
 
@@ -538,7 +538,7 @@ def test_a_number_is_no_option() -> None:
     assert CommandLine(["--x", "-5", "-.5"]).render({"5": 1}, PATHS).argv[-1] == "--5=1"
 
 
-# --- Wrong definitions --------------------------------------------------------------------------
+# --- Invalid definitions ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whatever the parameters are, the script sees exactly them: through real child processes."""
+"""Scripts receive exactly the parameters: properties, tested with real processes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tune_jobs.script.styles import (
 ECHO = [sys.executable, "-I", "-S", str(Path(__file__).parents[1] / "data" / "echo_argv.py")]
 PATHS = RunPaths("/run/w", "/run/outputs", "/run/checkpoints", "/run/resume")
 
-# Every example is a process, so the examples are few and each holds many parameters.
+# Every example is a process, so there are few, each with many parameters.
 processes = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 AWKWARD = ["", " ", "-", "-1", "-1e-05", "-x=1", "=", "a=b", "a b", "'", '"', "\\", "%s", "|", "!"]
@@ -92,7 +92,7 @@ def test_each_parameter_is_one_token_that_arrives_unchanged(params: dict[str, An
 
 @dataclass(frozen=True)
 class Written:
-    """A value, the style it is written in, and how argparse is told to read it."""
+    """A value, its style, and the arguments for argparse to read it."""
 
     style: Style
     keywords: dict[str, Any]
@@ -106,7 +106,7 @@ def read_as(type_name: str, values: st.SearchStrategy[Any]) -> st.SearchStrategy
     )
 
 
-# Before Python 3.13 argparse loses the value "--" in every form that there is.
+# Before Python 3.13, argparse loses the value "--" in every form.
 readable = texts.filter(lambda text: text != "--")
 undashed = readable.filter(lambda text: not text.startswith("-"))
 positive = st.integers(min_value=0) | st.floats(min_value=0)
@@ -130,7 +130,7 @@ written = st.one_of(
 @processes
 @given(st.lists(written, max_size=20))
 def test_argparse_reads_back_every_value_with_its_type(values: list[Written]) -> None:
-    """Each style is given a flag of its own, so that one process reads all of them."""
+    """Give each style a flag of its own, so that one process reads all of them."""
     parameters: dict[str, Style] = {}
     options = []
     for number, each in enumerate(values):

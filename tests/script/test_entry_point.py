@@ -1,4 +1,4 @@
-"""What is started, and the mistakes that are found before anything is."""
+"""Entry points, and the errors that are found before a run is started."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(entry: EntryPoint, *arguments: str) -> str:
     return result.stdout.strip()
 
 
-# --- What is started ----------------------------------------------------------------------------
+# --- Commands -----------------------------------------------------------------------------------
 
 
 def test_a_python_file(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_command(tmp_path: Path) -> None:
     script = write(tmp_path / "fit.py", "import sys; print(sys.argv[1:])")
     write(tmp_path / "fit", "")
     entry = EntryPoint.parse(["env", "-u", "X", PYTHON, "fit.py", "fit", Path("-v")], root=tmp_path)
-    # The script becomes absolute, the sub-command stays although there is a file of its name.
+    # The script becomes absolute; a subcommand does not, even if there is a file of that name.
     env = os.path.abspath(shutil.which("env") or "")
     assert entry.command() == [env, "-u", "X", PYTHON, str(script), "fit", "-v"]
     assert run(entry) == "['fit', '-v']"
@@ -133,7 +133,7 @@ def test_a_python_file_with_arguments(tmp_path: Path) -> None:
     assert run(entry) == "['train']"
 
 
-# --- Mistakes -----------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("spec", ["", [], [""], ["python", 3], 5, None])
@@ -162,7 +162,7 @@ def test_missing_files(tmp_path: Path) -> None:
     refused(".", tmp_path, f"{tmp_path} is a folder: name a script in it")
     refused(["env", "trian.py"], tmp_path, "trian.py: file not found .* 'train.py'")
     refused(["./trian.py"], tmp_path, "file not found")
-    # Options and addresses are no scripts.
+    # Options and URLs are not scripts.
     EntryPoint.parse(["env", "--run=x.py", "https://host/x.py"], root=tmp_path).check()
 
 
@@ -188,7 +188,7 @@ def test_a_python_file_that_does_not_compile(
     write(tmp_path / "train.py", source)
     refused("train.py", tmp_path, message)
     refused("-m train", tmp_path, message)
-    # Another interpreter may know the syntax.
+    # Another interpreter may accept the syntax.
     EntryPoint.parse("train.py", python="sh", root=tmp_path).check()
 
 

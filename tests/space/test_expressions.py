@@ -47,7 +47,7 @@ PARAMS: dict[str, Any] = {
         ("0.00001 in [text_lr]", True),
         ("model.depth > 3", True),
         ("  warmup <\n  epochs", True),
-        # Absent parameters: it does not apply, unless the rest decides.
+        # Absent parameters: no result, unless the other operand decides.
         ("momentum < 1", None),
         ("not momentum < 1", None),
         ("momentum < 1 and warmup < epochs", None),
