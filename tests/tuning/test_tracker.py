@@ -171,3 +171,10 @@ def test_a_store_that_stays_unreadable_is_an_error(bench: Bench) -> None:
     bench.service.now = STORE_PATIENCE + 1
     with pytest.raises(StoreError, match=r"reading .*\.jsonl failed: .*directory"):
         bench.tracker.wait(None)
+
+
+def test_a_failure_is_explained_even_if_its_log_cannot_be_read(bench: Bench) -> None:
+    (bench.root / f"runs/{NAME}/log.txt").mkdir()
+    update = RunUpdate(NAME, RunState.FAILED, cause="exit code 1")
+    explained = bench.tracker.explain(update, "exit code 1", ["value"])
+    assert explained.startswith("exit code 1; its log cannot be read: reading ")

@@ -155,7 +155,11 @@ class RunTracker:
             cause: Why it failed.
             metrics: Names of the metrics that were expected, the first objective first.
         """
-        tail = self._store.log(update.name, LOG_TAIL)
+        try:
+            tail = self._store.log(update.name, LOG_TAIL)
+            problem = self._metrics_problem(update.name)
+        except StoreError as error:
+            return f"{cause}; its log cannot be read: {error}"
         if update.state == RunState.SUCCEEDED:
             names = metric_like_names(tail.encode(), wanted=metrics[0])
             printed = (
@@ -163,7 +167,6 @@ class RunTracker:
                 if names
                 else "no metric-like output was printed at all"
             )
-            problem = self._metrics_problem(update.name)
             return "; ".join(part for part in (cause, problem, printed) if part)
         lines = [line for line in tail.replace("\r", "\n").splitlines() if line.strip()]
         return "\n".join([cause, *(line[:500] for line in lines[-10:])])

@@ -17,7 +17,7 @@ import oci
 import pytest
 
 from tests.backends.data_science.conftest import SOURCES, OpenService, run, wait_for_end
-from tests.oci_emulator import Emulator
+from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.data_science import NOTEBOOK_SESSION
 from tune_jobs import Connection, DataScienceBackend, EntryPoint, Infrastructure
 from tune_jobs.backends.data_science.job import quiet_ads
@@ -411,7 +411,9 @@ def test_existing_job_whose_script_reports(
     run_once(backend)
 
 
+@pytest.mark.parametrize("refused", [0, 2])
 def test_existing_job_whose_metrics_are_in_its_log(
+    refused: int,
     emulator: Emulator,
     connection: Connection,
     options: Any,
@@ -427,8 +429,13 @@ def test_existing_job_whose_metrics_are_in_its_log(
         log_group_id="ocid1.loggroup.oc1..g",
     )
     job = create_job(emulator, connection, TRAIN, job_log_configuration_details=log)
+    # The store may refuse for a while what was found in the log.
+    emulator.faults.add(
+        Fault("error", "put_object", times=refused, status=401, code="NotAuthenticated")
+    )
     metrics = run_once(DataScienceBackend.from_ocid(job, metrics_from="log", **options))
     assert "value: 0.5" in metrics.log("trial-000000-1")
+    assert sum(seen.status == 401 for seen in emulator.requests) == refused
 
 
 def test_metrics_from_a_missing_log_are_refused(

@@ -6,6 +6,7 @@ runner would have written them, so that they are read from one place.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -13,13 +14,16 @@ from dataclasses import replace
 from tune_jobs.backends.data_science.log_search import READ, Line, RunLogs
 from tune_jobs.backends.oci_runs.failures import explain_refusal, is_transient
 from tune_jobs.core.job_runs import MetricSources, RunState, RunUpdate
-from tune_jobs.errors import BackendError
+from tune_jobs.errors import BackendError, StoreError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.runtime.extract import Extractor
 from tune_jobs.runtime.records import encode
 
 PATIENCE = 60.0
 """Seconds for which the lines of an ended run may still arrive."""
+
+STORE_PATIENCE = 600.0
+"""Seconds after that for which the store may refuse the log of a run."""
 
 
 class LogMetrics:
@@ -45,6 +49,7 @@ class LogMetrics:
         self._extractors: dict[str, Extractor] = {}
         self._metrics: dict[str, str] = {}
         self._lines: dict[str, list[str]] = {}
+        self._unsaved: set[str] = set()
         self._ended: dict[str, RunUpdate] = {}
 
     def follow(self, updates: Collection[RunUpdate]) -> list[RunUpdate]:
@@ -55,14 +60,18 @@ class LogMetrics:
 
         Raises:
             BackendError: If the service refuses to search the log.
+            StoreError: If the store cannot be written for `STORE_PATIENCE` seconds.
         """
         self._ended |= {u.name: u for u in updates if u.state.is_terminal}
         live = {u.name: u for u in updates if not u.state.is_terminal}
         changed = self._search({**live, **self._ended}) if updates or self._ended else set()
         now = time.time()
-        due = [n for n, u in self._ended.items() if now - (u.finished or 0.0) > PATIENCE]
-        finished = [self._finish(self._ended.pop(name)) for name in due]
-        return [*(replace(u, has_metrics=n in changed) for n, u in live.items()), *finished]
+        due = [u for u in self._ended.values() if now - (u.finished or 0.0) > PATIENCE]
+        finished = [update for update in due if self._finish(update, now)]
+        return [
+            *(replace(u, has_metrics=n in changed) for n, u in live.items()),
+            *(replace(u, has_metrics=True) for u in finished),
+        ]
 
     def adopt(self, update: RunUpdate) -> RunUpdate:
         """Read the log of a run that another service started from its beginning.
@@ -84,14 +93,15 @@ class LogMetrics:
             return set()
         self._next_search = now + self._interval
         try:
-            return self._extract(self._logs.read(names.keys(), now), names)
+            lines = self._logs.read(names.keys(), now)
         except Exception as error:
             if is_transient(error):  # the next search covers the same time
                 return set()
             raise BackendError(str(explain_refusal(error, "searching the log", READ))) from error
+        self._extract(lines, names)
+        return self._save()
 
-    def _extract(self, lines: Collection[Line], names: Mapping[str, str]) -> set[str]:
-        changed = set()
+    def _extract(self, lines: Collection[Line], names: Mapping[str, str]) -> None:
         for line in lines:
             name = names[line.run_id]
             self._lines.setdefault(name, []).append(line.message)
@@ -99,19 +109,35 @@ class LogMetrics:
             records = extractor.feed(f"{line.message}\n".encode(), line.time)
             if records:
                 self._metrics[name] = self._metrics.get(name, "") + "".join(map(encode, records))
-                changed.add(name)
-        for name in changed:
-            self._folder.write(f"metrics/{name}.jsonl", self._metrics[name].encode())
-        return changed
+                self._unsaved.add(name)
 
-    def _finish(self, update: RunUpdate) -> RunUpdate:
-        """Store the complete log of a run, from which its failure is explained."""
-        log = "".join(f"{line}\n" for line in self._lines.pop(update.name, []))
-        if log:
-            self._folder.write(f"runs/{update.name}/log.txt", log.encode())
-        self._extractors.pop(update.name, None)
-        self._metrics.pop(update.name, None)
-        return replace(update, has_metrics=True)
+    def _save(self) -> set[str]:
+        """Store new metrics, and return their runs; what the store refuses is saved later."""
+        saved = set()
+        with contextlib.suppress(StoreError):
+            for name in sorted(self._unsaved):
+                self._folder.write(f"metrics/{name}.jsonl", self._metrics[name].encode())
+                self._unsaved.discard(name)
+                saved.add(name)
+        return saved
+
+    def _finish(self, update: RunUpdate, now: float) -> bool:
+        """Store metrics and log of an ended run; return False if the store refuses them for now."""
+        name = update.name
+        log = "".join(f"{line}\n" for line in self._lines.get(name, []))
+        try:
+            if name in self._unsaved:
+                self._folder.write(f"metrics/{name}.jsonl", self._metrics[name].encode())
+            if log:
+                self._folder.write(f"runs/{name}/log.txt", log.encode())
+        except StoreError:
+            if now - (update.finished or 0.0) > PATIENCE + STORE_PATIENCE:
+                raise
+            return False
+        self._unsaved.discard(name)
+        for kept in (self._ended, self._lines, self._extractors, self._metrics):
+            kept.pop(name, None)
+        return True
 
     def _build_extractor(self) -> Extractor:
         sources = self._sources
