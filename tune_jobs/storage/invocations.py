@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from tune_jobs.core.attempts import Invocation
@@ -14,7 +13,7 @@ _ALWAYS = ("argv", "env", "files")
 
 def invocation_to_json(invocation: Invocation) -> str:
     """Return the JSON of an invocation."""
-    values = asdict(invocation)
+    values = vars(invocation)  # asdict would copy every argument
     return json.dumps({k: v for k, v in values.items() if k in _ALWAYS or v not in (None, (), {})})
 
 
