@@ -221,7 +221,7 @@ class Tuner:
             wanted = None if n_trials is None else finished + n_trials
             shown = {"n_trials": wanted, "max_parallel": self.max_parallel}
             described = self.definition.describe(session.service.describe())
-            session.ledger.define({**described, "limits": shown})
+            session.ledger.write_definition({**described, "limits": shown})
             self._optimization = Optimization(
                 session, self._loop_limits(limits, clock()), progress, callbacks
             )
@@ -406,7 +406,7 @@ class Tuner:
         with Session(self.definition) as session:
             if find_owner(session.ledger.engine, session.ledger.uid) is None:
                 raise StudyError(f"no process is tuning study {self.study.study_name!r}")
-            number = session.controls.ask(command, **argument)
+            number = session.controls.request(command, **argument)
             deadline = time.monotonic() + wait
             while not session.controls.is_done(number):
                 if time.monotonic() > deadline:
@@ -446,12 +446,12 @@ class Tuner:
     def attempts(self, trial: int | None = None) -> list[Attempt]:
         """Return the recorded job runs of the study, or of one trial."""
         with Session(self.definition) as session:
-            return session.ledger.attempts(trial)
+            return session.ledger.read_attempts(trial)
 
     def costs(self) -> Costs:
         """Return run hours and cost of the study's job runs so far."""
         with Session(self.definition) as session:
-            attempts = session.ledger.attempts()
+            attempts = session.ledger.read_attempts()
             statistics = RunStatistics(
                 self.options.prices or {}, [a for a in attempts if a.told is not None]
             )
@@ -467,7 +467,7 @@ class Tuner:
             StudyError: If the trial has no job run.
         """
         with Session(self.definition) as session:
-            attempts = [a for a in session.ledger.attempts(trial) if not a.is_final]
+            attempts = [a for a in session.ledger.read_attempts(trial) if not a.is_final]
             if not attempts:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
             return open_log(session, attempts[-1]).read().decode("utf-8", "replace")

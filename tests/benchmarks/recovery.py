@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -72,9 +73,9 @@ def add_finished_trials(tuner: Tuner, count: int) -> None:
                     name, number, 1, "data_science", AttemptState.INTENDED, Invocation(), 0.0
                 )
                 attempts.append(attempt)
-            mirror.commit(lambda connection, new=attempts: session.ledger.intend(connection, new))  # type: ignore[misc]
+            mirror.commit(partial(session.ledger.record_intended, intended=attempts))
             ended = [replace(a, state=AttemptState.SUCCEEDED) for a in attempts]
-            session.ledger.ended(None, ended, time.time())
+            session.ledger.record_ended(None, ended, time.time())
 
 
 class Recovered(BaseException):

@@ -143,12 +143,10 @@ class EarlierHost(threading.Thread):
         tuner: Peer | None = None
         for sender, lines in itertools.groupby(self._lines, lambda line: line.sender):
             messages = [line.message for line in lines]
-            if sender == "host" and messages[-1].get("event") == "hello":
+            if messages[0].get("event") == "hello":
                 if tuner is not None:
-                    tuner.send(*messages[:-1])
                     tuner.close()
                 tuner = Peer(self._listener.accept()[0])
-                messages = messages[-1:]
             assert tuner is not None
             if sender == "host":
                 tuner.send(*messages)

@@ -15,7 +15,7 @@ from tests.simulation import EPOCHS
 from tune_jobs.dashboard.reading import RelationalSource, open_source, read_study
 from tune_jobs.errors import StudyError
 from tune_jobs.storage import schema as ledger_schema
-from tune_jobs.storage.ledger import UID_ATTRIBUTE
+from tune_jobs.storage.registration import UID_ATTRIBUTE
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])

@@ -18,7 +18,7 @@ from tests.storage.test_bulk_read import check as check_read_ahead
 from tests.storage.test_ledger import check_agreement
 from tests.tuning.test_recovery import WAITING, Controller
 from tune_jobs.storage.rdb_writer import RdbWriter
-from tune_jobs.storage.writers import writer_for
+from tune_jobs.storage.writers import build_writer
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -42,7 +42,7 @@ def study_in(server: Server, name: str = "s") -> optuna.Study:
 def test_a_study_and_its_final_run(server: Server, make_tuner: MakeTuner) -> None:
     body = 'for s in 1 2 3; do echo "step $s value=$x"; done; echo ü'
     tuner = make_tuner(body, study=study_in(server), step="step")
-    assert isinstance(writer_for(tuner.study), RdbWriter)
+    assert isinstance(build_writer(tuner.study), RdbWriter)
     study = tuner.optimize(n_trials=12)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 12
     assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]

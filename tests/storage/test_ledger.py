@@ -25,7 +25,8 @@ from tune_jobs.core.attempts import (
 )
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import find_ledger_engine
-from tune_jobs.storage.ledger import UID_ATTRIBUTE, Ledger
+from tune_jobs.storage.ledger import Ledger
+from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.schema import SCHEMA_VERSION, prepare, studies
 
 INVOCATION = Invocation(("--x=0.5",), {"A": "ü"})
@@ -45,39 +46,39 @@ def open_study(path: Path, name: str = "s") -> optuna.Study:
 
 def test_the_life_of_an_attempt(tmp_path: Path) -> None:
     ledger = Ledger(open_study(tmp_path), "/runs")
-    ledger.intend(None, [attempt(0), attempt(1)])
-    ledger.submitted(None, [("trial-000000-1", "run-7", 101.0)])
-    assert [(a.state, a.run_id) for a in ledger.open_attempts()] == [
+    ledger.record_intended(None, [attempt(0), attempt(1)])
+    ledger.record_submitted(None, [("trial-000000-1", "run-7", 101.0)])
+    assert [(a.state, a.run_id) for a in ledger.read_open_attempts()] == [
         (AttemptState.SUBMITTED, "run-7"),
         (AttemptState.INTENDED, None),
     ]
-    ledger.pruning(None, [replace(attempt(1), cause="pruned at step 3")])
-    assert ledger.attempts(1)[0].state == AttemptState.PRUNING
+    ledger.record_pruning(None, [replace(attempt(1), cause="pruned at step 3")])
+    assert ledger.read_attempts(1)[0].state == AttemptState.PRUNING
     ended = replace(
         attempt(0), state=AttemptState.FAILED, run_id="run-7", started=101.5, finished=103.0
     )
-    ledger.ended(None, [replace(ended, cause="exit code 3", exit_code=3)], told=104.0)
+    ledger.record_ended(None, [replace(ended, cause="exit code 3", exit_code=3)], reported=104.0)
     told = replace(ended, cause="exit code 3", exit_code=3, accepted=101.0, told=104.0)
-    assert ledger.attempts(0) == [told]
-    assert [a.trial for a in ledger.open_attempts()] == [1]
-    assert ledger.trials() == {0, 1}
+    assert ledger.read_attempts(0) == [told]
+    assert [a.trial for a in ledger.read_open_attempts()] == [1]
+    assert ledger.read_trial_numbers() == {0, 1}
 
 
 def test_a_name_is_used_once(tmp_path: Path) -> None:
     ledger = Ledger(open_study(tmp_path), "/runs")
-    ledger.intend(None, [attempt(0)])
+    ledger.record_intended(None, [attempt(0)])
     with pytest.raises(sqlalchemy.exc.IntegrityError):
-        ledger.intend(None, [attempt(0)])
+        ledger.record_intended(None, [attempt(0)])
 
 
 def test_it_is_found_again_with_its_first_store(tmp_path: Path) -> None:
     first = Ledger(open_study(tmp_path), "/runs")
-    first.intend(None, [attempt(0)])
-    first.define({"space": 1})
+    first.record_intended(None, [attempt(0)])
+    first.write_definition({"space": 1})
     again = Ledger(open_study(tmp_path), "/elsewhere")
     assert (again.uid, again.store) == (first.uid, "/runs")
-    assert again.attempts() == first.attempts()
-    assert again.definition() == {"space": 1}
+    assert again.read_attempts() == first.read_attempts()
+    assert again.read_definition() == {"space": 1}
 
 
 def test_two_studies_in_one_database(make_tuner: MakeTuner, tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_many_open_a_new_database_at_once(tmp_path: Path) -> None:
         ledgers = list(pool.map(lambda study: Ledger(study, "store"), studies))
     assert len({ledger.uid for ledger in ledgers}) == 6
     for ledger in ledgers:
-        ledger.define({"ok": True})
+        ledger.write_definition({"ok": True})
 
 
 def test_a_ledger_in_memory_is_read_while_it_is_written() -> None:
@@ -123,10 +124,10 @@ def test_a_ledger_in_memory_is_read_while_it_is_written() -> None:
     with ThreadPoolExecutor(1) as pool:
         with ledger.engine.begin() as connection:
             connection.execute(sqlalchemy.update(studies).values(definition='{"kept": true}'))
-            reader = pool.submit(ledger.definition)
+            reader = pool.submit(ledger.read_definition)
             wait([reader], timeout=0.2)
         assert reader.result() == {"kept": True}
-    assert ledger.definition() == {"kept": True}
+    assert ledger.read_definition() == {"kept": True}
 
 
 def check_agreement(make: Callable[[], Any] | None) -> None:
@@ -140,7 +141,7 @@ def check_agreement(make: Callable[[], Any] | None) -> None:
             for _ in range(count)
         ]
         for study in studies:
-            prepare(find_ledger_engine(study)[1])
+            prepare(find_ledger_engine(study))
         together = threading.Barrier(count)
 
         def opened(study: optuna.Study, together: threading.Barrier = together) -> tuple[str, str]:

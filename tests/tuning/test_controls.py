@@ -184,9 +184,9 @@ def test_commands_to_an_earlier_owner_are_void(
     tuner = make_tuner(max_parallel=1)
     limits = Limits(n_trials=50, deadline=None, max_parallel=1)
     with Session(tuner.definition) as earlier:
-        before = earlier.controls.ask("pause")
+        before = earlier.controls.request("pause")
     with RunSession(tuner.definition, own=True) as session:
-        after = session.controls.ask("stop", runs="finish")
+        after = session.controls.request("stop", runs="finish")
         Optimization(session, limits, Silent()).run()
         assert session.controls.is_done(before)
         assert session.controls.is_done(after)

@@ -48,14 +48,14 @@ def test_a_result_and_the_end_of_its_attempt_are_one_transaction(
     runs = tuner._objective_runs
     assert runs is not None
 
-    ended = runs._session.ledger.ended
+    record_ended = runs._session.ledger.record_ended
 
-    def breaks(connection: object, attempts: Sequence[Attempt], told: float) -> None:
-        ended(connection, attempts, told)  # type: ignore[arg-type]
-        if attempts:
+    def breaks(connection: object, ended: Sequence[Attempt], reported: float) -> None:
+        record_ended(connection, ended, reported)  # type: ignore[arg-type]
+        if ended:
             raise ZeroDivisionError
 
-    monkeypatch.setattr(runs._session.ledger, "ended", breaks)
+    monkeypatch.setattr(runs._session.ledger, "record_ended", breaks)
     with pytest.raises(AssertionError) as raised:  # Optuna's, of an error while it tells
         tuner.study.optimize(tuner.objective, n_trials=1)
     assert isinstance(raised.value.__context__, ZeroDivisionError)

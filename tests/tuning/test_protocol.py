@@ -308,7 +308,7 @@ class Protocol(RuleBasedStateMachine):
         assert [t.number for t in trials] == list(range(len(trials)))
         assert Counter(t.state for t in trials) == {TrialState.COMPLETE: TRIALS}
         assert all(t.value == t.params["x"] for t in trials)
-        attempts = last.session.ledger.attempts()
+        attempts = last.session.ledger.read_attempts()
         assert all(a.told is not None for a in attempts)
         assert {a.name for a in attempts} == set(self.service.started)
         assert set(self.service.started.values()) <= {1}

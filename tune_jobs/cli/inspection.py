@@ -82,7 +82,8 @@ def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
         while True:
             # The ledger is read first: once it has the run's end, the log is complete.
             ended = any(
-                a.name == attempt.name and a.told is not None for a in session.ledger.attempts()
+                a.name == attempt.name and a.told is not None
+                for a in session.ledger.read_attempts()
             )
             sys.stdout.write(log.read().decode("utf-8", "replace"))
             sys.stdout.flush()
@@ -95,7 +96,7 @@ def _find_attempt(session: Session, wanted: str) -> Attempt:
     """Return the attempt of that name, or the last one of that trial."""
     found = [
         a
-        for a in session.ledger.attempts()
+        for a in session.ledger.read_attempts()
         if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
     ]
     if not found:

@@ -22,7 +22,6 @@ from sqlalchemy import Connection, Engine, make_url
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import unwrap_storage
-from tune_jobs.storage.ledger import UID_ATTRIBUTE
 from tune_jobs.storage.ledger_reader import (
     LedgerContent,
     LedgerReader,
@@ -31,6 +30,7 @@ from tune_jobs.storage.ledger_reader import (
     has_ledger,
     read_summaries,
 )
+from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
     count_trials,

@@ -242,7 +242,7 @@ class Dashboard:
             argument["trial"] = int(content["trial"])
         if command == "stop":
             argument["runs"] = "cancel" if content.get("runs") == "cancel" else "finish"
-        number = Controls(engine, study.uid).ask(command, **argument)
+        number = Controls(engine, study.uid).request(command, **argument)
         return _json({"asked": number})
 
     def _get_control(self, request: Request, key: str, number: int) -> Response:

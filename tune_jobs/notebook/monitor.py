@@ -96,8 +96,8 @@ class StudyMonitor:
         study = self.snapshot()
         if study.owner is None or study.uid is None:
             raise StudyError(f"no process is tuning study {self.study.study_name!r}")
-        _, engine = find_ledger_engine(self.study)
-        Controls(engine, study.uid).ask(command, **argument)
+        engine = find_ledger_engine(self.study)
+        Controls(engine, study.uid).request(command, **argument)
 
     def figure(self, name: str = "history") -> Any:
         """Return one of the dashboard's figures as a Plotly figure.

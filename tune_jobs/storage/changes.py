@@ -1,9 +1,12 @@
-"""What a turn of the tuner changes in a study, and who writes it."""
+"""What a turn of the tuner changes in a study, and the protocol of its writers.
+
+Trial ids are those of the study's storage.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from optuna.trial import FrozenTrial
@@ -15,9 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialChange:
-    """What changed of a trial that the storage already has."""
+    """What changed in a trial that the storage has.
 
-    row: int
+    Args:
+        trial: The trial as it is now.
+        params, user_attrs, system_attrs, steps: What of it was set.
+        finished: Whether it was finished.
+    """
+
+    trial_id: int
     trial: FrozenTrial
     params: frozenset[str] = frozenset()
     user_attrs: frozenset[str] = frozenset()
@@ -28,59 +37,68 @@ class TrialChange:
 
 @dataclass(frozen=True)
 class Changes:
-    """One turn's changes of one study: written whole or not at all."""
+    """Changes of one turn.
+
+    Args:
+        created: Trials that the storage does not have, in the order of their numbers.
+        changed: Changes of other trials.
+    """
 
     created: Sequence[FrozenTrial] = ()
-    changed: Sequence[TrialChange] = field(default=())
+    changed: Sequence[TrialChange] = ()
 
     def __bool__(self) -> bool:
         return bool(self.created or self.changed)
 
 
 class TrialNumberConflict(Exception):
-    """Somebody else added trials to the study, so the provisional trial numbers are wrong.
+    """Other processes added trials, so the created trials cannot have their numbers.
 
-    Without transactions everything but the tuner's own rows is written nevertheless; ``rows`` are
-    the created trials then, under their true numbers.
+    Args:
+        trial_ids: The created trials, if the storage has no transactions: everything but the extra
+            writes is written then, with the numbers that the storage assigned.
     """
 
-    def __init__(self, rows: Sequence[int] = ()) -> None:
-        super().__init__(f"created under other numbers: {list(rows)}")
-        self.rows = rows
+    def __init__(self, trial_ids: Sequence[int] = ()) -> None:
+        super().__init__(f"other processes added trials; created under other numbers: {trial_ids}")
+        self.trial_ids = trial_ids
 
 
 ExtraWrites = Callable[["Connection | None"], None]
-"""The tuner's own rows of the same turn; gets the open transaction, None if there is none."""
+"""Writes to tables of tune_jobs in the same transaction; None for storages without them."""
 
 
 class StudyWriter(Protocol):
-    """Writes changes of one study; the rows of the created trials come back in order."""
+    """Writes the changes of one study."""
 
     engine: Engine | None
 
-    def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
-        """Write everything, or nothing.
+    def write(self, changes: Changes, extra_writes: ExtraWrites) -> list[int]:
+        """Write all changes, or none; return the ids of the created trials in order.
 
         Raises:
-            TrialNumberConflict: a created trial would get another number than it has.
-            StudyError: the database cannot be written, or somebody else owns the study.
+            TrialNumberConflict: If a created trial would get another number than it has.
+            StudyError: If the database cannot be written, or another process owns the study.
         """
         ...
 
-    def claim(self, row: int, attempt: str) -> bool:
-        """Make a waiting trial a running one; False if somebody else was faster.
+    def claim(self, trial_id: int, attempt: str) -> bool:
+        """Change the state of a waiting trial to running.
 
         Args:
-            row: The trial's id.
-            attempt: Its attempt to come, noted on it (`RUN_ATTRIBUTE`): if the tuner is killed
-                before its next commit, the next tuner knows whose trial it is.
+            trial_id: The trial.
+            attempt: Name of its first attempt, written to `RUN_ATTRIBUTE` at the same time, so
+                that the next tuner knows that the trial is the tuner's if this one is killed.
+
+        Returns:
+            False if another process was faster.
         """
         ...
 
-    def rows_after(self, row: int) -> list[int]:
-        """The trials whose id is greater than ``row``, in order of their number."""
+    def list_trials_after(self, trial_id: int) -> list[int]:
+        """Return the trials with a greater id, in order of their numbers."""
         ...
 
-    def read(self, row: int) -> FrozenTrial:
-        """One trial as it is stored now."""
+    def read_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial as it is stored now."""
         ...

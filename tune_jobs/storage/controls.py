@@ -1,12 +1,13 @@
-"""What others ask of whoever tunes a study: rows that the owner reads and does.
+"""Commands to the process that tunes a study, as rows that the owner reads and executes.
 
-    pause, resume            no new trials, or again
-    stop                     end: live runs are let finish, or stopped
-    cancel                   stop one trial's run; the trial fails
-    set                      other limits: max_parallel, n_trials
+    pause, resume            start no new trials, or start them again
+    stop                     end; live runs are finished or canceled
+    cancel                   cancel one trial's run; the trial fails
+    set                      change limits: max_parallel, n_trials
     hand_over                end at once and leave the live runs to the next owner
 
-A command is done when its row says so: an owner that is killed in between leaves it to the next.
+A command is pending until its row is marked as done. If the owner is killed before that, the next
+owner executes it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from tune_jobs.storage.schema import controls
 
 
 class Controls:
-    """The commands to the owner of one study."""
+    """The commands to the owner of one study.
+
+    Args:
+        engine: The ledger's database.
+        study: The study's uid.
+    """
 
     def __init__(self, engine: Engine, study: str) -> None:
         self._engine, self._study = engine, study
 
-    def ask(self, command: str, **argument: Any) -> int:
-        """Ask the owner for something; returns the command's number."""
+    def request(self, command: str, **argument: Any) -> int:
+        """Add a command; return its id."""
         row = {
             "study": self._study,
             "command": command,
@@ -39,8 +45,8 @@ class Controls:
             done = connection.execute(insert(controls), row)
             return int(done.inserted_primary_key[0])  # type: ignore[index]
 
-    def pending(self) -> list[Control]:
-        """What is not done yet, oldest first."""
+    def read_pending(self) -> list[Control]:
+        """Return the commands that are not done, oldest first."""
         query = (
             select(controls)
             .where(controls.c.study == self._study, controls.c.done.is_(None))
@@ -50,16 +56,16 @@ class Controls:
             rows = connection.execute(query).all()
         return [Control(r.id, r.command, json.loads(r.argument)) for r in rows]
 
-    def done(self, *ids: int) -> None:
-        """Note that these are done."""
+    def mark_done(self, *ids: int) -> None:
+        """Mark commands as done."""
         if ids:
             with self._engine.begin() as connection:
                 connection.execute(
                     update(controls).where(controls.c.id.in_(ids)).values(done=time.time())
                 )
 
-    def is_done(self, number: int) -> bool:
-        """Whether a command is done."""
-        query = select(controls.c.done).where(controls.c.id == number)
+    def is_done(self, id: int) -> bool:
+        """Return whether a command is done."""
+        query = select(controls.c.done).where(controls.c.id == id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar() is not None

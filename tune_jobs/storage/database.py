@@ -1,47 +1,44 @@
-"""Which database holds a study, and which holds its ledger."""
+"""Which database holds a study, and which one its ledger."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import optuna
-from optuna.storages import BaseStorage, RDBStorage, _CachedStorage
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
-
 from weakref import WeakKeyDictionary
 
-from optuna.storages import InMemoryStorage
-from sqlalchemy import (
-    Engine,
-    create_engine,
-)
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, _CachedStorage
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
 from tune_jobs.storage.fence import FencedStorage
 
-_of_memory: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
-"""The ledgers of studies in memory: as long-lived as those."""
+_memory_engines: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
+"""Ledgers of studies in memory; they live as long as the studies."""
 
 
-def find_ledger_engine(study: optuna.Study) -> tuple[bool, Engine]:
-    """Whether the study's own database holds the ledger, and the engine of the ledger."""
+def find_ledger_engine(study: optuna.Study) -> Engine:
+    """Return the database of a study's ledger.
+
+    The study's own if its storage is relational; otherwise an SQLite file beside the journal file,
+    or a database in memory.
+    """
     storage = unwrap_storage(study)
     if isinstance(storage, RDBStorage):
-        return True, storage.engine
+        return storage.engine
     if isinstance(storage, InMemoryStorage):
-        if storage not in _of_memory:
-            _of_memory.setdefault(storage, _in_memory())
-        return False, _of_memory[storage]
-    # Beside an Optuna journal file, whose storage keeps its backend, and that its path.
+        if storage not in _memory_engines:
+            _memory_engines.setdefault(storage, _create_memory_engine())
+        return _memory_engines[storage]
     path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
-    return False, create_engine(f"sqlite:///{path}.tune_jobs.db")
+    return create_engine(f"sqlite:///{path}.tune_jobs.db")
 
 
-def _in_memory() -> Engine:
-    """A database in memory is one connection: threads take turns, a transaction each."""
+def has_relational_storage(study: optuna.Study) -> bool:
+    """Return whether the study's own database holds its ledger, so that they share transactions."""
+    return isinstance(unwrap_storage(study), RDBStorage)
+
+
+def _create_memory_engine() -> Engine:
+    """Create a database in memory: one connection, which threads use one after another."""
     return create_engine(
         "sqlite://",
         poolclass=QueuePool,
@@ -52,7 +49,7 @@ def _in_memory() -> Engine:
 
 
 def unwrap_storage(study: optuna.Study) -> BaseStorage:
-    """The study's storage, without the cache that Optuna puts around a relational one."""
+    """Return the study's storage without its fence and without Optuna's cache around it."""
     storage = study._storage
     if isinstance(storage, FencedStorage):
         storage = storage.inner

@@ -59,8 +59,8 @@ class FencedStorage(BaseStorage):
             try:
                 return self._write(Changes(created=[template]))[0]
             except TrialNumberConflict as conflict:
-                if conflict.rows:  # a storage without transactions has created it nevertheless
-                    return conflict.rows[0]
+                if conflict.trial_ids:  # a storage without transactions has created it nevertheless
+                    return conflict.trial_ids[0]
 
     def set_trial_param(
         self,
@@ -109,7 +109,7 @@ class FencedStorage(BaseStorage):
         return True
 
     def _change(self, change: TrialChange) -> None:
-        self.check_trial_is_updatable(change.row, change.trial.state)
+        self.check_trial_is_updatable(change.trial_id, change.trial.state)
         self._write(Changes(changed=[change]))
 
     def _write(self, changes: Changes, extra_writes: ExtraWrites | None = None) -> list[int]:

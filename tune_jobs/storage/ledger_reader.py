@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, func, inspect, select
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.errors import StudyError
+from tune_jobs.storage.attempt_rows import decode_attempt
 from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.lease import find_owner
-from tune_jobs.storage.ledger import build_attempt
 from tune_jobs.storage.schema import SCHEMA_VERSION, attempts, schema, studies
 
 
@@ -57,7 +57,7 @@ class LedgerSummary:
 
 def find_ledger(study: optuna.Study) -> Engine | None:
     """Return the database of a study's ledger; None if it has none. Creates nothing."""
-    _, engine = find_ledger_engine(study)
+    engine = find_ledger_engine(study)
     path = engine.url.database
     if path and path != ":memory:" and engine.dialect.name == "sqlite" and not Path(path).exists():
         return None
@@ -141,7 +141,7 @@ class LedgerReader:
         query = select(attempts).where(attempts.c.study == self._uid)
         if self._ended:
             query = query.where((attempts.c.id > max(self._ended)) | attempts.c.id.in_(self._live))
-        fresh = {row.id: build_attempt(row) for row in connection.execute(query)}
+        fresh = {row.id: decode_attempt(row) for row in connection.execute(query)}
         live = {i: attempt for i, attempt in fresh.items() if attempt.told is None}
         self._ended.update((i, attempt) for i, attempt in fresh.items() if i not in live)
         self._live = frozenset(live)

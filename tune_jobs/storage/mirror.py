@@ -1,13 +1,15 @@
-"""The study in memory, written to its storage in one transaction a turn.
+"""A study in memory whose changes are written to its storage in one transaction a turn.
 
-`StudyMirror` is an Optuna storage that holds one study. Samplers, pruners and `optuna.Trial` work
-on it as on any storage and never wait for a database; what they write is collected, and `commit()`
-hands it to a `StudyWriter` as one `Changes`. Until then nothing of it exists outside, so the tuner
-starts no job run for a trial before its commit.
+`StudyMirror` is an Optuna storage that holds one study. Samplers, pruners and `optuna.Trial` use it
+as any other storage and never wait for a database. What they write is collected until `commit`
+hands it to a `StudyWriter` as one `Changes`. As nothing is visible outside before that, the tuner
+submits no job run for a trial before its commit.
 
-Trials that others add to the stored study (a queue filled from a notebook, a plain Optuna worker)
-are taken over by `sync()`; a trial of ours is never created twice under two numbers: if somebody
-was faster, `commit()` takes their trials over first and renumbers ours.
+Trials that other processes add to the stored study, such as enqueued ones, are taken over by
+`sync`. A trial of the mirror is never created twice under two numbers: if others added trials
+first, `commit` takes them over and renumbers the mirror's.
+
+Ids of trials in the mirror are its own; `storage ids` are those of the study's storage.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ from tune_jobs.storage.changes import (
 )
 from tune_jobs.storage.lease import Lease
 from tune_jobs.storage.retry import DatabaseRetry
-from tune_jobs.storage.writers import writer_for
+from tune_jobs.storage.writers import build_writer
 
 
 @dataclass
-class _Dirty:
-    """Names of what was set since the last commit on a trial that the storage has."""
+class _Uncommitted:
+    """What was set since the last commit in a trial that the storage has."""
 
     params: set[str] = field(default_factory=set)
     user_attrs: set[str] = field(default_factory=set)
@@ -62,7 +64,7 @@ class Renumbered(Exception):
 
 
 class _MirroredStudy(optuna.Study):
-    """Takes a sampler's word that nothing is left to try; Optuna allows that only in its loop."""
+    """Study that notes a sampler's `stop`, which Optuna allows only in its own loop."""
 
     exhausted = False
 
@@ -71,18 +73,21 @@ class _MirroredStudy(optuna.Study):
 
 
 class StudyMirror(InMemoryStorage):
-    """One study, in memory; `study` is the Optuna study to ask and tell.
+    """Storage of one study in memory, and its changes since the last commit.
 
     Args:
-        stored: The user's study; its sampler, pruner and storage are used.
-        lease, retry: See `writer_for`.
+        stored: The user's study, whose sampler, pruner and storage are used.
+        lease, retry: See `build_writer`.
+
+    Attributes:
+        study: The Optuna study to ask and tell; replaced when trials are renumbered.
     """
 
     def __init__(
         self, stored: optuna.Study, lease: Lease | None = None, retry: DatabaseRetry | None = None
     ) -> None:
         self._stored = stored
-        self._writer: StudyWriter = writer_for(stored, lease, retry)
+        self._writer: StudyWriter = build_writer(stored, lease, retry)
         self._finished: list[int] = []
         self._reset()
         read_ahead(stored)
@@ -92,27 +97,27 @@ class StudyMirror(InMemoryStorage):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the sampler said that nothing is left to try (a grid is done)."""
+        """Whether the sampler has nothing left to suggest, as after the last point of a grid."""
         return self.study.exhausted
 
     @property
     def has_changes(self) -> bool:
-        """Whether anything waits for a commit."""
-        return bool(self._created or self._dirty)
+        """Whether there is anything to commit."""
+        return bool(self._created or self._uncommitted)
 
     @property
     def writer(self) -> StudyWriter:
-        """The way to the stored study."""
+        """The writer of the stored study."""
         return self._writer
 
     def _reset(self) -> None:
-        # From nothing, so that the study has the same id again: samplers insist on that.
+        # Created afresh, the study has the same id again, on which samplers rely.
         super().__init__()
-        self._row_of: dict[int, int] = {}  # our trial id -> the stored trial's id
+        self._storage_ids: dict[int, int] = {}  # by trial id
         self._created: list[int] = []
-        self._dirty: dict[int, _Dirty] = {}
-        self._foreign: set[int] = set()  # unfinished trials that others may change
-        self._last_row = -1
+        self._uncommitted: dict[int, _Uncommitted] = {}
+        self._foreign: set[int] = set()  # unfinished trials that other processes may change
+        self._last_storage_id = -1
         with unannounced():
             self._id = super().create_new_study(self._stored.directions, self._stored.study_name)
         for key, value in self._stored.user_attrs.items():
@@ -168,7 +173,7 @@ class StudyMirror(InMemoryStorage):
         trial_id = self._created.pop()
         assert trials[-1].number == number == len(trials) - 1
         assert trials[-1]._trial_id == trial_id
-        self._dirty.pop(trial_id, None)
+        self._uncommitted.pop(trial_id, None)
         trials.pop()
         del self._trial_id_to_study_id_and_number[trial_id]
         self._max_trial_id -= 1
@@ -197,32 +202,31 @@ class StudyMirror(InMemoryStorage):
 
     def storage_trial_id(self, number: int) -> int:
         """Return the id that a committed trial has in the study's storage."""
-        return self._row_of[self._trial_id(number)]
+        return self._storage_ids[self._trial_id(number)]
 
     def _trial_id(self, number: int) -> int:
         return self.get_trial_id_from_study_id_trial_number(self._id, number)
 
     # -- commit and sync ----------------------------------------------------------------------
 
-    def commit(self, also: ExtraWrites) -> None:
-        """Write what was collected, with the tuner's own rows of this turn, then forget it.
+    def commit(self, extra_writes: ExtraWrites) -> None:
+        """Write the changes since the last commit, and extra writes in the same transaction.
 
         Raises:
-            Renumbered: If other processes added trials meanwhile. None of the tuner's own rows
-                was written; as they may depend on trial numbers, build them again and retry.
+            Renumbered: If other processes added trials meanwhile. The extra writes did not happen;
+                as they may depend on trial numbers, build them again and retry.
         """
         changes = self._changes()
         try:
-            rows = self._writer.write(changes, also)
-        except TrialNumberConflict as taken:
-            numbers = self._make_room(taken.rows)
+            created = self._writer.write(changes, extra_writes)
+        except TrialNumberConflict as conflict:
+            numbers = self._renumber(conflict.trial_ids)
             self._finished = [numbers.get(number, number) for number in self._finished]
             raise Renumbered(numbers) from None
-        for trial_id, row in zip(self._created, rows, strict=True):
-            self._row_of[trial_id] = row
-            self._last_row = max(self._last_row, row)
+        for trial_id, storage_id in zip(self._created, created, strict=True):
+            self._set_storage_id(trial_id, storage_id)
         self._created.clear()
-        self._dirty.clear()
+        self._uncommitted.clear()
 
     def take_finished(self) -> list[int]:
         """Return, once, the numbers of the trials finished here since the last call, in order."""
@@ -236,31 +240,34 @@ class StudyMirror(InMemoryStorage):
         return trial
 
     def sync(self) -> int:
-        """Take over what others did to the stored study; returns how many trials changed.
+        """Take over what other processes did to the stored study; return how many trials changed.
 
-        Only while nothing is uncommitted.
+        To be called only after a commit.
         """
         changed = sum(self._refresh(trial_id) for trial_id in sorted(self._foreign))
-        rows = self._writer.rows_after(self._last_row)
-        for row in rows:
-            self._take_over(self._writer.read(row), row)
-        return changed + len(rows)
+        added = self._writer.list_trials_after(self._last_storage_id)
+        for storage_id in added:
+            self._take_over(self._writer.read_trial(storage_id), storage_id)
+        return changed + len(added)
 
-    # -- taking over what others wrote --------------------------------------------------------
+    # -- trials of the stored study -----------------------------------------------------------
 
-    def _take_over(self, trial: FrozenTrial, row: int) -> int:
+    def _take_over(self, trial: FrozenTrial, storage_id: int) -> int:
         if trial.state.is_finished():
             trial_id = self._append(copy.copy(trial))
         else:
             trial_id = super().create_new_trial(self._id, trial)
-        self._row_of[trial_id] = row
-        self._last_row = max(self._last_row, row)
+        self._set_storage_id(trial_id, storage_id)
         if not trial.state.is_finished():
             self._foreign.add(trial_id)
         return trial_id
 
+    def _set_storage_id(self, trial_id: int, storage_id: int) -> None:
+        self._storage_ids[trial_id] = storage_id
+        self._last_storage_id = max(self._last_storage_id, storage_id)
+
     def _append(self, trial: FrozenTrial) -> int:
-        """As `create_new_trial` does, for a trial that nobody changes: without a deep copy."""
+        """Add a finished trial as `create_new_trial` does, but without a deep copy."""
         with self._lock:
             trials = self._studies[self._id].trials
             self._max_trial_id += 1
@@ -271,7 +278,8 @@ class StudyMirror(InMemoryStorage):
             return trial._trial_id
 
     def _refresh(self, trial_id: int) -> bool:
-        now = self._writer.read(self._row_of[trial_id])
+        """Update a trial of another process; return whether its state changed."""
+        now = self._writer.read_trial(self._storage_ids[trial_id])
         before = self.get_trial(trial_id)
         if before.state == TrialState.WAITING and now.state != TrialState.WAITING:
             super().set_trial_state_values(trial_id, TrialState.RUNNING)
@@ -290,56 +298,63 @@ class StudyMirror(InMemoryStorage):
             self._foreign.discard(trial_id)
         return now.state != before.state
 
-    def _make_room(self, created: Sequence[int]) -> dict[int, int]:
-        """Rebuild: others' trials first, our new ones after them. Map old numbers to new ones.
+    def _renumber(self, created: Sequence[int]) -> dict[int, int]:
+        """Rebuild with the uncommitted new trials after those that other processes added.
 
-        ``created``: the stored ids of our new ones, if the storage has them already.
+        Args:
+            created: Storage ids of the new trials if the storage has them nevertheless.
+
+        Returns:
+            Old number to new number of the new trials.
         """
         pending = [self.get_trial(trial_id) for trial_id in self._created]
-        dirty = {self._row_of[t]: d for t, d in self._dirty.items()} if not created else {}
-        changed = {row: self.get_trial(t) for t, row in self._row_of.items() if t in self._dirty}
-        ours = {self._row_of[t] for t in self._row_of if t not in self._foreign} | {*created}
+        changed = {self._storage_ids[t]: self.get_trial(t) for t in self._uncommitted}
+        uncommitted = {self._storage_ids[t]: u for t, u in self._uncommitted.items()}
+        if created:
+            uncommitted.clear()  # the storage has the changes, too
+        owned = {*created, *(s for t, s in self._storage_ids.items() if t not in self._foreign)}
         self._reset()
-        id_of = {}
+        trial_ids = {}
         for trial in self._stored.get_trials(deepcopy=False):
-            row = trial._trial_id
-            trial_id = id_of[row] = self._take_over(changed.get(row, trial), row)
-            if row in ours:
+            storage_id = trial._trial_id
+            trial_id = self._take_over(changed.get(storage_id, trial), storage_id)
+            trial_ids[storage_id] = trial_id
+            if storage_id in owned:
                 self._foreign.discard(trial_id)
-            if row in dirty:
-                self._dirty[trial_id] = dirty[row]
+            if storage_id in uncommitted:
+                self._uncommitted[trial_id] = uncommitted[storage_id]
         self.study = self._open_study()
         if created:
-            new_ids = [id_of[row] for row in created]
+            new_ids = [trial_ids[storage_id] for storage_id in created]
         else:
             new_ids = [super(StudyMirror, self).create_new_trial(self._id, t) for t in pending]
             self._created = list(new_ids)
         new_numbers = map(self.get_trial_number_from_id, new_ids)
         return {trial.number: new for trial, new in zip(pending, new_numbers, strict=True)}
 
-    # -- collecting what samplers, trials and the tuner write ---------------------------------
+    # -- changes, as samplers, trials and the tuner make them ----------------------------------
 
     def _changes(self) -> Changes:
         return Changes(
             created=[self.get_trial(trial_id) for trial_id in self._created],
             changed=[
                 TrialChange(
-                    self._row_of[trial_id],
+                    self._storage_ids[trial_id],
                     self.get_trial(trial_id),
-                    params=frozenset(dirty.params),
-                    user_attrs=frozenset(dirty.user_attrs),
-                    system_attrs=frozenset(dirty.system_attrs),
-                    steps=frozenset(dirty.steps),
-                    finished=dirty.finished,
+                    params=frozenset(uncommitted.params),
+                    user_attrs=frozenset(uncommitted.user_attrs),
+                    system_attrs=frozenset(uncommitted.system_attrs),
+                    steps=frozenset(uncommitted.steps),
+                    finished=uncommitted.finished,
                 )
-                for trial_id, dirty in self._dirty.items()
+                for trial_id, uncommitted in self._uncommitted.items()
             ],
         )
 
-    def _touch(self, trial_id: int) -> _Dirty:
-        if trial_id not in self._row_of:
-            return _Dirty()  # created since the last commit: it is written whole
-        return self._dirty.setdefault(trial_id, _Dirty())
+    def _touch(self, trial_id: int) -> _Uncommitted:
+        if trial_id not in self._storage_ids:
+            return _Uncommitted()  # of no use: a new trial is written whole
+        return self._uncommitted.setdefault(trial_id, _Uncommitted())
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = super().create_new_trial(study_id, template_trial)
@@ -373,23 +388,23 @@ class StudyMirror(InMemoryStorage):
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        if state == TrialState.RUNNING:  # an enqueued trial: others may be after it too
+        if state == TrialState.RUNNING:  # an enqueued trial, which other processes may claim
             return self._claim(trial_id)
-        done = super().set_trial_state_values(trial_id, state, values)
+        was_set = super().set_trial_state_values(trial_id, state, values)
         self._touch(trial_id).finished = True
         self._finished.append(self.get_trial(trial_id).number)
-        return done
+        return was_set
 
     def _claim(self, trial_id: int) -> bool:
         attempt = trial_attempt_name(self.get_trial(trial_id).number, 1)
-        taken = self._writer.claim(self._row_of[trial_id], attempt)
-        if taken:
+        claimed = self._writer.claim(self._storage_ids[trial_id], attempt)
+        if claimed:
             super().set_trial_state_values(trial_id, TrialState.RUNNING)
             super().set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt)
             self._foreign.discard(trial_id)
         else:
             self._refresh(trial_id)
-        return taken
+        return claimed
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_user_attr(study_id, key, value)

@@ -1,14 +1,13 @@
-"""The tables of tune_jobs, beside Optuna's own in the study's database.
+"""Tables of tune_jobs, beside Optuna's in the study's database, and their migration.
 
-Those that an earlier version made are brought up to date when they are opened.
-
-    tune_jobs_schema      one row: the version of what follows
-    tune_jobs_studies     a study's store and definition
+    tune_jobs_schema      one row: the version of the other tables
+    tune_jobs_studies     metric store and definition of each study
     tune_jobs_attempts    every job run of every trial
-    tune_jobs_owners      who tunes a study at the moment, see `lease`
-    tune_jobs_controls    what others ask of the owner, see `controls`
+    tune_jobs_owners      the process that tunes a study, see `lease`
+    tune_jobs_controls    commands to the owner, see `controls`
 
-Version 1 had no owners and controls, and no `accepted`, `shape` and `digest` of an attempt.
+Version 1 had no owners and controls, and no `accepted`, `shape` and `digest` of an attempt. Tables
+of an earlier version are migrated when a tuner opens them.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from tune_jobs.errors import StudyError
 SCHEMA_VERSION = 2
 
 metadata = MetaData()
-_LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")  # whose TEXT ends at 64 kB
+_LONG = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")  # their TEXT holds 64 kB at most
 
 schema = Table("tune_jobs_schema", metadata, Column("version", Integer, nullable=False))
 
@@ -108,30 +107,30 @@ _ADDED: Mapping[int, Sequence[tuple[str, str, str]]] = {
 
 
 def prepare(engine: Engine) -> None:
-    """Create the tables, or bring those of an earlier version up to date.
+    """Create the tables, or migrate those of an earlier version.
 
     Raises:
-        StudyError: a later version of tune_jobs wrote them.
+        StudyError: If a later version of tune_jobs wrote them.
     """
-    had = inspect(engine).has_table(attempts.name)
+    existed = inspect(engine).has_table(attempts.name)
     _create_missing(engine)
     with engine.begin() as connection:
         found = connection.execute(select(schema.c.version)).scalar()
-        if found is None and not had:
+        if found is None and not existed:
             connection.execute(insert(schema), {"version": SCHEMA_VERSION})
             return
         found = found or 1
         if found > SCHEMA_VERSION:
             raise StudyError(
                 f"the ledger in this database has schema version {found}, this tune_jobs knows "
-                f"{SCHEMA_VERSION}: install the newer tune_jobs that wrote it."
+                f"version {SCHEMA_VERSION}: install the newer tune_jobs that wrote it"
             )
     if found < SCHEMA_VERSION:
         _migrate(engine, found)
 
 
 def _create_missing(engine: Engine) -> None:
-    """Create the tables; somebody else may be doing the same at this moment."""
+    """Create the tables, perhaps at the same time as another process."""
     while True:
         missing = set(metadata.tables) - set(inspect(engine).get_table_names())
         if not missing:
@@ -140,15 +139,15 @@ def _create_missing(engine: Engine) -> None:
             metadata.create_all(engine)
         except DBAPIError:
             if missing <= set(metadata.tables) - set(inspect(engine).get_table_names()):
-                raise  # nobody else has made any of them: it is not that
+                raise  # no other process has created any of them, so this is another error
 
 
 def _migrate(engine: Engine, found: int) -> None:
-    """Add what is missing, a step at a time, so that it may be interrupted anywhere."""
+    """Add what is missing, in steps that may be interrupted and repeated."""
     for version in range(found + 1, SCHEMA_VERSION + 1):
         for table, column, kind in _ADDED.get(version, ()):
-            have = {c["name"] for c in inspect(engine).get_columns(table)}
-            if column not in have:
+            existing = {c["name"] for c in inspect(engine).get_columns(table)}
+            if column not in existing:
                 _add_column(
                     engine, f"ALTER TABLE {table} ADD COLUMN {column} {kind}", table, column
                 )
@@ -161,6 +160,6 @@ def _add_column(engine: Engine, statement: str, table: str, column: str) -> None
         with engine.begin() as connection:
             connection.execute(text(statement))
     except DBAPIError:
-        have = {c["name"] for c in inspect(engine).get_columns(table)}
-        if column not in have:  # else somebody else has added it just now
+        existing = {c["name"] for c in inspect(engine).get_columns(table)}
+        if column not in existing:  # otherwise another process has just added it
             raise

@@ -10,16 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Column, Connection, Table, func, select
 
-from tune_jobs.storage.tables import decode_distribution, tables
+from tune_jobs.storage import optuna_tables as tables
 
 _MAX_IDS = 500
 """Trials that are selected by their ids; more are selected by a range of ids."""
@@ -40,7 +38,7 @@ class StoredStudy:
 
 def read_studies(connection: Connection, study_id: int | None = None) -> list[StoredStudy]:
     """Return all studies, or the one with ``study_id`` if it exists."""
-    studies, directions = tables().studies.c, tables().directions.c
+    studies, directions = tables.studies.c, tables.directions.c
     listed = select(studies.study_id, studies.study_name)
     objectives = select(directions.study_id, directions.direction).order_by(directions.objective)
     if study_id is not None:
@@ -57,7 +55,7 @@ def read_studies(connection: Connection, study_id: int | None = None) -> list[St
 
 def read_user_attr(connection: Connection, key: str, study_id: int | None = None) -> dict[int, Any]:
     """Return a user attribute of all studies, or of one, by study id."""
-    attrs = tables().study_attrs.c
+    attrs = tables.study_attrs.c
     query = select(attrs.study_id, attrs.value_json).where(attrs.key == key)
     if study_id is not None:
         query = query.where(attrs.study_id == study_id)
@@ -66,7 +64,7 @@ def read_user_attr(connection: Connection, key: str, study_id: int | None = None
 
 def count_trials(connection: Connection) -> dict[int, dict[str, int]]:
     """Return the number of trials in each state, by study id and name of the state."""
-    trials = tables().trials.c
+    trials = tables.trials.c
     query = select(trials.study_id, trials.state, func.count())
     counts: dict[int, dict[str, int]] = defaultdict(dict)
     for study_id, state, count in connection.execute(query.group_by(trials.study_id, trials.state)):
@@ -79,7 +77,7 @@ def read_value_ranges(connection: Connection) -> dict[int, tuple[float, float]]:
 
     Only of use for studies with one objective: values of all objectives are put together.
     """
-    trials, values = tables().trials, tables().values
+    trials, values = tables.trials, tables.values
     query = (
         select(trials.c.study_id, func.min(values.c.value), func.max(values.c.value))
         .join(values, values.c.trial_id == trials.c.trial_id)
@@ -91,7 +89,7 @@ def read_value_ranges(connection: Connection) -> dict[int, tuple[float, float]]:
 
 def read_states(connection: Connection, study_id: int) -> dict[int, TrialState]:
     """Return the state of each trial of a study by trial id, which is also their order."""
-    trials = tables().trials.c
+    trials = tables.trials.c
     query = select(trials.trial_id, trials.state).where(trials.study_id == study_id)
     rows = connection.execute(query.order_by(trials.trial_id))
     return {row.trial_id: row.state for row in rows}
@@ -104,7 +102,7 @@ def read_trials(
     if not trial_ids:
         return {}
     details = _Details(connection, study_id, trial_ids)
-    columns = tables().trials.c
+    columns = tables.trials.c
     query = select(
         columns.trial_id,
         columns.number,
@@ -128,14 +126,14 @@ class _Details:
         self.steps: dict[int, dict[int, float]] = defaultdict(dict)
         self._read_params()
         self._read_numbers()
-        self.user_attrs = self._read_attrs(tables().user_attrs)
-        self.system_attrs = self._read_attrs(tables().system_attrs)
+        self.user_attrs = self._read_attrs(tables.user_attrs)
+        self.system_attrs = self._read_attrs(tables.system_attrs)
 
     def _read_params(self) -> None:
-        columns = tables().params.c
+        columns = tables.params.c
         for _, trial_id, name, value, encoded in sorted(  # in the order of their suggestion
             self._rows(
-                tables().params,
+                tables.params,
                 columns.param_id,
                 columns.trial_id,
                 columns.param_name,
@@ -143,27 +141,25 @@ class _Details:
                 columns.distribution_json,
             )
         ):
-            distribution = decode_distribution(encoded)
+            distribution = tables.decode_distribution(encoded)
             self.distributions[trial_id][name] = distribution
             self.params[trial_id][name] = distribution.to_external_repr(value)
 
     def _read_numbers(self) -> None:
-        decode_value = models.TrialValueModel.stored_repr_to_value
-        columns = tables().values.c
+        columns = tables.values.c
         for trial_id, objective, value, kind in self._rows(
-            tables().values, columns.trial_id, columns.objective, columns.value, columns.value_type
+            tables.values, columns.trial_id, columns.objective, columns.value, columns.value_type
         ):
-            self.values[trial_id][objective] = decode_value(value, kind)
-        decode_step = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-        columns = tables().steps.c
+            self.values[trial_id][objective] = tables.decode_value(value, kind)
+        columns = tables.steps.c
         for trial_id, step, value, kind in self._rows(
-            tables().steps,
+            tables.steps,
             columns.trial_id,
             columns.step,
             columns.intermediate_value,
             columns.intermediate_value_type,
         ):
-            self.steps[trial_id][step] = decode_step(value, kind)
+            self.steps[trial_id][step] = tables.decode_step(value, kind)
 
     def _read_attrs(self, table: Table) -> dict[int, dict[str, Any]]:
         attrs: dict[int, dict[str, Any]] = defaultdict(dict)
@@ -178,7 +174,7 @@ class _Details:
         if len(self._trial_ids) <= _MAX_IDS:
             query = query.where(table.c.trial_id.in_(self._trial_ids))
         else:
-            trials = tables().trials
+            trials = tables.trials
             query = query.join(trials, trials.c.trial_id == table.c.trial_id)
             query = query.where(
                 trials.c.study_id == self._study_id,
@@ -194,8 +190,8 @@ class _Details:
             state=row.state,
             value=None,
             values=[value for _, value in sorted(self.values[trial_id].items())] or None,
-            datetime_start=_convert_to_local(row.datetime_start),
-            datetime_complete=_convert_to_local(row.datetime_complete),
+            datetime_start=tables.decode_time(row.datetime_start),
+            datetime_complete=tables.decode_time(row.datetime_complete),
             params=self.params[trial_id],
             distributions=self.distributions[trial_id],
             user_attrs=self.user_attrs[trial_id],
@@ -203,10 +199,3 @@ class _Details:
             intermediate_values=self.steps[trial_id],
             trial_id=trial_id,
         )
-
-
-def _convert_to_local(stored: datetime | None) -> datetime | None:
-    """Optuna stores naive UTC; the times of its trials are naive local time."""
-    if stored is None:
-        return None
-    return stored.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""How changes of a study reach its Optuna storage: in one transaction where it is relational.
+"""Choose how the changes of a study are written: in one transaction if its storage is relational.
 
-`RdbWriter` accepts only the schema version it was written for and leaves any other to
-`StorageWriter`, which uses nothing but `BaseStorage`'s methods.
+`RdbWriter` writes the tables of one schema version of Optuna. Other versions and storages are left
+to `StorageWriter`, which calls only methods of `optuna.storages.BaseStorage`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     from tune_jobs.storage.lease import Lease
 
 
-def writer_for(
+def build_writer(
     study: optuna.Study, lease: Lease | None = None, retry: DatabaseRetry | None = None
 ) -> StudyWriter:
-    """The writer that fits the storage of ``study``.
+    """Return the writer for the storage of a study.
 
     Args:
-        lease: The right to write, which every transaction proves; None: nobody asks.
-        retry: What to do while the database does not answer.
+        study: The study.
+        lease: Fences every write; None to write without a fence.
+        retry: Retries while the database does not answer.
     """
     storage = unwrap_storage(study)
     if isinstance(storage, RDBStorage) and storage.get_current_version() == KNOWN_SCHEMA:
@@ -48,7 +49,13 @@ def writer_for(
 
 
 class StorageWriter:
-    """Any Optuna storage, by its public methods: one call a created trial, some a finished one."""
+    """Writer for any Optuna storage: one call for a created trial, several for a changed one.
+
+    Args:
+        storage: The study's storage.
+        study_id: The study's id in it.
+        lease: Fences every write as well as possible without transactions.
+    """
 
     engine: Engine | None = None
 
@@ -57,50 +64,50 @@ class StorageWriter:
         self._study_id = study_id
         self._lease = lease
 
-    def write(self, changes: Changes, also: ExtraWrites) -> list[int]:
+    def write(self, changes: Changes, extra_writes: ExtraWrites) -> list[int]:
         if self._lease is not None:
-            self._lease.renew(at_once=True)  # as near to what follows as it gets
+            self._lease.renew(at_once=True)  # immediately before the writes, for want of better
         for change in changes.changed:
             self._apply(change)
-        rows = [self._storage.create_new_trial(self._study_id, t) for t in changes.created]
-        numbers = [self._storage.get_trial_number_from_id(row) for row in rows]
+        created = [self._storage.create_new_trial(self._study_id, t) for t in changes.created]
+        numbers = [self._storage.get_trial_number_from_id(trial_id) for trial_id in created]
         if numbers != [trial.number for trial in changes.created]:
-            raise TrialNumberConflict(rows)
-        also(None)
-        return rows
+            raise TrialNumberConflict(created)
+        extra_writes(None)
+        return created
 
     def _apply(self, change: TrialChange) -> None:
-        row, trial, storage = change.row, change.trial, self._storage
-        if storage.get_trial(row).state.is_finished():
-            return  # told by somebody else, or by us before a failure in the middle of a turn
+        trial_id, trial, storage = change.trial_id, change.trial, self._storage
+        if storage.get_trial(trial_id).state.is_finished():
+            return  # by another process, or by this one before a turn was interrupted
         for name in trial.params:
             if name in change.params:
                 distribution = trial.distributions[name]
                 value = distribution.to_internal_repr(trial.params[name])
-                storage.set_trial_param(row, name, value, distribution)
+                storage.set_trial_param(trial_id, name, value, distribution)
         for key in change.user_attrs:
-            storage.set_trial_user_attr(row, key, trial.user_attrs[key])
+            storage.set_trial_user_attr(trial_id, key, trial.user_attrs[key])
         for key in change.system_attrs:
-            storage.set_trial_system_attr(row, key, trial.system_attrs[key])
+            storage.set_trial_system_attr(trial_id, key, trial.system_attrs[key])
         for step in sorted(change.steps):
-            storage.set_trial_intermediate_value(row, step, trial.intermediate_values[step])
+            storage.set_trial_intermediate_value(trial_id, step, trial.intermediate_values[step])
         if change.finished:
-            storage.set_trial_state_values(row, trial.state, trial.values)
+            storage.set_trial_state_values(trial_id, trial.state, trial.values)
 
-    def claim(self, row: int, attempt: str) -> bool:
-        if self._storage.get_trial(row).state != TrialState.WAITING:
+    def claim(self, trial_id: int, attempt: str) -> bool:
+        if self._storage.get_trial(trial_id).state != TrialState.WAITING:
             return False
-        with contextlib.suppress(UpdateFinishedTrialError):  # by somebody who was faster
-            # Noted first: a trial that is claimed and not noted would be nobody's.
-            self._storage.set_trial_user_attr(row, RUN_ATTRIBUTE, attempt)
-            if self._storage.set_trial_state_values(row, TrialState.RUNNING):
+        with contextlib.suppress(UpdateFinishedTrialError):  # another process was faster
+            # First the attribute: a running trial without it would belong to nobody.
+            self._storage.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt)
+            if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
                 return True
-            self._storage.set_trial_user_attr(row, RUN_ATTRIBUTE, "")
+            self._storage.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, "")
         return False
 
-    def rows_after(self, row: int) -> list[int]:
+    def list_trials_after(self, trial_id: int) -> list[int]:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
-        return [t._trial_id for t in trials if t._trial_id > row]
+        return [t._trial_id for t in trials if t._trial_id > trial_id]
 
-    def read(self, row: int) -> FrozenTrial:
-        return self._storage.get_trial(row)
+    def read_trial(self, trial_id: int) -> FrozenTrial:
+        return self._storage.get_trial(trial_id)

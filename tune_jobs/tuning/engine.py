@@ -252,11 +252,11 @@ class Engine:
     ) -> None:
         """Write the ledger's part of the turn's transaction."""
         ledger = self._session.ledger
-        ledger.submitted(connection, [(s.name, s.run_id, s.at) for s in turn.submitted])
-        ledger.began(connection, [(s.name, s.at) for s in turn.started])
-        ledger.pruning(connection, turn.pruning)
-        ledger.ended(connection, turn.closed, self._clock())
-        ledger.intend(connection, [i.attempt for i in intended])
+        ledger.record_submitted(connection, [(s.name, s.run_id, s.at) for s in turn.submitted])
+        ledger.record_started(connection, [(s.name, s.at) for s in turn.started])
+        ledger.record_pruning(connection, turn.pruning)
+        ledger.record_ended(connection, turn.closed, self._clock())
+        ledger.record_intended(connection, [i.attempt for i in intended])
 
     def _act(self, instruction: e.Instruction) -> e.Event | None:
         """Carry out an effect outside of this process."""
@@ -270,7 +270,7 @@ class Engine:
             case e.Cancel(name):
                 session.runs.cancel(name)
             case e.CompleteControl(control_id):
-                session.retry.call(partial(session.controls.done, control_id))
+                session.retry.call(partial(session.controls.mark_done, control_id))
             case e.RemoveCheckpoints(trials):
                 names = [name for number in trials for name in self._trials.attempts_of(number)]
                 session.store.remove_checkpoints(names)
@@ -284,7 +284,7 @@ class Engine:
             self._trials.sync()
         if now >= self._next_control:
             self._next_control = now + CONTROL_SECONDS
-            for control in self._session.retry.call(self._session.controls.pending):
+            for control in self._session.retry.call(self._session.controls.read_pending):
                 self.handle(e.Requested(control))
 
     # -- recover --------------------------------------------------------------------------------

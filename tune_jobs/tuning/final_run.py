@@ -30,7 +30,7 @@ from tune_jobs.core.snapshot import Progress
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import FinalRunFailed, StudyError
 from tune_jobs.storage.changes import Changes
-from tune_jobs.storage.writers import writer_for
+from tune_jobs.storage.writers import build_writer
 from tune_jobs.tuning.engine import Engine
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.provenance import FinalRequest, describe_final_run, provenance_path
@@ -90,7 +90,7 @@ class _FinalTrials:
     def __init__(self, session: RunSession, request: FinalRequest, data: Mapping[str, Any]) -> None:
         self._session, self._request, self._data = session, request, data
         lease = session.lease if session.lease.held else None
-        self._writer = writer_for(session.spec.study, lease, session.retry)
+        self._writer = build_writer(session.spec.study, lease, session.retry)
         self.succeeded: Attempt | None = None
         self.failure = ""
 
@@ -99,7 +99,9 @@ class _FinalTrials:
         session, request = self._session, self._request
         attempt = 1
         if isinstance(intent, e.Intend):
-            numbers = [int(a.name.split("-")[1]) for a in session.ledger.attempts() if a.is_final]
+            numbers = [
+                int(a.name.split("-")[1]) for a in session.ledger.read_attempts() if a.is_final
+            ]
             name = final_attempt_name(max(numbers, default=0) + 1, 1)
         else:
             attempt = intent.attempt.attempt + 1
@@ -176,7 +178,7 @@ def train_best(
     )
     earlier = [
         a
-        for a in session.ledger.attempts(request.trial.number)
+        for a in session.ledger.read_attempts(request.trial.number)
         if a.is_final and a.invocation.key == request.key
     ]
     done = [a for a in earlier if a.state == AttemptState.SUCCEEDED]

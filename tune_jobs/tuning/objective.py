@@ -123,7 +123,9 @@ class ObjectiveRuns:
         self._fenced = None if lease is None else fence_study(spec.study, mirror.writer)
         self._finalizer = weakref.finalize(self, _close, self._session, spec.study)
         self._trials = _LoopTrials(self._session, mirror, closes_with_result=lease is not None)
-        statistics = RunStatistics(spec.options.prices or {}, self._session.ledger.ended_attempts())
+        statistics = RunStatistics(
+            spec.options.prices or {}, self._session.ledger.read_ended_attempts()
+        )
         limits = Limits(n_trials=0, deadline=None, max_parallel=1)  # Optuna starts trials
         machine = TuningMachine(Budget(limits, statistics), spec.backend.name)
         self._engine = Engine(self._session, machine, self._trials)
@@ -210,7 +212,7 @@ class ObjectiveRuns:
             trial.set_user_attr(CAUSE_ATTRIBUTE, attempt.cause)
         if self._fenced is not None:
             ledger, now = self._session.ledger, self._session.clock()
-            close = partial(ledger.ended, attempts=[attempt], told=now)
+            close = partial(ledger.record_ended, ended=[attempt], reported=now)
             self._fenced.write_with_result(trial, close)
         if result.state == TrialState.PRUNED:
             raise optuna.TrialPruned(attempt.cause)

@@ -54,7 +54,9 @@ class Optimization:
         self.mirror = StudyMirror(self._spec.study, lease, session.retry)
         self._trials = StudyTrials(session, self.mirror)
         trials = self.mirror.study.get_trials(deepcopy=False)
-        statistics = RunStatistics(self._spec.options.prices or {}, session.ledger.ended_attempts())
+        statistics = RunStatistics(
+            self._spec.options.prices or {}, session.ledger.read_ended_attempts()
+        )
         ladder = None
         if self._spec.promotion is not None:
             (maximize,) = self._spec.objectives.maximize

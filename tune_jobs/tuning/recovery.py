@@ -15,7 +15,7 @@ from tune_jobs.tuning.session import Session
 
 def recover_study(engine: Engine, session: Session, mirror: StudyMirror) -> None:
     """Adopt, collect, retry or close what is open in the ledger of a study."""
-    open_attempts = [a for a in session.ledger.open_attempts() if not a.is_final]
+    open_attempts = [a for a in session.ledger.read_open_attempts() if not a.is_final]
     trials = mirror.study.get_trials(deepcopy=False)
     finished = frozenset(t.number for t in trials if t.state.is_finished())
     unrecorded = _unrecorded(session, trials)
@@ -40,5 +40,5 @@ def _unrecorded(session: Session, trials: Sequence[FrozenTrial]) -> list[int]:
     storage and the ledger are not written in one transaction, it had created a new one.
     """
     ours = [t for t in trials if t.state == TrialState.RUNNING and t.user_attrs.get(RUN_ATTRIBUTE)]
-    recorded = session.ledger.trials() if ours else set()
+    recorded = session.ledger.read_trial_numbers() if ours else set()
     return [t.number for t in ours if t.number not in recorded]

@@ -81,13 +81,13 @@ class Session:
 
     def _acquire(self, take_over: bool) -> None:
         if take_over and find_owner(self.ledger.engine, self.ledger.uid) is not None:
-            self.controls.ask("hand_over")
+            self.controls.request("hand_over")
         # Commands to an owner that is gone are void, except for the cancellation of a trial. They
         # are read before: a command that arrives from now on may be for this owner.
-        pending = self.retry.call(self.controls.pending)
+        pending = self.retry.call(self.controls.read_pending)
         stale = [c.id for c in pending if c.command != "cancel"]
         previous = self.retry.call(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
-        self.retry.call(lambda: self.controls.done(*stale))
+        self.retry.call(lambda: self.controls.mark_done(*stale))
         if previous:
             self.messages.say(f"taking over from {describe(previous)}, which is gone")
 

@@ -34,7 +34,7 @@ def _snapshot(session: Session, max_parallel: int, began: float) -> Snapshot:
     study = session.spec.study
     trials = [t for t in study.get_trials(deepcopy=False) if counts_as_finished(t)]
     states = Counter(t.state.name for t in trials)
-    live = [a for a in session.ledger.open_attempts() if not a.is_final]
+    live = [a for a in session.ledger.read_open_attempts() if not a.is_final]
     best = study.best_trials if states["COMPLETE"] else []
     return Snapshot(
         study=study.study_name,

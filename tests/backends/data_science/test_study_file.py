@@ -137,13 +137,13 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
     with RunSession(tuner.definition, own=False) as session:
         name = "trial-000000-1"
         attempt = session.intend(name, 0, session.render(name, {"x": 0.5}))
-        session.ledger.intend(None, [attempt])
+        session.ledger.record_intended(None, [attempt])
         session.runs.submit(attempt)
         while True:
             for observation in session.runs.wait(1.0):
                 run_id = observation.update.run_id
                 assert run_id is not None
-                session.ledger.submitted(None, [(attempt.name, run_id, 0.0)])
+                session.ledger.record_submitted(None, [(attempt.name, run_id, 0.0)])
             if any("first line" in e.message for e in emulator.log_search.entries()):
                 break
         assert main(["logs", str(study_yaml), "0"]) == 0
