@@ -178,3 +178,14 @@ def test_a_failure_is_explained_even_if_its_log_cannot_be_read(bench: Bench) -> 
     update = RunUpdate(NAME, RunState.FAILED, cause="exit code 1")
     explained = bench.tracker.explain(update, "exit code 1", ["value"])
     assert explained.startswith("exit code 1; its log cannot be read: reading ")
+
+
+def test_a_size_that_the_backend_knows_needs_no_history(bench: Bench) -> None:
+    size = bench.write(0.1, 0.2)
+    bench.write(0.1)
+    bench.service.updates = [
+        RunUpdate(NAME, RunState.SUCCEEDED, finished=1.0, has_history=True, metrics_bytes=size)
+    ]
+    assert bench.ended() == []
+    bench.write(0.1, 0.2)
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1, 0.2])]

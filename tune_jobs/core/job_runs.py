@@ -88,6 +88,7 @@ class RunUpdate:
         has_metrics: Whether the store may have new metrics; None if only the store knows.
         has_history: Whether the run leaves its history in the store, which says how many bytes of
             metrics it wrote.
+        metrics_bytes: That number, if the backend knows it.
     """
 
     name: str
@@ -103,6 +104,7 @@ class RunUpdate:
     shape: str | None = None
     has_metrics: bool | None = True
     has_history: bool = False
+    metrics_bytes: int | None = None
 
 
 @dataclass(frozen=True)

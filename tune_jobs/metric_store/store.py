@@ -188,11 +188,11 @@ class MetricStore:
         """Return the records of an attempt that were read already."""
         return self._tail(name).records
 
-    def settle(self, names: Collection[str]) -> dict[str, str]:
-        """Read the metrics of runs that have ended to their end, as their histories state it.
+    def settle(self, sizes: Mapping[str, int | None]) -> dict[str, str]:
+        """Read the metrics of runs that have ended to their end.
 
         Args:
-            names: Attempts whose runs have ended and leave a history.
+            sizes: By attempt, the bytes of metrics that its run wrote; None: its history says it.
 
         Returns:
             By attempt, what the store does not have yet; attempts without an entry are complete.
@@ -200,18 +200,20 @@ class MetricStore:
         Raises:
             StoreError: If the store cannot be read.
         """
-        found = zip(names, self._map(self._settle, names), strict=True)
-        return {name: missing for name, missing in found if missing}
+        found = self._map(lambda name: self._settle(name, sizes[name]), sizes)
+        return {name: missing for name, missing in zip(sizes, found, strict=True) if missing}
 
-    def _settle(self, name: str) -> str:
+    def _settle(self, name: str, size: int | None) -> str:
         """Return what is missing of an ended run's metrics; empty if they are complete."""
-        ended = self.read_history(name)
-        if ended is None:
-            return f"{self.uri}/runs/{name}/run.jsonl has no end yet"
-        size, tail = ended.get("metrics_bytes"), self._tail(name)
+        if size is None:
+            ended = self.read_history(name)
+            if ended is None:
+                return f"{self.uri}/runs/{name}/run.jsonl has no end yet"
+            size = ended.get("metrics_bytes")
         if not isinstance(size, int):  # written by an earlier version
             self.records(name)
             return ""
+        tail = self._tail(name)
         if tail.size < size:
             self.records(name)
         if tail.size < size:

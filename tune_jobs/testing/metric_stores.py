@@ -313,17 +313,22 @@ class MetricStoreTestCase:
     def test_a_run_is_settled_when_its_history_says_so(
         self, store: MetricStore, folder: Folder
     ) -> None:
-        assert "no end yet" in store.settle([RUN])[RUN]
+        assert "no end yet" in store.settle({RUN: None})[RUN]
         line = encode(Record(1.0, None, {"value": 0.5})).encode()
         started, ended = {"event": "started"}, {"event": "ended", "metrics_bytes": 2 * len(line)}
         folder.write(METRICS, line)
         folder.write(HISTORY, json.dumps(started).encode() + b"\n")
-        assert "no end yet" in store.settle([RUN])[RUN]
+        assert "no end yet" in store.settle({RUN: None})[RUN]
         folder.write(HISTORY, f"{json.dumps(started)}\n{json.dumps(ended)}\n".encode())
-        assert f"{len(line)} bytes of the {2 * len(line)}" in store.settle([RUN])[RUN]
+        assert f"{len(line)} bytes of the {2 * len(line)}" in store.settle({RUN: None})[RUN]
         folder.write(METRICS, 2 * line)
-        assert store.settle([RUN]) == {}
+        assert store.settle({RUN: None}) == {}
         assert len(store.known(RUN)) == 2
+        assert store.settle({RUN: 2 * len(line)}) == {}
+        assert (
+            f"{2 * len(line)} bytes of the {3 * len(line)}"
+            in store.settle({RUN: 3 * len(line)})[RUN]
+        )
 
     def test_what_a_run_left(self, store: MetricStore, folder: Folder) -> None:
         assert (store.log(RUN), store.log_from(RUN, 0), store.outputs(RUN)) == ("", b"", [])
@@ -434,7 +439,7 @@ class HostileMetricStoreTestCase:
         store.fetch(store.changed([RUN]))
         self.end(folder, self.write(folder, 0.1, 0.2))
         store.fetch(store.changed([RUN]))
-        assert store.settle([RUN]) == {}
+        assert store.settle({RUN: None}) == {}
         assert self.values(store) == [0.1, 0.2]
 
     def test_an_old_body_is_read_again(
@@ -462,9 +467,9 @@ class HostileMetricStoreTestCase:
         self.write(folder, 0.1, 0.2)
         for _ in range(2):
             store.fetch(store.changed([RUN]))
-            assert f"{size // 2} bytes of the {size}" in store.settle([RUN])[RUN]
+            assert f"{size // 2} bytes of the {size}" in store.settle({RUN: None})[RUN]
         faults.clear()
-        assert store.settle([RUN]) == {}
+        assert store.settle({RUN: None}) == {}
         assert self.values(store) == [0.1, 0.2]
 
     def test_an_old_history_is_not_the_end(
@@ -474,9 +479,9 @@ class HostileMetricStoreTestCase:
         folder.write(HISTORY, b'{"event": "started"}\n')
         faults.freeze_files()
         self.end(folder, size)
-        assert "no end yet" in store.settle([RUN])[RUN]
+        assert "no end yet" in store.settle({RUN: None})[RUN]
         faults.clear()
-        assert store.settle([RUN]) == {}
+        assert store.settle({RUN: None}) == {}
 
     def test_files_that_are_listed_but_not_found_are_not_there_yet(
         self, store: MetricStore, folder: Folder, faults: StoreFaults
@@ -487,10 +492,10 @@ class HostileMetricStoreTestCase:
             assert store.changed([RUN]) == {RUN}
             store.fetch([RUN])
             assert (self.values(store), store.log(RUN)) == ([], "")
-            assert RUN in store.settle([RUN])
+            assert RUN in store.settle({RUN: None})
         faults.clear()
         store.fetch(store.changed([RUN]))
-        assert (store.settle([RUN]), self.values(store)) == ({}, [0.1])
+        assert (store.settle({RUN: None}), self.values(store)) == ({}, [0.1])
 
     def test_a_store_that_denies_what_exists(
         self, store: MetricStore, folder: Folder, faults: StoreFaults
@@ -501,7 +506,7 @@ class HostileMetricStoreTestCase:
         store.check_writable()
         self.end(folder, self.write(folder, 0.1, 0.2))
         store.fetch(store.changed([RUN]))
-        assert (store.settle([RUN]), self.values(store)) == ({}, [0.1, 0.2])
+        assert (store.settle({RUN: None}), self.values(store)) == ({}, [0.1, 0.2])
         store.remove_checkpoints(["b"])
         assert folder.find("runs/b") == []
 
@@ -517,7 +522,7 @@ class HostileMetricStoreTestCase:
         for operation in (
             lambda: store.fetch([RUN]),
             lambda: store.changed([RUN]),
-            lambda: store.settle([RUN]),
+            lambda: store.settle({RUN: None}),
             lambda: store.log(RUN),
             lambda: store.outputs(RUN),
             lambda: store.write("x", "y"),
@@ -532,7 +537,7 @@ class HostileMetricStoreTestCase:
         faults.clear()
         assert store.changed([RUN]) == {RUN}, "it was not read"
         store.fetch([RUN])
-        assert (store.settle([RUN]), self.values(store)) == ({}, [0.1, 0.2])
+        assert (store.settle({RUN: None}), self.values(store)) == ({}, [0.1, 0.2])
 
     def test_a_file_that_cannot_be_read_back_makes_a_store_unusable(
         self, faulty: FaultyPlace

@@ -86,7 +86,11 @@ class RunTracker:
         try:
             fresh = self._fetch(latest)
             missing = self._store.settle(
-                [n for n, u in latest.items() if u.state == RunState.SUCCEEDED and u.has_history]
+                {
+                    name: update.metrics_bytes
+                    for name, update in latest.items()
+                    if update.state == RunState.SUCCEEDED and update.has_history
+                }
             )
         except StoreError as error:
             self._unread = list(latest.values())  # read again with the next call

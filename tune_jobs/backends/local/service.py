@@ -232,4 +232,5 @@ def _update(message: Mapping[str, Any]) -> RunUpdate:
                 cause=message["cause"],
                 transient=message["transient"],
                 has_history=True,
+                metrics_bytes=message.get("metrics_bytes"),
             )
