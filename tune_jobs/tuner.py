@@ -210,6 +210,10 @@ class Tuner:
             TuningStopped: If too many trials failed.
         """
         limits = CallLimits(**select(CallLimits, locals()))
+        if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+            raise ConfigError(
+                f"callbacks={callbacks!r}: must be a list of functions (study, trial) -> None"
+            )
         limits.check_use(
             single_objective=len(self.definition.objectives.metrics) == 1,
             has_prices=bool(self.options.prices),
@@ -403,6 +407,10 @@ class Tuner:
         known = _CONTROL_ARGUMENTS.get(command, ())
         for name in argument.keys() - set(known):
             raise ConfigError(f"{command}: unknown argument {name!r} {did_you_mean(name, known)}")
+        if argument.get("runs", "finish") not in ("finish", "cancel"):
+            raise ConfigError(f"stop: invalid runs={argument['runs']!r}: use 'finish' or 'cancel'")
+        if command == "cancel" and not isinstance(argument.get("trial"), int):
+            raise ConfigError("cancel: name the trial to cancel, such as trial=12")
         with Session(self.definition) as session:
             if find_owner(session.ledger.engine, session.ledger.uid) is None:
                 raise StudyError(f"no process is tuning study {self.study.study_name!r}")

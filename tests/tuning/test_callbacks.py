@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.conftest import MakeTuner
 from tests.simulation import fails, simulated
+from tune_jobs.errors import ConfigError
 
 
 def test_each_finished_trial_in_order_after_its_commit(make_tuner: MakeTuner) -> None:
@@ -58,6 +59,14 @@ def test_a_callback_may_stop_the_study() -> None:
     with pytest.raises(RuntimeError):
         study.stop()  # Optuna's own rule outside of a call
     assert len(tuner.optimize(n_trials=3).trials) == len(study.trials)
+
+
+@pytest.mark.parametrize("callbacks", [["x"], lambda study, trial: None, "x"])
+def test_invalid_callbacks_are_refused_before_anything_runs(callbacks: Any) -> None:
+    tuner, _ = simulated()
+    with pytest.raises(ConfigError, match=r"callbacks=.*must be a list of functions"):
+        tuner.optimize(n_trials=1, callbacks=callbacks)
+    assert not tuner.study.trials
 
 
 def test_an_exception_ends_the_call_and_loses_nothing(make_tuner: MakeTuner) -> None:

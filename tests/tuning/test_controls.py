@@ -199,6 +199,10 @@ def test_a_command_without_an_owner_is_an_error(make_tuner: MakeTuner) -> None:
         tuner.control("pause")
     with pytest.raises(ConfigError, match="unknown command 'explode'"):
         tuner.control("explode")
+    with pytest.raises(ConfigError, match="invalid runs='bogus': use 'finish' or 'cancel'"):
+        tuner.control("stop", runs="bogus")
+    with pytest.raises(ConfigError, match="name the trial to cancel"):
+        tuner.control("cancel")
 
 
 def test_another_process_looks_on(live: Controller, make_tuner: MakeTuner, tmp_path: Path) -> None:

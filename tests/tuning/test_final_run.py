@@ -268,3 +268,11 @@ def test_a_final_run_is_stopped_on_request(make_tuner: MakeTuner, tmp_path: Path
     (error,) = errors
     assert isinstance(error, FinalRunFailed)
     assert "stopped on request" in str(error)
+
+
+def test_other_resources_are_another_final_run(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    tuner.optimize(n_trials=1)
+    tuner.train_best()
+    with pytest.raises(FinalRunFailed, match="a local run has no resources"):
+        tuner.train_best(resources={"shape": "VM.GPU.A10.1"})

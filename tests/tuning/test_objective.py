@@ -199,3 +199,41 @@ def test_a_canceled_trial_fails(make_tuner: MakeTuner, tmp_path: Path) -> None:
     (trial,) = tuner.study.trials
     assert trial.state == TrialState.FAIL
     assert trial.user_attrs["tune_jobs:cause"].startswith("canceled on request")
+
+
+KILLED = """
+import os
+import optuna
+from tests.conftest import space
+from tune_jobs import LocalBackend, Tuner
+
+def dies(trial):
+    params = space(trial)
+    if trial.study.study_name == "s":  # not one of the samples that check the space
+        os.kill(os.getpid(), 9)
+    return params
+
+study = optuna.create_study(study_name="s", storage="sqlite:///s.db", direction="maximize")
+tuner = Tuner(study, dies, LocalBackend("train.sh"), metric="value", store="runs", progress=False)
+study.optimize(tuner.objective, n_trials=1)
+"""
+
+
+def test_a_trial_whose_process_was_killed_before_its_attempt_is_run(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    (tmp_path / "train.sh").touch()
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        env=env,
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    tuner = make_tuner()
+    tuner.optimize(n_trials=1)
+    (trial,) = tuner.study.trials
+    assert trial.state == TrialState.COMPLETE
+    assert trial.value == trial.params["x"]

@@ -167,6 +167,8 @@ class ObjectiveRuns:
         """
         if self._fenced is not None:
             self._fenced.adopt(trial)
+        # If this process is killed from here on, the next owner knows whose trial it is.
+        trial.set_user_attr(RUN_ATTRIBUTE, trial_attempt_name(trial.number, 1))
         params = self._spec.space.sample(trial)
         if refusal := self._spec.space.refusal(params):
             raise optuna.TrialPruned(refusal)

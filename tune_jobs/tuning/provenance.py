@@ -36,11 +36,13 @@ class FinalRequest:
     @property
     def key(self) -> str:
         """Identifies the configuration and the arguments, as the ledger records them."""
-        what = {
+        what: dict[str, Any] = {
             "trial": self.trial.number,
             "params": self.params,
             "arguments": self.arguments,
         }
+        if self.resources:
+            what["resources"] = dict(self.resources)
         return json.dumps(what, sort_keys=True, default=repr)
 
 
