@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import displayed_state
 from tune_jobs.tuner import Tuner
 
 
 def print_result(options: argparse.Namespace, facts: object, text: str) -> None:
     """Print the text, or with ``--json`` the facts."""
-    print(json.dumps(facts, indent=2, default=str) if options.json else text)
+    print(encode_json(facts, indent=2, default=str) if options.json else text)
 
 
 def print_status(options: argparse.Namespace, tuner: Tuner) -> int:

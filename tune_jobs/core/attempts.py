@@ -10,13 +10,13 @@ The ledger records an attempt before its run is started and again when the run h
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from tune_jobs.core.formatting import html_table
+from tune_jobs.core.strict_json import encode_json
 
 
 class AttemptState(StrEnum):
@@ -59,7 +59,7 @@ class Invocation:
     def digest(self) -> str:
         """SHA-256 of arguments, environment and files: equal for equal configurations."""
         what = {"argv": self.argv, "env": dict(self.env), "files": dict(self.files)}
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(encode_json(what, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Reading:
         values: One for each objective; None if one is missing or not finite.
         problem: Why ``values`` is None.
         steps: The first objective by step: Optuna's intermediate values.
-        violations: Of each bound, by metric name; only of reported metrics.
+        violations: Of each bound, by metric name; only of reported, finite metrics.
         last: The last value of each reported metric.
     """
 
@@ -141,9 +141,13 @@ class Objectives:
             values=None if problem else tuple(v for v in values if v is not None),
             problem=problem,
             steps=_by_step(records, self.metrics[0].name),
-            violations={b.name: b.violation(last[b.name]) for b in self.bounds if b.name in last},
+            violations=self._violations(last),
             last=last,
         )
+
+    def _violations(self, last: Mapping[str, float]) -> dict[str, float]:
+        reported = [(b, last[b.name]) for b in self.bounds if b.name in last]
+        return {b.name: b.violation(value) for b, value in reported if math.isfinite(value)}
 
     def _value(self, index: int, records: Sequence[Record]) -> float | None:
         metric = self.metrics[index]

@@ -7,7 +7,6 @@ depends on the number of trials: figures are thinned, and the table has the best
 from __future__ import annotations
 
 import html
-import json
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.core.formatting import duration
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.comparing import compare, comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
@@ -91,7 +91,7 @@ def _escape(value: object) -> str:
 
 def _json(figure: Figure) -> str:
     """Return JSON that cannot close the HTML element that contains it."""
-    text = json.dumps(finite(figure), default=str)
+    text = encode_json(finite(figure), default=str)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -8,7 +8,6 @@ own page. On any other address it requires a token.
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import secrets
 import threading
@@ -23,6 +22,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
@@ -188,7 +188,7 @@ class Dashboard:
         drawn = self._figures.get((key, name))
         if drawn is None or drawn[0] != version:
             figure = FIGURES[name][1](study, self._clock())
-            drawn = (version, json.dumps(finite(figure)).encode())
+            drawn = (version, encode_json(finite(figure)).encode())
             self._figures[key, name] = drawn
         return Response(drawn[1], content_type="application/json")
 
@@ -333,4 +333,4 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(json.dumps(content), status=status, content_type="application/json")
+    return Response(encode_json(content), status=status, content_type="application/json")

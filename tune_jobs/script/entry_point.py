@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import json
 import os
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError, suggest
 
 _SCRIPTS = frozenset({".py", ".sh", ".r", ".jl", ".pl", ".rb", ".js", ".lua"})
@@ -162,7 +162,7 @@ class EntryPoint:
             _digest(_content(Path(word))) if os.path.isabs(word) and os.path.isfile(word) else word
             for word in self.words
         ]
-        return _digest(json.dumps(parts).encode())
+        return _digest(encode_json(parts).encode())
 
     def _check_program(self) -> None:
         program, *arguments = self.words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -420,7 +419,7 @@ class ConfigFile:
     def text(self, document: object) -> str:
         """Return the file's content for a document."""
         if self.name.endswith(".json"):
-            content = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+            content = to_json(document, indent=2) + "\n"
         else:
             content = to_yaml(document)
         encode_utf8(f"the configuration file {self.name!r}", content, "strict")

@@ -148,8 +148,9 @@ def set_field(document: Plain, path: Sequence[str], value: Plain, name: str) -> 
     return document
 
 
-def to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def to_json(value: object, indent: int | None = None) -> str:
+    """Return what a script reads with Python's json module; NaN stays NaN, as it was suggested."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def to_yaml(document: object) -> str:

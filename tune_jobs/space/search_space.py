@@ -31,6 +31,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from tune_jobs.core.strict_json import encode_exact_json, encode_json
 from tune_jobs.errors import ConfigError, SpaceError
 from tune_jobs.space.expressions import Expression
 from tune_jobs.space.yaml_source import Located, load, located
@@ -371,7 +372,7 @@ def _encode(choice: Located) -> str:
 
 def to_json(value: object) -> str:
     """Encode a choice that Optuna cannot store."""
-    return json.dumps(value, sort_keys=True)
+    return encode_exact_json(value)
 
 
 def _find_violation(constraint: Expression, params: Mapping[str, Any]) -> str | None:
@@ -408,7 +409,7 @@ def _validate(returned: object, label: str) -> dict[str, Any]:
         if problem := _find_name_problem(name):
             raise SpaceError(f"{label} returned the parameter name {name!r}, which {problem}")
         try:
-            to_json(value)
+            encode_json(value)
         except (TypeError, ValueError):
             raise SpaceError(
                 f"{label} returned {name}={value!r}, a {type(value).__name__}: convert it with "

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, Update, bindparam, insert, update
 
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.storage.schema import attempts
 
 _ALWAYS = ("argv", "env", "files")
@@ -96,7 +97,7 @@ def decode_attempt(row: Row[Any]) -> Attempt:
 
 def _encode_invocation(invocation: Invocation) -> str:
     values = vars(invocation)  # asdict would copy every argument
-    return json.dumps({k: v for k, v in values.items() if k in _ALWAYS or v not in (None, (), {})})
+    return encode_json({k: v for k, v in values.items() if k in _ALWAYS or v not in (None, (), {})})
 
 
 def _decode_invocation(encoded: str) -> Invocation:

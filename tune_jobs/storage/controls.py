@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Engine, insert, select, update
 
 from tune_jobs.core.commands import Control
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.storage.schema import controls
 
 
@@ -38,7 +39,7 @@ class Controls:
         row = {
             "study": self._study,
             "command": command,
-            "argument": json.dumps(argument),
+            "argument": encode_json(argument),
             "issued": time.time(),
         }
         with self._engine.begin() as connection:

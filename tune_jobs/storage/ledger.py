@@ -25,6 +25,7 @@ import optuna
 from sqlalchemy import Connection, select, update
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.storage import attempt_rows
 from tune_jobs.storage.database import find_ledger_engine, has_relational_storage
 from tune_jobs.storage.registration import register_study
@@ -138,7 +139,7 @@ class Ledger:
             connection.execute(
                 update(studies)
                 .where(studies.c.uid == self.uid)
-                .values(definition=json.dumps(definition))
+                .values(definition=encode_json(definition))
             )
 
     def read_definition(self) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.storages._rdb import models
@@ -28,6 +30,14 @@ decode_value = TrialValueModel.stored_repr_to_value
 encode_step = TrialIntermediateValueModel.intermediate_value_to_stored_repr
 decode_step = TrialIntermediateValueModel.stored_repr_to_intermediate_value
 """Infinite numbers and NaN are stored as a type beside an empty number."""
+
+
+def encode_attribute(value: Any) -> str:
+    """Return the JSON of an attribute as Optuna writes it, with NaN for samplers that store it.
+
+    The attributes of tune_jobs hold no such numbers, see `core.strict_json`.
+    """
+    return json.dumps(value)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,6 @@ same name gets another one and never meets the runs of its predecessor.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import optuna
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import StudyError
 from tune_jobs.storage import optuna_tables
 from tune_jobs.storage.database import has_relational_storage
@@ -76,7 +76,7 @@ def _register(connection: Connection, study: optuna.Study, store: str) -> Regist
         # Optuna would overwrite another process's uid; here a unique constraint prevents that.
         attribute = {"study_id": study._study_id, "key": UID_ATTRIBUTE}
         connection.execute(
-            insert(optuna_tables.study_attrs), {**attribute, "value_json": json.dumps(new)}
+            insert(optuna_tables.study_attrs), {**attribute, "value_json": encode_json(new)}
         )
     elif uid is None:
         study.set_user_attr(UID_ATTRIBUTE, new)

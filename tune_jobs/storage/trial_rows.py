@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, select, updat
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
 from tune_jobs.storage.changes import TrialChange, TrialNumberConflict
 from tune_jobs.storage.optuna_tables import (
+    encode_attribute,
     encode_distribution,
     encode_step,
     encode_time,
@@ -61,7 +61,11 @@ def claim_trial(connection: Connection, trial_id: int, attempt: str) -> bool:
 
     Optuna reads the state before it writes it, so two processes may get the same trial from it.
     """
-    attribute = {"trial_id": trial_id, "key": RUN_ATTRIBUTE, "value_json": json.dumps(attempt)}
+    attribute = {
+        "trial_id": trial_id,
+        "key": RUN_ATTRIBUTE,
+        "value_json": encode_attribute(attempt),
+    }
     claim = {"trial": trial_id, "now": datetime.now(UTC).replace(tzinfo=None)}
     if int(connection.execute(_CLAIM, claim).rowcount) == 1:
         connection.execute(user_attrs.insert(), attribute)
@@ -186,7 +190,7 @@ def _attr_rows(
 ) -> Iterable[dict[str, Any]]:
     for key, value in attrs.items():
         if key in keys:
-            yield {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+            yield {"trial_id": trial_id, "key": key, "value_json": encode_attribute(value)}
 
 
 def _step_rows(

@@ -30,7 +30,6 @@ Both suites need pytest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +37,7 @@ from typing import Any, ClassVar, Protocol
 
 import pytest
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.metric_store.folder import open_folder
@@ -317,9 +317,9 @@ class MetricStoreTestCase:
         line = encode(Record(1.0, None, {"value": 0.5})).encode()
         started, ended = {"event": "started"}, {"event": "ended", "metrics_bytes": 2 * len(line)}
         folder.write(METRICS, line)
-        folder.write(HISTORY, json.dumps(started).encode() + b"\n")
+        folder.write(HISTORY, encode_json(started).encode() + b"\n")
         assert "no end yet" in store.settle({RUN: None})[RUN]
-        folder.write(HISTORY, f"{json.dumps(started)}\n{json.dumps(ended)}\n".encode())
+        folder.write(HISTORY, f"{encode_json(started)}\n{encode_json(ended)}\n".encode())
         assert f"{len(line)} bytes of the {2 * len(line)}" in store.settle({RUN: None})[RUN]
         folder.write(METRICS, 2 * line)
         assert store.settle({RUN: None}) == {}
@@ -422,7 +422,7 @@ class HostileMetricStoreTestCase:
     @staticmethod
     def end(folder: Folder, size: int) -> None:
         """Write the history of a run that has ended with metrics of this size."""
-        folder.write(HISTORY, json.dumps({"event": "ended", "metrics_bytes": size}).encode())
+        folder.write(HISTORY, encode_json({"event": "ended", "metrics_bytes": size}).encode())
 
     @staticmethod
     def values(store: MetricStore) -> list[float]:

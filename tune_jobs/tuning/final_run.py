@@ -27,6 +27,7 @@ from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.promotion import Rung
 from tune_jobs.core.snapshot import Progress
+from tune_jobs.core.strict_json import encode_json, read_numbers
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import FinalRunFailed, StudyError
 from tune_jobs.storage.changes import Changes
@@ -121,7 +122,7 @@ class _FinalTrials:
             record = describe_final_run(
                 self._session, self._request, attempt, self._data, result.reading.last
             )
-            document = json.dumps(record, indent=2, default=repr)
+            document = encode_json(record, indent=2, default=repr)
             self._session.store.write(provenance_path(attempt), document)
             self.succeeded = attempt
         else:
@@ -297,7 +298,7 @@ def _recorded(session: RunSession, attempt: Attempt) -> FinalRun:
         trial=record["trial"]["number"],
         params=record["parameters"],
         arguments=record["arguments"],
-        metrics=record["metrics"],
+        metrics=read_numbers(record["metrics"]),
         outputs=session.store.outputs_uri(attempt.name),
         files=tuple(record["outputs"]),
         provenance=f"{session.store.uri}/{provenance_path(attempt)}",

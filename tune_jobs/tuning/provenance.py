@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.job_runs import RunPaths
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.script.command_line import format_invocation
 from tune_jobs.tuning.session import RunSession
 
@@ -43,7 +43,7 @@ class FinalRequest:
         }
         if self.resources:
             what["resources"] = dict(self.resources)
-        return json.dumps(what, sort_keys=True, default=repr)
+        return encode_json(what, sort_keys=True, default=repr)
 
 
 def provenance_path(attempt: Attempt) -> str:

@@ -14,6 +14,7 @@ from tune_jobs.core.attempts import Attempt, earlier_attempts, trial_attempt_nam
 from tune_jobs.core.events import Finish, Intend, Intended, Report, Retry
 from tune_jobs.core.promotion import Rung, trial_rung
 from tune_jobs.core.snapshot import Running
+from tune_jobs.core.strict_json import replace_nonfinite
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
@@ -185,7 +186,7 @@ class StudyTrials:
             cost = {"run_hours": result.cost.hours, "money": result.cost.money}
             attributes[COST_ATTRIBUTE] = cost
         if len(result.reading.last) > len(self._spec.objectives.metrics):
-            attributes[METRICS_ATTRIBUTE] = dict(result.reading.last)
+            attributes[METRICS_ATTRIBUTE] = replace_nonfinite(dict(result.reading.last))
         if result.reached is not None:
             attributes[REACHED_ATTRIBUTE] = result.reached
         return attributes

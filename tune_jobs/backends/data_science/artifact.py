@@ -11,7 +11,6 @@ was the entry point.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tarfile
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.backends.data_science.definition import RunnerStart
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
 from tune_jobs.runtime.package import copy_runtime
 
@@ -66,7 +66,7 @@ def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     unpacked = workspace / "unpacked"
     uploaded = _unpack(artifact, unpacked)
     command = start.command or _build_command(env.pop(ENTRYPOINT, "") or uploaded, unpacked)
-    env["TUNE_JOBS_COMMAND"] = json.dumps(list(command))
+    env["TUNE_JOBS_COMMAND"] = encode_json(list(command))
     env["TUNE_JOBS_WORK_DIR"] = start.work_dir
     (unpacked / START_SCRIPT).write_text(_START)
     copy_runtime(unpacked / _RUNTIME_FOLDER)

@@ -7,7 +7,6 @@ import takes seconds. `JobDefinition.build_ads_job` builds the ADS job.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.entry_point import EntryPoint
 
@@ -361,7 +361,7 @@ def _find_compartment(job: Mapping[str, Any]) -> str | None:
 
 def digest(facts: Any, paths: Sequence[str]) -> str:
     """Return the SHA-256 of facts and of files; of folders, all files that would be uploaded."""
-    sha = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+    sha = hashlib.sha256(encode_json(facts, sort_keys=True, default=str).encode())
     for root in map(Path, paths):
         for file in [root] if root.is_file() else sorted(root.rglob("*")):
             relative = file.relative_to(root)

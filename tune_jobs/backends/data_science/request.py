@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from tune_jobs.backends.data_science.job import STUDY_TAG, Job
 from tune_jobs.core.job_runs import MetricSources, RunRequest
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import SubmitError
 
 MAX_ARGUMENTS = 4000
@@ -65,7 +65,7 @@ def needs_object(job: Job, request: RunRequest) -> bool:
 def build_object(job: Job, request: RunRequest) -> str:
     """Return what the runner reads instead of the command line, as JSON."""
     argv = [*job.arguments, *request.argv]
-    return json.dumps({"argv": argv, "files": dict(request.files)})
+    return encode_json({"argv": argv, "files": dict(request.files)})
 
 
 def build_details(
@@ -156,7 +156,7 @@ def _build_environment(
     if request.resume:
         env["TUNE_JOBS_RESUME_FROM"] = ",".join(request.resume)
     if job.has_runner:
-        env["TUNE_JOBS_SOURCES"] = json.dumps(asdict(settings.sources))
+        env["TUNE_JOBS_SOURCES"] = encode_json(asdict(settings.sources))
         if as_object:
             env["TUNE_JOBS_REQUEST"] = "1"
         expanded = [n for n, value in request.env.items() if any(p in value for p in PATHS)]

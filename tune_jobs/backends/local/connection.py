@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import BackendError
 from tune_jobs.runtime import report
 
@@ -56,7 +57,7 @@ class HostConnection:
         with self._sending:
             connection = self._connect()
             try:
-                connection.sendall(json.dumps(message).encode() + b"\n")
+                connection.sendall(encode_json(message).encode() + b"\n")
             except OSError as error:
                 raise self._host_killed() from error
 
@@ -121,7 +122,7 @@ class HostConnection:
             connection.settimeout(_CONNECT_SECONDS)
             hello = connection.recv(4096)  # a host that was about to leave closes instead
             greeting = {"do": "hello", "env": dict(os.environ), "keep": self._keep_runs}
-            connection.sendall(json.dumps(greeting).encode() + b"\n")
+            connection.sendall(encode_json(greeting).encode() + b"\n")
         except OSError:
             hello = b""
         if not hello:

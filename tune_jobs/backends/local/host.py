@@ -44,6 +44,7 @@ from tune_jobs.backends.local.run import (
     reap_next,
     record_refusal,
 )
+from tune_jobs.core.strict_json import encode_json
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -171,7 +172,7 @@ class Host:
 
     def _send(self, connection: _Connection | None, message: Mapping[str, Any]) -> None:
         if connection is not None and connection in self._connections:
-            connection.outgoing += json.dumps(message).encode() + b"\n"
+            connection.outgoing += encode_json(message).encode() + b"\n"
             self._flush(connection)
 
     def _flush(self, connection: _Connection) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.core.strict_json import encode_json
 from tune_jobs.runtime.follow import Follower
 from tune_jobs.runtime.processes import read_start_time
 
@@ -283,7 +284,7 @@ def _read_history(folder: str) -> list[dict[str, Any]]:
 
 def _append_history(folder: str, event: Mapping[str, Any]) -> None:
     with open(os.path.join(folder, "run.jsonl"), "a", encoding="utf-8") as file:
-        file.write(json.dumps(event) + "\n")
+        file.write(encode_json(event) + "\n")
 
 
 def publish(start: StartRequest, *, whole: bool) -> str:
