@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_jobs.runtime.extract import Extractor, metric_like_names
+from tune_jobs.runtime.extract import Extractor
 from tune_jobs.runtime.records import MAX_LINE, Record, encode
+from tune_jobs.runtime.unread import metric_like_names
 
 LOGS = Path(__file__).parent / "logs"
 Found = list[tuple[int | None, dict[str, float]]]

@@ -24,8 +24,9 @@ import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 
-from .extract import Extractor, metric_like_names
+from .extract import Extractor
 from .records import MAX_STEP, Record, leaves, number
+from .unread import metric_like_names
 
 MAX_FILE = 16 * 1024 * 1024
 """Maximum size of a file in bytes."""

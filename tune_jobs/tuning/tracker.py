@@ -11,7 +11,7 @@ from tune_jobs.core.job_runs import RunRequest, RunState, RunUpdate
 from tune_jobs.core.observations import Observation
 from tune_jobs.errors import StoreError, SubmitError
 from tune_jobs.metric_store.store import MetricStore
-from tune_jobs.runtime.extract import metric_like_names
+from tune_jobs.runtime.unread import metric_like_names
 
 LOG_TAIL = 64 * 1024
 """Bytes at the end of a log that failures are explained from."""

@@ -1,0 +1,129 @@
+"""Blocks of lines that share a step, which may stand below the metrics.
+
+    | rollout/           |          |        Result for PPO_CartPole:        {
+    |    ep_rew_mean     | 20.1     |          episode_reward_mean: 20.1       "accuracy": 0.9,
+    | time/              |          |          training_iteration: 1           "epoch": 3
+    |    total_timesteps | 2048     |          trial_id: 1d2f                }
+    ---------------------------------
+
+Records of such a block are held until its step is found, or until it ends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+
+from .records import Record
+
+_CODES = rb"(?:\x1b\[[0-9;]{0,16}m)*"
+_MARGIN = rb"\s{0,40}" + _CODES
+_BAR = rb"(?:\||\xe2\x94[\x82\x83]|\xe2\x95\x91)"
+_BOX_ROW = re.compile(_MARGIN + _BAR + rb".*" + _BAR + _CODES + rb"\s*", re.DOTALL)
+_DRAWN = rb"(?:[-+=]{3,}|(?:\xe2\x94[\x80-\xbf]|\xe2\x95[\x80-\xbf]|\s)+)"
+_BOX_RULE = re.compile(_MARGIN + _DRAWN + _CODES + rb"\s*")
+_CORNERS = rb"\xe2\x94\x94|\xe2\x94\x97|\xe2\x95\xb0|\xe2\x95\x9a"
+_BOX_END = re.compile(_MARGIN + rb"(?:[-=]{3,}\s*\Z|" + _CORNERS + rb")")
+_WORD = rb"[^:=\"'{}\[\]|,]"
+_PAIR = re.compile(rb"[ \t]{1,40}[\"']?(?!\s)" + _WORD + rb"{1,80}[\"']?\s?[:=]\s{0,8}\S{1,60}\s*")
+_INDENTED = re.compile(rb"[ \t]+\S")
+_ITEM = re.compile(rb"\s{0,80}[{\[]{0,4}\s?[\"'][^\"']{1,256}[\"']\s?:.*[^}\s]\s*", re.DOTALL)
+_IN_OBJECT = re.compile(rb"\s{0,80}(?:[\"'}\])]|[-+0-9.]+,?\s*\Z)")
+_MAX_LINES = 1000
+
+BOX, INDENTED, OBJECT = "box", "indented", "object"
+
+
+def find_shape(line: bytes) -> str | None:
+    """Return the shape of the block that a line with a metric may be in, or None."""
+    if _BOX_ROW.fullmatch(line):
+        return BOX
+    if _ITEM.fullmatch(line):
+        return OBJECT
+    return INDENTED if _PAIR.fullmatch(line) else None
+
+
+def shape_below(line: bytes) -> str:
+    """Return the shape of the block that a line with a step begins or continues."""
+    if _BOX_ROW.fullmatch(line):
+        return BOX
+    return OBJECT if _ITEM.fullmatch(line) else INDENTED
+
+
+def stands_below_title(above: bytes) -> bool:
+    """Return whether indented lines stand below a line like ``Result for PPO_CartPole:``.
+
+    Args:
+        above: What was printed before them; the end is enough.
+    """
+    for line in reversed(above.splitlines()):
+        if not _INDENTED.match(line):
+            return line.rstrip().endswith(b":")
+    return False
+
+
+class Block:
+    """Lines that belong together, and the records among them whose step is not known yet.
+
+    Args:
+        shape: ``BOX``, ``INDENTED`` or ``OBJECT``.
+        step: The step, if it stood above.
+    """
+
+    def __init__(self, shape: str, step: int | None = None) -> None:
+        self.shape = shape
+        self._step = step
+        self._held: list[Record] = []
+        self._seen: set[str] = set()
+        self._lines = 0
+
+    def add(self, record: Record) -> list[Record]:
+        """Return the records whose step is known now, given one of a line without a step."""
+        released = self._start_group() if self._is_repeated(record.values) else []
+        self._seen.update(record.values)
+        if self._step is not None:
+            return [*released, replace(record, step=self._step)]
+        self._held.append(record)
+        return released
+
+    def set_step(self, step: int) -> list[Record]:
+        """Return the records that were held, with the step of a line of this block."""
+        released = self._start_group() if self._step is not None else []
+        self._step = step
+        released += [replace(record, step=step) for record in self._held]
+        self._held = []
+        return released
+
+    def close(self) -> list[Record]:
+        """Return the records that are still held, with the step that was known before."""
+        held, self._held = self._held, []
+        return held
+
+    def contains(self, line: bytes) -> bool:
+        """Return whether the next line, which has no metric, still belongs to the block."""
+        self._lines += 1
+        if self._lines > _MAX_LINES:
+            return False
+        if self.shape == BOX:
+            return bool(_BOX_ROW.fullmatch(line) or _BOX_RULE.fullmatch(line))
+        if self.shape == OBJECT:
+            return bool(_IN_OBJECT.match(line))
+        return bool(_INDENTED.match(line))
+
+    def ends_with(self, line: bytes) -> bool:
+        """Return whether a line of the block is its last one."""
+        if self.shape == BOX:
+            return bool(_BOX_END.match(line)) and self._lines > 1
+        return self.shape == OBJECT and line.rstrip().endswith(b"}")
+
+    def _is_repeated(self, names: Collection[str]) -> bool:
+        return self.shape != OBJECT and any(name in self._seen for name in names)
+
+    def _start_group(self) -> list[Record]:
+        """Begin with another table that follows without a line between."""
+        held = self.close()
+        self._seen = set()
+        if self.shape == BOX:
+            self._step = None
+        return held

@@ -1,0 +1,162 @@
+"""The step that a line belongs to: ``Epoch 3/10``, ``[EPOCH 3]``, ``Epoch(val) [5][80/80]``.
+
+Not every number after a step's name is the current step: ``best epoch: 2``, ``batches per epoch:
+500``, ``max step = 9`` and ``accuracy 0.9 (best 0.92 at epoch 2)`` are not, nor is the progress of
+a validation in ``Iter(val) [500/500]``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from .lines import LINE_END, normalize
+from .numerals import COUNT, parse_number
+from .records import MAX_STEP, check_name
+
+BEFORE_NAME = r"(?<![\w\-/.@\\$])"
+SIGN = r"\s{0,64}(?:[:=|\u2502\u2503]|[-=]>)\s{0,64}"
+_PHASE = r"(?:\s?\((?P<phase>[A-Za-z_ ]{1,20})\))?"
+_STEP_VALUE = (
+    rf"""{_PHASE}["']?(?:{SIGN}|\s{{1,64}}|(?=[\[(#]))["']?[\[(#]{{0,4}}\s{{0,16}}{COUNT}"""
+)
+
+_OTHER_BEFORE = re.compile(
+    r"(?:^|\W)(?:best|optimal|per|total|overall|max|maximum|min|minimum|num|number|number of|last|"
+    r"previous|prev|next|every|each|from|until|till|to|remaining|left|warm-?up|warm up|decay|"
+    r"patience|target|planned)[.:]?\s{1,4}\Z",
+    re.IGNORECASE,
+)
+_BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
+_LOADED = re.compile(r"(?<!\w)(?:loaded|loading|restor|resum)[^0-9]*\Z", re.IGNORECASE)
+_ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
+_STRONG = re.compile(r"[|;\t\u2502\u2503]|\s-\s|\([^()]{0,80}\)|\s{3}")
+_WEAK = re.compile(r"[,()\[\]{}]")
+_OWN_PROGRESS = re.compile(r"\s{0,4}/\s{0,4}[0-9]{1,12}\s{0,4}\](?!\s{0,4}\[)")
+_BEFORE_STEP = 160
+
+
+class StepFinder:
+    """Reader of steps.
+
+    Args:
+        name: Name of the step, as the script prints it; its case may differ.
+
+    Raises:
+        ValueError: If the name is invalid.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._names = _spell(name)
+        longest_first = sorted(map(normalize, self._names), key=len, reverse=True)
+        self._pattern = compile_names(longest_first, _STEP_VALUE)
+        self._hint = _compile_hint(self._names)
+
+    def find(self, line: str, numbers: Mapping[str, float]) -> int | None:
+        """Return the step of a line.
+
+        Args:
+            line: The line without its JSON objects.
+            numbers: Numbers of its JSON objects, by dotted name.
+        """
+        for name in self._names:
+            if name in numbers:
+                return round_down(numbers[name])
+        for match in self._pattern.finditer(line):
+            if _is_current(line, match):
+                return round_down(parse_number(match["number"]))
+        return None
+
+    def may_match(self, line: bytes) -> bool:
+        """Return whether a line may have a step; fast."""
+        return self._hint.search(line) is not None
+
+    def find_lines(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Yield start and end of the lines that may have a step, the last one first."""
+        last = len(data) + 1
+        for place in reversed([match.start() for match in self._hint.finditer(data)]):
+            if place >= last:
+                continue
+            start = max(data.rfind(b"\n", 0, place), data.rfind(b"\r", 0, place)) + 1
+            end = LINE_END.search(data, place)
+            yield start, end.start() if end else len(data)
+            last = start
+
+
+def _is_current(line: str, match: re.Match[str]) -> bool:
+    """Return whether a match is the current step, and not the best, the last or the number of."""
+    start = match.start()
+    before = line[max(0, start - _BEFORE_STEP) : start]
+    if _OTHER_BEFORE.search(before[-24:]):
+        return False
+    phase = (match["phase"] or "train").strip().lower()
+    if "best" in phase:
+        return False
+    if not phase.startswith("train") and _OWN_PROGRESS.match(line, match.end()):
+        return False
+    return not _is_of_another(before)
+
+
+def _is_of_another(before: str) -> bool:
+    """Return whether the text before a step speaks of the best one, or of a checkpoint.
+
+    In ``loss 0.3, best 0.2, epoch 3`` the step is the current one, since a value of its own comes
+    first; in ``best: loss 0.2, epoch 2`` and ``loss 0.3 (best 0.2, epoch 2)`` it is not.
+    """
+    clause = _STRONG.split(before)[-1]
+    if _LOADED.search(clause):
+        return True
+    places = [match.span() for match in _BEST.finditer(clause)]
+    if not places:
+        return False
+    start, end = places[-1]
+    if not _WEAK.search(clause, end):
+        return True
+    in_brackets = max(clause.rfind("(", 0, start), clause.rfind("[", 0, start)) > max(
+        clause.rfind(")"), clause.rfind("]")
+    )
+    return in_brackets or not _ANY_VALUE.search(clause[:start])
+
+
+def round_down(step: float | None) -> int | None:
+    """Round a step down to an integer; None if it is NaN or too large."""
+    return math.floor(step) if step is not None and abs(step) <= MAX_STEP else None
+
+
+def compile_names(names: Sequence[str], number: str) -> re.Pattern[str]:
+    """Compile a pattern for the longest of the names that ``number`` follows."""
+    longest_first = sorted(names, key=len, reverse=True)
+    alternatives = "|".join(r"[ \t]{1,64}".join(map(re.escape, n.split())) for n in longest_first)
+    return re.compile(rf"{BEFORE_NAME}(?P<name>{alternatives}){number}")
+
+
+def find_needles(names: Sequence[str]) -> list[bytes]:
+    """Return substrings of which every line with one of the names contains at least one.
+
+    ``val.accuracy`` may be nested in JSON, and ``val accuracy`` may have more spaces, so the
+    longest part of each name is used, also as JSON escapes it.
+    """
+    needles: dict[bytes, None] = {}
+    for name in names:
+        part = max(re.split(r"[.\s]+", name), key=len) or name
+        needles[part.encode("utf-8")] = None
+        needles[json.dumps(part)[1:-1].encode("ascii")] = None
+    return [n for n in needles if not any(other in n and other != n for other in needles)]
+
+
+def _spell(step: str) -> list[str]:
+    """Return the spellings of a step's name: ``epoch``, ``Epoch``, ``EPOCH``."""
+    check_name(step)
+    return list(dict.fromkeys([step, step.lower(), step[0].upper() + step[1:], step.upper()]))
+
+
+def _compile_hint(names: Sequence[str]) -> re.Pattern[bytes]:
+    """Compile a fast search for candidates of a step: the end of its name, then a number."""
+    last_parts = [re.split(r"[.\s]+", name)[-1] or name for name in names]
+    ends = b"|".join(map(re.escape, find_needles(last_parts)))
+    return re.compile(
+        rb"(?:" + ends + rb")(?:\s?\([A-Za-z_ ]{1,20}\))?(?:[^\w\r\n]|\x1b\[[0-9;]{0,16}m){1,80}"
+        rb"(?:\w[\w.]{0,40}\(\s?)?(?:[0-9]|\xef\xbc[\x90-\x99])"
+    )
