@@ -69,10 +69,13 @@ class Block:
     Args:
         shape: ``BOX``, ``INDENTED`` or ``OBJECT``.
         step: The step, if it stood above.
+        holds: Whether records without a step are held; if not, the step that was known before is
+            theirs.
     """
 
-    def __init__(self, shape: str, step: int | None = None) -> None:
+    def __init__(self, shape: str, step: int | None = None, holds: bool = True) -> None:
         self.shape = shape
+        self._holds = holds
         self._step = step
         self._held: list[Record] = []
         self._seen: set[str] = set()
@@ -84,6 +87,8 @@ class Block:
         self._seen.update(record.values)
         if self._step is not None:
             return [*released, replace(record, step=self._step)]
+        if not self._holds:
+            return [record]
         self._held.append(record)
         return released
 

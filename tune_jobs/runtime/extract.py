@@ -145,7 +145,7 @@ class Extractor:
             self._line = Record(time, step, {**before.values, **values} if before else values)
             done = end
         found += self._pass_over(data[done:])
-        self._above = (self._above + data)[-_ABOVE:] if self._finder else b""
+        self._above = self._find_above(data, len(data)) if self._finder else b""
         self._after_return = data.endswith(b"\r")
         return found
 
@@ -195,13 +195,17 @@ class Extractor:
             released += self._complete_line() + self._block.set_step(step)
         elif self._block is None and step is None:
             shape = find_shape(line)
-            if shape == INDENTED and not stands_below_title((self._above + data[:start])[-_ABOVE:]):
-                shape = None
             if shape is not None:
                 released += self._complete_line()
-                self._block = Block(shape)
+                holds = shape != INDENTED or stands_below_title(self._find_above(data, start))
+                self._block = Block(shape, holds=holds)
         self._line_in_block = self._block is not None and step is None
         return released
+
+    def _find_above(self, data: bytes, start: int) -> bytes:
+        """Return what was printed before a line, as far as a title is looked for."""
+        above = data[max(0, start - _ABOVE) : start]
+        return above if len(above) == _ABOVE else (self._above + above)[-_ABOVE:]
 
     def _follow_block(self, data: bytes, found: list[Record]) -> bytes:
         """Pass lines to the block until it ends; return what follows it.

@@ -110,11 +110,21 @@ def find_stream(line: str) -> tuple[str | None, int | None]:
     return f"{kind} {match[kind]}", None if rank is None else int(rank)
 
 
-def find_line(data: bytes, place: int, first: int) -> tuple[int, int]:
+def find_line(data: bytes, place: int, first: int = 0) -> tuple[int, int]:
     """Return start (at least ``first``) and end of the line that contains ``place``."""
-    start = max(data.rfind(b"\n", first, place), data.rfind(b"\r", first, place), first - 1) + 1
     end = LINE_END.search(data, place)
-    return start, end.start() if end else len(data)
+    return find_line_start(data, place, first), end.start() if end else len(data)
+
+
+def find_line_start(data: bytes, place: int, first: int = 0) -> int:
+    """Return the start of a line, at least ``first``, in time proportional to its length."""
+    window = 256
+    while True:
+        begin = max(first, place - window)
+        before = max(data.rfind(b"\n", begin, place), data.rfind(b"\r", begin, place))
+        if before >= 0 or begin == first:
+            return before + 1 if before >= 0 else first
+        window *= 4
 
 
 def find_all(needle: bytes, data: bytes) -> Iterator[int]:

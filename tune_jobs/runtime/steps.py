@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from .lines import LINE_END, normalize
+from .lines import find_line, normalize
 from .numerals import COUNT, parse_number
 from .records import MAX_STEP, check_name
 
@@ -79,9 +79,8 @@ class StepFinder:
         for place in reversed([match.start() for match in self._hint.finditer(data)]):
             if place >= last:
                 continue
-            start = max(data.rfind(b"\n", 0, place), data.rfind(b"\r", 0, place)) + 1
-            end = LINE_END.search(data, place)
-            yield start, end.start() if end else len(data)
+            start, end = find_line(data, place)
+            yield start, end
             last = start
 
 
