@@ -12,7 +12,6 @@ Records of such a block are held until its step is found, or until it ends.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import replace
 
 from .records import Record
@@ -76,19 +75,33 @@ class Block:
     def __init__(self, shape: str, step: int | None = None, holds: bool = True) -> None:
         self.shape = shape
         self._holds = holds
+        self._is_titled = shape == INDENTED and holds and step is None
         self._step = step
         self._held: list[Record] = []
-        self._seen: set[str] = set()
+        self._indents: dict[str, int] = {}
         self._lines = 0
 
-    def add(self, record: Record) -> list[Record]:
-        """Return the records whose step is known now, given one of a line without a step."""
-        released = self._start_group() if self._is_repeated(record.values) else []
-        self._seen.update(record.values)
+    def add(self, record: Record, indent: int) -> list[Record]:
+        """Return the records whose step is known now, given one of a line without a step.
+
+        Args:
+            record: Its metrics.
+            indent: Width of the line's indentation. Of a metric that a titled block has several
+                times, those that are nested deeper belong to something else.
+        """
+        values = dict(record.values)
+        if self._is_titled:
+            values = {n: v for n, v in values.items() if self._indents.get(n, indent) >= indent}
+        repeated = self.shape != OBJECT and any(self._indents.get(n) == indent for n in values)
+        released = self._start_group() if repeated else []
+        self._indents.update(dict.fromkeys(values, indent))
+        if not values:
+            return released
+        record = replace(record, values=values)
         if self._step is not None:
             return [*released, replace(record, step=self._step)]
         if not self._holds:
-            return [record]
+            return [*released, record]
         self._held.append(record)
         return released
 
@@ -122,13 +135,10 @@ class Block:
             return bool(_BOX_END.match(line)) and self._lines > 1
         return self.shape == OBJECT and line.rstrip().endswith(b"}")
 
-    def _is_repeated(self, names: Collection[str]) -> bool:
-        return self.shape != OBJECT and any(name in self._seen for name in names)
-
     def _start_group(self) -> list[Record]:
         """Begin with another table that follows without a line between."""
         held = self.close()
-        self._seen = set()
+        self._indents = {}
         if self.shape == BOX:
             self._step = None
         return held

@@ -93,6 +93,7 @@ class Extractor:
         self._line: Record | None = None
         """Metrics found in the unfinished line."""
         self._line_in_block = False
+        self._indent = 0
         self._current: set[str] = set()
         """Metrics that were printed without a word such as "best" before them."""
         self._of_rank_0: set[str] = set()
@@ -178,7 +179,7 @@ class Extractor:
         if record is None:
             return []
         if self._block is not None and self._line_in_block:
-            return self._block.add(record)
+            return self._block.add(record, self._indent)
         return [record]
 
     # -- blocks and steps -------------------------------------------------------------------------
@@ -200,6 +201,7 @@ class Extractor:
                 holds = shape != INDENTED or stands_below_title(self._find_above(data, start))
                 self._block = Block(shape, holds=holds)
         self._line_in_block = self._block is not None and step is None
+        self._indent = len(line) - len(line.lstrip())
         return released
 
     def _find_above(self, data: bytes, start: int) -> bytes:
