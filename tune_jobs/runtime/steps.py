@@ -30,7 +30,9 @@ _OTHER_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
-_LOADED = re.compile(r"(?<!\w)(?:loaded|loading|restored?|restoring|resumed?|resuming)[^0-9]*\Z", re.IGNORECASE)
+_LOADED = re.compile(
+    r"(?<!\w)(?:loaded|loading|restored?|restoring|resumed?|resuming)[^0-9]*\Z", re.IGNORECASE
+)
 _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
 _STRONG = re.compile(r"[|;\t\u2502\u2503]|\s-\s|\([^()]{0,80}\)|\s{3}")
 _WEAK = re.compile(r"[,()\[\]{}]")
