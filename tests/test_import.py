@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import tune_jobs
+from tests.conftest import MakeTuner
 
 HEAVY = (
     *("oci", "ads", "pandas", "plotly", "sqlalchemy", "optuna", "fsspec", "rich", "numpy"),
@@ -73,3 +76,79 @@ def test_the_core_is_light() -> None:
 def test_a_renamed_public_name_warns() -> None:
     with pytest.warns(DeprecationWarning, match="SimulatedReport"):
         assert tune_jobs.Report is tune_jobs.SimulatedReport
+
+
+WITHOUT_EXTRAS = """
+import sys
+
+class Blocker:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in {"oci", "ads", "pandas", "plotly", "kaleido", "werkzeug"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker)
+"""
+
+
+def run_without_extras(code: str) -> subprocess.CompletedProcess[str]:
+    """Run a program as if only the dependencies without extras were installed."""
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS + code], capture_output=True, text=True, check=False
+    )
+
+
+def test_all_public_names_are_imported_without_extras() -> None:
+    done = run_without_extras("from tune_jobs import *\nprint(Tuner.__name__, compare.__name__)")
+    assert (done.stdout, done.stderr) == ("Tuner compare\n", "")
+
+
+def test_studies_are_compared_without_extras(make_tuner: MakeTuner) -> None:
+    make_tuner().optimize(2)
+    done = run_without_extras(
+        "from tune_jobs.cli.main import main\nsys.exit(main(['compare', 's.db', '--json']))"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["winners"][0]["study"] == "s"
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (["dashboard", "s.db"], "dashboard"),
+        (["report", "s.db"], "dashboard"),
+        (["report", "s.db", "--images", "images"], "images"),
+    ],
+)
+def test_commands_name_the_extra_that_they_need(
+    words: list[str], extra: str, make_tuner: MakeTuner
+) -> None:
+    make_tuner().optimize(1)
+    done = run_without_extras(f"from tune_jobs.cli.main import main\nsys.exit(main({words}))")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert f"pip install 'tune_jobs[{extra}]'" in done.stderr
+    assert not Path("report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "fix"),
+    [
+        ("Tuner.attach('s', 'sqlite:///s.db').figure()", "pip install 'tune_jobs[dashboard]'"),
+        ("DataScienceBackend.from_script('t.py')", "pip install 'tune_jobs[oci]'"),
+        ("tuner.trials_dataframe()", "pip install pandas"),
+        ("write_report([tuner.study], 'r.html')", "pip install 'tune_jobs[dashboard]'"),
+    ],
+)
+def test_functions_name_the_extra_that_they_need(
+    call: str, fix: str, make_tuner: MakeTuner
+) -> None:
+    make_tuner().optimize(1)
+    done = run_without_extras(
+        "from tune_jobs import *\n"
+        "space = {'x': [1, 2]}\n"
+        "tuner = Tuner('s', space, LocalBackend('t.py'), metric='m', direction='maximize')\n"
+        f"try: {call}\n"
+        "except TuneJobsError as error: print(error, isinstance(error, ImportError))"
+    )
+    assert fix in done.stdout, done.stderr
+    assert done.stdout.endswith("True\n")

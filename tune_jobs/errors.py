@@ -5,6 +5,7 @@
     │   ├── SpaceError        the search space is empty, contradictory or incompatible
     │   ├── CommandLineError  a parameter cannot be passed to the script
     │   ├── MetricError       the definition of a metric is invalid
+    │   ├── MissingPackage    a package that the feature needs is not installed
     │   └── ComparisonError   the studies cannot be compared
     ├── StudyError            the study cannot be used as requested (direction, owner, storage)
     ├── StoreError            the metric store cannot be read or written
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from importlib.util import find_spec
 
 
 class TuneJobsError(Exception):
@@ -40,6 +42,13 @@ class CommandLineError(ConfigError):
 
 class MetricError(ConfigError):
     """The definition of a metric is invalid."""
+
+
+class MissingPackage(ConfigError, ImportError):
+    """A package that a feature needs is not installed.
+
+    Also an ``ImportError``, which code that tries an import expects.
+    """
 
 
 class ComparisonError(ConfigError, ValueError):
@@ -71,6 +80,27 @@ class TuningStopped(TuneJobsError):
 
 class FinalRunFailed(TuningStopped):
     """The final run failed; the message includes the end of its log."""
+
+
+def require_package(feature: str, package: str, *, extra: str = "", module: str = "") -> None:
+    """Check that an optional package is installed.
+
+    Args:
+        feature: What needs it, such as "the dashboard".
+        package: Its name.
+        extra: The extra of tune_jobs that installs it, if there is one.
+        module: The module that it provides, if that has another name.
+
+    Raises:
+        MissingPackage: If it is not; the message says what to install.
+    """
+    try:
+        found = find_spec(module or package)
+    except ImportError:
+        found = None
+    if found is None:
+        requirement = f"'tune_jobs[{extra}]'" if extra else package
+        raise MissingPackage(f"{feature} needs {package!r}: pip install {requirement}")
 
 
 def suggest(word: str, known: Collection[str]) -> str:

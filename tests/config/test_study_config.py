@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from tune_jobs.config import choices
 from tune_jobs.config.choices import Choice
 from tune_jobs.config.study_config import FinalConfig, load_study, make_pruner, make_sampler
 from tune_jobs.config.study_file import build_tuner
@@ -373,7 +373,7 @@ def test_build_errors_name_the_line(tmp_path: Path, changes: dict[str, str], pro
 def test_a_missing_package_is_an_error_before_the_first_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choices, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ConfigError, match="'gp' needs 'torch': pip install torch"):
         built(tmp_path, sampler="gp")
 

@@ -16,9 +16,9 @@ from tests.dashboard_browser import CHROMIUM
 from tune_jobs.cli.main import main
 from tune_jobs.dashboard.images import write_images
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.plotly_bundle import plotly_js
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.dashboard.report import report_html, write_report
-from tune_jobs.dashboard.server import plotly_js
 from tune_jobs.errors import ConfigError
 
 PLOTLY = len(plotly_js())

@@ -12,7 +12,7 @@ from tune_jobs.cli.output import print_result
 from tune_jobs.config.study_config import load_study
 from tune_jobs.config.study_file import resolve_storage
 from tune_jobs.dashboard.model import Study
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import StudyError, require_package
 
 _STUDY_HELP = "a study.yaml, STORAGE::NAME, or a storage for all of its studies"
 
@@ -52,6 +52,7 @@ def add_dashboard_commands(commands: Commands) -> None:
 
 
 def _dashboard(options: argparse.Namespace) -> int:
+    require_package("the dashboard", "werkzeug", extra="dashboard")
     from tune_jobs.dashboard.server import serve
 
     server, address = serve(
@@ -75,17 +76,18 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from tune_jobs.dashboard import images
     from tune_jobs.dashboard.report import write_report
 
+    if options.images is not None:
+        images.require_packages()  # before the report is written
     studies = open_studies(options.studies)
     path = write_report(studies, options.output)
-    images = []
+    written: list[str] = []
     if options.images is not None:
-        from tune_jobs.dashboard.images import write_images
-
-        images = [str(image) for image in write_images(studies, options.images, options.kind)]
-    facts = {"report": str(path), "bytes": path.stat().st_size, "images": images}
-    print_result(options, facts, "\n".join([str(path), *images]))
+        written = [str(i) for i in images.write_images(studies, options.images, options.kind)]
+    facts = {"report": str(path), "bytes": path.stat().st_size, "images": written}
+    print_result(options, facts, "\n".join([str(path), *written]))
     return 0
 
 

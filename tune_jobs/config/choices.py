@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -14,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from tune_jobs.errors import ConfigError, SpaceError, did_you_mean
+from tune_jobs.errors import ConfigError, SpaceError, did_you_mean, require_package
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 from tune_jobs.samplers import JobSampler, ModelClassSampler
 from tune_jobs.space.search_space import Parameter, Space
@@ -149,8 +148,7 @@ def build_pruner(choice: Choice) -> BasePruner:
 def _build(cls: type[Any], choice: Choice, arguments: Mapping[str, Any]) -> Any:
     with at_place(choice.place):
         for package in _PACKAGES.get(choice.name, ()):
-            if find_spec(package) is None:
-                raise ConfigError(f"{choice.name!r} needs {package!r}: pip install {package}")
+            require_package(repr(choice.name), package)
         try:
             return cls(**arguments)
         except (TypeError, ValueError) as error:

@@ -29,6 +29,6 @@ def write_report(studies: Sequence[optuna.Study], path: str | os.PathLike[str]) 
     """Write a report of studies as one HTML file; return its path.
 
     Raises:
-        ConfigError: If Plotly is not installed (``pip install 'tune_jobs[dashboard]'``).
+        MissingPackage: If Plotly is not installed (``pip install 'tune_jobs[dashboard]'``).
     """
     return write_studies([read_study(study) for study in studies], Path(path))

@@ -18,7 +18,7 @@ from tune_jobs.dashboard.comparing import comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite, short
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
-from tune_jobs.errors import ConfigError
+from tune_jobs.errors import ConfigError, require_package
 
 KINDS = ("svg", "png")
 WIDTH, HEIGHT = 900, 450
@@ -46,12 +46,9 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
     for browser in ("chromium", "chromium-browser", "google-chrome"):
         if "BROWSER_PATH" not in os.environ and (found := shutil.which(browser)):
             os.environ["BROWSER_PATH"] = found
-    try:
-        graph: Any = import_module("plotly.graph_objects")
-        io: Any = import_module("plotly.io")
-        import_module("kaleido")
-    except ImportError as error:
-        raise ConfigError("images require Kaleido: pip install 'tune_jobs[images]'") from error
+    require_packages()
+    graph: Any = import_module("plotly.graph_objects")
+    io: Any = import_module("plotly.io")
     try:
         io.write_images(
             fig=[graph.Figure(finite(figure)) for figure in named.values()],
@@ -65,6 +62,16 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
             "BROWSER_PATH to its path"
         ) from error
     return paths
+
+
+def require_packages() -> None:
+    """Check that the packages for images are installed.
+
+    Raises:
+        MissingPackage: If one is not.
+    """
+    for package in ("plotly", "kaleido"):
+        require_package("drawing images", package, extra="images")
 
 
 def _figures(studies: Sequence[Study]) -> dict[str, Figure]:

@@ -19,7 +19,7 @@ from tune_jobs.dashboard.comparing import compare, comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.server import plotly_js
+from tune_jobs.dashboard.plotly_bundle import plotly_js
 from tune_jobs.dashboard.views import bounded
 
 TOP = 20
@@ -53,7 +53,7 @@ def report_html(studies: Sequence[Study], now: float | None = None) -> str:
         now: Seconds since the epoch; None for the current time.
 
     Raises:
-        ConfigError: If Plotly is not installed.
+        MissingPackage: If Plotly is not installed.
     """
     now = time.time() if now is None else now
     parts: list[str] = []

@@ -13,7 +13,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.plotly_bundle import plotly_js
 from tune_jobs.dashboard.reading import Source, open_source
 from tune_jobs.dashboard.views import comparison_view, head_view, study_view, trials_view
 from tune_jobs.errors import ConfigError, TuneJobsError
@@ -275,22 +275,6 @@ class Dashboard:
                 reading = (time.monotonic(), read())
                 self._readings[key] = reading
             return reading[1]
-
-
-def plotly_js() -> bytes:
-    """Return Plotly for the browser, from its Python package.
-
-    Raises:
-        ConfigError: If Plotly is not installed.
-    """
-    try:
-        package = import_module("plotly")
-    except ImportError as error:
-        raise ConfigError(
-            "the dashboard requires Plotly: pip install 'tune_jobs[dashboard]'"
-        ) from error
-    assert package.__file__ is not None
-    return (Path(package.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
 def serve(

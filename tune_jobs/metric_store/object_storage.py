@@ -15,7 +15,7 @@ from os.path import commonpath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tune_jobs.errors import StoreError
+from tune_jobs.errors import ConfigError, StoreError, require_package
 from tune_jobs.metric_store.base import Folder, store_errors
 from tune_jobs.oci.connection import Connection
 
@@ -45,11 +45,11 @@ class ObjectStorageFolder:
         if parts is None:
             raise StoreError(f"invalid URI {uri!r}: write oci://bucket@namespace/prefix")
         try:
-            import oci
-        except ImportError as error:
-            raise StoreError(
-                f"{uri}: the package 'oci' is not installed: run pip install 'tune_jobs[oci]'"
-            ) from error
+            require_package(f"the metric store {uri}", "oci", extra="oci")
+        except ConfigError as error:
+            raise StoreError(str(error)) from error
+        import oci
+
         self._retry = oci.retry.RetryStrategyBuilder(
             max_attempts_check=True,
             max_attempts=5,

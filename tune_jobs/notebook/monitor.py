@@ -13,7 +13,7 @@ from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.dashboard.figures import FIGURES
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import read_study
-from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.errors import ConfigError, StudyError, require_package
 from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.database import find_ledger_engine
 
@@ -138,10 +138,9 @@ def plotly_figure(study: Study, name: str) -> Any:
     """
     if name not in FIGURES:
         raise ConfigError(f"unknown figure {name!r}: use one of {', '.join(FIGURES)}")
-    try:
-        import plotly.graph_objects
-    except ImportError as error:
-        raise ConfigError("figures require Plotly: pip install 'tune_jobs[dashboard]'") from error
+    require_package("drawing figures", "plotly", extra="dashboard")
+    import plotly.graph_objects
+
     title, draw = FIGURES[name]
     figure = plotly.graph_objects.Figure(draw(study, time.time()))
     figure.update_layout(title=title, height=400)

@@ -9,10 +9,16 @@ import optuna
 
 from tune_jobs.core.attempts import Attempt, run_columns
 from tune_jobs.core.trial_attributes import COST_ATTRIBUTE
+from tune_jobs.errors import require_package
 
 
 def trials_dataframe(study: optuna.Study, attempts: Sequence[Attempt]) -> Any:
-    """Return the table of `Tuner.trials_dataframe`."""
+    """Return the table of `Tuner.trials_dataframe`.
+
+    Raises:
+        MissingPackage: If pandas is not installed.
+    """
+    require_package("trials_dataframe()", "pandas")
     table = study.trials_dataframe()
     last_attempts = {a.trial: a for a in attempts if not a.is_final}
     rows = [run_columns(last_attempts.get(number)) for number in table["number"]]

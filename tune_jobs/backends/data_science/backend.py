@@ -23,7 +23,7 @@ from tune_jobs.backends.data_science.request import Settings
 from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.backends.oci_runs.shapes import Shapes, check_shapes
 from tune_jobs.core.job_runs import MetricSources
-from tune_jobs.errors import BackendError, ConfigError
+from tune_jobs.errors import BackendError, ConfigError, require_package
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.metric_store.folder import SCHEME, open_folder
 from tune_jobs.oci.connection import Connection
@@ -243,12 +243,8 @@ class DataScienceBackend:
 
 
 def _check_installed() -> None:
-    try:
-        import oci  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "DataScienceBackend needs the packages of OCI: pip install 'tune_jobs[oci]'"
-        ) from error
+    require_package("DataScienceBackend", "oci", extra="oci")
+    require_package("DataScienceBackend", "oracle-ads", extra="oci", module="ads")
 
 
 if TYPE_CHECKING:
