@@ -34,7 +34,7 @@ class Commands:
         """Add a command; returns its parser, which has ``--json`` already."""
         parser = self._subparsers.add_parser(name, help=description, description=description)
         parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.set_defaults(command=function)
+        parser.set_defaults(command=function, resumable=False)
         return parser
 
     def add_for_study(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,8 +62,8 @@ def _dashboard(options: argparse.Namespace) -> int:
         port=options.port,
         allow_control=options.allow_control,
     )
-    print(f"{address}  (press Ctrl-C to stop)", flush=True)
-    with server:
+    with contextlib.suppress(KeyboardInterrupt), server:
+        print(f"{address}  (press Ctrl-C to stop)", flush=True)
         server.serve_forever()
     return 0
 

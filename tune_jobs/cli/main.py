@@ -29,7 +29,6 @@ backend cannot be used; 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +41,7 @@ from tune_jobs.cli.inspection import add_inspection_commands
 from tune_jobs.cli.replay import add_replay_command
 from tune_jobs.cli.tuning import add_tuning_commands
 from tune_jobs.errors import ConfigError, TuneJobsError, TuningStopped
+from tune_jobs.tuning.interruption import interrupt_on_termination
 
 EXIT_STOPPED, EXIT_INVALID, EXIT_UNUSABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
@@ -50,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = build_parser().parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interrupt_on_termination()
     try:
         return int(options.command(options))
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to resume", file=sys.stderr)
+        resume = ": run the same command again to resume" if options.resumable else ""
+        print(f"interrupted{resume}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except TuneJobsError as error:
         print(f"tune-jobs: {error}", file=sys.stderr)

@@ -32,6 +32,7 @@ def add_tuning_commands(commands: Commands) -> None:
     train.add_argument(
         "--pick", help="with several metrics: the metric whose best trial is trained, or 'knee'"
     )
+    train.set_defaults(resumable=True)
     train.add_argument("--again", action="store_true", help="train even if it was trained before")
     add_set_option(train)
 
@@ -55,6 +56,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument(
         "--take-over", action="store_true", help="take the study over from the current owner"
     )
+    run.set_defaults(resumable=True)
 
 
 def _run(options: argparse.Namespace, config: StudyConfig) -> int:

@@ -1,4 +1,8 @@
-"""Ctrl-C ends a call after its turn; a second one ends it at once."""
+"""Ctrl-C ends a call after its turn; a second one ends it at once.
+
+SIGTERM does the same in a program that asked for it with `interrupt_on_termination`. A SIGINT that
+the program inherited as ignored stays ignored, as that of a background job of a shell script is.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,21 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+_entered: list[Interruption] = []
+
 
 class Interruption:
-    """Handles SIGINT while it is entered; outside of the main thread it does nothing."""
+    """Handles interruptions while it is entered; outside of the main thread it does nothing."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: object = None
 
     def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._handle)
+        if _in_main_thread():
+            _entered.append(self)
+            if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+                self._before = signal.signal(signal.SIGINT, lambda *_: self.ask())
         return self
 
     def __exit__(
@@ -25,10 +33,33 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self in _entered:
+            _entered.remove(self)
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def ask(self) -> None:
+        """Ask for the end of the call.
+
+        Raises:
+            KeyboardInterrupt: If that was asked for already.
+        """
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+def interrupt_on_termination() -> None:
+    """Let SIGTERM interrupt this program as Ctrl-C does, unless it inherited it as ignored."""
+    if _in_main_thread() and signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if not _entered:
+        raise KeyboardInterrupt
+    _entered[-1].ask()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
