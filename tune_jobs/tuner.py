@@ -21,6 +21,7 @@ from tune_jobs.core.formatting import html_table
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
+from tune_jobs.core.outcomes import Diverged
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.core.trial_attributes import counts_as_finished
@@ -101,6 +102,8 @@ class Tuner:
         extra_metrics: Sequence[str] = (),
         max_failures: int | None = None,
         max_failure_rate: float | None = None,
+        diverged: Diverged = "fail",
+        diverged_steps: int | None = None,
         promotion: Promotion | None = None,
         prices: Mapping[str, float] | None = None,
         duplicates: Duplicates = "reuse",
@@ -328,8 +331,13 @@ class Tuner:
 
         For Optuna's own loop: ``study.optimize(tuner.objective, n_jobs=8)``.
 
+        Returns:
+            The value, or one for each objective; NaN if the run diverged, which Optuna's loop
+            records as a failed trial.
+
         Raises:
-            optuna.TrialPruned: If the study's pruner stopped the run.
+            optuna.TrialPruned: If the study's pruner stopped the run, or if it diverged and
+                ``diverged="prune"``.
             JobRunFailed: If the run ended without a value; with ``catch=(JobRunFailed,)`` Optuna
                 records a failed trial and continues.
         """

@@ -12,12 +12,15 @@ from optuna.trial import TrialState
 
 from tune_jobs.core import events as e
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation, trial_attempt_name
+from tune_jobs.core.best_trials import Result
 from tune_jobs.core.budget import Budget
 from tune_jobs.core.commands import Control, End
 from tune_jobs.core.job_runs import RunState, RunUpdate
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.objectives import Reading
+from tune_jobs.core.outcomes import Divergence
+from tune_jobs.core.promotion import Ladder, Promotion
 from tune_jobs.core.recovery import plan_recovery
 from tune_jobs.core.usage import RunStatistics
 
@@ -84,6 +87,9 @@ class Driver:
                 self.to_close.append(closed.name)
                 assert closed.trial is not None
                 self.to_finish.append(closed.trial)
+                complete = instruction.state == TrialState.COMPLETE
+                values = (instruction.reading.values or ()) if complete else ()
+                return e.Finished(instruction, (closed,), Result(closed.trial, values))
             case e.RecordPruning(decided):
                 self.pruning.append(decided.name)
             case e.Submit(subject):
@@ -342,3 +348,60 @@ def test_a_requested_end_starts_nothing_new() -> None:
     assert not machine.is_done(0.0)
     assert drive(machine, e.EndRequested(End.LEAVE)) == []
     assert machine.is_done(0.0)
+
+
+def diverging(steps: int) -> Reading:
+    nan = float("nan")
+    values = dict.fromkeys(range(1, steps + 1), nan)
+    return Reading(None, "x was nan", values, {}, {"x": nan}, "x was nan", steps)
+
+
+def start_runs(driver: Driver) -> list[str]:
+    driver.handle(e.Ticked())
+    driver.commit()
+    return list(driver.machine.live)
+
+
+def test_a_run_that_diverges_is_stopped_only_after_the_decision_is_recorded() -> None:
+    driver = Driver(World())
+    driver.machine = TuningMachine(driver.machine.budget, divergence=Divergence("fail", steps=3))
+    name = start_runs(driver)[0]
+    for steps in (1, 2, 3, 4):
+        driver.handle(e.Seen(name, RunUpdate(name, RunState.IN_PROGRESS), diverging(steps)))
+        assert driver.machine.live[name].is_pruning == (steps >= 3)
+        assert driver.pruning == ([name] if steps >= 3 else [])
+    driver.commit()
+    assert driver.world.runs[name] == RunState.CANCELED
+    driver.handle(e.Seen(name, RunUpdate(name, RunState.CANCELED), diverging(4)))
+    tally = driver.machine.budget.tally
+    assert (tally.failed, tally.pruned, tally.diverged) == (1, 0, 1)
+    assert driver.machine.last_failure == "trial 0: diverged: x was nan"
+
+
+def test_it_is_said_once_that_all_trials_diverge() -> None:
+    said = []
+    driver = Driver(World())
+    driver.machine = new_machine(n_trials=20)
+    for _ in range(4):
+        for name in start_runs(driver):
+            update = RunUpdate(name, RunState.SUCCEEDED)
+            seen = driver.machine.handle(e.Seen(name, update, diverging(1)), 0.0)
+            said += [i.line for i in seen if isinstance(i, e.Say)]
+            for instruction in seen:
+                driver.perform(instruction)
+    assert driver.machine.budget.tally.failed == 12
+    assert not driver.machine.failure
+    assert [line.partition(";")[0] for line in said] == ["the first 5 trials all diverged"]
+
+
+def test_infeasible_configurations_are_promoted_after_all_feasible_ones() -> None:
+    promotion = Promotion("epochs", minimum=1, maximum=9, factor=3)
+    ladder = Ladder(promotion, maximize=True)
+    rung = promotion.first_rung(0)
+    for number, (value, violation) in enumerate([(0.9, 5.0), (0.8, 2.0), (0.1, 0.0)]):
+        ladder.stand(number, rung, value, violation)
+    assert ladder.candidate() == 2
+    for number in range(3, 6):
+        ladder.stand(number, rung, 0.9, 7.0)
+    promoted = [ladder.promote(), ladder.promote()]
+    assert [rung and rung.after for rung in promoted] == [2, 1]

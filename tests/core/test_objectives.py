@@ -54,7 +54,35 @@ def test_at_the_best_step_of_the_objective() -> None:
 def test_what_is_not_finite_is_a_problem(value: float) -> None:
     reading = objectives(Metric("a")).read(history({"a": value}))
     assert reading.values is None
-    assert reading.problem == f"metric 'a' was {value}, which is not a finite number"
+    assert reading.problem == reading.diverged == f"metric 'a' was {value} at step 1"
+    assert reading.diverged_steps == 1
+
+
+def test_where_a_metric_diverged() -> None:
+    values = [0.5, math.nan, 0.4, math.inf, math.nan]
+    single = objectives(Metric("a"))
+    reading = single.read(history(*({"a": v} for v in values)))
+    assert reading.diverged == "metric 'a' was nan at step 5 (not finite from step 4 on)"
+    assert reading.diverged_steps == 2
+    reading = single.read(history(*({"a": v} for v in values), steps=False))
+    assert reading.diverged == "metric 'a' was nan, like all of its last 2 values"
+
+
+def test_a_metric_that_recovers_has_not_diverged() -> None:
+    reading = objectives(Metric("a")).read(history({"a": math.nan}, {"a": math.inf}, {"a": 0.5}))
+    assert (reading.values, reading.diverged, reading.diverged_steps) == ((0.5,), "", 0)
+    best = objectives(Metric("a", counts="best"))
+    reading = best.read(history({"a": 0.5}, {"a": math.nan}, {"a": math.nan}))
+    assert (reading.values, reading.diverged, reading.diverged_steps) == ((0.5,), "", 0)
+
+
+def test_a_diverged_objective_explains_what_else_is_missing() -> None:
+    bounded = objectives(Metric("a"), bounds={"m": "<= 5"})
+    assert bounded.read(history({"a": math.nan})).diverged
+    assert not bounded.read(history({"m": math.nan})).diverged
+    reading = bounded.read(history({"a": 1.0, "m": math.nan}))
+    assert reading.diverged == "metric 'm' was nan at step 1"
+    assert reading.violations == {}
 
 
 def test_what_is_missing_is_a_problem() -> None:

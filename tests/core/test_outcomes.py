@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
+from tune_jobs.core.best_trials import Result
 from tune_jobs.core.job_runs import RunState, RunUpdate
-from tune_jobs.core.limits import Limits, Tally, failure_limit, free_slots, trials_left
+from tune_jobs.core.limits import (
+    Limits,
+    Tally,
+    failure_limit,
+    free_slots,
+    start_tally,
+    trials_left,
+)
 from tune_jobs.core.objectives import Reading
-from tune_jobs.core.outcomes import MAX_ATTEMPTS, Action, classify_outcome
+from tune_jobs.core.outcomes import (
+    DIVERGED,
+    MAX_ATTEMPTS,
+    Action,
+    Diverged,
+    Divergence,
+    classify_outcome,
+)
 from tune_jobs.core.recovery import plan_recovery
+from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 
 LIMITS = Limits(n_trials=10, deadline=100.0, max_parallel=4, max_failures=None)
 ATTEMPT = Attempt("trial-000003-1", 3, 1, "local", AttemptState.SUBMITTED, Invocation(), 0.0)
@@ -51,6 +68,13 @@ def test_trials_left(started: int, expected: int) -> None:
         (LIMITS, Tally(failed=4), ""),
         (LIMITS, Tally(failed=5), "the first 5 trials all failed"),
         (LIMITS, Tally(failed=5, pruned=1), ""),
+        # A run that works and diverges is no broken script; only max_failures counts it.
+        (LIMITS, Tally(failed=50, diverged=1), ""),
+        (
+            replace(LIMITS, max_failures=2),
+            Tally(failed=3, diverged=3),
+            "3 trials failed, more than max_failures=2",
+        ),
         (LIMITS, Tally(failed=50, ever_complete=True), ""),
         (replace(LIMITS, max_failures=2), Tally(failed=2, ever_complete=True), ""),
         (
@@ -97,11 +121,59 @@ def test_judging_a_run_that_has_ended(
     action: Action,
     state: TrialState | None,
 ) -> None:
-    outcome = classify_outcome(attempt, update, reading)
+    outcome = classify_outcome(attempt, update, reading, Divergence())
     assert outcome.action is action
     if state is not None:
         assert outcome.trial_state == state
     assert outcome.attempt_state == update.state.value
+
+
+DIVERGING = Reading(None, "metric 'value' was nan", {}, {}, {}, diverged="metric 'value' was nan")
+
+
+@pytest.mark.parametrize(("option", "state"), [("fail", "FAIL"), ("prune", "PRUNED")])
+def test_a_run_that_works_and_diverges(option: Diverged, state: str) -> None:
+    outcome = classify_outcome(
+        ATTEMPT, RunUpdate("", RunState.SUCCEEDED), DIVERGING, Divergence(option)
+    )
+    assert (outcome.trial_state.name, outcome.diverged) == (state, True)
+    assert outcome.cause == "diverged: metric 'value' was nan"
+    # One that was stopped for it, perhaps by an owner that is gone, counts alike.
+    stopped = replace(ATTEMPT, state=AttemptState.PRUNING, cause=f"{DIVERGED}it was nan")
+    update = RunUpdate("", RunState.CANCELED)
+    outcome = classify_outcome(stopped, update, DIVERGING, Divergence(option))
+    assert (outcome.trial_state.name, outcome.diverged) == (state, True)
+
+
+@pytest.mark.parametrize("update", [RunState.FAILED, RunState.LOST])
+def test_a_run_that_fails_has_not_diverged(update: RunState) -> None:
+    outcome = classify_outcome(ATTEMPT, RunUpdate("", update), DIVERGING, Divergence())
+    assert not outcome.diverged
+
+
+def test_only_candidates_reach_the_target_and_use_up_the_patience() -> None:
+    tally = Tally().with_result(Result(0, (0.5,)), maximize=True)
+    for number, result in enumerate(
+        (
+            Result(1, (0.9,), {"size": 1.0}),
+            Result(2, (0.9,), {}, {REPLICATE_ATTRIBUTE: 0}),
+            Result(3, (float("inf"),)),
+            Result(4),
+        )
+    ):
+        tally = tally.with_result(result, maximize=True)
+        assert (tally.best, tally.since_best) == (0.5, 0), number
+    assert tally.with_result(Result(5, (0.4,)), maximize=True).since_best == 1
+
+
+def test_the_tally_of_a_study_that_goes_on() -> None:
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(create_trial(value=0.9, constraints={"size": 1.0}))
+    study.add_trial(create_trial(value=0.5))
+    study.add_trial(create_trial(value=0.8, user_attrs={REPLICATE_ATTRIBUTE: 1}))
+    study.add_trial(create_trial(value=0.4))
+    tally = start_tally(study.trials, maximize=True)
+    assert (tally.best, tally.since_best, tally.ever_complete) == (0.5, 1, True)
 
 
 def test_recovery_sorts_every_open_attempt_once() -> None:

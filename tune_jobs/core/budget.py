@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core import limits as rules
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import Result
 from tune_jobs.core.commands import Control
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.limits import Limits
@@ -42,11 +43,13 @@ class Budget:
         """Count trials that are given a run."""
         self.tally = replace(self.tally, started=self.tally.started + count)
 
-    def finish(self, state: TrialState, values: Sequence[float] | None, *, promoted: bool) -> None:
-        """Count a finished trial, with its values if it is complete."""
-        self.tally = self.tally.with_trial(state, promoted=promoted)
-        if values is not None and len(values) == 1:
-            self.tally = self.tally.with_value(values[0], maximize=self.limits.maximize)
+    def finish(self, state: TrialState, *, promoted: bool, diverged: bool) -> None:
+        """Count a finished trial; see `Tally.with_trial`."""
+        self.tally = self.tally.with_trial(state, promoted=promoted, diverged=diverged)
+
+    def rank(self, result: Result) -> None:
+        """Take the result of a finished trial into account, if it can be the best."""
+        self.tally = self.tally.with_result(result, maximize=self.limits.maximize)
 
     def change(self, control: Control) -> None:
         """Apply a ``set`` command."""

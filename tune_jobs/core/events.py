@@ -4,7 +4,8 @@ Events go into `machine.TuningMachine`, instructions come out. An instruction is
 of three phases of a turn:
 
     at once      `Suggest`, `Promote`, `Report`, `Explain`, `Track`, `Say`: their answers are events
-    committed    `Intend`, `Retry`, `Finish`, `Close`, `Record...`: one transaction for all
+    committed    `Intend`, `Retry`, `Finish`, `Close`, `Record...`: one transaction for all; the
+                 answer to `Finish`, what the trial counts as, is known at once
     afterwards   `Submit`, `Cancel`, `CompleteControl`, `RemoveCheckpoints`: effects outside
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from optuna.trial import TrialState
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import Result
 from tune_jobs.core.commands import Control, End
 from tune_jobs.core.costs import Amount
 from tune_jobs.core.job_runs import RunUpdate
@@ -121,6 +123,22 @@ class Explained:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """A trial's result was taken.
+
+    Args:
+        finish: What was asked for.
+        closed: Attempts to close in the same transaction.
+        result: The trial as Optuna has it now, with all its constraints; None for a final run,
+            and for a trial that Optuna's own loop finishes.
+    """
+
+    finish: Finish
+    closed: tuple[Attempt, ...] = ()
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
 class Requested:
     """Another process sent a command."""
 
@@ -156,6 +174,7 @@ Event = (
     | Seen
     | PruneAdvised
     | Explained
+    | Finished
     | Requested
     | EndRequested
     | Interrupted
@@ -230,7 +249,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Finish:
-    """Report a trial's result to Optuna, and close its last attempt.
+    """Report a trial's result to Optuna, and close its last attempt; answered by `Finished`.
 
     Args:
         attempt: Its last attempt, closed.
@@ -239,6 +258,7 @@ class Finish:
         rung: Its rung, under promotion.
         reached: Its value on that rung, if it used the rung's budget.
         cost: What all its attempts used.
+        diverged: Whether its run worked, and its metric was not finite.
     """
 
     attempt: Attempt
@@ -247,6 +267,7 @@ class Finish:
     cost: Amount = field(default_factory=Amount)
     rung: Rung | None = None
     reached: float | None = None
+    diverged: bool = False
 
 
 @dataclass(frozen=True)

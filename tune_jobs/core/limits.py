@@ -8,6 +8,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.core.best_trials import Result, read_result
 from tune_jobs.core.commands import Control
 from tune_jobs.core.costs import Amount
 
@@ -31,7 +32,8 @@ class Limits:
             trials have finished.
         max_run_hours, max_cost: What all runs of the study may use, live ones included.
         target: A value at which the call ends.
-        patience: Consecutive trials without a better value after which the call ends.
+        patience: Consecutive candidates (see `core.best_trials`) without a better value after
+            which the call ends.
         maximize: Whether larger values are better; for ``target`` and ``patience``.
     """
 
@@ -61,9 +63,11 @@ class Tally:
         live: Job runs that hold a slot.
         complete, pruned, failed: Trials finished in this call.
         promoted: Finished runs of configurations that were promoted to a larger budget.
+        diverged: How many of the failed and pruned trials worked, and had a metric that was not
+            finite.
         ever_complete: Whether any trial of the study has a value.
         best: The best value of a study with one objective.
-        since_best: Complete trials of the study since the best one.
+        since_best: Candidates of the study since the best one.
     """
 
     started: int = 0
@@ -72,6 +76,7 @@ class Tally:
     pruned: int = 0
     failed: int = 0
     promoted: int = 0
+    diverged: int = 0
     ever_complete: bool = False
     best: float | None = None
     since_best: int = 0
@@ -81,20 +86,26 @@ class Tally:
         """Trials finished in this call."""
         return self.complete + self.pruned + self.failed
 
-    def with_value(self, value: float, *, maximize: bool) -> Tally:
-        """Return the tally after a trial with this value."""
+    def with_result(self, result: Result, *, maximize: bool) -> Tally:
+        """Return the tally after a result; one that cannot be the best changes nothing."""
+        if not result.is_candidate or len(result.values) != 1:
+            return self
+        value = result.values[0]
         if self.best is None or (value > self.best if maximize else value < self.best):
             return replace(self, best=value, since_best=0)
         return replace(self, since_best=self.since_best + 1)
 
-    def with_trial(self, state: TrialState, *, promoted: bool) -> Tally:
+    def with_trial(
+        self, state: TrialState, *, promoted: bool = False, diverged: bool = False
+    ) -> Tally:
         """Return the tally after a finished trial.
 
         Args:
             state: The trial's final state.
             promoted: Whether its configuration was counted already, with an earlier trial.
+            diverged: Whether its run worked, and had a metric that was not finite.
         """
-        tally = self
+        tally = replace(self, diverged=self.diverged + diverged)
         if state == TrialState.COMPLETE:
             tally = replace(tally, ever_complete=True)
         if promoted:
@@ -114,8 +125,7 @@ def start_tally(trials: Iterable[FrozenTrial], *, maximize: bool) -> Tally:
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.values is not None]
     for trial in sorted(complete, key=lambda t: (t.datetime_complete or datetime.min, t.number)):
         tally = replace(tally, ever_complete=True)
-        if len(trial.values) == 1:
-            tally = tally.with_value(trial.values[0], maximize=maximize)
+        tally = tally.with_result(read_result(trial), maximize=maximize)
     return tally
 
 
@@ -185,9 +195,16 @@ def failure_limit(limits: Limits, tally: Tally) -> str:
             f"{tally.failed} of {tally.finished} trials failed, a higher share than "
             f"max_failure_rate={limits.max_failure_rate:g}"
         )
-    if tally.failed >= ALWAYS_FAILING_AFTER and not tally.ever_complete and not tally.pruned:
+    works = tally.ever_complete or tally.pruned or tally.diverged
+    if tally.failed >= ALWAYS_FAILING_AFTER and not works:
         return f"the first {tally.failed} trials all failed"
     return ""
+
+
+def always_diverging(tally: Tally) -> bool:
+    """Return whether it is time to say that all trials of a study diverge, and none works."""
+    others = tally.finished - tally.diverged
+    return tally.diverged == ALWAYS_FAILING_AFTER and not others and not tally.ever_complete
 
 
 def change_limits(limits: Limits, control: Control, finished_before: int) -> Limits:

@@ -24,8 +24,16 @@ from tune_jobs.core.attempts import Attempt, AttemptState, attempt_name
 from tune_jobs.core.budget import Budget
 from tune_jobs.core.commands import Control, ControlState, End, apply_control
 from tune_jobs.core.job_runs import RunUpdate
+from tune_jobs.core.limits import always_diverging
 from tune_jobs.core.objectives import Reading
-from tune_jobs.core.outcomes import Action, Outcome, classify_outcome, close_attempt
+from tune_jobs.core.outcomes import (
+    DIVERGED,
+    Action,
+    Divergence,
+    Outcome,
+    classify_outcome,
+    close_attempt,
+)
 from tune_jobs.core.promotion import Ladder, Rung
 from tune_jobs.core.prune_deferral import PruneDeferral
 
@@ -42,9 +50,16 @@ class TuningMachine:
         budget: Limits, tally and statistics of the call.
         backend: Name of the backend, for prices.
         ladder: The rungs under promotion.
+        divergence: What happens to runs whose metric is not finite.
     """
 
-    def __init__(self, budget: Budget, backend: str = "", ladder: Ladder | None = None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        backend: str = "",
+        ladder: Ladder | None = None,
+        divergence: Divergence | None = None,
+    ) -> None:
         self.budget = budget
         self.control = ControlState()
         self.ladder = ladder
@@ -54,6 +69,7 @@ class TuningMachine:
         self.reason = ""
         """Why the call ends before its number of trials."""
         self._backend = backend
+        self._divergence = divergence or Divergence()
         self._deferral = PruneDeferral(budget.statistics)
         self._live: dict[str, Attempt] = {}
         self._waiting: list[Attempt] = []
@@ -128,6 +144,8 @@ class TuningMachine:
                 return self._prune_advised(event, now)
             case e.Explained():
                 return self._explained(event)
+            case e.Finished():
+                return self._finished(event)
             case e.Recovered():
                 return self._recovered(event)
             case e.Requested():
@@ -235,14 +253,20 @@ class TuningMachine:
             return instructions + self._ended(attempt, event, now)
         if attempt.is_final or attempt.trial is None:
             return instructions
+        if self._divergence.is_hopeless(event.reading):
+            cause = f"{DIVERGED}{event.reading.diverged}"
+            instructions += self._stop_early(attempt, cause, len(event.reading.steps), now)
         return [*instructions, e.Report(attempt, event.reading, not attempt.is_pruning)]
 
     def _prune_advised(self, event: e.PruneAdvised, now: float) -> _Instructions:
         attempt = self._live.get(event.name)
-        if attempt is None or attempt.is_pruning:
+        if attempt is None:
             return []
-        cause = f"pruned at step {event.step}"
-        if self._deferral.defer(attempt, cause, event.steps, now):
+        return self._stop_early(attempt, f"pruned at step {event.step}", event.steps, now)
+
+    def _stop_early(self, attempt: Attempt, cause: str, steps: int, now: float) -> _Instructions:
+        """Stop a run for good, unless it will have ended before another could start."""
+        if attempt.is_pruning or self._deferral.defer(attempt, cause, steps, now):
             return []
         return self._prune(attempt, cause)
 
@@ -259,7 +283,7 @@ class TuningMachine:
         del self._live[attempt.name]
         self._blocked = False
         self._unacknowledged.discard(attempt.name)
-        outcome = classify_outcome(attempt, event.update, event.reading)
+        outcome = classify_outcome(attempt, event.update, event.reading, self._divergence)
         if attempt.name in self._to_fail:
             self._completed.append(self._to_fail.pop(attempt.name).id)
             outcome = replace(
@@ -267,18 +291,20 @@ class TuningMachine:
                 action=Action.FINISH,
                 trial_state=TrialState.FAIL,
                 cause="canceled on request",
+                diverged=False,
             )
         if outcome.action is Action.RETRY:
             return self._retry(attempt, event.update, outcome, now)
-        if outcome.trial_state != TrialState.FAIL:
+        if outcome.diverged:
+            self.last_failure = f"{_subject(attempt)}: {outcome.cause}"
+        if outcome.diverged or outcome.trial_state != TrialState.FAIL:
             return self._finish(attempt, event.update, event.reading, outcome)
         self._ending[attempt.name] = (attempt, event.update, event.reading, outcome)
         return [e.Explain(attempt, event.update, outcome.cause)]
 
     def _explained(self, event: e.Explained) -> _Instructions:
         attempt, update, reading, outcome = self._ending.pop(event.name)
-        subject = attempt.name if attempt.is_final else f"trial {attempt.trial}"
-        self.last_failure = f"{subject}: {event.cause}"
+        self.last_failure = f"{_subject(attempt)}: {event.cause}"
         return self._finish(attempt, update, reading, replace(outcome, cause=event.cause))
 
     def _retry(
@@ -310,15 +336,35 @@ class TuningMachine:
         rung, reached = self._rungs.pop(number, None), None
         if self.ladder and rung and state == TrialState.COMPLETE and reading.values:
             reached = reading.values[0]
-            self.ladder.stand(number, rung, reached)
             state = state if self.ladder.promotion.is_last(rung) else TrialState.PRUNED
         if self.ladder and rung and rung.after is not None:
             self.ladder.forget(rung.after)
         promoted = rung is not None and rung.after is not None
-        values = reading.values if state == TrialState.COMPLETE else None
-        self.budget.finish(state, values, promoted=promoted)
+        self.budget.finish(state, promoted=promoted, diverged=outcome.diverged)
         cost = statistics.of_trial(number)
-        return [e.Finish(closed, state, reading, cost, rung, reached)]
+        finish = e.Finish(closed, state, reading, cost, rung, reached, outcome.diverged)
+        return [finish, *self._mention_divergence(outcome)]
+
+    def _mention_divergence(self, outcome: Outcome) -> _Instructions:
+        """Say once that all trials so far diverged: the call goes on, perhaps for nothing."""
+        if not outcome.diverged or not always_diverging(self.budget.tally):
+            return []
+        line = f"the first {self.budget.tally.diverged} trials all diverged; the last one: "
+        return [e.Say(f"{line}{self.last_failure}. max_failures=... would end the call")]
+
+    def _finished(self, event: e.Finished) -> _Instructions:
+        """Compare a result with the others: for the limits, and on its rung."""
+        finish, result = event.finish, event.result
+        if result is None:
+            return []
+        self.budget.rank(result)
+        rung, reached = finish.rung, finish.reached
+        if self.ladder and rung and reached is not None:
+            if result.is_replicate:
+                self.ladder.forget(result.number)
+            else:
+                self.ladder.stand(result.number, rung, reached, result.violation)
+        return []
 
     # -- recovery -------------------------------------------------------------------------------
 
@@ -413,3 +459,7 @@ class TuningMachine:
         """Name the trials whose checkpoints are not needed if ``more`` trials may come."""
         trials = self.ladder.unneeded(more) if self.ladder else ()
         return [e.RemoveCheckpoints(tuple(trials))] if trials else []
+
+
+def _subject(attempt: Attempt) -> str:
+    return attempt.name if attempt.is_final else f"trial {attempt.trial}"

@@ -87,6 +87,8 @@ class Reading:
         steps: The first objective by step: Optuna's intermediate values.
         violations: Of each bound, by metric name; only of reported, finite metrics.
         last: The last value of each reported metric.
+        diverged: Which value that counts is not finite; empty if there is none.
+        diverged_steps: How many values in a row led to an objective that is not finite.
     """
 
     values: tuple[float, ...] | None
@@ -94,6 +96,8 @@ class Reading:
     steps: Mapping[int, float]
     violations: Mapping[str, float]
     last: Mapping[str, float]
+    diverged: str = ""
+    diverged_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,13 +140,28 @@ class Objectives:
         for record in records:
             last.update(record.values)
         values = [self._value(i, records) for i in range(len(self.metrics))]
-        problem = self._problem(values, last)
+        numbers = {m.name: v for m, v in zip(self.metrics, values, strict=True) if v is not None}
+        diverged = _describe_divergence(numbers, records)
+        missing = "" if diverged else self._find_missing(numbers, last)
+        if not (diverged or missing):
+            constrained = {bound.name: last[bound.name] for bound in self.bounds}
+            diverged = _describe_divergence(constrained, records)
+        problem = diverged or missing
         return Reading(
             values=None if problem else tuple(v for v in values if v is not None),
             problem=problem,
             steps=_by_step(records, self.metrics[0].name),
             violations=self._violations(last),
             last=last,
+            diverged=diverged,
+            diverged_steps=max(
+                (
+                    len(_diverged_tail(n, records))
+                    for n, v in numbers.items()
+                    if not math.isfinite(v)
+                ),
+                default=0,
+            ),
         )
 
     def _violations(self, last: Mapping[str, float]) -> dict[str, float]:
@@ -175,18 +194,43 @@ class Objectives:
         until_then = [v for i, v in series if i <= position]
         return (same_step or until_then or [series[0][1]])[-1]
 
-    def _problem(self, values: Sequence[float | None], last: Mapping[str, float]) -> str:
-        for metric, value in zip(self.metrics, values, strict=True):
-            if value is None:
+    def _find_missing(self, values: Mapping[str, float], last: Mapping[str, float]) -> str:
+        for metric in self.metrics:
+            if metric.name not in values:
                 return f"metric {metric.name!r} was not reported"
-            if not math.isfinite(value):
-                return f"metric {metric.name!r} was {value}, which is not a finite number"
         for bound in self.bounds:
             if bound.name not in last:
                 return f"metric {bound.name!r}, which is constrained, was not reported"
-            if not math.isfinite(last[bound.name]):
-                return f"metric {bound.name!r}, which is constrained, was {last[bound.name]}"
         return ""
+
+
+def _describe_divergence(values: Mapping[str, float], records: Sequence[Record]) -> str:
+    """Return which of the metrics is not finite, and since when; an empty string if all are."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            return f"metric {name!r} was {value}{_since(name, records)}"
+    return ""
+
+
+def _diverged_tail(name: str, records: Sequence[Record]) -> list[Record]:
+    """Return the last records of a metric, in a row, in which it is not finite."""
+    tail: list[Record] = []
+    for record in reversed(records):
+        if name in record.values:
+            if math.isfinite(record.values[name]):
+                break
+            tail.append(record)
+    return tail[::-1]
+
+
+def _since(name: str, records: Sequence[Record]) -> str:
+    """Return where the last values of a metric that are not finite begin and end."""
+    tail = _diverged_tail(name, records)
+    steps = [record.step for record in tail if record.step is not None]
+    if not steps:
+        return f", like all of its last {len(tail)} values" if len(tail) > 1 else ""
+    since = f" (not finite from step {steps[0]} on)" if steps[0] != steps[-1] else ""
+    return f" at step {steps[-1]}{since}"
 
 
 def _series(name: str, records: Sequence[Record]) -> list[tuple[int, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Literal
 
 from optuna.trial import TrialState
 
@@ -22,6 +23,34 @@ MAX_DELAY = 900.0
 """Longest pause between two attempts, in seconds."""
 
 
+DIVERGED = "diverged: "
+"""How the cause of a trial begins whose run worked, and whose metric is not finite."""
+
+Diverged = Literal["fail", "prune"]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What happens to runs that work and whose metric is not finite.
+
+    Args:
+        outcome: Whether their trials are failed or pruned.
+        steps: Values in a row that are not finite after which a run is stopped; None never stops.
+    """
+
+    outcome: Diverged = "fail"
+    steps: int | None = None
+
+    @property
+    def state(self) -> TrialState:
+        """Final state of their trials."""
+        return TrialState.PRUNED if self.outcome == "prune" else TrialState.FAIL
+
+    def is_hopeless(self, reading: Reading) -> bool:
+        """Return whether a run is to be stopped."""
+        return self.steps is not None and reading.diverged_steps >= self.steps
+
+
 class Action(Enum):
     """What to do with an attempt that has ended."""
 
@@ -38,6 +67,7 @@ class Outcome:
         trial_state: The state that Optuna is given; only for `Action.FINISH`.
         cause: Why there is no value; empty otherwise.
         delay: Seconds to wait before the next attempt; only for `Action.RETRY`.
+        diverged: Whether the run worked, and its metric is not finite.
     """
 
     action: Action
@@ -45,27 +75,40 @@ class Outcome:
     trial_state: TrialState = TrialState.FAIL
     cause: str = ""
     delay: float = 0.0
+    diverged: bool = False
 
 
-def classify_outcome(attempt: Attempt, update: RunUpdate, reading: Reading) -> Outcome:
+def classify_outcome(
+    attempt: Attempt, update: RunUpdate, reading: Reading, divergence: Divergence
+) -> Outcome:
     """Decide what an ended job run means for its trial.
 
     Args:
         attempt: The attempt, PRUNING if it was to be stopped.
         update: The run's terminal state.
         reading: What its metrics say.
+        divergence: What happens to runs whose metric is not finite.
     """
     ended_as = AttemptState(update.state.value)
     if attempt.is_pruning:
-        return Outcome(Action.FINISH, ended_as, TrialState.PRUNED, attempt.cause or "pruned")
+        cause = attempt.cause or "pruned"
+        if cause.startswith(DIVERGED):
+            return _diverge(ended_as, divergence, cause)
+        return Outcome(Action.FINISH, ended_as, TrialState.PRUNED, cause)
     if update.state == RunState.SUCCEEDED:
         if reading.values is not None:
             return Outcome(Action.FINISH, ended_as, TrialState.COMPLETE)
+        if reading.diverged:
+            return _diverge(ended_as, divergence, f"{DIVERGED}{reading.diverged}")
         return Outcome(Action.FINISH, ended_as, TrialState.FAIL, reading.problem)
     if _deserves_retry(attempt, update):
         delay = Backoff(update.retry_after, MAX_DELAY).pause(attempt.attempt)
         return Outcome(Action.RETRY, ended_as, cause=update.cause, delay=delay)
     return Outcome(Action.FINISH, ended_as, TrialState.FAIL, update.cause)
+
+
+def _diverge(ended_as: AttemptState, divergence: Divergence, cause: str) -> Outcome:
+    return Outcome(Action.FINISH, ended_as, divergence.state, cause, diverged=True)
 
 
 def _deserves_retry(attempt: Attempt, update: RunUpdate) -> bool:

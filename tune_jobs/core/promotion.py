@@ -21,6 +21,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from tune_jobs.core.best_trials import read_result
 from tune_jobs.core.trial_attributes import REACHED_ATTRIBUTE, RUNG_ATTRIBUTE
 from tune_jobs.errors import ConfigError
 
@@ -124,6 +125,10 @@ class Promotion:
         return rung.budget >= self.maximum
 
 
+_Key = tuple[float, float, int]
+"""Order on a rung: total violation of constraints, value to be minimized, trial number."""
+
+
 class Ladder:
     """The rungs of a study, the trials on them, and which of them are promoted.
 
@@ -137,9 +142,9 @@ class Ladder:
         self._sign = -1.0 if maximize else 1.0
         rungs = [(b, i) for b in range(promotion.brackets) for i in range(self._height(b))]
         # By rung, best first: all trials that reached it, and those that may still be promoted.
-        self._all: dict[tuple[int, int], list[tuple[float, int]]] = {r: [] for r in rungs}
-        self._waiting: dict[tuple[int, int], list[tuple[float, int]]] = {r: [] for r in rungs}
-        self._key: dict[int, tuple[tuple[int, int], tuple[float, int]]] = {}
+        self._all: dict[tuple[int, int], list[_Key]] = {r: [] for r in rungs}
+        self._waiting: dict[tuple[int, int], list[_Key]] = {r: [] for r in rungs}
+        self._key: dict[int, tuple[tuple[int, int], _Key]] = {}
         self._known: set[int] = set()
         self._unneeded: list[int] = []
 
@@ -153,7 +158,9 @@ class Ladder:
             reached = trial.user_attrs.get(REACHED_ATTRIBUTE)
             rung = trial_rung(trial)
             if rung is not None and reached is not None and trial.state.is_finished():
-                ladder.stand(trial.number, rung, reached)
+                result = read_result(trial)
+                if not result.is_replicate:
+                    ladder.stand(trial.number, rung, reached, result.violation)
         for trial in trials:
             rung = trial_rung(trial)
             if rung is not None and rung.after is not None:
@@ -165,9 +172,12 @@ class Ladder:
     def _height(self, bracket: int) -> int:
         return len(self.promotion.budgets(bracket))
 
-    def stand(self, number: int, rung: Rung, value: float) -> None:
-        """Place a trial that has reached a rung; repeated calls have no effect."""
-        place, key = (rung.bracket, rung.index), (self._sign * value, number)
+    def stand(self, number: int, rung: Rung, value: float, violation: float = 0.0) -> None:
+        """Place a trial that has reached a rung; repeated calls have no effect.
+
+        Feasible trials come first, by value; then infeasible ones, by their total violation.
+        """
+        place, key = (rung.bracket, rung.index), (violation, self._sign * value, number)
         if number in self._known or place not in self._all:
             return  # the latter: of a call with other rungs
         self._known.add(number)
@@ -190,7 +200,7 @@ class Ladder:
             if waiting := self._waiting[place]:
                 rank = bisect_left(self._all[place], waiting[0])
                 if rank < len(self._all[place]) // self.promotion.factor:
-                    return waiting[0][1]
+                    return waiting[0][-1]
         return None
 
     def promote(self) -> Rung | None:
@@ -215,7 +225,7 @@ class Ladder:
                 for key in reversed(self._waiting[place]):  # the worst first
                     if bisect_left(self._all[place], key) < most:
                         break
-                    found.append(key[1])
+                    found.append(key[-1])
         return found
 
     def forget(self, number: int) -> None:

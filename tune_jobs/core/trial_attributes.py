@@ -18,6 +18,9 @@ CONSOLE_ATTRIBUTE = "tune_jobs:console"
 CAUSE_ATTRIBUTE = "tune_jobs:cause"
 """Why the trial has no value."""
 
+DIVERGED_ATTRIBUTE = "tune_jobs:diverged"
+"""Set if its run worked, or was stopped, and its metric was not finite."""
+
 REFUSED_ATTRIBUTE = "tune_jobs:refused"
 """The constraint of the search space that its parameters violate: it had no run."""
 

@@ -193,7 +193,9 @@ class Engine:
             case e.Intend() | e.Retry():
                 self._turn.intents.append(instruction)
             case e.Finish():
-                self._turn.closed += self._trials.finish(instruction)
+                finished = self._trials.finish(instruction)
+                self._turn.closed += finished.closed
+                return finished
             case e.Close(attempt):
                 self._turn.closed.append(attempt)
             case e.RecordPruning(attempt):

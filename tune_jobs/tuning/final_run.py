@@ -115,7 +115,7 @@ class _FinalTrials:
         )
         return e.Intended(session.intend(name, request.trial.number, invocation, attempt))
 
-    def finish(self, result: e.Finish) -> Sequence[Attempt]:
+    def finish(self, result: e.Finish) -> e.Finished:
         """Write the provenance first: a final run that the ledger calls successful has one."""
         attempt = result.attempt
         if result.state == TrialState.COMPLETE:
@@ -127,7 +127,7 @@ class _FinalTrials:
             self.succeeded = attempt
         else:
             self.failure = f"{attempt.name} of trial {attempt.trial} failed: {attempt.cause}"
-        return [attempt]
+        return e.Finished(result, (attempt,))
 
     def commit(
         self, intents: Sequence[e.Intend | e.Retry], write: WriteLedger

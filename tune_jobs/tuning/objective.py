@@ -12,6 +12,7 @@ their trials are finished here.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import weakref
 from collections.abc import Sequence
@@ -24,11 +25,16 @@ import optuna
 from optuna.trial import TrialState
 
 from tune_jobs.core import events as e
-from tune_jobs.core.attempts import Attempt, earlier_attempts, trial_attempt_name
+from tune_jobs.core.attempts import earlier_attempts, trial_attempt_name
 from tune_jobs.core.budget import Budget
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.machine import TuningMachine
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, RUN_ATTRIBUTE, set_run
+from tune_jobs.core.trial_attributes import (
+    CAUSE_ATTRIBUTE,
+    DIVERGED_ATTRIBUTE,
+    RUN_ATTRIBUTE,
+    set_run,
+)
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import TuneJobsError
 from tune_jobs.storage.fence import fence_study, unfence_study
@@ -95,13 +101,13 @@ class _LoopTrials(StudyTrials):
                 advised = step
         return advised
 
-    def finish(self, result: e.Finish) -> Sequence[Attempt]:
+    def finish(self, result: e.Finish) -> e.Finished:
         number = result.attempt.trial
         if number is None or number not in self._offered:
             return super().finish(result)
         self.report(e.Report(result.attempt, result.reading, ask_pruner=False))
         self.results[number].set_result(result)
-        return [] if self._closes_with_result else [result.attempt]
+        return e.Finished(result, () if self._closes_with_result else (result.attempt,))
 
 
 class ObjectiveRuns:
@@ -127,7 +133,8 @@ class ObjectiveRuns:
             spec.options.prices or {}, self._session.ledger.read_ended_attempts()
         )
         limits = Limits(n_trials=0, deadline=None, max_parallel=1)  # Optuna starts trials
-        machine = TuningMachine(Budget(limits, statistics), spec.backend.name)
+        budget = Budget(limits, statistics)
+        machine = TuningMachine(budget, spec.backend.name, divergence=spec.divergence)
         self._engine = Engine(self._session, machine, self._trials)
         self._driving = threading.Lock()
         self._watching = threading.Lock()
@@ -159,6 +166,9 @@ class ObjectiveRuns:
 
     def run(self, trial: optuna.Trial) -> float | Sequence[float]:
         """Start a trial's job run and wait for its end.
+
+        Returns:
+            The values; NaN if the run worked and diverged, which Optuna records as a failed trial.
 
         Raises:
             optuna.TrialPruned: If the study's pruner stopped it.
@@ -212,13 +222,17 @@ class ObjectiveRuns:
         set_run(trial, run_id, run_id and self._spec.backend.console(run_id))
         if attempt.cause:
             trial.set_user_attr(CAUSE_ATTRIBUTE, attempt.cause)
+        if result.diverged:
+            trial.set_user_attr(DIVERGED_ATTRIBUTE, True)
         if self._fenced is not None:
             ledger, now = self._session.ledger, self._session.clock()
             close = partial(ledger.record_ended, ended=[attempt], reported=now)
             self._fenced.write_with_result(trial, close)
         if result.state == TrialState.PRUNED:
             raise optuna.TrialPruned(attempt.cause)
-        if result.state == TrialState.FAIL or values is None:
+        if result.diverged:
+            values = (math.nan,) * len(self._spec.objectives.metrics)
+        elif result.state == TrialState.FAIL or values is None:
             raise JobRunFailed(f"trial {trial.number}: {attempt.cause}")
         return values[0] if len(values) == 1 else values
 

@@ -62,7 +62,10 @@ class Optimization:
             (maximize,) = self._spec.objectives.maximize
             ladder = Ladder.from_trials(self._spec.promotion, trials, maximize=maximize)
         self.machine = TuningMachine(
-            Budget(limits, statistics, trials), self._spec.backend.name, ladder
+            Budget(limits, statistics, trials),
+            self._spec.backend.name,
+            ladder,
+            self._spec.divergence,
         )
         self.engine = Engine(
             session,

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from tune_jobs.core.costs import Prices
 from tune_jobs.core.objectives import Bound, Metric
+from tune_jobs.core.outcomes import Diverged
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.errors import ConfigError
@@ -223,7 +224,8 @@ class TunerOptions:
         default=None,
         metadata=_option(
             'Constraints on further metrics, ``{"memory_mb": "<= 2000"}``, for samplers that '
-            "support constraints and for the choice of the best trial.",
+            "support constraints. A trial that violates one cannot be the best: it neither "
+            "reaches ``target`` nor counts for ``patience``, and is not trained.",
             parsed(
                 "a mapping of metrics to '<= NUMBER' or '>= NUMBER'", _parse_bounds, Located.string
             ),
@@ -253,6 +255,23 @@ class TunerOptions:
         metadata=_option(
             "Share of failed trials above which ``optimize`` gives up, once ten have finished.",
             number(0, 1),
+        ),
+    )
+    diverged: Diverged = field(
+        default="fail",
+        metadata=_option(
+            "What becomes of a trial whose run ends well and whose metric is NaN or infinite: "
+            "``fail`` makes it a failed trial, which counts for ``max_failures``; ``prune`` a "
+            "pruned one, which does not. It has no value, and samplers rank it as the worst.",
+            one_of(*get_args(Diverged)),
+        ),
+    )
+    diverged_steps: int | None = field(
+        default=None,
+        metadata=_option(
+            "Values in a row that are NaN or infinite after which a run is stopped as diverged. "
+            "By default it is left to finish: its metric may recover.",
+            integer(1),
         ),
     )
     promotion: Promotion | None = field(
@@ -333,12 +352,16 @@ class CallLimits:
     )
     target: float | None = field(
         default=None,
-        metadata=_option("Value that is good enough: live runs are stopped.", number()),
+        metadata=_option(
+            "Value that is good enough: once a feasible trial reaches it, live runs are stopped.",
+            number(),
+        ),
     )
     patience: int | None = field(
         default=None,
         metadata=_option(
-            "Consecutive trials without a better value after which no trial is started.",
+            "Consecutive trials without a better value after which no trial is started. Only "
+            "trials that could have been the best count: complete, feasible, no replicates.",
             integer(1),
         ),
     )

@@ -11,6 +11,7 @@ import optuna
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.objectives import Objectives
+from tune_jobs.core.outcomes import Divergence
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.interface import ScriptInterface
@@ -38,6 +39,11 @@ class TuningSpec:
     def promotion(self) -> Promotion | None:
         """The rungs, if configurations are promoted."""
         return self.options.promotion
+
+    @property
+    def divergence(self) -> Divergence:
+        """What happens to runs whose metric is not finite."""
+        return Divergence(self.options.diverged, self.options.diverged_steps)
 
     @property
     def duplicates(self) -> Duplicates:
@@ -90,4 +96,5 @@ class TuningSpec:
                 for m in self.objectives.metrics
             ],
             "directions": [d.name.lower() for d in self.study.directions],
+            "bounds": dict(self.options.bounds or {}),
         }

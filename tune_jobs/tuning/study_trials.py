@@ -11,7 +11,8 @@ import optuna
 from optuna.trial import TrialState
 
 from tune_jobs.core.attempts import Attempt, earlier_attempts, trial_attempt_name
-from tune_jobs.core.events import Finish, Intend, Intended, Report, Retry
+from tune_jobs.core.best_trials import read_result
+from tune_jobs.core.events import Finish, Finished, Intend, Intended, Report, Retry
 from tune_jobs.core.promotion import Rung, trial_rung
 from tune_jobs.core.snapshot import Running
 from tune_jobs.core.strict_json import replace_nonfinite
@@ -19,6 +20,7 @@ from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
     COST_ATTRIBUTE,
+    DIVERGED_ATTRIBUTE,
     METRICS_ATTRIBUTE,
     REACHED_ATTRIBUTE,
     RUN_ATTRIBUTE,
@@ -158,7 +160,7 @@ class StudyTrials:
             attempt.name, attempt.is_pruning, step, None if step is None else steps[step]
         )
 
-    def finish(self, result: Finish) -> Sequence[Attempt]:
+    def finish(self, result: Finish) -> Finished:
         """See `Trials.finish`."""
         attempt, reading = result.attempt, result.reading
         assert attempt.trial is not None
@@ -176,7 +178,7 @@ class StudyTrials:
         self._mirror.tell(number, values, state=result.state)
         self._open.pop(number, None)
         self._params.pop(number, None)
-        return [attempt]
+        return Finished(result, (attempt,), read_result(self._mirror.trial(number)))
 
     def _attributes(self, result: Finish) -> dict[str, Any]:
         attributes: dict[str, Any] = {}
@@ -185,6 +187,8 @@ class StudyTrials:
         if result.cost.hours:
             cost = {"run_hours": result.cost.hours, "money": result.cost.money}
             attributes[COST_ATTRIBUTE] = cost
+        if result.diverged or (result.state == TrialState.PRUNED and result.reading.diverged):
+            attributes[DIVERGED_ATTRIBUTE] = True
         if len(result.reading.last) > len(self._spec.objectives.metrics):
             attributes[METRICS_ATTRIBUTE] = replace_nonfinite(dict(result.reading.last))
         if result.reached is not None:

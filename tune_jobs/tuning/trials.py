@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tune_jobs.core.attempts import Attempt
-from tune_jobs.core.events import Finish, Intend, Intended, Report, Retry
+from tune_jobs.core.events import Finish, Finished, Intend, Intended, Report, Retry
 from tune_jobs.core.promotion import Rung
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ class Trials(Protocol):
         """Report intermediate values; return the step at which the pruner wants to stop."""
         ...
 
-    def finish(self, result: Finish) -> Sequence[Attempt]:
-        """Take a trial's result; return the attempts to close in the same transaction."""
+    def finish(self, result: Finish) -> Finished:
+        """Take a trial's result; return what it counts as, and the attempts to close with it."""
         ...
 
     def commit(self, intents: Sequence[Intend | Retry], write: WriteLedger) -> Sequence[Intended]:
