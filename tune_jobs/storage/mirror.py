@@ -9,6 +9,9 @@ Trials that other processes add to the stored study, such as enqueued ones, are 
 `sync`. A trial of the mirror is never created twice under two numbers: if others added trials
 first, `commit` takes them over and renumbers the mirror's.
 
+Of trials that diverged, samplers and pruners see stand-ins (`sampler_view`); `trial` and `trials`
+return the trials themselves, and only these are written.
+
 Ids of trials in the mirror are its own; `storage ids` are those of the study's storage.
 """
 
@@ -37,6 +40,7 @@ from tune_jobs.storage.changes import (
 )
 from tune_jobs.storage.lease import Lease
 from tune_jobs.storage.retry import DatabaseRetry
+from tune_jobs.storage.sampler_view import SamplerView
 from tune_jobs.storage.writers import build_writer
 
 
@@ -117,6 +121,8 @@ class StudyMirror(InMemoryStorage):
         self._created: list[int] = []
         self._uncommitted: dict[int, _Uncommitted] = {}
         self._foreign: set[int] = set()  # unfinished trials that other processes may change
+        self._view = SamplerView(self._stored)
+        self._behind: dict[int, FrozenTrial] = {}  # the trials that have a stand-in
         self._last_storage_id = -1
         with unannounced():
             self._id = super().create_new_study(self._stored.directions, self._stored.study_name)
@@ -139,6 +145,7 @@ class StudyMirror(InMemoryStorage):
 
     def ask(self) -> optuna.Trial:
         """Return a new trial, or an enqueued one."""
+        self._view.refresh(self._studies[self._id].trials)
         return self.study.ask()
 
     def tell(
@@ -182,7 +189,11 @@ class StudyMirror(InMemoryStorage):
 
     def trial(self, number: int) -> FrozenTrial:
         """Return a trial without copying it; do not modify it."""
-        return self.get_trial(self._trial_id(number))
+        return self._itself(self._trial_id(number))
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials by number without copying them; do not modify them."""
+        return [self._behind.get(t._trial_id, t) for t in self._studies[self._id].trials]
 
     def open_trial(self, number: int) -> optuna.Trial:
         """Return a trial to report to and to call ``should_prune`` on."""
@@ -206,6 +217,18 @@ class StudyMirror(InMemoryStorage):
 
     def _trial_id(self, number: int) -> int:
         return self.get_trial_id_from_study_id_trial_number(self._id, number)
+
+    def _itself(self, trial_id: int) -> FrozenTrial:
+        return self._behind.get(trial_id) or self.get_trial(trial_id)
+
+    def _settle(self, trial_id: int) -> None:
+        """Let samplers see a finished trial, or its stand-in."""
+        trial = self.get_trial(trial_id)
+        self._view.note(trial)
+        stand_in = self._view.stand_in(trial)
+        if stand_in is not None:
+            self._behind[trial_id] = trial
+            self._studies[self._id].trials[trial.number] = stand_in
 
     # -- commit and sync ----------------------------------------------------------------------
 
@@ -255,6 +278,7 @@ class StudyMirror(InMemoryStorage):
     def _take_over(self, trial: FrozenTrial, storage_id: int) -> int:
         if trial.state.is_finished():
             trial_id = self._append(copy.copy(trial))
+            self._settle(trial_id)
         else:
             trial_id = super().create_new_trial(self._id, trial)
         self._set_storage_id(trial_id, storage_id)
@@ -296,6 +320,7 @@ class StudyMirror(InMemoryStorage):
         if now.state.is_finished():
             super().set_trial_state_values(trial_id, now.state, now.values)
             self._foreign.discard(trial_id)
+            self._settle(trial_id)
         return now.state != before.state
 
     def _renumber(self, created: Sequence[int]) -> dict[int, int]:
@@ -307,8 +332,8 @@ class StudyMirror(InMemoryStorage):
         Returns:
             Old number to new number of the new trials.
         """
-        pending = [self.get_trial(trial_id) for trial_id in self._created]
-        changed = {self._storage_ids[t]: self.get_trial(t) for t in self._uncommitted}
+        pending = [self._itself(trial_id) for trial_id in self._created]
+        changed = {self._storage_ids[t]: self._itself(t) for t in self._uncommitted}
         uncommitted = {self._storage_ids[t]: u for t, u in self._uncommitted.items()}
         if created:
             uncommitted.clear()  # the storage has the changes, too
@@ -329,6 +354,9 @@ class StudyMirror(InMemoryStorage):
         else:
             new_ids = [super(StudyMirror, self).create_new_trial(self._id, t) for t in pending]
             self._created = list(new_ids)
+            for trial_id, trial in zip(new_ids, pending, strict=True):
+                if trial.state.is_finished():
+                    self._settle(trial_id)
         new_numbers = map(self.get_trial_number_from_id, new_ids)
         return {trial.number: new for trial, new in zip(pending, new_numbers, strict=True)}
 
@@ -336,11 +364,11 @@ class StudyMirror(InMemoryStorage):
 
     def _changes(self) -> Changes:
         return Changes(
-            created=[self.get_trial(trial_id) for trial_id in self._created],
+            created=[self._itself(trial_id) for trial_id in self._created],
             changed=[
                 TrialChange(
                     self._storage_ids[trial_id],
-                    self.get_trial(trial_id),
+                    self._itself(trial_id),
                     params=frozenset(uncommitted.params),
                     user_attrs=frozenset(uncommitted.user_attrs),
                     system_attrs=frozenset(uncommitted.system_attrs),
@@ -393,6 +421,7 @@ class StudyMirror(InMemoryStorage):
         was_set = super().set_trial_state_values(trial_id, state, values)
         self._touch(trial_id).finished = True
         self._finished.append(self.get_trial(trial_id).number)
+        self._settle(trial_id)
         return was_set
 
     def _claim(self, trial_id: int) -> bool:

@@ -53,7 +53,7 @@ class Optimization:
         lease = session.lease if session.lease.held else None
         self.mirror = StudyMirror(self._spec.study, lease, session.retry)
         self._trials = StudyTrials(session, self.mirror)
-        trials = self.mirror.study.get_trials(deepcopy=False)
+        trials = self.mirror.trials()
         statistics = RunStatistics(
             self._spec.options.prices or {}, session.ledger.read_ended_attempts()
         )

@@ -16,7 +16,7 @@ from tune_jobs.tuning.session import Session
 def recover_study(engine: Engine, session: Session, mirror: StudyMirror) -> None:
     """Adopt, collect, retry or close what is open in the ledger of a study."""
     open_attempts = [a for a in session.ledger.read_open_attempts() if not a.is_final]
-    trials = mirror.study.get_trials(deepcopy=False)
+    trials = mirror.trials()
     finished = frozenset(t.number for t in trials if t.state.is_finished())
     unrecorded = _unrecorded(session, trials)
     numbers = {a.trial for a in open_attempts if a.trial is not None} | set(unrecorded)

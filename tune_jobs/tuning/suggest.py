@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
+    DIVERGED_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,
     SAME_ATTRIBUTE,
@@ -94,7 +95,7 @@ class TrialSource:
         """Return the first trial of the same configuration, unless this one has to run anyway."""
         if self._duplicates == "run" or "fixed_params" in trial.system_attrs:
             return None
-        trials = self._mirror.study.get_trials(deepcopy=False)
+        trials = self._mirror.trials()
         for other in trials[self._known : trial.number]:
             if REFUSED_ATTRIBUTE not in other.user_attrs:
                 self._first.setdefault(_key(other), other.number)
@@ -105,7 +106,9 @@ class TrialSource:
         earlier = trials[number]
         # A failed one may succeed this time, and one of another process may never end.
         others = not earlier.state.is_finished() and self._mirror.is_foreign(earlier.number)
-        return None if others or earlier.state == TrialState.FAIL else earlier
+        reusable = DIVERGED_ATTRIBUTE in earlier.user_attrs and self._duplicates == "reuse"
+        failed = earlier.state == TrialState.FAIL and not reusable
+        return None if others or failed else earlier
 
     def _is_replicate(self, trial: optuna.Trial, earlier: FrozenTrial) -> bool:
         """Make a trial a replicate if known configurations become replicates."""
@@ -121,10 +124,10 @@ class TrialSource:
         trial.set_user_attr(CAUSE_ATTRIBUTE, f"the same configuration as trial {earlier.number}")
         for name, value in earlier.constraints.items():
             trial.set_constraint(name, value)
-        if earlier.state == TrialState.COMPLETE:
-            self._mirror.tell(trial.number, earlier.values)
-        else:
-            self._mirror.tell(trial.number, state=TrialState.PRUNED)
+        if DIVERGED_ATTRIBUTE in earlier.user_attrs:
+            trial.set_user_attr(DIVERGED_ATTRIBUTE, True)
+        values = earlier.values if earlier.state == TrialState.COMPLETE else None
+        self._mirror.tell(trial.number, values, state=earlier.state)
 
 
 def _key(trial: FrozenTrial) -> Key:
