@@ -44,7 +44,8 @@ def simulated(
         direction="maximize", sampler=RandomSampler(seed=seed), pruner=pruner or NopPruner()
     )
     options.setdefault("max_parallel", 4)
-    tuner = Tuner(study, dict(SPACE), made, metric="acc", progress=False, **options)
+    options.setdefault("metric", "acc")
+    tuner = Tuner(study, dict(SPACE), made, progress=False, **options)
     return tuner, made
 
 
