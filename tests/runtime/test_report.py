@@ -329,7 +329,8 @@ def test_one_file_is_all_that_a_script_needs(python: str, tmp_path: Path) -> Non
 
 PROGRAM = """
 import json, sys
-from anywhere.extract import Extractor, metric_like_names
+from anywhere.extract import Extractor
+from anywhere.unread import metric_like_names
 from anywhere.files import read_metrics_file
 from anywhere.records import decode, encode
 

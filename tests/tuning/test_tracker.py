@@ -10,7 +10,7 @@ import pytest
 
 from tune_jobs.backends.base import BackendService
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
-from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.store import MetricStore
 from tune_jobs.runtime.records import Record, encode
@@ -176,7 +176,7 @@ def test_a_store_that_stays_unreadable_is_an_error(bench: Bench) -> None:
 def test_a_failure_is_explained_even_if_its_log_cannot_be_read(bench: Bench) -> None:
     (bench.root / f"runs/{NAME}/log.txt").mkdir()
     update = RunUpdate(NAME, RunState.FAILED, cause="exit code 1")
-    explained = bench.tracker.explain(update, "exit code 1", ["value"])
+    explained = bench.tracker.explain(update, "exit code 1", MetricSources(("value",)))
     assert explained.startswith("exit code 1; its log cannot be read: reading ")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from .lines import find_line_start
 from .records import Record
 
 _CODES = rb"(?:\x1b\[[0-9;]{0,16}m)*"
@@ -56,9 +57,15 @@ def stands_below_title(above: bytes) -> bool:
     Args:
         above: What was printed before them; the end is enough.
     """
-    for line in reversed(above.splitlines()):
+    end = len(above.rstrip(b"\r\n")) if above.endswith((b"\n", b"\r")) else len(above)
+    if above[end:].count(b"\n") > 1:
+        return False  # below an empty line
+    while end > 0:
+        start = find_line_start(above, end)
+        line = above[start:end]
         if not _INDENTED.match(line):
             return line.rstrip().endswith(b":")
+        end = start - 1
     return False
 
 

@@ -290,28 +290,37 @@ class Extractor:
             numbers, line = remove_objects(line)
             values.update((n, numbers[n]) for n in self._names.values() if n in numbers)
         line = remove_progress(line)
-        self._read_names(line, values)
+        value_at = self._read_names(line, values)
         if rank is not None:
             values = self._prefer_rank_0(values, rank)
         if step is None and self._finder is not None and values:
-            step = self._finder.find(line, numbers)
+            step = self._finder.find(line, numbers, value_at)
         return values, step, stream
 
-    def _read_names(self, line: str, values: dict[str, float]) -> None:
-        """Add the values of the names in a line; the last one counts, except for the best one."""
+    def _read_names(self, line: str, values: dict[str, float]) -> int | None:
+        """Add the values of the names in a line; the last one counts, except for the best one.
+
+        Returns:
+            The position of the last value.
+        """
         if self._pattern is None:
-            return
+            return None
         self._current.update(values)
         best: dict[str, float] = {}
+        last = other = None
         for match in self._pattern.finditer(line):
+            if last is None and other is None and self._finder is not None:
+                other = self._finder.find_other(line)
             name = self._names[" ".join(match["name"].split())]
             number = parse_number(match["number"])
-            if _BEST.search(line, max(0, match.start() - 80), match.start()):
+            if (other is not None and other < match.start()) or _is_best(line, match.start()):
                 best[name] = number
             else:
                 self._current.add(name)
                 values[name] = number
+            last = match.start()
         values.update((n, value) for n, value in best.items() if n not in self._current)
+        return last
 
     def _prefer_rank_0(self, values: dict[str, float], rank: int) -> dict[str, float]:
         """Ignore a metric of the other ranks once rank 0 has printed it."""
@@ -319,3 +328,8 @@ class Extractor:
             self._of_rank_0.update(values)
             return values
         return {name: value for name, value in values.items() if name not in self._of_rank_0}
+
+
+def _is_best(line: str, place: int) -> bool:
+    """Return whether the name at a place is that of a best, highest or previous value."""
+    return _BEST.search(line, max(0, place - 80), place) is not None

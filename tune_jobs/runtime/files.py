@@ -23,10 +23,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Dict
 
 from .extract import Extractor
+from .patterns import UserPattern
 from .records import MAX_STEP, Record, leaves, number
-from .unread import metric_like_names
+from .unread import explain_unread, metric_like_names
 
 MAX_FILE = 16 * 1024 * 1024
 """Maximum size of a file in bytes."""
@@ -43,7 +45,11 @@ _FLAT_YAML = re.compile(
 
 
 def read_metrics_file(
-    path: str, names: Sequence[str], step: str | None = None, live: bool = False
+    path: str,
+    names: Sequence[str],
+    step: str | None = None,
+    live: bool = False,
+    patterns: Mapping[str, str] | None = None,
 ) -> tuple[list[Record], str | None]:
     """Read the metrics in a file.
 
@@ -53,6 +59,8 @@ def read_metrics_file(
         step: Name of the step, if the file contains it.
         live: Whether the script still runs. Then, in formats with one record per line, a last line
             without a newline may be incomplete and is ignored.
+        patterns: Regular expressions by metric, as of `Extractor`. These metrics are searched for
+            in the text of the file, line by line, whatever its format is.
 
     Returns:
         The records, whose time is that of the last write, and a problem or None. Both are possible,
@@ -64,10 +72,11 @@ def read_metrics_file(
         return [], f"the metrics file {path} cannot be read: {error.strerror}"
     except ValueError as error:
         return [], f"the metrics file {path} cannot be read: {error}"
-    reading = _Reading(names, step, time)
+    reading = _Reading(names, step, time, patterns or {})
     try:
         for row in _parse_rows(os.path.splitext(path)[1].lower(), content, reading, live):
             reading.add(row)
+        reading.search(content[: content.rfind("\n") + 1] if live else content)
     except (ValueError, RecursionError, csv.Error) as error:
         reading.complain(str(error))
     if not reading.records:
@@ -79,10 +88,15 @@ def read_metrics_file(
 class _Reading:
     """Records and problems of one file while it is read."""
 
-    def __init__(self, names: Sequence[str], step: str | None, time: float) -> None:
-        self.names = names
+    def __init__(
+        self, names: Sequence[str], step: str | None, time: float, patterns: Mapping[str, str]
+    ) -> None:
+        self.names = [name for name in names if name not in patterns]
         self.step = step
         self.time = time
+        self._sources = patterns
+        self._patterns = [UserPattern(name, source) for name, source in patterns.items()]
+        self._searched = False
         self.records: list[Record] = []
         self.problem = ""
         self._other_names: dict[str, None] = {}
@@ -103,13 +117,44 @@ class _Reading:
                 values[name] = number(value)
             except ValueError as error:
                 self.complain(f"{name!r}: {error}")
+        step = self._step(row)
+        if isinstance(row, _Line):
+            self._searched = True
+            for pattern in self._patterns:
+                value, its_step = pattern.search(row.text)
+                if value is not None:
+                    values[pattern.name] = value
+                    step = step if its_step is None else its_step
         if values:
-            self.records.append(Record(self.time, self._step(row), values))
+            self.records.append(Record(self.time, step, values))
         elif not self.records and len(self._other_names) < 1000:
             self._other_names.update((name, None) for name in row if _is_number(row[name]))
 
+    def search(self, content: str, names: Sequence[str] = ()) -> None:
+        """Search for the patterns, and for some names, in the text of a file."""
+        if self._searched or not (self._patterns or names):
+            return
+        self._searched = True
+        extractor = Extractor(names, self._sources, self.step)
+        data = content.encode("utf-8", "replace")
+        for record in extractor.feed(data, self.time) + extractor.finish(self.time):
+            self._merge(record)
+        self.complain(extractor.problem)
+
+    def _merge(self, record: Record) -> None:
+        """Add a record to that of the same step, or as one of its own."""
+        for i, other in enumerate(self.records):
+            if record.step is not None and other.step == record.step:
+                values = {**other.values, **record.values}
+                self.records[i] = Record(self.time, record.step, values)
+                return
+        self.records.append(record)
+
     def describe_content(self, content: str) -> str:
         """Describe that the metrics are missing, and which others the file has."""
+        if self._patterns and not self.names:
+            first = self._patterns[0]
+            return explain_unread(content.encode("utf-8"), first.name, first.source, self.step)
         wanted = ", ".join(map(repr, self.names[:_MAX_NAMES])) or "any metric"
         others = list(self._other_names) or metric_like_names(content.encode("utf-8"))
         closest = "".join(self.names[:1])
@@ -122,6 +167,18 @@ class _Reading:
         if not _is_number(value) or not abs(number(value)) <= MAX_STEP:
             return None
         return math.floor(number(value))
+
+
+class _Line(Dict[str, object]):
+    """Row of a file with one row per line.
+
+    Attributes:
+        text: The line.
+    """
+
+    def __init__(self, row: Mapping[str, object], text: str) -> None:
+        super().__init__(row)
+        self.text = text
 
 
 def _is_number(value: object) -> bool:
@@ -157,10 +214,10 @@ def _parse_rows(
         return _parse_csv(lines)
     if suffix == ".json" or content.lstrip()[:1] in ("{", "["):
         return _parse_json(content, lines, reading)
-    header = next(_split_cells(content), [])
+    header, _ = next(_split_cells(content), ([], ""))
     if len(header) > 1 and any(name in header for name in reading.names):
         return _parse_csv(lines)
-    return _parse_output(lines, reading)
+    return _search_output(lines, reading)
 
 
 def _parse_json(content: str, lines: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
@@ -176,7 +233,7 @@ def _parse_json_lines(content: str, reading: _Reading) -> Iterator[Mapping[str, 
     for count, line in enumerate(content.split("\n"), 1):
         row = _parse_object(line)
         if row is not None:
-            yield row
+            yield _Line(row, line)
         elif line.strip():
             reading.complain(f"line {count} is not a JSON object: {line[:80]!r}")
 
@@ -212,21 +269,25 @@ def _parse_columns(row: Mapping[str, object], reading: _Reading) -> Iterator[Map
 
 def _parse_csv(content: str) -> Iterator[Mapping[str, object]]:
     cells = _split_cells(content)
-    header = next(cells, [])
-    for row in cells:
-        yield {name: row[i].strip() for i, name in enumerate(header) if i < len(row)}
+    header, _ = next(cells, ([], ""))
+    for row, line in cells:
+        yield _Line({name: row[i].strip() for i, name in enumerate(header) if i < len(row)}, line)
 
 
-def _split_cells(content: str) -> Iterator[list[str]]:
-    """Yield the rows of a CSV file, first its header, which may be a comment (``# epoch,loss``)."""
+def _split_cells(content: str) -> Iterator[tuple[list[str], str]]:
+    """Yield the rows of a CSV file and their lines, first its header.
+
+    The header may be a comment (``# epoch,loss``).
+    """
     content = content.lstrip("# \r\n")
-    first_line = content.partition("\n")[0]
-    delimiter = max(",;\t", key=first_line.count)
-    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True)
-    for header in rows:
-        yield [name.strip() for name in header]
-        break
-    yield from rows
+    lines = list(io.StringIO(content, newline=""))
+    delimiter = max(",;\t", key=content.partition("\n")[0].count)
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    done = 0
+    for row in rows:
+        cells = [name.strip() for name in row] if done == 0 else row
+        yield cells, "".join(lines[done : rows.line_num]).rstrip("\r\n")
+        done = rows.line_num
 
 
 def _parse_yaml(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
@@ -286,9 +347,7 @@ def _parse_flat_yaml(content: str) -> Iterator[Mapping[str, object]]:
     yield row
 
 
-def _parse_output(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
-    """Yield the rows of a file of another format, read like output."""
-    extractor = Extractor(reading.names, step=reading.step)
-    data = content.encode("utf-8", "replace")
-    for record in extractor.feed(data, reading.time) + extractor.finish(reading.time):
-        yield {**record.values, **({} if reading.step is None else {reading.step: record.step})}
+def _search_output(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
+    """Read a file of another format like output; it has no rows."""
+    reading.search(content, reading.names)
+    return iter(())

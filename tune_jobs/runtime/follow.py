@@ -34,9 +34,8 @@ class Follower:
         self, sources: Mapping[str, Any], log: str, reported: str, work: str, metrics: str
     ) -> None:
         self._names = list(sources["names"])
-        self._extractor = Extractor(
-            self._names, patterns=sources.get("patterns") or {}, step=sources.get("step")
-        )
+        self._patterns = sources.get("patterns") or {}
+        self._extractor = Extractor(self._names, patterns=self._patterns, step=sources.get("step"))
         self._log = _Tail(log)
         self._reported = _Tail(reported)
         self._pending = b""
@@ -85,6 +84,7 @@ class Follower:
         found: list[Record] = []
         for data in self._log.chunks():
             found += self._extractor.feed(data, now)
+        self.problem = self.problem or self._extractor.problem
         for data in self._reported.chunks():
             self._pending += data
             decoded = decode(self._pending)
@@ -109,7 +109,9 @@ class Follower:
         if live and version == self._file_version:
             return []
         self._file_version = version
-        records, problem = read_metrics_file(self._file, self._names, self._step, live=live)
+        records, problem = read_metrics_file(
+            self._file, self._names, self._step, live=live, patterns=self._patterns
+        )
         self.problem = problem or ""
         if not records:
             return []  # it may be about to be rewritten

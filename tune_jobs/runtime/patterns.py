@@ -40,6 +40,7 @@ class UserPattern:
 
     def __init__(self, name: str, source: str) -> None:
         self.name = check_name(name)
+        self.source = source
         self.problem = ""
         """Why the pattern is not searched any more; empty if it is."""
         try:
@@ -76,7 +77,7 @@ class UserPattern:
             taken = time.thread_time() - start
             if taken > TIME_LIMIT:
                 self.problem = (
-                    f"metric {self.name!r}: the pattern {self._compiled.pattern!r} is not searched "
+                    f"metric {self.name!r}: the pattern {self.source!r} is not searched "
                     f"any more, since it took {taken:.1f} s for {length} characters of the line "
                     f"{line[:60]!r}: avoid nested repetitions such as (a+)+ and (.*)*"
                 )

@@ -17,7 +17,7 @@ from .numerals import COUNT, parse_number
 from .records import MAX_STEP, check_name
 
 BEFORE_NAME = r"(?<![\w\-/.@\\$])"
-SIGN = r"\s{0,64}(?:[:=|\u2502\u2503]|[-=]>)\s{0,64}"
+SIGN = r"\s{0,64}(?:[:=|\u2502\u2503]|[-=]>|(?<=\s)[-\u2013](?=\s))\s{0,64}"
 _PHASE = r"(?:\s?\((?P<phase>[A-Za-z_ ]{1,20})\))?"
 _STEP_VALUE = (
     rf"""{_PHASE}["']?(?:{SIGN}|\s{{1,64}}|(?=[\[(#]))["']?[\[(#]{{0,4}}\s{{0,16}}{COUNT}"""
@@ -56,19 +56,32 @@ class StepFinder:
         self._pattern = compile_names(longest_first, _STEP_VALUE)
         self._hint = _compile_hint(self._names)
 
-    def find(self, line: str, numbers: Mapping[str, float]) -> int | None:
+    def find(
+        self, line: str, numbers: Mapping[str, float], value_at: int | None = None
+    ) -> int | None:
         """Return the step of a line.
 
         Args:
             line: The line without its JSON objects.
             numbers: Numbers of its JSON objects, by dotted name.
+            value_at: Position of a value. Of several steps in the line, its is the last one before.
         """
         for name in self._names:
             if name in numbers:
                 return round_down(numbers[name])
+        chosen = None
         for match in self._pattern.finditer(line):
+            if chosen is not None and (value_at is None or match.start() > value_at):
+                break
             if _is_current(line, match):
-                return round_down(parse_number(match["number"]))
+                chosen = match
+        return None if chosen is None else round_down(parse_number(chosen["number"]))
+
+    def find_other(self, line: str) -> int | None:
+        """Return where a line names the step of the best result or of a checkpoint, if it does."""
+        for match in self._pattern.finditer(line):
+            if _is_of_another(line[max(0, match.start() - _BEFORE_STEP) : match.start()]):
+                return match.start()
         return None
 
     def may_match(self, line: bytes) -> bool:

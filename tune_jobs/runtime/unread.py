@@ -1,16 +1,177 @@
-"""Explain why a metric was not found."""
+"""Explain why a metric was not found: the line that has its name, and a pattern that reads it."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 
+from .columns import suggest_column
 from .extract import SEPARATOR
-from .lines import LINE_END, clean
-from .numerals import VALUE
+from .lines import LINE_END, clean, remove_progress
+from .numerals import NUMBER, VALUE
 from .objects import remove_objects
-from .records import check_name
+from .patterns import UserPattern
+from .records import MAX_LINE, check_name
 from .steps import BEFORE_NAME
+
+_SEARCHED = 1 << 20
+_MAX_LINES = 2000
+_MAX_QUOTED = 160
+_NUMBERS = re.compile(
+    rf"(?P<comma>(?<![\w.,])[-+]?[0-9]{{1,9}},[0-9]+(?![\w.,]*[0-9]))|(?P<number>{NUMBER})"
+    r"(?P<percent>\s?%)?"
+)
+_ARROW = re.compile(r"\s?(?:[-=]{1,3}>|\u2192)\s?[-+.]?[0-9]")
+
+
+def explain_unread(
+    log: bytes, name: str, pattern: str | None = None, step: str | None = None
+) -> str:
+    """Return why a metric was not found in a log, and how it would be.
+
+    Args:
+        log: The output, or its end; only the last MiB is searched.
+        name: Name of the metric.
+        pattern: Its pattern, if it has one.
+        step: Name of the step.
+    """
+    log = log[-_SEARCHED:]
+    if not log.strip():
+        return "nothing was printed"
+    if name.encode("utf-16-le") in log or name.encode("utf-16-be") in log:
+        return "the output is in UTF-16, but UTF-8 is expected: set PYTHONIOENCODING=utf-8"
+    if pattern is not None:
+        missed = f"the pattern {pattern!r} of {name!r} matches no number"
+        return "; ".join([missed, _explain_name(log, name, step)])
+    return _explain_name(log, name, step)
+
+
+def _explain_name(log: bytes, name: str, step: str | None) -> str:
+    lines = list(_find_lines(log, name))
+    spelled = _find_spelling(lines, name)
+    if spelled is not None:
+        line, other = spelled
+        return f"the line {_quote(line)} has {other!r} instead: name the metric {other!r}"
+    for line, below in lines:
+        found = suggest_column(line, below, name, step)
+        if found is not None:
+            row, suggestion = found
+            return (
+                f"{name!r} is the header of a column in {_quote(line)}, above rows such as "
+                f"{_quote(row)}: set its pattern to '{suggestion}'"
+            )
+    for line, _ in lines:
+        explanation = _explain_line(line, name)
+        if explanation:
+            return explanation
+    if any(len(line) > MAX_LINE and name.encode() in line for line in LINE_END.split(log)):
+        return f"{name!r} is printed after the first {MAX_LINE} bytes of a line, which are not read"
+    if lines:
+        return f"no number follows {name!r} in {_quote(lines[0][0])}"
+    return _describe_other_names(log, name)
+
+
+def _describe_other_names(log: bytes, name: str) -> str:
+    names = metric_like_names(log, wanted=name)
+    if names:
+        return f"numbers were printed for: {', '.join(names)}"
+    last = next(line for line in reversed(LINE_END.split(log)) if line.strip())
+    return f"no name with a number was printed; the last line is {_quote(clean(last))}"
+
+
+def _find_lines(log: bytes, name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the lines that have the name in any case, the last one first, and those below each."""
+    wanted = name.casefold()
+    below: list[str] = []
+    count = 0
+    for data in reversed(LINE_END.split(log)):
+        if not data.strip():
+            continue
+        line = clean(data)
+        if wanted in line.casefold():
+            yield line, below[::-1]
+            count += 1
+            if count >= _MAX_LINES:
+                return
+        below = [*below[-3:], line]
+
+
+def _find_spelling(lines: list[tuple[str, list[str]]], name: str) -> tuple[str, str] | None:
+    """Return a line with a number for a longer name, or for one in other case, and that name."""
+    wanted = name.casefold()
+    longer = None
+    for line, _ in lines:
+        for other in metric_like_names(line.encode("utf-8", "replace"), wanted=name):
+            if other.casefold() == wanted and other != name:
+                return line, other
+            if wanted in other.casefold() and longer is None and name not in _split_words(line):
+                longer = line, other
+    return longer
+
+
+def _split_words(line: str) -> list[str]:
+    words = re.split(r"[\s:=|,;()\[\]{}\"']+", line)
+    return [stripped for word in words for stripped in (word, word.rstrip(".-_"))]
+
+
+def _explain_line(line: str, name: str) -> str | None:
+    """Return why the number after a name is not read, and the pattern that reads it."""
+    match = re.search(rf"{BEFORE_NAME}{re.escape(name)}(?!\w)", line, re.IGNORECASE)
+    if match is None:
+        return None
+    rest = remove_progress(line[match.end() :])
+    numbers = list(_NUMBERS.finditer(rest[:400]))
+    if not numbers:
+        return None
+    chosen = max(numbers, key=lambda n: (n["percent"] is not None, _is_decimal(n), -n.start()))
+    if _ARROW.search(rest, chosen.end()):
+        chosen = numbers[-1]
+    suggestion = _suggest(match[0], rest[: chosen.start()], chosen)
+    if UserPattern(name, suggestion).search(line)[0] is None:
+        return None
+    reason = _find_reason(rest, numbers[0])
+    return f"{_quote(line)} is not read, since {reason}: set its pattern to '{suggestion}'"
+
+
+def _is_decimal(match: re.Match[str]) -> bool:
+    return match["comma"] is not None or "." in match[0]
+
+
+def _find_reason(rest: str, first: re.Match[str]) -> str:
+    """Return why the first number after a name is not its value."""
+    between = rest[: first.start()]
+    if not re.fullmatch(rf"""["']?(?:{SEPARATOR})["']?""", between):
+        return f"{between.strip()[:40]!r} is between the name and the number"
+    if first["comma"] is not None:
+        return f"the number {first[0]!r} has a decimal comma"
+    after = rest[first.start() :].split()[0][:40] if rest[first.start() :].split() else ""
+    return f"{after!r} is not a number alone"
+
+
+def _suggest(name: str, between: str, number: re.Match[str]) -> str:
+    """Return a pattern for a number that follows a name and other text."""
+    gap = _generalize(between) if len(between) <= 60 else ".*?"
+    value = r"(?P<decimal_comma>[-+\d.]+,\d+)" if number["comma"] else r"(?P<value>[-+\d.eE]*\d)"
+    return _generalize(name) + gap + value
+
+
+def _generalize(text: str) -> str:
+    """Return a pattern for a text in which spaces and numbers vary."""
+    parts = re.finditer(r"\s+|[0-9]+|(?P<leader>[^\s\w])(?P=leader){2,}|\w+|.", text, re.DOTALL)
+    return "".join(map(_generalize_part, parts))
+
+
+def _generalize_part(part: re.Match[str]) -> str:
+    if part["leader"]:
+        return re.escape(part["leader"]) + "+"
+    return r"\s+" if part[0].isspace() else r"\d+" if part[0].isdigit() else re.escape(part[0])
+
+
+def _quote(line: str) -> str:
+    """Return a line as it can be shown, not too long."""
+    shown = "".join(c if c.isprintable() else " " for c in line.strip())
+    return repr(shown if len(shown) <= _MAX_QUOTED else shown[:_MAX_QUOTED] + "...")
 
 
 def metric_like_names(log: bytes, limit: int = 20, wanted: str = "") -> list[str]:

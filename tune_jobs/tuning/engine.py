@@ -224,8 +224,8 @@ class Engine:
                     return e.PruneAdvised(attempt.name, step, len(reading.steps))
                 return None
             case e.Explain(attempt, update, cause):
-                names = self._session.spec.objectives.names
-                return e.Explained(attempt.name, self._session.runs.explain(update, cause, names))
+                sources = self._session.spec.sources
+                return e.Explained(attempt.name, self._session.runs.explain(update, cause, sources))
 
     # -- commit and act -------------------------------------------------------------------------
 

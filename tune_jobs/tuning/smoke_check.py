@@ -123,7 +123,7 @@ def _check_metric(session: RunSession, observation: Observation) -> Finding:
     objectives = session.spec.objectives
     reading = objectives.read(observation.records)
     if reading.values is None:
-        detail = session.runs.explain(observation.update, reading.problem, objectives.names)
+        detail = session.runs.explain(observation.update, reading.problem, session.spec.sources)
         return Finding(False, "metric", detail)
     found = ", ".join(
         f"{metric.name} = {value:g}"

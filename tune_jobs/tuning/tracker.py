@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.core.attempts import Attempt
-from tune_jobs.core.job_runs import RunRequest, RunState, RunUpdate
+from tune_jobs.core.job_runs import MetricSources, RunRequest, RunState, RunUpdate
 from tune_jobs.core.observations import Observation
 from tune_jobs.errors import StoreError, SubmitError
 from tune_jobs.metric_store.store import MetricStore
-from tune_jobs.runtime.unread import metric_like_names
+from tune_jobs.runtime.unread import explain_unread
 
 LOG_TAIL = 64 * 1024
 """Bytes at the end of a log that failures are explained from."""
+
+_MAX_EXPLAINED = 3
 
 STORE_PATIENCE = 600.0
 """Seconds during which a store that cannot be read is retried."""
@@ -151,13 +153,13 @@ class RunTracker:
             self._store.forget(update.name)
         return Observation(update, records)
 
-    def explain(self, update: RunUpdate, cause: str, metrics: Sequence[str]) -> str:
+    def explain(self, update: RunUpdate, cause: str, sources: MetricSources) -> str:
         """Return a failure's cause with what the run's log says about it.
 
         Args:
             update: The run's terminal state.
             cause: Why it failed.
-            metrics: Names of the metrics that were expected, the first objective first.
+            sources: Where the metrics were expected.
         """
         try:
             tail = self._store.log(update.name, LOG_TAIL)
@@ -165,13 +167,12 @@ class RunTracker:
         except StoreError as error:
             return f"{cause}; its log cannot be read: {error}"
         if update.state == RunState.SUCCEEDED:
-            names = metric_like_names(tail.encode(), wanted=metrics[0])
-            printed = (
-                f"numbers were printed for: {', '.join(names)}"
-                if names
-                else "no metric-like output was printed at all"
-            )
-            return "; ".join(part for part in (cause, problem, printed) if part)
+            unread = [name for name in sources.names if repr(name) in cause][:_MAX_EXPLAINED]
+            explained = [
+                explain_unread(tail.encode(), name, sources.patterns.get(name), sources.step)
+                for name in unread
+            ]
+            return "; ".join(part for part in (cause, problem, *explained) if part)
         lines = [line for line in tail.replace("\r", "\n").splitlines() if line.strip()]
         return "\n".join([cause, *(line[:500] for line in lines[-10:])])
 
