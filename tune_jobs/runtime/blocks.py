@@ -39,7 +39,7 @@ def find_shape(line: bytes) -> str | None:
     """Return the shape of the block that a line with a metric may be in, or None."""
     if _BOX_ROW.fullmatch(line):
         return BOX
-    if _ITEM.fullmatch(line):
+    if _is_item(line):
         return OBJECT
     return INDENTED if _PAIR.fullmatch(line) else None
 
@@ -48,7 +48,13 @@ def shape_below(line: bytes) -> str:
     """Return the shape of the block that a line with a step begins or continues."""
     if _BOX_ROW.fullmatch(line):
         return BOX
-    return OBJECT if _ITEM.fullmatch(line) else INDENTED
+    return OBJECT if _is_item(line) else INDENTED
+
+
+def _is_item(line: bytes) -> bool:
+    """Return whether a line is a part of an object that it does not end."""
+    is_whole = line.lstrip()[:1] in b"{[" and line.count(b"}") >= line.count(b"{")
+    return not is_whole and _ITEM.fullmatch(line) is not None
 
 
 def stands_below_title(above: bytes) -> bool:

@@ -307,10 +307,9 @@ class Extractor:
             return None
         self._current.update(values)
         best: dict[str, float] = {}
-        last = other = None
+        last = None
+        other = self._finder.find_other(line) if self._finder is not None else None
         for match in self._pattern.finditer(line):
-            if last is None and other is None and self._finder is not None:
-                other = self._finder.find_other(line)
             name = self._names[" ".join(match["name"].split())]
             number = parse_number(match["number"])
             if (other is not None and other < match.start()) or _is_best(line, match.start()):

@@ -50,6 +50,9 @@ _COLON_BEFORE = re.compile(r":\s{0,8} ; ")
 _BAR = re.compile(rf"(?:\s*[{_BLOCKS}][{_BLOCKS}\s]*|[=#>.~*+o_-][-=#>.~*+o_\s]*|#+[0-9]?\s*)")
 _EMPTY_BAR = re.compile(r"\s*|[0-9]\s*")
 
+_MAY_HAVE_STREAM = re.compile(
+    r"rank|default|gpu|device|worker|proc|node|pid|std|^\s*[0-9]", re.IGNORECASE
+)
 _STREAM = re.compile(
     r"(?:^|[\[(<])\s?(?:(?:local|global)[_ ]?)?"
     r"(?P<kind>rank|default|gpu|device|worker|process|proc|node)[\s_:=#-]{0,3}(?P<rank>[0-9]{1,5})"
@@ -102,7 +105,7 @@ def find_stream(line: str) -> tuple[str | None, int | None]:
         A key that lines of the same process share, or None without such a prefix; and the rank, or
         None if the prefix does not say that its number is a rank.
     """
-    match = _STREAM.search(line, 0, 120)
+    match = _STREAM.search(line, 0, 120) if _MAY_HAVE_STREAM.search(line, 0, 120) else None
     if match is None:
         return None, None
     rank = match["rank"] or match["mpi"]

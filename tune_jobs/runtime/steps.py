@@ -33,6 +33,7 @@ _BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
 _LOADED = re.compile(
     r"(?<!\w)(?:loaded|loading|restored?|restoring|resumed?|resuming)[^0-9]*\Z", re.IGNORECASE
 )
+_MAY_BE_OF_ANOTHER = re.compile(r"best|load|rest|resu", re.IGNORECASE)
 _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
 _STRONG = re.compile(r"[|;\t\u2502\u2503]|\s-\s|\([^()]{0,80}\)|\s{3}")
 _WEAK = re.compile(r"[,()\[\]{}]")
@@ -79,6 +80,8 @@ class StepFinder:
 
     def find_other(self, line: str) -> int | None:
         """Return where a line names the step of the best result or of a checkpoint, if it does."""
+        if not _MAY_BE_OF_ANOTHER.search(line):
+            return None
         for match in self._pattern.finditer(line):
             if _is_of_another(line[max(0, match.start() - _BEFORE_STEP) : match.start()]):
                 return match.start()
@@ -119,6 +122,8 @@ def _is_of_another(before: str) -> bool:
     In ``loss 0.3, best 0.2, epoch 3`` the step is the current one, since a value of its own comes
     first; in ``best: loss 0.2, epoch 2`` and ``loss 0.3 (best 0.2, epoch 2)`` it is not.
     """
+    if not _MAY_BE_OF_ANOTHER.search(before):
+        return False
     clause = _STRONG.split(before)[-1]
     if _LOADED.search(clause):
         return True
