@@ -138,6 +138,8 @@ class Tuner:
             command_line=as_interface(command_line),
             options=options,
         )
+        if space.function is None:  # of a function, only samples show the parameters
+            self.definition.check_described()
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
         self._optimization: Optimization | None = None

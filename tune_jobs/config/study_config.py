@@ -35,11 +35,13 @@ from tune_jobs.config.choices import (
 )
 from tune_jobs.core.objectives import Metric
 from tune_jobs.core.promotion import Promotion
+from tune_jobs.script.command_line import CommandLine
 from tune_jobs.space.search_space import Space, declared_space
 from tune_jobs.space.yaml_arguments import at_place
 from tune_jobs.space.yaml_source import Located, load, loads, located
 from tune_jobs.tuning.option_kinds import settings_of
 from tune_jobs.tuning.options import CallLimits, Direction, TunerOptions, declared, read
+from tune_jobs.tuning.spec import settable_arguments
 
 
 @dataclass(frozen=True)
@@ -145,19 +147,21 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
     metrics, directions = _read_metrics(document, written)
     if "pruner" in written and len(metrics) > 1:
         raise written["pruner"].error("Optuna prunes on a single metric only: remove it")
+    space, final = _read_space(written), _read_final(written)
+    options = TunerOptions(metric=metrics, **read(TunerOptions, written))
     return StudyConfig(
         study=name,
-        space=_read_space(written),
+        space=space,
         directions=directions,
         storage=_read_string(written, "storage") or _default_storage(name),
-        options=TunerOptions(metric=metrics, **read(TunerOptions, written)),
+        options=_check_described(written, options, space, final),
         limits=CallLimits(**read(CallLimits, written)),
         **_read_entry_point(document, written),
         python=_read_string(written, "python"),
         sampler=read_choice(written["sampler"], SAMPLERS) if "sampler" in written else None,
         pruner=read_choice(written["pruner"], PRUNERS) if "pruner" in written else None,
         backend=_read_backend(written),
-        final=_read_final(written),
+        final=final,
         places={key: item.place for key, item in written.items()},
     )
 
@@ -287,6 +291,29 @@ def _read_backend(written: Mapping[str, Located]) -> Located:
     options = {**_LOCAL.mapping(), **backend.mapping()}
     options["type"].string()
     return replace(backend, value=options)
+
+
+def _check_described(
+    written: Mapping[str, Located], options: TunerOptions, space: Space, final: FinalConfig | None
+) -> TunerOptions:
+    """Check that the space has the parameters that the command line describes.
+
+    Returns:
+        The options; arguments of the final run may be described as well.
+    """
+    command_line = options.command_line
+    if not isinstance(command_line, CommandLine):
+        return options
+    known = space.names | settable_arguments(options)
+    final_only = set(final.arguments if final else ()).intersection(command_line.unused(known))
+    overrides = (*command_line.overrides, *sorted(final_only))
+    command_line = replace(command_line, overrides=overrides)
+    unknown = command_line.unused(known)
+    described = written["command_line"].mapping().get("parameters")
+    where = described.mapping().get(unknown[0]) if described and unknown else None
+    with at_place((where or written["command_line"]).place):
+        command_line.check_described(known)
+    return replace(options, command_line=command_line)
 
 
 def _read_final(written: Mapping[str, Located]) -> FinalConfig | None:

@@ -26,7 +26,7 @@ import posixpath
 import re
 import shlex
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from types import MappingProxyType
@@ -34,7 +34,7 @@ from typing import Any, Literal
 
 from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.job_runs import RunPaths
-from tune_jobs.errors import CommandLineError
+from tune_jobs.errors import CommandLineError, did_you_mean
 from tune_jobs.script.from_yaml import (
     check_keys,
     parse_config_file,
@@ -107,6 +107,9 @@ class CommandLine:
         json_templates: Further content of each JSON argument that ``JsonField`` writes into, by
             flag.
         config_file: Configuration file that ``ConfigField`` writes into.
+        overrides: Names in ``parameters`` that no configuration has: arguments that only
+            ``train_best()``, ``check()`` or ``replicate()`` sets. Any other name that the search
+            space does not have is an error. A promotion's argument and ``seed`` need not be listed.
 
     Raises:
         CommandLineError: If the description contradicts itself; the message names the conflict.
@@ -119,6 +122,7 @@ class CommandLine:
     booleans: str = "true/false"
     json_templates: Mapping[str, Mapping[str, ParamValue]] = field(default_factory=dict)
     config_file: ConfigFile | None = None
+    overrides: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -232,9 +236,28 @@ class CommandLine:
             for claim in self._style(name).claims(name, self):
                 self._check_not_fixed(f"parameter {name!r}", claim)
 
+    @property
+    def described(self) -> frozenset[str]:
+        """Parameters that are described or placed, without ``overrides``."""
+        return frozenset({*self.parameters, *_find_placed(self._slots)} - set(self.overrides))
+
     def unused(self, names: Iterable[str]) -> list[str]:
-        """Return the parameters that are described or placed, but are not among ``names``."""
-        return sorted({*self.parameters, *_find_placed(self._slots)} - set(names))
+        """Return the described parameters that are not among ``names``."""
+        return sorted(self.described - set(names))
+
+    def check_described(self, names: Collection[str]) -> None:
+        """Check that every described parameter is among ``names``, those of the search space.
+
+        Raises:
+            CommandLineError: If one is not; the message has the closest names.
+        """
+        unknown = [f"{name!r} {did_you_mean(name, names)}" for name in self.unused(names)]
+        if unknown:
+            raise CommandLineError(
+                f"CommandLine describes {', '.join(unknown)}, which the search space does not "
+                "have: correct or remove it, or list it in overrides if only train_best() or "
+                "check() sets it"
+            )
 
     def flag(self, name: str) -> str:
         """Return the option of a parameter whose style gives no flag.
@@ -292,6 +315,10 @@ class CommandLine:
         for name, style in parameters.items():
             good = isinstance(style, Style)
             require(good, f"parameters: {name}", style, "it must be a style such as Option('-b')")
+        good = not isinstance(self.overrides, str) and isinstance(self.overrides, Sequence)
+        good = good and all(isinstance(name, str) for name in self.overrides)
+        require(good, "overrides", self.overrides, "it must be a list of names")
+        object.__setattr__(self, "overrides", tuple(self.overrides))
         templates = {
             flag: validate_template(f"json_templates: {flag}", template)
             for flag, template in validate_mapping("json_templates", self.json_templates).items()

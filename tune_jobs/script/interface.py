@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,19 @@ CommandFunction = Callable[[dict[str, Any], RunPaths], list[str]]
 
 class ScriptInterface(Protocol):
     """How parameters become what starts a job run."""
+
+    @property
+    def described(self) -> frozenset[str]:
+        """Parameters that it names, which the search space has to have."""
+        ...
+
+    def check_described(self, names: Collection[str]) -> None:
+        """Check that every described parameter is among ``names``.
+
+        Raises:
+            CommandLineError: If one is not; the message has the closest names.
+        """
+        ...
 
     def check(self, names: Iterable[str] = (), overrides: Iterable[str] = ()) -> None:
         """Check what can be checked without values.
@@ -64,6 +77,14 @@ class FunctionInterface:
             ) from None
         except ValueError:
             pass  # some functions written in C have no signature
+
+    @property
+    def described(self) -> frozenset[str]:
+        """None: only a call of the function shows which parameters it uses."""
+        return frozenset()
+
+    def check_described(self, names: Collection[str]) -> None:
+        """Check nothing."""
 
     def check(self, names: Iterable[str] = (), overrides: Iterable[str] = ()) -> None:
         """Check nothing: only a call of the function shows what it accepts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import optuna
@@ -64,6 +64,27 @@ def _draw(space: Space, study: optuna.Study) -> dict[str, BaseDistribution]:
         space.refusal(space.sample(trial))
         met.update(trial.distributions)
     return met
+
+
+def find_missing(space: Space, study: optuna.Study, names: Collection[str]) -> set[str]:
+    """Return those of the names that no configuration has.
+
+    A name counts as one of a function's if it occurred in the study, or in a sample, or if the
+    function mentions it: a rare branch may suggest it.
+
+    Raises:
+        SpaceError: If the space cannot be sampled.
+    """
+    missing = {name for name in names if name not in space.names and not space.mentions(name)}
+    if missing and space.function is not None:
+        for trial in study.get_trials(deepcopy=False):
+            missing -= trial.params.keys()
+        scratch = scratch_study(study)
+        for _ in range(_MAX_DRAWS):
+            if not missing:
+                break
+            missing -= space.sample(scratch.ask()).keys()
+    return missing
 
 
 def _check_compatible(name: str, old: BaseDistribution, new: BaseDistribution, study: str) -> None:

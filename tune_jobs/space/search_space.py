@@ -21,6 +21,8 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import CodeType
 from typing import Any
 
 import optuna
@@ -116,6 +118,20 @@ class Space:
         params = _validate(returned, self.label)
         self.names.update(params)
         return params
+
+    def mentions(self, name: str) -> bool:
+        """Return whether a name is among the string constants of the space's function.
+
+        A parameter that is suggested only in a rare branch need not occur in any sample.
+        """
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        if function is None:
+            return False
+        called = function if inspect.isroutine(function) else type(function).__call__
+        code = getattr(inspect.unwrap(called), "__code__", None)
+        return code is not None and name in _string_constants(code)
 
     def refusal(self, params: Mapping[str, Any]) -> str | None:
         """Return why a configuration is invalid; None if it is valid.
@@ -427,6 +443,17 @@ def _describe_distribution(distribution: BaseDistribution) -> dict[str, Any]:
     written = json.loads(optuna.distributions.distribution_to_json(distribution))
     kind = written["name"].removesuffix("Distribution").lower()
     return {"type": kind, **written["attributes"]}
+
+
+def _string_constants(code: CodeType) -> set[str]:
+    """Return the strings in a function's code and in that of functions inside it."""
+    constants: set[str] = set()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            constants |= _string_constants(constant)
+        elif isinstance(constant, str):
+            constants.add(constant)
+    return constants
 
 
 def _get_name(function: Callable[..., Any]) -> str:

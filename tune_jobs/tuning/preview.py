@@ -55,6 +55,7 @@ def sample_configurations(spec: TuningSpec, n: int) -> list[dict[str, Any]]:
 
 def preview(spec: TuningSpec, n: int) -> list[Preview]:
     """Sample and render ``n`` configurations; no backend is opened."""
+    spec.check_described()
     previews = []
     command = spec.backend.describe()["command"]
     assert isinstance(command, list)

@@ -15,12 +15,17 @@ from tune_jobs.core.outcomes import Divergence
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.interface import ScriptInterface
-from tune_jobs.space.compatibility import check_space
+from tune_jobs.space.compatibility import check_space, find_missing
 from tune_jobs.space.search_space import Space
 from tune_jobs.storage.bulk_read import read_ahead
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.options import Duplicates, TunerOptions
 from tune_jobs.tuning.suggest import SEED
+
+
+def settable_arguments(options: TunerOptions) -> set[str]:
+    """Return the arguments of the script that the tuner itself may set."""
+    return {SEED} if options.promotion is None else {SEED, options.promotion.argument}
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class TuningSpec:
         read_ahead(self.study)
         check_space(self.space, self.study)
         self.backend.check()
+        self.check_described()
         self.command_line.check(self.space.names)
         if self.duplicates == "replicate" and SEED in self.space.names:
             raise ConfigError(
@@ -67,6 +73,20 @@ class TuningSpec:
             )
         if self.promotion is not None:
             self._check_promotion(self.promotion.argument)
+
+    def check_described(self) -> None:
+        """Check that the search space has every parameter that the command line describes.
+
+        Raises:
+            CommandLineError: If it does not; the message has the closest names.
+            SpaceError: If the space is a function that cannot be sampled.
+        """
+        described = self.command_line.described - settable_arguments(self.options)
+        missing = find_missing(self.space, self.study, described)
+        if missing:
+            self.command_line.check_described(
+                self.space.names | (self.command_line.described - missing)
+            )
 
     def _check_promotion(self, argument: str) -> None:
         if len(self.objectives.metrics) > 1:
