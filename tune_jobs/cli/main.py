@@ -1,5 +1,6 @@
 """The program ``tune-jobs``: a study that is described in a YAML file.
 
+    tune-jobs init train.py                 write a study.yaml for a script
     tune-jobs check study.yaml              run one smoke trial
     tune-jobs preview study.yaml            print the command lines of sampled configurations
     tune-jobs run study.yaml                tune until the study has n_trials trials
@@ -37,6 +38,7 @@ import optuna
 from tune_jobs.cli.commands import Commands
 from tune_jobs.cli.control import add_control_commands
 from tune_jobs.cli.dashboard import add_dashboard_commands
+from tune_jobs.cli.init import add_init_command
 from tune_jobs.cli.inspection import add_inspection_commands
 from tune_jobs.cli.replay import add_replay_command
 from tune_jobs.cli.tuning import add_tuning_commands
@@ -72,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         "used; 130 interrupted.",
     )
     commands = Commands(parser)
+    add_init_command(commands)
     add_tuning_commands(commands)
     add_inspection_commands(commands)
     add_control_commands(commands)

@@ -35,6 +35,7 @@ from tune_jobs.config.choices import (
 )
 from tune_jobs.core.objectives import Metric
 from tune_jobs.core.promotion import Promotion
+from tune_jobs.errors import ConfigError
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.space.search_space import Space, declared_space
 from tune_jobs.space.yaml_arguments import at_place
@@ -92,6 +93,16 @@ def documented_keys() -> dict[str, str]:
     }
 
 
+FILL_IN = "FILL IN"
+"""Stands in a study.yaml for what a person has to write; such a file is not accepted."""
+
+_BLANKS: Mapping[str, str] = {
+    "metric": "write the name of the metric, as the script prints it",
+    "direction": "write maximize or minimize",
+    "parameters": "write the parameters to tune, such as `lr: {type: float, low: 1e-5, high: 0.1}`",
+}
+
+
 _LOCAL = located({"type": "local"}, "backend")
 
 
@@ -138,8 +149,17 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         ConfigError: If the file cannot be read or is invalid; the message has the line, the key,
             the value and the fix.
     """
-    document = load(path)
+    return read_study(load(path))
+
+
+def read_study(document: Located) -> StudyConfig:
+    """Read the document of a study.yaml.
+
+    Raises:
+        ConfigError: If it is invalid, or if something is still to be filled in.
+    """
     written = document.fields(*documented_keys())
+    _check_filled_in(document)
     for key in ("study", "parameters"):
         if key not in written:
             raise document.error(f"has no {key!r}: add `{key}: ...`")
@@ -164,6 +184,27 @@ def load_study(path: str | os.PathLike[str]) -> StudyConfig:
         final=final,
         places={key: item.place for key, item in written.items()},
     )
+
+
+def find_blanks(document: Located) -> list[Located]:
+    """Return the values of a document that hold `FILL_IN`."""
+    if isinstance(document.value, dict):
+        return [blank for item in document.value.values() for blank in find_blanks(item)]
+    if isinstance(document.value, list):
+        return [blank for item in document.value for blank in find_blanks(item)]
+    is_blank = isinstance(document.value, str) and FILL_IN in document.value
+    return [document] if is_blank else []
+
+
+def _check_filled_in(document: Located) -> None:
+    blanks = find_blanks(document)
+    if not blanks:
+        return
+    listed = [
+        f"{blank.place}: {blank.name}: {_BLANKS.get(blank.name, f'complete {blank.value!r}')}"
+        for blank in blanks
+    ]
+    raise ConfigError("\n  ".join([f"values are still to be filled in ({FILL_IN}):", *listed]))
 
 
 def make_sampler(config: StudyConfig) -> BaseSampler:

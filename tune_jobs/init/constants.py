@@ -1,0 +1,61 @@
+"""Hyperparameters that are written into a source, and names that it mentions."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Set
+
+from tune_jobs.init.flags import Flag
+from tune_jobs.init.hyperparameters import propose
+from tune_jobs.init.parsers.types import kind_of
+
+_MAX_CONSTANTS = 10
+
+
+def find_constants(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Return the assignments and arguments that give a hyperparameter a number, with places."""
+    found = []
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            for name, value in _find_named(node):
+                number = value.value if isinstance(value, ast.Constant) else None
+                is_number = isinstance(number, int | float) and not isinstance(number, bool)
+                if is_number and propose(Flag(name, kind=kind_of(number), default=number)):
+                    found.append(f"{file}:{value.lineno}: {name} = {number}")
+    return list(dict.fromkeys(found))[:_MAX_CONSTANTS]
+
+
+def _find_named(node: ast.AST) -> list[tuple[str, ast.expr]]:
+    """Return the names that a node gives to values: variables, arguments, keys of a dict."""
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return [(name, value)]
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            return [(name, value)]
+        case ast.Call(keywords=keywords):
+            return [(each.arg, each.value) for each in keywords if each.arg is not None]
+        case ast.Dict(keys=keys, values=values):
+            pairs = zip(keys, values, strict=True)
+            return [
+                (key.value, item)
+                for key, item in pairs
+                if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            ]
+    return []
+
+
+def mentions(trees: Mapping[str, ast.Module], names: Set[str]) -> bool:
+    """Return whether a program uses one of these names."""
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            match node:
+                case ast.Name(id=name) | ast.Attribute(attr=name):
+                    if name in names:
+                        return True
+                case ast.Import(names=aliases):
+                    if names & {alias.name for alias in aliases}:
+                        return True
+                case ast.ImportFrom(module=module, names=aliases):
+                    if names & {module, *(alias.name for alias in aliases)}:
+                        return True
+    return False

@@ -1,0 +1,74 @@
+"""What a study.yaml for a script should say, and what it is known from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tune_jobs.init.classification import Level, Tuned
+from tune_jobs.init.flags import Flag
+from tune_jobs.init.metrics import MetricGuess
+from tune_jobs.script.entry_point import EntryPoint
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is run.
+
+    Attributes:
+        key: ``script``, ``module`` or ``command``.
+        value: Its value in study.yaml.
+        shown: How a person calls it.
+        point: The entry point.
+        python: Interpreter, if it is not the one that runs the tuner.
+    """
+
+    key: str
+    value: str | list[str]
+    shown: str
+    point: EntryPoint
+    python: str | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Contents of a study.yaml.
+
+    Attributes:
+        study: Name of the study.
+        entry: What is run.
+        parser: How the script takes its settings, such as ``argparse``; empty if it takes none.
+        notes: What a person has to know about the script.
+        metrics: Metrics that it prints, the most suitable first.
+        unprinted: Metrics that it has, but does not print.
+        levels: Its flags.
+        links: What is linked into each run.
+        budget: Flag that makes a run short.
+        constants: Hyperparameters that are written into the source.
+    """
+
+    study: str
+    entry: Entry
+    parser: str
+    notes: Sequence[str] = ()
+    metrics: Sequence[MetricGuess] = ()
+    unprinted: Sequence[MetricGuess] = ()
+    levels: Sequence[Level] = ()
+    links: Sequence[str] = ()
+    budget: Flag | None = None
+    constants: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def tuned(self) -> list[Tuned]:
+        """Flags to tune, of all levels."""
+        return [each for level in self.levels for each in level.tuned]
+
+    @property
+    def offered(self) -> list[Tuned]:
+        """Flags that may be tuned as well."""
+        return [each for level in self.levels for each in level.offered]
+
+    @property
+    def metric(self) -> MetricGuess | None:
+        """The metric to optimize; None if a person has to name it."""
+        return self.metrics[0] if self.metrics else None

@@ -1,0 +1,1 @@
+"""Interpretation of a script's source on values that are partly unknown, without executing it."""

@@ -1,0 +1,200 @@
+"""Which metric a script prints, in which direction it is better, and the name of its step.
+
+The lines that a script would print are read by the same code as the output of its runs, so that a
+metric that is proposed is one that will be found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tune_jobs.init.printed_lines import PrintedLine
+from tune_jobs.runtime.extract import Extractor
+from tune_jobs.runtime.records import Record
+
+Direction = Literal["minimize", "maximize"]
+_STEP_NAMES = ("epoch", "step", "iteration", "iter", "round", "episode", "global_step", "update")
+_BETTER_HIGH = re.compile(
+    r"acc|auc|f1|fbeta|f_?score|prec|recall|sensitivity|specificity|r2|r_squared|m?ap\b|map_?\d"
+    r"|iou|dice|jaccard|bleu|rouge|meteor|cider|ndcg|mrr|hit|reward|return|score|kappa|mcc|matthews"
+    r"|corr|pearson|spearman|psnr|ssim|elbo|likelihood|gain|lift|win|success|top.?[15]\b|fitness"
+)
+_BETTER_LOW = re.compile(
+    r"loss|err|mse|mae|mape|rmse|rmsle|ppl|perplexity|nll|entropy|\bwer|\bcer|fid|deviance|cost|bpc"
+    r"|brier|distance|regret|mpjpe|\bepe\b"
+)
+_SPLITS = (
+    (r"val|valid|validation|dev|eval|evaluation|evaluate|validate|holdout|cv", 4),
+    (r"test|testing", 3),
+    (r"train|training", 0),
+)
+_UNNAMED_SPLIT = 2
+_FINAL = re.compile(r"(?<![a-z])(best|final|max|min)(?![a-z])")
+_WORD = r"[A-Za-z][\w@/.\-]*"
+_LABEL = re.compile(rf"((?:{_WORD} )*{_WORD})(['\"]?(?:\s*(?:[:=|]|->)\s*|\s+)['\"]?)$")
+_QUALIFIERS = re.compile(
+    r"(?i)train(ing)?|val(id(ation)?)?|dev|test|set|eval(uation)?|avg|average|mean|best|final"
+    r"|top-?\d|macro|micro|weighted|balanced|overall|total|cv|running"
+)
+_PLAUSIBLE = re.compile(r"(?i)result|value|metric|objective|quality|performance")
+
+
+@dataclass(frozen=True)
+class MetricGuess:
+    """Metric that the script prints.
+
+    Attributes:
+        name: Its name.
+        direction: The better direction; None if the name does not show it.
+        place: Where it is printed.
+        line: What is printed there.
+        split: What it is measured on: 4 for validation, 3 for test data, 0 for training data.
+        final: Whether it is the best or the final one of several.
+        position: Position among what is printed; what comes later is more likely a result.
+        step: Name of the step that is printed with it; None if there is none.
+        metrics_file: File to which it is written, if it is not printed.
+        label: The words before the number.
+        logged: Whether it goes to a logger, which may not show it.
+        note: What a person has to know.
+    """
+
+    name: str
+    direction: Direction | None
+    place: str = ""
+    line: str = ""
+    split: int = _UNNAMED_SPLIT
+    final: bool = False
+    position: int = 0
+    step: str | None = None
+    metrics_file: str = ""
+    label: str = ""
+    logged: bool = False
+    note: str = ""
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """How well it suits as the objective; larger is better."""
+        kind = {"maximize": 2, "minimize": 1, None: 0}[self.direction]
+        return (int(kind > 0), self.split, kind, int(not self.final), self.position)
+
+
+def find_direction(name: str) -> Direction | None:
+    """Return the better direction of a metric; None if its name does not show it."""
+    if _BETTER_LOW.search(name.lower()):
+        return "minimize"
+    return "maximize" if _BETTER_HIGH.search(name.lower()) else None
+
+
+def find_split(*names: str) -> int:
+    """Return what a metric is measured on, by the first name that shows it."""
+    for name in names:
+        words = re.sub(r"[^a-z0-9]+", " ", name.lower())
+        for pattern, split in _SPLITS:
+            if re.search(rf"\b(?:{pattern})\b", words):
+                return split
+    return _UNNAMED_SPLIT
+
+
+def make_guess(name: str, *contexts: str, **attributes: object) -> MetricGuess:
+    """Return a guess, with what its name and then the words around it show."""
+    guess = MetricGuess(
+        name=name,
+        direction=find_direction(name),
+        split=find_split(name, *contexts),
+        final=bool(_FINAL.search(name.lower().replace("_", " "))),
+    )
+    return replace(guess, **attributes)  # type: ignore[arg-type]
+
+
+def find_printed(lines: Sequence[PrintedLine]) -> list[MetricGuess]:
+    """Return the metrics in what a program prints."""
+    guesses = [each for i, line in enumerate(lines) for each in _read_line(line, i)]
+    log = "".join(f"{line.text}\n" for line in lines).encode()
+    distinct = [_distinguish(guess, guesses, log) for guess in guesses]
+    return [replace(guess, step=find_step(guess.name, log)) for guess in distinct]
+
+
+def _read_line(line: PrintedLine, position: int) -> Iterator[MetricGuess]:
+    for number, expression in line.values.items():
+        before, found, _ = line.text.partition(number)
+        before = before.rpartition("\n")[2]
+        label = _LABEL.search(before)
+        if not found or label is None:
+            continue
+        name = _choose_name(label[1], line.text, float(number))
+        if name is None:
+            continue
+        names = " ".join(re.findall(r"[A-Za-z_]\w*", expression))
+        direction = find_direction(name)
+        if direction is None and not _PLAUSIBLE.fullmatch(name):
+            # The value has a better name than the one that is printed: `print("Now:", accuracy)`.
+            direction = find_direction(names) if label[2].strip() else None
+            if direction is None:
+                continue
+        yield make_guess(
+            name,
+            names,
+            before,
+            line.function,
+            direction=direction or find_direction(names),
+            place=f"{line.file}:{line.line}",
+            line=line.text.strip().partition("\n")[0],
+            position=position,
+            label=label[1],
+            logged=line.logged,
+        )
+
+
+def _choose_name(label: str, text: str, value: float) -> str | None:
+    """Return the longest end of a label that is a name and by which the value is read."""
+    words = label.split(" ")
+    start = len(words) - 1
+    while start > 0 and _QUALIFIERS.fullmatch(words[start - 1]):
+        start -= 1
+    names = (" ".join(words[first:]) for first in range(start, len(words)))
+    return next((name for name in names if value in _read_values(name, text.encode())), None)
+
+
+def _distinguish(guess: MetricGuess, others: Iterable[MetricGuess], log: bytes) -> MetricGuess:
+    """Give a metric a longer name if the same name is printed for other data, too."""
+    same = [each for each in others if each.name == guess.name]
+    if all(each.split == guess.split for each in same):
+        return guess
+    words = guess.label.split(" ")
+    for first in range(len(words) - guess.name.count(" ") - 2, -1, -1):
+        name = " ".join(words[first:])
+        if len(set(_read_values(name, log))) == 1:
+            return replace(guess, name=name)
+    return guess
+
+
+def _read_values(name: str, log: bytes) -> list[float]:
+    return [record.values[name] for record in _extract(name, log, None)]
+
+
+def _extract(name: str, log: bytes, step: str | None) -> list[Record]:
+    try:
+        extractor = Extractor([name], step=step)
+    except ValueError:  # too long, or with characters that a name may not have
+        return []
+    return [*extractor.feed(log + b"\n", 0.0), *extractor.finish(0.0)]
+
+
+def find_step(name: str, log: bytes) -> str | None:
+    """Return the name of the step that is printed with a metric; None if there is none."""
+    for step in _STEP_NAMES:
+        if any(record.step is not None for record in _extract(name, log, step)):
+            return step
+    return None
+
+
+def choose_metrics(guesses: Iterable[MetricGuess]) -> list[MetricGuess]:
+    """Return the guesses by name, the most suitable first."""
+    best: dict[str, MetricGuess] = {}
+    for guess in guesses:
+        if guess.name not in best or best[guess.name].rank < guess.rank:
+            best[guess.name] = guess
+    return sorted(best.values(), key=lambda guess: guess.rank, reverse=True)

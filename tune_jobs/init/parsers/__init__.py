@@ -1,0 +1,1 @@
+"""Models of the packages that parse command lines, for the interpreter."""
