@@ -12,6 +12,7 @@ from tune_jobs.errors import ConfigError
 from tune_jobs.init.creation import HELP_SECONDS, NewStudy, create_study, write_new
 from tune_jobs.init.document import describe_metric, name_budget, write_values
 from tune_jobs.init.draft import Draft
+from tune_jobs.init.targets import find_entry
 
 _WIDTH = 100
 
@@ -46,18 +47,15 @@ def add_init_command(commands: Commands) -> None:
 def _init(options: argparse.Namespace) -> int:
     if bool(options.script) is (options.module is not None):
         raise ConfigError("name a script or, with -m, a module: tune-jobs init train.py")
+    base = options.output.absolute().parent
+    entry = find_entry(options.script, options.module, options.python, base)
     if options.output.exists() and not (options.force or options.stdout):
         raise ConfigError(
             f"{options.output} exists: add --force to overwrite it, -o to write another file, "
             "or --stdout"
         )
-    created = create_study(
-        options.script,
-        options.output,
-        module=options.module,
-        python=options.python,
-        seconds=None if options.no_run else options.help_seconds,
-    )
+    seconds = None if options.no_run else options.help_seconds
+    created = create_study(entry, options.output, seconds=seconds)
     if options.stdout:
         print(created.text, end="")
         return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from tune_jobs.config.study_config import FILL_IN
 from tune_jobs.init.flags import Command, Flag
-from tune_jobs.init.hyperparameters import Values, divide, propose, propose_any
+from tune_jobs.init.hyperparameters import Values, divide, is_secondary, propose, propose_any
 from tune_jobs.script.values import FLAG
 
 _OUTPUT = re.compile(
@@ -23,6 +23,8 @@ _BUDGET = re.compile(
     r"(epochs?|iterations?|iters?|niter|steps|episodes|timesteps|rounds|boost_rounds?|iter)"
 )
 _COMMANDS = ("train", "fit", "run", "main", "tune", "finetune", "learn", "start", "pretrain")
+_ENOUGH = 3
+"""Hyperparameters beside which others are only offered."""
 _CARRIED = ("hydra", "key", "environment")
 
 
@@ -59,6 +61,7 @@ class Level:
         word: Name of the command; None for the script itself.
         tuned: Flags to tune.
         offered: Flags that may be tuned as well.
+        variables: Environment variables that are not tuned.
         arguments: All others, in the order of definition.
         positional: Positional flags in order: names of tuned ones, and arguments.
     """
@@ -66,6 +69,7 @@ class Level:
     word: str | None
     tuned: list[Tuned] = field(default_factory=list)
     offered: list[Tuned] = field(default_factory=list)
+    variables: list[Flag] = field(default_factory=list)
     arguments: list[Argument] = field(default_factory=list)
     positional: list[str | Argument] = field(default_factory=list)
 
@@ -94,9 +98,22 @@ def classify(commands: Sequence[tuple[str | None, Command]], outputs: str) -> li
         outputs: Folder for what a run leaves, as a placeholder.
     """
     levels = [_classify(word, command, outputs, propose) for word, command in commands]
-    if not any(level.tuned for level in levels):
-        levels = [_classify(word, command, outputs, propose_any) for word, command in commands]
+    tuned = [each for level in levels for each in level.tuned]
+    if not tuned:
+        return [_classify(word, command, outputs, propose_any) for word, command in commands]
+    if sum(not is_secondary(each.flag) for each in tuned) >= _ENOUGH:
+        for level in levels:
+            _offer_secondary(level)
     return levels
+
+
+def _offer_secondary(level: Level) -> None:
+    """Offer hyperparameters that matter less instead of tuning them."""
+    for each in list(level.tuned):
+        optional = not each.flag.required and each.flag.carrier != "positional"
+        if is_secondary(each.flag) and optional:
+            level.tuned.remove(each)
+            level.offered.append(each)
 
 
 def _classify(word: str | None, command: Command, outputs: str, suggest: Any) -> Level:
@@ -137,8 +154,11 @@ def _add_argument(
     if flag.carrier == "positional":
         level.positional.append(argument)
         return
+    if flag.carrier == "environment":
+        level.variables.append(flag)
+        return
     offered = propose_any(flag) if _can_be_written(flag) and not argument.active else None
-    if offered is not None and not flag.exclusive and not flag.required:
+    if offered is not None and not flag.exclusive:
         level.offered.append(Tuned(flag, offered))
     else:
         level.arguments.append(argument)

@@ -58,7 +58,7 @@ class ConfigFiles:
         if "hydra" in group.split("/") or not isinstance(chosen, str):
             return {}
         absolute = group.startswith("/") or "override" in str(key).split()
-        group = group.strip("/") if absolute else str(Path(name).parent / group)
+        group = group.strip("/") if absolute else (Path(name).parent / group).as_posix()
         self.groups[group] = self._list_alternatives(folder, group, chosen)
         inner, header = self._compose(folder, f"{group}/{chosen}")
         return _wrap(inner, package or header or group.replace("/", "."))

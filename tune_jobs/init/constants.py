@@ -19,8 +19,9 @@ def find_constants(trees: Mapping[str, ast.Module]) -> list[str]:
         for node in ast.walk(tree):
             for name, value in _find_named(node):
                 number = value.value if isinstance(value, ast.Constant) else None
-                is_number = isinstance(number, int | float) and not isinstance(number, bool)
-                if is_number and propose(Flag(name, kind=kind_of(number), default=number)):
+                if not isinstance(number, int | float) or isinstance(number, bool):
+                    continue
+                if propose(Flag(name, kind=kind_of(number), default=number)):
                     found.append(f"{file}:{value.lineno}: {name} = {number}")
     return list(dict.fromkeys(found))[:_MAX_CONSTANTS]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from tune_jobs.config.study_config import FILL_IN, find_blanks, read_study
 from tune_jobs.errors import ConfigError
 from tune_jobs.init.document import write_document
-from tune_jobs.init.draft import Draft
+from tune_jobs.init.draft import Draft, Entry
 from tune_jobs.init.inspection import Inspection
-from tune_jobs.init.targets import find_entry, find_sources, name_study
+from tune_jobs.init.targets import find_sources, name_study
 from tune_jobs.space.yaml_source import Located, loads
 
 HELP_SECONDS = 15.0
@@ -37,28 +37,18 @@ class NewStudy:
     blanks: tuple[Located, ...]
 
 
-def create_study(
-    script: str,
-    file: Path,
-    *,
-    module: str | None = None,
-    python: str | None = None,
-    seconds: float | None = HELP_SECONDS,
-) -> NewStudy:
+def create_study(entry: Entry, file: Path, *, seconds: float | None = HELP_SECONDS) -> NewStudy:
     """Create the study.yaml of a script, without writing it.
 
     Args:
-        script: Path of the script; ignored if there is a module.
+        entry: The script, see `find_entry`.
         file: Path of the study.yaml.
-        module: Name of a module to run instead.
-        python: Interpreter, by default the one that runs this.
         seconds: Time limit for ``--help``; None not to run it.
 
     Raises:
-        ConfigError: If the script cannot be run or read.
+        ConfigError: If the script cannot be read.
     """
     base = file.absolute().parent
-    entry = find_entry(script, module, python, base)
     sources = find_sources(entry)
     name = name_study(entry, sources.folder)
     draft = Inspection(entry, sources, base, seconds).draft(name)

@@ -53,13 +53,13 @@ def _write_head(draft: Draft, file: str) -> Iterator[str]:
         "proposal: adapt it, and complete what says FILL IN."
     )
     yield "#"
-    width = len(f"tune-jobs check {file}{short}")
-    for command, meaning in (
-        (f"tune-jobs check {file}{short}", "one run that shows what does not work yet"),
-        (f"tune-jobs preview {file}", "the command lines of some configurations"),
-        (f"tune-jobs run {file}", "tune"),
-    ):
-        yield f"#   {command:<{width}}    {meaning}"
+    commands = {
+        f"tune-jobs check {file}{short}": "one run that shows what does not work yet",
+        f"tune-jobs preview {file}": "the command lines of some configurations",
+        f"tune-jobs run {file}": "tune",
+    }
+    width = max(map(len, commands))
+    yield from (f"#   {command:<{width}}    {meaning}" for command, meaning in commands.items())
     for note in draft.notes:
         yield "#"
         yield from paragraph(note)
@@ -124,6 +124,8 @@ def _write_parameters(draft: Draft) -> Iterator[str]:
         yield from _write_missing_parameters(draft)
     for each in draft.tuned:
         yield from _write_parameter(each, "  ")
+    for flag in draft.required_variables if draft.tuned else ():
+        yield f"  {scalar(flag.name)}: {FILL_IN}  {comment(f'environment variable: {flag.help}')}"
     if draft.offered:
         yield "  # These may be tuned as well:" if draft.tuned else "# These may be tuned:"
     for each in draft.offered:
@@ -200,7 +202,7 @@ def _name_option(name: str, naming: str) -> str:
 def name_budget(draft: Draft) -> str:
     """Return the name under which ``--set`` sets the flag that makes a run short."""
     flag = draft.budget
-    if flag is None or flag.carrier in ("environment", "positional"):
+    if flag is None or flag.carrier in ("environment", "positional") or flag.separate:
         return ""
     if flag.carrier in ("hydra", "key"):
         return flag.name
@@ -218,7 +220,8 @@ def _write_command_line(draft: Draft) -> Iterator[str]:
     naming = _get_naming(draft)
     carriers = {each.flag.carrier for each in (*draft.tuned, *draft.offered)}
     default = next((carrier for carrier in ("hydra", "key") if carrier in carriers), None)
-    styles = [(each.flag.name, _write_style(each.flag, naming, default)) for each in draft.tuned]
+    written = [*(each.flag for each in draft.tuned), *draft.required_variables]
+    styles = [(flag.name, _write_style(flag, naming, default)) for flag in written]
     offered = [(each.flag.name, _write_style(each.flag, naming, default)) for each in draft.offered]
     arguments = list(_write_arguments(draft.levels))
     lines: list[str] = []

@@ -69,6 +69,11 @@ class Draft:
         return [each for level in self.levels for each in level.offered]
 
     @property
+    def required_variables(self) -> list[Flag]:
+        """Environment variables that are not tuned, but have to be set."""
+        return [each for level in self.levels for each in level.variables if each.required]
+
+    @property
     def metric(self) -> MetricGuess | None:
         """The metric to optimize; None if a person has to name it."""
         return self.metrics[0] if self.metrics else None

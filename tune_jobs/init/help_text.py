@@ -1,38 +1,54 @@
 """Flags in the text that ``--help`` prints.
 
-Formats of argparse, optparse, click, typer (with and without rich), absl, tyro and docopt:
+The formats of argparse, optparse, click, typer with and without rich, absl, tyro, simple_parsing,
+jsonargparse and docopt:
 
       -b BATCH, --batch-size BATCH      input batch size (default: 64)
       --optimizer {adam,sgd}            which optimizer
-      -l, --lr FLOAT RANGE  [x>0]       Learning rate.  [default: 0.1]
+      -l, --lr FLOAT RANGE              Learning rate.  [default: 0.1; 0<=x<=1]
       --augment / --no-augment
-    │ *  --data        TEXT             [required]  │
+    │ *  --data       -d      <path>    [required]  │
       --[no]augment: Augment the data.
         (default: 'false')
       --lr=<x>     Learning rate [default: 0.1].
+
+An entry has a head, of options and the names of their values, and a description behind two blanks
+or in the lines below.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.init.flags import Flag, Kind, Many
 
-_FRAME = re.compile(r"^[│|]\s?|\s*[│|]$")
-_OPTION = re.compile(r"(?:-{1,2}|\+)(?:\[no\])?[A-Za-z0-9][\w.\-]*")
-_DEFAULT = re.compile(r"[\[(]\s*(?:env.*?;\s*)?default(?:s to| is)?[:=]?\s+(.*?)[\])](?!\w)", re.I)
-_TYPE = re.compile(r"\(?\btype:\s*(float|int|str|bool)\b", re.I)
+_RULE = re.compile(r"[\s│|╭╮╰╯─━]*")
+_FRAME = re.compile(r"^\s*[│|] ?|\s*[│|]\s*$")
+_HEADING = re.compile(r"(?:╭─+ )?(?P<title>[A-Za-z][^:{}<>=]*?)(?: \[.*\])?(?::| ─+╮)")
+_OPTION = re.compile(r"(?<![\w\-])(?:--?|\+{1,2})(?:\[no\])?[A-Za-z0-9][\w.\-]*")
+_VALUE_NAME = r"(?:<[^<>]*>|\{[^{}]*\}|[A-Z][A-Z_]*|\[[^\[\]]*(?:\||<=?x)[^\[\]]*\])"
+_VALUE_NAMES = re.compile(rf"{_VALUE_NAME}(?: {_VALUE_NAME})*")
+_DEFAULT = re.compile(r"[\[(](?:[^\[\]()]*; )?default(?:s to| is)?[:=]?\s+(.*?)[\])](?!\w)", re.I)
+_TYPE = re.compile(r"\btype:\s*(float|int|str|bool)\b", re.I)
 _CHOICES = re.compile(r"\{([^{}]+)\}|\[([^\[\]\s]+\|[^\[\]]+)\]|<([^<>\s]+\|[^<>]+)>")
-_RANGE = re.compile(r"\[?(-?[\d.]+)?\s*(<=?)\s*x\s*(?:(<=?)\s*(-?[\d.]+))?\]?")
-_METAVARS: dict[str, Kind] = {
+_RANGE = re.compile(r"(?:(-?[\d.]+(?:e-?\d+)?)\s*<=?\s*)?\bx\b(?:\s*<=?\s*(-?[\d.]+(?:e-?\d+)?))?")
+_NOTES = re.compile(
+    r"\s*[\[(](?:[^\[\]()]*[;,] )?(?:default|required|env var|type|an? [\w -]*(?:integer|number)\b"
+    r"|-?[\d.]*(?:<=?)?x(?:<|\b))[^\])]*[\])]",
+    re.I,
+)
+_COMMANDS = re.compile(r"^\s*\{([\w,-]+)\}", re.M)
+_KINDS: Mapping[str, Kind] = {
     "FLOAT": "float",
+    "NUMBER": "float",
     "INTEGER": "int",
     "INT": "int",
     "TEXT": "str",
     "STR": "str",
+    "STRING": "str",
     "PATH": "path",
     "FILE": "path",
     "DIRECTORY": "path",
@@ -40,9 +56,16 @@ _METAVARS: dict[str, Kind] = {
     "BOOLEAN": "bool",
     "BOOL": "bool",
 }
-_NO_FLAGS = {"help", "version", "h", "install-completion", "show-completion", "helpfull"}
-_COMMANDS = re.compile(r"^\s*[│|]?\s*\{([\w,-]+)\}", re.M)
-_HEADING = re.compile(r"^(?:╭─+ )?(?P<title>[A-Za-z][\w /-]*?)(?::| ─+╮)\s*$")
+_IGNORED = {
+    "help",
+    "version",
+    "h",
+    "helpfull",
+    "helpshort",
+    "install-completion",
+    "show-completion",
+}
+_CONSTANTS = {"true": True, "false": False, "none": None, "null": None, "": None}
 
 
 @dataclass(frozen=True)
@@ -58,21 +81,32 @@ class HelpText:
     commands: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """One option, argument or command."""
+
+    title: str
+    head: str
+    description: str
+    takes_value: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.head}  {self.description}"
+
+
 def read_help(text: str) -> HelpText:
     """Read a help."""
     flags: dict[str, Flag] = {}
     commands: list[str] = []
-    for title, entry in _split_entries(text):
-        head, _, description = entry.partition("\n")
-        if head.lstrip("* ").startswith(("-", "+")):
-            flag = _read_option(head.lstrip("* "), description)
-        elif "command" in title:
-            commands += re.findall(r"^[\w-]+", head.strip())
-            continue
-        elif "argument" in title and "{" not in head:
-            flag = _read_positional(head.lstrip("* "), description)
-        else:
-            continue
+    for entry in _split_entries(text):
+        flag = None
+        if _OPTION.match(entry.head):
+            flag = _read_option(entry)
+        elif "command" in entry.title:
+            commands += re.findall(r"^[\w-]+", entry.head)
+        elif "argument" in entry.title and "{" not in entry.head:
+            flag = _read_positional(entry)
         if flag is not None:
             flags.setdefault(flag.name, flag)
     listed = _COMMANDS.search(text)
@@ -80,150 +114,148 @@ def read_help(text: str) -> HelpText:
     return HelpText(tuple(flags.values()), tuple(dict.fromkeys(names)))
 
 
-def _split_entries(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the heading in lower case and, for each entry below it, its head and description.
+# -- entries ----------------------------------------------------------------------------------
 
-    An entry starts with an option, or in a section of arguments or commands with a word that is
-    indented like the first one; what is indented deeper continues it.
+
+def _split_entries(text: str) -> Iterator[_Entry]:
+    """Yield the entries of a help.
+
+    An entry starts with an option or, among arguments and commands, with a word that is not
+    indented deeper than the first one; deeper lines continue it.
     """
     title, indent = "", 0
-    entry: list[str] = []
+    lines: list[str] = []
     for raw in [*text.splitlines(), "end:"]:
-        line = _FRAME.sub("", raw.rstrip())
-        heading = _HEADING.match(raw.strip()) if raw[:1].strip() else None
-        stripped = line.strip()
-        depth = len(line) - len(line.lstrip("* "))
-        is_option = bool(_OPTION.match(stripped.lstrip("* ")))
-        starts = is_option or (title and "option" not in title and (not entry or depth <= indent))
-        if entry and (heading or (starts and depth <= indent + 3)):
-            yield title, _format_entry(entry)
-            entry = []
+        heading = _HEADING.fullmatch(raw.strip()) if raw[:1].strip() else None
+        line = _FRAME.sub("", raw)
+        content = line.lstrip(" *")
+        depth = len(line) - len(content)
+        is_named = "argument" in title or "command" in title
+        starts = bool(_OPTION.match(content)) or (is_named and (not lines or depth <= indent))
+        if lines and (heading or (starts and depth <= indent + 3)):
+            yield _make_entry(title, lines)
+            lines = []
         if heading:
             title = heading["title"].lower()
-        elif starts and stripped and not entry:
-            entry, indent = [stripped], depth
-        elif entry and stripped:
-            entry.append(stripped)
+        elif lines and raw[:1].strip() and not _FRAME.match(raw) and not starts:
+            yield _make_entry(title, lines)  # a paragraph behind the options
+            lines = []
+        elif content and not _RULE.fullmatch(raw):
+            if lines:
+                lines.append(content)
+            elif starts:
+                lines, indent = [content], depth
 
 
-def _format_entry(lines: list[str]) -> str:
-    """Return the head of an entry in the first line, and its description in the second."""
-    head, _, description = _split_head(lines[0])
-    return f"{head}\n{' '.join(filter(None, [description, *lines[1:]]))}"
-
-
-def _split_head(line: str) -> tuple[str, str, str]:
-    absl = re.match(r"(-\S+):(?: |$)", line)
+def _make_entry(title: str, lines: Sequence[str]) -> _Entry:
+    absl = re.match(r"(--\S+):(?: |$)", lines[0])
     if absl:
-        return absl[1], ":", line[absl.end() :]
-    head, _, description = line.partition("  ")
-    # rich aligns the names of an option in columns.
-    description = description.strip()
-    while re.match(r"[-+,/]|[A-Z]{2,}(?:\s{2,}|$)|\[[^\]]*\|", description):
-        more, _, description = description.partition("  ")
-        head, description = f"{head} {more}", description.strip()
-    return head, " ", description
+        description = " ".join([lines[0][absl.end() :], *lines[1:]]).strip()
+        return _Entry(title, absl[1], description, takes_value="[no]" not in absl[1])
+    columns = re.split(r"\s{2,}", lines[0].strip())
+    head = [columns.pop(0)]
+    while columns and (_OPTION.match(columns[0]) or _VALUE_NAMES.fullmatch(columns[0])):
+        head.append(columns.pop(0))
+    return _Entry(title, " ".join(head), " ".join([*columns, *lines[1:]]).strip())
 
 
-def _read_option(head: str, description: str) -> Flag | None:
-    on, _, off = head.partition(" / ") if " / " in head else head.partition("/-")
-    names = [each.replace("[no]", "") for each in _OPTION.findall(on)]
-    is_pair = "[no]" in head or ", --no" in head
-    negated = [each for each in names if re.match(r"--no-?\w", each)]
-    names = [each for each in names if each not in negated or len(names) == 1] or names
+# -- options and arguments --------------------------------------------------------------------
+
+
+def _read_option(entry: _Entry) -> Flag | None:
+    names = list(dict.fromkeys(_OPTION.findall(entry.head)))
+    off = _find_off(names)
+    if "[no]" in names[0]:
+        names = [names[0].replace("[no]", "")]
+        off = f"--no{names[0].removeprefix('--')}"
+    names = [each for each in names if each != off]
     name = max(names, key=lambda each: len(each) - len(each.lstrip("-")), default="").lstrip("-+")
-    if not name or name in _NO_FLAGS:
+    if not name or name in _IGNORED:
         return None
-    rest = re.sub(r"^[\s=<\[]+|[>\s]+$", "", _OPTION.sub("", on.replace(",", " ")))
-    full = f"{head} {description}"
-    default = read_default(full)
-    kind, choices = _read_kind(head, description, default)
-    off_name = _find_off(names, off, negated, head) if is_pair or off or negated else None
-    switch = bool(off_name) or not (rest or "=" in head or default is not None or choices)
-    low, high = _read_range(full)
+    default = read_default(entry.text)
+    kind, choices = _read_kind(entry, default)
+    value = re.sub(r"[\s,/=]+", "", _OPTION.sub("", entry.head))
+    switch = off is not None or not (value or entry.takes_value or default is not None or choices)
+    if switch:
+        kind, choices = "bool", ()
+        default = False if default is None else not str(default).lower().startswith(("no", "f"))
+    low, high = _read_range(entry.text)
     return Flag(
         name=name.replace("-", "_"),
-        options=tuple(dict.fromkeys(names)),
-        kind="bool" if switch else kind,
-        default=bool(default) if switch else default,
-        required="[required]" in full or "(required)" in full,
+        options=tuple(names),
+        kind=kind,
+        default=default,
+        required=bool(re.search(r"[\[(;]\s*required\s*[\])]", entry.text)),
         choices=choices,
-        help=strip_notes(description),
+        help=strip_notes(entry.description),
         switch=switch,
-        off=off_name,
-        many=_read_many(head),
+        off=off,
+        many=_read_many(entry.head),
         low=low,
         high=high,
     )
 
 
-def _find_off(names: list[str], off: str, negated: list[str], head: str) -> str | None:
-    if "[no]" in head:
-        return f"--no{names[0].lstrip('-')}"
-    found = _OPTION.search(f"-{off}" if off and not off.startswith("-") else off)
-    if found:
-        return found[0]
-    return negated[0] if negated else None
+def _find_off(names: Sequence[str]) -> str | None:
+    """Return the option that negates another one: ``--no-x``, ``--nox``, ``--group.no-x``."""
+    for name in names:
+        positive = {name.replace("no-", "", 1), name.replace("--no", "--", 1)} - {name}
+        if positive & set(names):
+            return name
+    return None
 
 
-def _read_positional(head: str, description: str) -> Flag | None:
-    found = re.match(r"<?([A-Za-z_][\w-]*)>?", head)
+def _read_positional(entry: _Entry) -> Flag | None:
+    found = re.match(r"[<\[]?([A-Za-z_][\w-]*)", entry.head)
     if found is None:
         return None
-    default = read_default(description)
-    kind, choices = _read_kind(head, description, default)
+    default = read_default(entry.text)
+    kind, choices = _read_kind(entry, default)
     return Flag(
         name=found[1].lower().replace("-", "_"),
         carrier="positional",
         kind=kind,
         default=default,
-        required=default is None and not head.startswith("["),
+        required=default is None and not entry.head.startswith("["),
         choices=choices,
-        help=strip_notes(description),
+        help=strip_notes(entry.description),
     )
 
 
-def _read_kind(head: str, description: str, default: Any) -> tuple[Kind | None, tuple[Any, ...]]:
-    listed = _CHOICES.search(f"{head} {description.partition('.')[0]}")
+def _read_kind(entry: _Entry, default: Any) -> tuple[Kind | None, tuple[Any, ...]]:
+    listed = _CHOICES.search(entry.head) or _CHOICES.match(entry.description)
     if listed:
-        inner = next(filter(None, listed.groups()))
-        values = [each.strip().strip("'\"") for each in re.split(r"[,|]", inner)]
-        values = [each for each in values if each not in ("...", "")]
+        words = re.split(r"[,|]", next(filter(None, listed.groups())))
+        values = tuple(read_value(w.strip().strip("'\"")) for w in words if w.strip() != "...")
         if len(values) > 1:
-            parsed = tuple(read_value(each) for each in values)
-            return _kind_of(parsed[0]), parsed
-    said = _TYPE.search(description)
+            return _kind_of(values[0]), values
+    said = _TYPE.search(entry.description)
     if said:
-        return {"float": "float", "int": "int", "bool": "bool"}.get(said[1].lower(), "str"), ()  # type: ignore[return-value]
-    if "(a number" in description:  # absl
-        return "float", ()
-    if "(an integer" in description:
-        return "int", ()
-    words = re.findall(r"[A-Za-z]+", _OPTION.sub("", head))
-    for word in words:
-        if word.upper() in _METAVARS:
-            return _METAVARS[word.upper()], ()
+        return _KINDS[said[1].upper()], ()
+    absl = re.search(r"\(an? [\w -]*(integer|number)\b", entry.description)
+    if absl:
+        return _KINDS[absl[1].upper()], ()
+    for word in re.findall(r"[A-Za-z]+", _OPTION.sub("", entry.head)):
+        if word.upper() in _KINDS:
+            return _KINDS[word.upper()], ()
     return _kind_of(default), ()
 
 
 def _kind_of(value: object) -> Kind | None:
-    if isinstance(value, bool):
-        return "bool"
-    kinds: dict[type, Kind] = {int: "int", float: "float", str: "str"}
+    kinds: Mapping[type, Kind] = {bool: "bool", int: "int", float: "float", str: "str"}
     return kinds.get(type(value))
 
 
 def read_default(text: str) -> Any:
     """Return the default that a description names; None if it names none."""
     found = _DEFAULT.search(text)
-    return read_value(found[1].strip().strip("'\"`")) if found else None
+    return read_value(found[1].partition(";")[0].strip().strip("'\"`")) if found else None
 
 
 def read_value(word: str) -> Any:
     """Return a number, a boolean, None, or the string itself."""
-    constants = {"true": True, "false": False, "none": None, "null": None, "": None}
-    if word.lower() in constants:
-        return constants[word.lower()]
+    if word.lower() in _CONSTANTS:
+        return _CONSTANTS[word.lower()]
     for convert in (int, float):
         try:
             return convert(word)
@@ -233,11 +265,11 @@ def read_value(word: str) -> Any:
 
 
 def _read_range(text: str) -> tuple[float | None, float | None]:
-    found = _RANGE.search(text)
+    inside = re.search(r"[\[(][^\[\]()]*<=?[^\[\]()]*[\])]", text)
+    found = _RANGE.search(inside[0]) if inside else None
     if found is None:
         return None, None
-    low, high = found[1], found[4]
-    return (float(low) if low else None), (float(high) if high else None)
+    return (float(found[1]) if found[1] else None), (float(found[2]) if found[2] else None)
 
 
 def _read_many(head: str) -> Many | None:
@@ -245,7 +277,5 @@ def _read_many(head: str) -> Many | None:
 
 
 def strip_notes(description: str) -> str:
-    """Return a description without the default and the like in brackets."""
-    return re.sub(
-        r"\s*[\[(](?:default|required|env var|type)\b[^\])]*[\])]", "", description
-    ).strip()
+    """Return a description without defaults and the like in brackets."""
+    return _NOTES.sub("", description).strip()

@@ -152,7 +152,6 @@ _RULES: Sequence[tuple[str, _Propose]] = (
     (r"(emb(ed(ding)?)?|em|model|head|ffn?)_?(dim|size|d)?|emsize|d_(model|ff)", DIMENSION),
     (r"latent(_.*)?|z_dim|embed(ding)?s?_.*|n_components", doubled(8, 16, 32, 64)),
     (r"lora_(r|rank)", doubled(4, 8, 16, 32)),
-    (r"warmup(_steps|_epochs|_iters)?", count(1, 10)),
 )
 _CATEGORIES = re.compile(
     r"(.*_)?(optimi[sz]er|opt|solver|activation|act|act_fn|nonlinearity|scheduler|lr_schedule"
@@ -165,6 +164,10 @@ _SWITCHES = re.compile(
     r"|skip_connections?|layer_?norm|shuffle|bootstrap|balanced|class_weights?|cosine|normali[sz]e"
     r"|standardi[sz]e|mix_?up|cut_?mix|attention|freeze(_\w+)?|(h|v)?flip|whiten|ema|swa|gated"
     r"|weight_norm|spectral_norm|pre_?norm|dueling|double(_q|_dqn)?)"
+)
+_SECONDARY = re.compile(
+    r"(adam_)?beta_?[12]|b[12]|label_smoothing.*|smoothing|max_grad_norm|(grad(ient)?_)?clip.*"
+    r"|warmup_.*|(adam_)?eps(ilon)?|temp(erature)?"
 )
 _FIXED = re.compile(
     r"(.*_)?(seed|random_state|rng|epochs?|iterations?|iters?|niter|max_iter|max_steps|steps"
@@ -207,6 +210,11 @@ def propose(flag: Flag) -> Values | None:
     if flag.many:
         return _propose_lists(flag)
     return clip(flag, rule(flag))
+
+
+def is_secondary(flag: Flag) -> bool:
+    """Return whether a hyperparameter usually matters less than others."""
+    return bool(_SECONDARY.fullmatch(divide(flag.name)))
 
 
 def propose_any(flag: Flag) -> Values | None:

@@ -22,9 +22,11 @@ from tune_jobs.init.interpreting.modules import Sources
 from tune_jobs.init.links import find_links, find_parents
 from tune_jobs.init.merging import merge
 from tune_jobs.init.metrics import MetricGuess, choose_metrics, find_printed
+from tune_jobs.init.other_languages import find_text_flags, read_text, sample_text_lines
 from tune_jobs.init.parsers.findings import Findings
 from tune_jobs.init.parsers.library import ModeledPackages, choose_parser
 from tune_jobs.init.printed_lines import sample_lines
+from tune_jobs.init.targets import is_python
 
 _COMPLETE = ("argparse", "optparse", "click", "typer", "configargparse")
 """Parsers whose help lists every option."""
@@ -70,6 +72,8 @@ class Inspection:
         Raises:
             ConfigError: If it cannot be parsed.
         """
+        if not is_python(self.entry):
+            return self._draft_text(study)
         library = ModeledPackages()
         interpreter = Interpreter(self.sources, library)
         finished = interpreter.run()
@@ -87,6 +91,7 @@ class Inspection:
         levels = self._show_logs(classify(path, "{outputs}"), metrics, parser)
         trees = self.sources.trees
         self._note_paths()
+        self._note_variables(levels)
         return Draft(
             study=study,
             entry=self.entry,
@@ -98,6 +103,26 @@ class Inspection:
             links=find_links(trees, flags, [self.base, self.sources.folder], self.base),
             budget=find_budget(levels),
             constants=[] if flags else find_constants(trees),
+        )
+
+    def _draft_text(self, study: str) -> Draft:
+        """Inspect a script that is not Python."""
+        path = self.sources.root / self.sources.main
+        text = read_text(path)
+        command = find_text_flags(text, path.name, path.suffix.lower())
+        levels = classify([(None, command)], "{outputs}")
+        self.notes.append(
+            "It is not Python: its flags are what its text looks like, so that types and defaults "
+            "may be missing."
+        )
+        return Draft(
+            study=study,
+            entry=self.entry,
+            parser="found in its text" if command.flags else "",
+            notes=self.notes,
+            metrics=choose_metrics(find_printed(sample_text_lines(text, path.name))),
+            levels=levels,
+            budget=find_budget(levels),
         )
 
     # -- source -------------------------------------------------------------------------------
@@ -119,11 +144,11 @@ class Inspection:
         for source in findings.configs:
             if source.parser is not parser:
                 continue
-            folder = (self.sources.root / source.place.file).parent
+            folder = (self.sources.root / source.place.file).parent / source.folder
             if source.cls is not None:
                 add_class(parser.command, source, carrier, interpreter)
             else:
-                add_settings(parser.command, files.compose(folder, source.path), carrier)
+                add_settings(parser.command, files.compose(folder, source.name), carrier)
         self.notes += [f"A configuration could not be read: {each}" for each in files.problems]
         for group, names in files.groups.items():
             if len(names) > 1:
@@ -151,6 +176,15 @@ class Inspection:
                 "it does not mean the same there: give an absolute path."
             )
 
+    def _note_variables(self, levels: list[Level]) -> None:
+        flags = [flag for level in levels for flag in level.variables if not flag.required]
+        if flags:
+            names = ", ".join(flag.name for flag in flags[:20])
+            self.notes.append(
+                f"It reads the environment variables {names}, too, which can be set with "
+                "backend: {type: local, env: {NAME: value}}."
+            )
+
     # -- help ---------------------------------------------------------------------------------
 
     def _confirm(self, parser: Parser) -> None:
@@ -171,8 +205,8 @@ class Inspection:
             return ""
         if parser.work is not None:
             return (
-                f"Its flags are read from the source only: before it parses its arguments, it "
-                f"works ({parser.work}), so that --help was not run."
+                "Its flags are read from the source only: --help was not run, as the script "
+                f"trains or waits before it parses its arguments ({parser.work})."
             )
         if parser.used is None:
             return "Its flags are read from the source only: nothing was seen to parse them."

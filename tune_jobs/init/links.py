@@ -66,7 +66,8 @@ def find_links(
         if not is_path and "/" not in string and not Path(string).suffix:
             continue
         for folder in folders:
-            if (folder / string).exists() and not string.endswith(".py"):
+            is_code = string.endswith(".py") or (folder / first / "__init__.py").exists()
+            if (folder / string).exists() and not is_code:
                 found.setdefault(os.path.relpath(folder / first, base))
                 break
     return list(found)
@@ -112,5 +113,5 @@ def _find_strings(tree: ast.Module, written: set[str]) -> Iterator[tuple[str, bo
             writes = name == "open" and any(re.fullmatch(r"[wax]b?\+?", s) for s in strings[1:])
             if writes or name in _WRITERS:
                 written.update(strings)
-            elif name in _READERS or name[:1].isupper():
+            elif name in _READERS:
                 yield from ((string, True) for string in strings[:3])

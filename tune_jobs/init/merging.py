@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tune_jobs.init.flags import Command, Flag
+from tune_jobs.init.flags import Command, Flag, Kind
 from tune_jobs.init.help_text import HelpText
 
 
@@ -41,13 +41,20 @@ def merge(command: Command, text: HelpText, *, complete: bool) -> list[str]:
     return removed
 
 
+def _find_default(flag: Flag, found: Flag, kind: Kind | None) -> object:
+    """Return the default of the source, or that of the help if it is of the flag's type."""
+    if flag.default is not None or flag.required or (found.switch and not flag.switch):
+        return flag.default
+    return found.default if kind in (None, found.kind, "float", "path") else None
+
+
 def _complete(flag: Flag, found: Flag) -> Flag:
     """Return a flag of the source with what only the help knows."""
     kind = flag.kind or (None if flag.caution else found.kind)
     return replace(
         flag,
         kind=kind,
-        default=found.default if flag.default is None else flag.default,
+        default=_find_default(flag, found, kind),
         choices=flag.choices or found.choices,
         help=flag.help or found.help,
         low=found.low if flag.low is None else flag.low,

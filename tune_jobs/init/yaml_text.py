@@ -38,8 +38,11 @@ def scalar(value: Any) -> str:
 def _number(value: float) -> str:
     if not math.isfinite(value):
         return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    short = f"{value:g}"
-    written = short if float(short) == value else repr(value)
+    candidates = [f"{value:g}", repr(value)]
+    if 0 < abs(value) < 1e-3:
+        candidates.insert(0, f"{value:.0e}")
+        candidates.insert(1, f"{value:.1e}")
+    written = next(each for each in candidates if float(each) == value)
     # 1e-05 is 1e-5; a float without a point or an exponent would be an integer.
     written = re.sub(r"e([+-])0*(\d)", lambda m: f"e{m[1].strip('+')}{m[2]}", written)
     return written if re.search(r"[.e]", written) else f"{written}.0"

@@ -93,7 +93,7 @@ def _define_config(findings: Findings, evaluator: Evaluator, call: Call) -> Valu
     flag = Flag(name, (f"--{name}",), kind="path", default=path or None, place=call.place)
     parser.command.add(flag)
     if path:
-        findings.configs.append(ConfigSource(parser, path, None, call.place))
+        findings.configs.append(ConfigSource(parser, "", path, None, call.place))
     return UNKNOWN
 
 

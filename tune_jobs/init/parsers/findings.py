@@ -20,13 +20,15 @@ class ConfigSource:
 
     Attributes:
         parser: Parser to which its settings belong.
-        path: File, relative to the folder of the source that names it; empty if it is a class.
+        folder: Folder of the configuration, relative to that of the source that names it.
+        name: Name of the file; empty if it is a class.
         cls: The class; None if it is a file.
         place: Where it is named.
     """
 
     parser: Parser
-    path: str
+    folder: str
+    name: str
     cls: Value
     place: Place
 

@@ -18,8 +18,7 @@ class HydraMain(Object):
         self._parser = findings.new_parser("hydra", help_arguments=("--cfg", "job"))
         folder, name = call.string("config_path", 0), call.string("config_name", 1)
         cls = findings.classes.get(name)
-        path = f"{folder}/{name}" if folder else name
-        findings.configs.append(ConfigSource(self._parser, path, cls, call.place))
+        findings.configs.append(ConfigSource(self._parser, folder, name, cls, call.place))
         self._function: Value = None
 
     def call(self, call: Call) -> Value:
@@ -62,7 +61,7 @@ def _find_parser(findings: Findings) -> Parser:
 def _load(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     path = call.string("file_", 0)
     if path:
-        findings.configs.append(ConfigSource(_find_parser(findings), path, None, call.place))
+        findings.configs.append(ConfigSource(_find_parser(findings), "", path, None, call.place))
     return UNKNOWN
 
 
@@ -70,7 +69,7 @@ def _structured(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     cls = call.get("obj", 0)
     cls = cls.cls if isinstance(cls, Instance) else cls
     if isinstance(cls, Class):
-        findings.configs.append(ConfigSource(_find_parser(findings), "", cls, call.place))
+        findings.configs.append(ConfigSource(_find_parser(findings), "", "", cls, call.place))
     return UNKNOWN
 
 

@@ -44,11 +44,11 @@ def read_argument(findings: Findings, key: Value, offset: int = 0) -> Value:
     """Note that an item of ``sys.argv`` is read."""
     if not isinstance(key, int) or isinstance(key, bool) or key + offset < 1:
         return UNKNOWN
-    name = f"argument_{key + offset}"
-    found = [each for each in findings.inputs.flags.values() if name in each.options]
+    name, shown = f"argument_{key + offset}", f"sys.argv[{key + offset}]"
+    found = [each for each in findings.inputs.flags.values() if shown in each.options]
     if not found:
-        # The option is never written: it is the place, for an argument that gets another name.
-        flag = Flag(name, (name,), carrier="positional", required=True)
+        # Not an option, but how a person knows it; the flag gets the name of its variable.
+        flag = Flag(name, (shown,), carrier="positional", required=True)
         findings.inputs.add(flag)
         return Input(findings.inputs, name)
     return Input(findings.inputs, found[0].name)

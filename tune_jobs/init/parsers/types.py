@@ -100,13 +100,12 @@ def _read_function(function: Function) -> Hint:
     if "bool" in function.name.lower() or strings & _TRUE:
         lower = bool({"lower", "casefold"} & methods) or "true" in strings or "True" not in strings
         return Hint("bool", booleans="" if lower else "True/False")
-    name = "a lambda" if function.name == "<lambda>" else f"{function.name}()"
-    caution = f"{name} converts it: check the range"
     many = "split" in methods
-    for word in ("float", "int"):
+    for word in ("float", "int", "Path"):
         if word in called:
-            return Hint(KINDS[word], many=many, caution=caution)
-    return Hint("path" if "Path" in called else None, many=many, caution=caution)
+            return Hint(KINDS[word], many=many, caution="it takes a list" if many else "")
+    name = "a lambda" if function.name == "<lambda>" else f"{function.name}()"
+    return Hint(caution=f"{name} converts it")
 
 
 def read_annotation(node: ast.expr | None, scope: Scope, evaluator: Evaluator) -> Hint:
