@@ -15,9 +15,10 @@ from tune_jobs.script.values import FLAG
 _OUTPUT = re.compile(
     r"(output|out|save|result|results|log|logging|logs|checkpoint|checkpoints|ckpt|model|export|work"
     r"|run|exp|experiment|artifact|artifacts)_?(dir|directory|folder|root)|outf|outdir|savedir"
-    r"|logdir|workdir|(default_)?root_dir|save_to|output|output_path|save_path"
+    r"|logdir|workdir|(default_)?root_dir|save_to|out|output|output_path|save_path|out_(file|path)"
+    r"|output_file|model_(path|file|out)|save_(path|file)"
 )
-_FOLDER = re.compile(r"dir|folder|root|outf|output$|directory")
+_FOLDER = re.compile(r"dir|folder|root|outf|directory")
 _BUDGET = re.compile(
     r"(n_?|num_?|max_?|total_?)?(train(ing)?_)?"
     r"(epochs?|iterations?|iters?|niter|steps|episodes|timesteps|rounds|boost_rounds?|iter)"
@@ -169,7 +170,8 @@ def _make_argument(flag: Flag, outputs: str) -> Argument:
     is_path = flag.kind in ("str", "path", None) and not flag.switch
     if is_path and _OUTPUT.fullmatch(name) and (flag.required or _FOLDER.search(name)):
         reason = "what the script leaves is kept with its run"
-        return Argument(flag, write(flag, outputs, escape=False), True, reason)
+        path = outputs if _FOLDER.search(name) else f"{outputs}/{name}"
+        return Argument(flag, write(flag, path, escape=False), True, reason)
     if flag.required:
         reason = f"required: {flag.help}" if flag.help else "required"
         return Argument(flag, write(flag, FILL_IN), True, reason)

@@ -49,7 +49,7 @@ def create_study(entry: Entry, file: Path, *, seconds: float | None = HELP_SECON
         ConfigError: If the script cannot be read.
     """
     base = file.absolute().parent
-    sources = find_sources(entry)
+    sources = find_sources(entry, base)
     name = name_study(entry, sources.folder)
     draft = Inspection(entry, sources, base, seconds).draft(name)
     text = write_document(draft, os.fspath(file))

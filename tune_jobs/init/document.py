@@ -84,7 +84,10 @@ def _write_metric(draft: Draft) -> Iterator[str]:
     yield comment(f"{metric.place}{': ' if line else ''}{line}")
     if metric.note:
         yield from paragraph(f"{metric.note[:1].upper()}{metric.note[1:]}.")
-    yield f"metric: {scalar(metric.name)}"
+    if metric.alone:
+        yield from paragraph("It is printed without a name: a pattern finds a number in a line.")
+    named = {"name": metric.name, "pattern": metric.pattern}
+    yield f"metric: {inline(named) if metric.pattern else scalar(metric.name)}"
     meaning = f"  # {FILL_IN}: is a larger or a smaller value better?"
     yield f"direction: {metric.direction or FILL_IN + meaning}"
     if metric.step:
@@ -125,7 +128,7 @@ def _write_parameters(draft: Draft) -> Iterator[str]:
     for each in draft.tuned:
         yield from _write_parameter(each, "  ")
     for flag in draft.required_variables if draft.tuned else ():
-        yield f"  {scalar(flag.name)}: {FILL_IN}  {comment(f'environment variable: {flag.help}')}"
+        yield f"  {scalar(flag.name)}: {FILL_IN}  {comment('an environment variable')}"
     if draft.offered:
         yield "  # These may be tuned as well:" if draft.tuned else "# These may be tuned:"
     for each in draft.offered:
@@ -137,6 +140,12 @@ def _write_missing_parameters(draft: Draft) -> Iterator[str]:
         yield from paragraph(
             "None of the script's flags looks like a hyperparameter. Write those to tune, such "
             "as lr: {type: float, low: 1e-5, high: 0.1, log: true}"
+        )
+    elif draft.reads_argv:
+        yield from paragraph(
+            "The script reads sys.argv in a way that is not recognized. Write the parameters "
+            "here, and how they are passed under command_line, such as default: key for "
+            "lr=0.1, or default: {option: null, separate: true} for --lr 0.1."
         )
     else:
         yield from paragraph(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tune_jobs.init.classification import Level, Tuned
 from tune_jobs.init.flags import Flag
@@ -45,6 +45,7 @@ class Draft:
         links: What is linked into each run.
         budget: Flag that makes a run short.
         constants: Hyperparameters that are written into the source.
+        reads_argv: Whether it reads ``sys.argv`` in a way that is not recognized.
     """
 
     study: str
@@ -56,7 +57,8 @@ class Draft:
     levels: Sequence[Level] = ()
     links: Sequence[str] = ()
     budget: Flag | None = None
-    constants: Sequence[str] = field(default_factory=tuple)
+    constants: Sequence[str] = ()
+    reads_argv: bool = False
 
     @property
     def tuned(self) -> list[Tuned]:

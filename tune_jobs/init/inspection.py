@@ -66,6 +66,11 @@ class Inspection:
     seconds: float | None
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def _folders(self) -> list[Path]:
+        """Where a person may start the script."""
+        return [self.base, Path.cwd(), self.sources.folder]
+
     def draft(self, study: str) -> Draft:
         """Inspect the script.
 
@@ -100,9 +105,10 @@ class Inspection:
             metrics=metrics,
             unprinted=find_tracked(trees),
             levels=levels,
-            links=find_links(trees, flags, [self.base, self.sources.folder], self.base),
+            links=find_links(trees, flags, self._folders, self.base),
             budget=find_budget(levels),
             constants=[] if flags else find_constants(trees),
+            reads_argv=not flags and mentions(trees, {"argv"}),
         )
 
     def _draft_text(self, study: str) -> Draft:

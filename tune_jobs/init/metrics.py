@@ -39,6 +39,9 @@ _QUALIFIERS = re.compile(
     r"(?i)train(ing)?|val(id(ation)?)?|dev|test|set|eval(uation)?|avg|average|mean|best|final"
     r"|top-?\d|macro|micro|weighted|balanced|overall|total|cv|running"
 )
+_SHARE = re.compile(rf"({_WORD}(?: {_WORD})*)(\s*[:=])\s*[\d.]+/[\d.]+ *\($")
+"""What precedes a percentage, as in ``Accuracy: 90/100 (90%)``."""
+_ALONE = r"^\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*%?\s*$"
 _PLAUSIBLE = re.compile(r"(?i)result|value|metric|objective|quality|performance")
 
 
@@ -55,6 +58,8 @@ class MetricGuess:
         final: Whether it is the best or the final one of several.
         position: Position among what is printed; what comes later is more likely a result.
         step: Name of the step that is printed with it; None if there is none.
+        pattern: Regular expression that finds it, if its name does not.
+        alone: Whether the number is printed without a name.
         metrics_file: File to which it is written, if it is not printed.
         label: The words before the number.
         logged: Whether it goes to a logger, which may not show it.
@@ -69,6 +74,8 @@ class MetricGuess:
     final: bool = False
     position: int = 0
     step: str | None = None
+    pattern: str = ""
+    alone: bool = False
     metrics_file: str = ""
     label: str = ""
     logged: bool = False
@@ -78,7 +85,8 @@ class MetricGuess:
     def rank(self) -> tuple[int, ...]:
         """How well it suits as the objective; larger is better."""
         kind = {"maximize": 2, "minimize": 1, None: 0}[self.direction]
-        return (int(kind > 0), self.split, kind, int(not self.final), self.position)
+        named = int(kind > 0 and not self.alone)
+        return (named, int(kind > 0), self.split, kind, int(not self.final), self.position)
 
 
 def find_direction(name: str) -> Direction | None:
@@ -114,54 +122,87 @@ def find_printed(lines: Sequence[PrintedLine]) -> list[MetricGuess]:
     guesses = [each for i, line in enumerate(lines) for each in _read_line(line, i)]
     log = "".join(f"{line.text}\n" for line in lines).encode()
     distinct = [_distinguish(guess, guesses, log) for guess in guesses]
-    return [replace(guess, step=find_step(guess.name, log)) for guess in distinct]
+    return [replace(guess, step=find_step(guess, log)) for guess in distinct]
 
 
 def _read_line(line: PrintedLine, position: int) -> Iterator[MetricGuess]:
     for number, expression in line.values.items():
-        before, found, _ = line.text.partition(number)
-        before = before.rpartition("\n")[2]
-        label = _LABEL.search(before)
-        if not found or label is None:
-            continue
-        name = _choose_name(label[1], line.text, float(number))
-        if name is None:
-            continue
+        before, found, after = line.text.partition(number)
+        before, after = before.rpartition("\n")[2], after.partition("\n")[0]
         names = " ".join(re.findall(r"[A-Za-z_]\w*", expression))
-        direction = find_direction(name)
-        if direction is None and not _PLAUSIBLE.fullmatch(name):
-            # The value has a better name than the one that is printed: `print("Now:", accuracy)`.
-            direction = find_direction(names) if label[2].strip() else None
-            if direction is None:
-                continue
-        yield make_guess(
-            name,
-            names,
-            before,
-            line.function,
-            direction=direction or find_direction(names),
-            place=f"{line.file}:{line.line}",
-            line=line.text.strip().partition("\n")[0],
-            position=position,
-            label=label[1],
-            logged=line.logged,
-        )
+        guess = _read_value(line, number, before, after, names) if found else None
+        if guess is not None:
+            yield replace(
+                guess,
+                split=find_split(guess.name, names, before, line.function),
+                place=f"{line.file}:{line.line}",
+                line=line.text.strip().partition("\n")[0],
+                position=position,
+                logged=line.logged,
+            )
 
 
-def _choose_name(label: str, text: str, value: float) -> str | None:
-    """Return the longest end of a label that is a name and by which the value is read."""
+def _read_value(
+    line: PrintedLine, number: str, before: str, after: str, names: str
+) -> MetricGuess | None:
+    """Return the metric that a number in a line is; None if it is none.
+
+    Args:
+        line: The line.
+        number: The number.
+        before: What precedes it.
+        after: What follows it.
+        names: The names in the expression that is printed.
+    """
+    if not (before.strip() or after.strip(" %")):
+        return _read_alone(names)
+    share = _SHARE.search(before) if after.startswith("%") else None
+    if share is not None and find_direction(share[1]):
+        pattern = rf"{re.escape(share[1])}{share[2]} *[\d.]+/[\d.]+ *\((\S+?)%"
+        return make_guess(share[1], pattern=pattern)
+    label = _LABEL.search(before)
+    if label is None:
+        return None
+    name = _choose_name(label[1], before, line.text, float(number))
+    if name is None:
+        return None
+    direction = find_direction(name)
+    if direction is None and (label[2].strip() or _PLAUSIBLE.fullmatch(name)):
+        # The expression may have a better name than what is printed: `print("Now:", accuracy)`.
+        direction = find_direction(names)
+    if direction is None and not _PLAUSIBLE.fullmatch(name):
+        return None
+    return replace(make_guess(name, label=label[1]), direction=direction)
+
+
+def _read_alone(names: str) -> MetricGuess | None:
+    """Return a metric that is printed without a name, by the name of its variable."""
+    for name in names.split():
+        if find_direction(name):
+            return make_guess(name, pattern=_ALONE, alone=True)
+    return None
+
+
+def _choose_name(label: str, before: str, text: str, value: float) -> str | None:
+    """Return the longest end of a label that is a name and by which the value is read.
+
+    In nested JSON the name is the path of its keys, such as ``val.accuracy``.
+    """
     words = label.split(" ")
     start = len(words) - 1
     while start > 0 and _QUALIFIERS.fullmatch(words[start - 1]):
         start -= 1
-    names = (" ".join(words[first:]) for first in range(start, len(words)))
+    names = [" ".join(words[first:]) for first in range(start, len(words))]
+    keys = re.findall(r"['\"]([^'\"]+)['\"]: ", before)
+    names += [".".join(keys[first:]) for first in range(len(keys))]
+    names += [f"{key}.{keys[-1]}" for key in reversed(keys[:-1])]
     return next((name for name in names if value in _read_values(name, text.encode())), None)
 
 
 def _distinguish(guess: MetricGuess, others: Iterable[MetricGuess], log: bytes) -> MetricGuess:
     """Give a metric a longer name if the same name is printed for other data, too."""
     same = [each for each in others if each.name == guess.name]
-    if all(each.split == guess.split for each in same):
+    if guess.pattern or all(each.split == guess.split for each in same):
         return guess
     words = guess.label.split(" ")
     for first in range(len(words) - guess.name.count(" ") - 2, -1, -1):
@@ -172,21 +213,22 @@ def _distinguish(guess: MetricGuess, others: Iterable[MetricGuess], log: bytes) 
 
 
 def _read_values(name: str, log: bytes) -> list[float]:
-    return [record.values[name] for record in _extract(name, log, None)]
+    return [record.values[name] for record in _extract(name, "", log, None)]
 
 
-def _extract(name: str, log: bytes, step: str | None) -> list[Record]:
+def _extract(name: str, pattern: str, log: bytes, step: str | None) -> list[Record]:
     try:
-        extractor = Extractor([name], step=step)
+        extractor = Extractor([name], {name: pattern} if pattern else None, step)
     except ValueError:  # too long, or with characters that a name may not have
         return []
     return [*extractor.feed(log + b"\n", 0.0), *extractor.finish(0.0)]
 
 
-def find_step(name: str, log: bytes) -> str | None:
+def find_step(guess: MetricGuess, log: bytes) -> str | None:
     """Return the name of the step that is printed with a metric; None if there is none."""
     for step in _STEP_NAMES:
-        if any(record.step is not None for record in _extract(name, log, step)):
+        records = _extract(guess.name, guess.pattern, log, step)
+        if any(record.step is not None for record in records):
             return step
     return None
 

@@ -98,8 +98,12 @@ def is_python(entry: Entry) -> bool:
     return first_line.startswith(b"#!") and b"python" in first_line
 
 
-def find_sources(entry: Entry) -> Sources:
+def find_sources(entry: Entry, base: Path) -> Sources:
     """Return the source files of an entry.
+
+    Args:
+        entry: The entry.
+        base: Folder of the study.yaml.
 
     Raises:
         ConfigError: If a module cannot be found.
@@ -114,7 +118,7 @@ def find_sources(entry: Entry) -> Sources:
         entry.point.check()
         raise ConfigError(f"module {name!r}: its source is not in {root}: run init where it is")
     path = Path(entry.point.words[-1])
-    return Sources(path.parent, path.name)
+    return Sources(path.parent, path.name, (base, Path.cwd()))
 
 
 def name_study(entry: Entry, folder: Path) -> str:

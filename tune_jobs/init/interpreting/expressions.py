@@ -256,21 +256,32 @@ class Evaluator(ABC):
             case EnumMember():
                 return {"name": owner.name, "value": owner.value}.get(name, UNKNOWN)
             case Class():
-                found = owner.find(name)
-                return found[0] if found else UNKNOWN
+                return self._get_class_attribute(owner, name)
             case Instance():
                 return self._get_instance_attribute(owner, name)
             case Object():
                 return owner.attribute(name)
         return Method(owner, name)
 
+    def _get_class_attribute(self, owner: Class, name: str) -> Value:
+        found = owner.find(name)
+        if found is None:
+            return UNKNOWN
+        is_bound = isinstance(found[0], Function) and found[0].role == "classmethod"
+        return BoundFunction(owner, found[0]) if is_bound else found[0]
+
     def _get_instance_attribute(self, owner: Instance, name: str) -> Value:
         if name in owner.attributes:
             return owner.attributes[name]
         found = owner.cls.find(name)
-        if found is not None:
-            return BoundFunction(owner, found[0]) if isinstance(found[0], Function) else found[0]
-        return owner.native.attribute(name) if owner.native else Method(UNKNOWN, name)
+        if found is None:
+            return owner.native.attribute(name) if owner.native else Method(UNKNOWN, name)
+        if not isinstance(found[0], Function) or found[0].role == "staticmethod":
+            return found[0]
+        bound = BoundFunction(owner.cls if found[0].role == "classmethod" else owner, found[0])
+        if found[0].role == "property":
+            return self.call(bound, Call([], {}, found[0].place))
+        return bound
 
     # -- calls --------------------------------------------------------------------------------
 

@@ -224,7 +224,7 @@ class Interpreter(Evaluator):
     # -- definitions --------------------------------------------------------------------------
 
     def _define_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
-        value: Value = Function(node.name, node, scope)
+        value: Value = Function(node.name, node, scope, role=_find_role(node))
         scope.names[node.name] = value
         for decorator in reversed(node.decorator_list):
             function = self.evaluate(decorator, scope)
@@ -247,3 +247,8 @@ class Interpreter(Evaluator):
         scope.names[node.name] = value
         for decorator in decorators:
             self.call(decorator, Call([value], {}, Place(scope.module, node.lineno)))
+
+
+def _find_role(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    names = {each.id for each in node.decorator_list if isinstance(each, ast.Name)}
+    return next(iter(names & {"staticmethod", "classmethod", "property"}), "")

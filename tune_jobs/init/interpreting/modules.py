@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ class Sources:
     Args:
         root: Folder in which its modules are looked up.
         main: Path of the script, relative to the root.
+        further: Further folders in which modules are looked up.
 
     Attributes:
         problems: Why files could not be parsed, by path.
@@ -25,6 +27,7 @@ class Sources:
 
     root: Path
     main: str
+    further: tuple[Path, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)
     _trees: dict[str, ast.Module | None] = field(default_factory=dict)
 
@@ -79,7 +82,9 @@ class Sources:
         for _ in range(level - 1):
             folder = folder.parent
         # A script finds modules beside itself; a module of a package, from the root.
-        places = [folder] if level else list(dict.fromkeys([Path(), Path(self.main).parent]))
+        further = [Path(os.path.relpath(each, self.root)) for each in self.further]
+        absolute = dict.fromkeys([Path(), Path(self.main).parent, *further])
+        places = [folder] if level else list(absolute)
         for place in places:
             path = place.joinpath(*parts)
             for candidate in (path.with_suffix(".py"), path / "__init__.py"):

@@ -87,12 +87,14 @@ class Function:
 
     Attributes:
         options: What decorators have attached to it.
+        role: ``staticmethod``, ``classmethod`` or ``property``; empty for any other function.
     """
 
     name: str
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
     scope: Scope
     options: list[Any] = field(default_factory=list)
+    role: str = ""
 
     @property
     def place(self) -> Place:

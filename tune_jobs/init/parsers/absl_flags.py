@@ -86,6 +86,12 @@ def _run(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     return evaluator.call(call.get("main", 0), Call([UNKNOWN], {}, call.place))
 
 
+def _parse(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
+    """Model ``FLAGS(sys.argv)``."""
+    findings.use(_find_parser(findings), call.place)
+    return [UNKNOWN]
+
+
 def _define_config(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     """Model ``config_flags.DEFINE_config_file``, whose file is a Python program."""
     name, path = call.string("name", 0), call.string("default", 1)
@@ -102,6 +108,7 @@ HANDLERS: Mapping[str, Handler] = {
     "absl.flags.mark_flag_as_required": _require,
     "absl.flags.mark_flags_as_required": _require,
     "absl.app.run": _run,
+    "absl.flags.FLAGS": _parse,
     "ml_collections.config_flags.DEFINE_config_file": _define_config,
     "ml_collections.config_flags.config_flags.DEFINE_config_file": _define_config,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -159,7 +160,7 @@ def read_argument(call: Call) -> Flag | None:
         carrier="positional" if positional else "option",
         default=find_literal(_unwrap(call.get("default"))),
         choices=_read_choices(call.get("choices")),
-        help=call.string("help"),
+        help=_clean_help(call.string("help")),
         hidden=call.get("help") == External("argparse.SUPPRESS"),
         required=_is_required(call, positional),
         place=call.place,
@@ -181,6 +182,12 @@ def _is_required(call: Call, positional: bool) -> bool:
     if not positional:
         return call.get("required") is True
     return call.get("nargs") not in ("?", "*", External("argparse.REMAINDER"), "...")
+
+
+def _clean_help(help: str) -> str:
+    """Return a description without fields such as ``%(default)s``."""
+    without = re.sub(r"\s*[(\[][^()\[\]]*%\(\w+\)[a-z][^()\[\]]*[)\]]|%\(\w+\)[a-z]", "", help)
+    return without.replace("%%", "%").strip()
 
 
 def _unwrap(value: Value) -> Value:

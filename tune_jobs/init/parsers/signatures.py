@@ -17,7 +17,9 @@ from tune_jobs.init.interpreting.values import (
     Call,
     Class,
     EnumMember,
+    External,
     Function,
+    Instance,
     Object,
     Place,
     Value,
@@ -214,6 +216,46 @@ def _add_booleans(flag: Flag, convention: Convention) -> Flag:
     return replace(flag, switch=True, off=f"--{head}{dot}no-{last}")
 
 
+class FieldObject(Object):
+    """Item of ``dataclasses.fields()``."""
+
+    def __init__(self, entry: Entry, type: Value) -> None:
+        default = entry.default if entry.has_default else External("dataclasses.MISSING")
+        metadata = {"help": entry.help} if entry.help else {}
+        self._attributes = {
+            "name": entry.name,
+            "type": type,
+            "default": default,
+            "metadata": metadata,
+        }
+
+    def attribute(self, name: str) -> Value:
+        """Return an attribute."""
+        return self._attributes.get(name, UNKNOWN)
+
+
+def _fields(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
+    """Model ``dataclasses.fields(cls)``."""
+    cls = call.get("class_or_instance", 0)
+    cls = cls.cls if isinstance(cls, Instance) else cls
+    if not isinstance(cls, Class):
+        return UNKNOWN
+    found = []
+    for entry in read_fields(cls, evaluator):
+        kind = External(entry.hint.kind) if entry.hint.kind in ("float", "int", "str") else UNKNOWN
+        found.append(FieldObject(entry, External("bool") if entry.hint.kind == "bool" else kind))
+    return found
+
+
+def _asdict(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
+    """Model ``dataclasses.asdict(instance)`` and ``vars(instance)``."""
+    instance = call.args[0] if call.args else None
+    if not isinstance(instance, Instance):
+        return UNKNOWN
+    entries = read_fields(instance.cls, evaluator)
+    return {entry.name: instance.attributes.get(entry.name, entry.default) for entry in entries}
+
+
 def _field(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     """Model ``dataclasses.field`` and the functions of other packages that extend it."""
     factory = call.get("default_factory", default=call.get("factory"))
@@ -246,6 +288,9 @@ def _list_field(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
 
 HANDLERS: Mapping[str, Handler] = {
     "dataclasses.field": _field,
+    "dataclasses.fields": _fields,
+    "dataclasses.asdict": _asdict,
+    "vars": _asdict,
     "attrs.field": _field,
     "attr.ib": _field,
     "pydantic.Field": _field,
