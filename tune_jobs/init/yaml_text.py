@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from tune_jobs.core.strict_json import encode_json
+from tune_jobs.script.values import to_json
 
 _PLAIN = re.compile(
     r"[A-Za-z_][\w.\-]*(?: [A-Za-z0-9][\w.\-]*)*"  # val_acc, Average loss
@@ -32,7 +34,7 @@ def scalar(value: Any) -> str:
     string = str(value).encode("utf-8", "replace").decode()
     if _PLAIN.fullmatch(string) and not _SPECIAL.fullmatch(string):
         return string
-    return json.dumps(string, ensure_ascii=not string.isprintable())
+    return to_json(string) if string.isprintable() else encode_json(string)
 
 
 def _number(value: float) -> str:
