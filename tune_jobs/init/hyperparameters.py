@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.init.flags import Flag
@@ -33,6 +33,11 @@ class Choices:
     values: tuple[Any, ...]
 
 
+_DECIMAL = r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)"
+_STATED = re.compile(
+    rf"(?i)\b{_DECIMAL} (?:to|\.\.\.?) {_DECIMAL}\b|\bbetween {_DECIMAL} and {_DECIMAL}\b"
+    rf"|[\[(]{_DECIMAL}, ?{_DECIMAL}[\])]"
+)
 Values = Range | Choices
 _Propose = Callable[[Flag], "Values"]
 
@@ -96,13 +101,15 @@ def size(low: int, high: int) -> _Propose:
 
 
 def doubled(*values: int) -> _Propose:
-    """Return a proposal of half of the default to four times, or of these values."""
+    """Return a proposal of powers of two times the default, or of these values."""
 
     def propose(flag: Flag) -> Values:
         default = _number(flag)
         if default is None or default < 1 or default != int(default):
             return Choices(values)
-        found = [int(default * factor) for factor in (0.5, 1, 2, 4)]
+        # Memory bounds what is large already.
+        factors = (0.5, 1, 2, 4) if default <= 64 else (0.25, 0.5, 1, 2)
+        found = [int(default * factor) for factor in factors]
         return Choices(tuple(dict.fromkeys(each for each in found if each >= 1)))
 
     return propose
@@ -258,6 +265,17 @@ def _propose_lists(flag: Flag) -> Values | None:
     if not numbers or not all(type(each) is int and each > 1 for each in default):
         return None
     return Choices(tuple([int(each * factor) for each in default] for factor in (0.5, 1, 2)))
+
+
+def read_range(flag: Flag) -> Flag:
+    """Return a flag with the range that its description names, as in ``1 to 200``."""
+    found = _STATED.search(flag.help)
+    if found is None or flag.low is not None or flag.high is not None:
+        return flag
+    low, high = (float(each) for each in found.groups() if each is not None)
+    default = _number(flag)
+    fits = low < high and (default is None or low <= default <= high)
+    return replace(flag, low=low, high=high) if fits else flag
 
 
 def clip(flag: Flag, values: Values | None) -> Values | None:

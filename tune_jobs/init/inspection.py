@@ -16,7 +16,7 @@ from tune_jobs.init.flags import Carrier, Command, Parser
 from tune_jobs.init.framework_metrics import find_framework_metrics, find_tracked, find_written
 from tune_jobs.init.help_output import run_help
 from tune_jobs.init.help_text import read_help
-from tune_jobs.init.hyperparameters import propose
+from tune_jobs.init.hyperparameters import propose, read_range
 from tune_jobs.init.interpreting.interpreter import Interpreter
 from tune_jobs.init.interpreting.modules import Sources
 from tune_jobs.init.links import find_links, find_parents
@@ -91,6 +91,8 @@ class Inspection:
             self._confirm(parser)
         self._add_inputs(command, findings.inputs)
         path = choose_commands(command)
+        for _, each in path:
+            each.flags = {name: read_range(flag) for name, flag in each.flags.items()}
         flags = [flag for _, each in path for flag in each.flags.values()]
         metrics = self._find_metrics()
         levels = self._show_logs(classify(path, "{outputs}"), metrics, parser)
