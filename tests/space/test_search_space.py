@@ -22,7 +22,7 @@ from optuna.distributions import (
 )
 
 from tune_jobs.errors import ConfigError, SpaceError
-from tune_jobs.space.compatibility import check_fixed, check_space
+from tune_jobs.space.compatibility import check_space
 from tune_jobs.space.search_space import Space, as_space, load_space
 
 WRITTEN: dict[str, Any] = {
@@ -426,52 +426,6 @@ def test_a_constraint_between_text_and_number_is_found() -> None:
     space = as_space({"optimizer": ["adam", "sgd"], "x": [1, 2]}, constraints=["x < optimizer"])
     with pytest.raises(SpaceError, match="cannot be evaluated"):
         check_space(space, new_study())
-
-
-# -- check_fixed ------------------------------------------------------------------------------
-
-FIXABLE: dict[str, BaseDistribution] = {
-    "lr": FloatDistribution(1e-5, 1e-1, log=True),
-    "drop": FloatDistribution(0, 1, step=0.25),
-    "n": IntDistribution(1, 9, step=2),
-    "kind": CategoricalDistribution(["a", 3, None]),
-    "hidden": CategoricalDistribution(["[64]", "[128, 64]"]),
-}
-
-
-@pytest.mark.parametrize(
-    "params",
-    [{"lr": 1e-5, "drop": 0.75, "n": 9}, {"kind": None}, {"kind": 3}, {"hidden": "[64]"}, {}],
-)
-def test_values_inside_may_be_enqueued(params: dict[str, Any]) -> None:
-    assert check_fixed(params, FIXABLE) == params
-
-
-def test_a_list_is_enqueued_as_its_text() -> None:
-    assert check_fixed({"hidden": (128, 64)}, FIXABLE) == {"hidden": "[128, 64]"}
-
-
-@pytest.mark.parametrize(
-    ("params", "problem"),
-    [
-        ({"lr": 0.2}, "parameter lr=0.2 is outside of FloatDistribution("),
-        ({"lr": 0}, "lr=0"),
-        ({"lr": float("nan")}, "lr=nan"),
-        ({"lr": "1e-3"}, "lr='1e-3'"),
-        ({"lr": True}, "lr=True"),
-        ({"drop": 0.3}, "drop=0.3"),
-        ({"n": 2}, "n=2"),
-        ({"n": 3.5}, "n=3.5"),
-        ({"n": float("inf")}, "n=inf"),
-        ({"kind": "b"}, "kind='b'"),
-        ({"hidden": [65]}, "hidden='[65]'"),
-        ({"ln": 0.1}, "parameter 'ln' is not tuned (did you mean 'n'?)"),
-    ],
-)
-def test_a_value_outside_is_named(params: dict[str, Any], problem: str) -> None:
-    with pytest.raises(SpaceError) as error:
-        check_fixed(params, FIXABLE)
-    assert problem in str(error.value)
 
 
 # -- describe ---------------------------------------------------------------------------------

@@ -60,6 +60,24 @@ def test_a_configuration_is_run_once_and_its_value_is_used_again() -> None:
     assert tuner.study.best_trial.number in {a.trial for a in tuner.attempts()}
 
 
+@pytest.mark.parametrize("valid", [None, lambda params: params["kind"] != "b"])
+def test_an_exhausted_space_ends_with_the_reason_and_adds_nothing(
+    valid: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="tune_jobs")
+    tuner, trials = tuned(12, valid=valid)
+    ended = "ended: nothing is left to try: the last 50 suggestions were all tried before"
+    assert ended in caplog.messages
+    assert trials[-1].number in {a.trial for a in tuner.attempts()}, "the last one is new"
+    for _ in range(2):
+        tuner.optimize(n_trials=5)
+    assert tuner.study.trials == trials
+    assert caplog.messages.count(ended) == 3
+    tuner.study.enqueue_trial({"kind": "a", "crash": 0})
+    tuner.optimize(n_trials=5)
+    assert len(tuner.study.trials) == len(trials) + 1
+
+
 def test_no_slot_waits_for_the_value_of_a_running_duplicate() -> None:
     tuner, trials = tuned(3, max_parallel=3)
     assert len(tuner.attempts()) == 3

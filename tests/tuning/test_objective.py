@@ -237,3 +237,16 @@ def test_a_trial_whose_process_was_killed_before_its_attempt_is_run(
     (trial,) = tuner.study.trials
     assert trial.state == TrialState.COMPLETE
     assert trial.value == trial.params["x"]
+
+
+def test_a_trial_that_optuna_gave_to_two_threads_is_run_once(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    study = tuner.study
+    study.enqueue_trial({"x": 0.25})
+    study.enqueue_trial({"x": 0.75})
+    first = study.ask()
+    second = optuna.Trial(study, first._trial_id)  # as by a race before the storage is fenced
+    for trial in (first, second):
+        study.tell(trial, tuner.objective(trial))
+    assert [t.value for t in study.trials] == [0.25, 0.75]
+    assert [a.trial for a in tuner.attempts()] == [0, 1]

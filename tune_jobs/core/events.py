@@ -60,12 +60,21 @@ class Suggested:
 
 @dataclass(frozen=True)
 class NotSuggested:
-    """There is no new trial until a live run has ended: they would have the same parameters."""
+    """There is no new trial now.
+
+    Args:
+        until_end: Whether there is none until a live run has ended, as the trial would have the
+            same parameters; otherwise there may be one in the next turn.
+    """
+
+    until_end: bool = True
 
 
 @dataclass(frozen=True)
 class SpaceExhausted:
-    """The sampler says that nothing is left to try."""
+    """Nothing is left to try; ``reason`` says how that is known."""
+
+    reason: str = "nothing is left to try"
 
 
 @dataclass(frozen=True)
@@ -77,10 +86,33 @@ class Intended:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A trial that failed because its configuration cannot be run.
+
+    Args:
+        cause: Why.
+        promoted: Whether it was to resume the configuration of an earlier trial.
+        had_run: Whether it had a run already, and was to be retried.
+    """
+
+    trial: int
+    cause: str
+    promoted: bool = False
+    had_run: bool = False
+
+
+@dataclass(frozen=True)
 class Committed:
-    """Everything that was to be committed is durable; ``intended`` are the new attempts."""
+    """Everything that was to be committed is durable.
+
+    Args:
+        intended: The new attempts.
+        refused: Trials of `Intend` and `Retry` that have no attempt, because their configuration
+            cannot be run; they have failed.
+    """
 
     intended: tuple[Intended, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 @dataclass(frozen=True)

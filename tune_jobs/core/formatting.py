@@ -1,4 +1,4 @@
-"""Durations and small HTML tables for people."""
+"""Durations, values and small HTML tables for people."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def abbreviate(value: object) -> str:
+    """Return the value's repr, cut if it is long."""
+    try:
+        written = repr(value)
+    except Exception:  # an integer of too many digits, or a class whose repr fails
+        return f"a value of type {type(value).__name__}"
+    return written if len(written) <= 80 else f"{written[:60]}... ({len(written)} characters)"
 
 
 def html_table(rows: Iterable[tuple[str, str]]) -> str:

@@ -67,7 +67,7 @@ class TuningMachine:
         """Why no run can be started until somebody acts."""
         self.last_failure = ""
         self.reason = ""
-        """Why the call ends before its number of trials."""
+        """Why the call ends before its number of trials, unless nothing is left to try."""
         self._backend = backend
         self._divergence = divergence or Divergence()
         self._deferral = PruneDeferral(budget.statistics)
@@ -80,7 +80,7 @@ class TuningMachine:
         self._to_cancel: list[str] = []  # once the decision is recorded
         self._to_fail: dict[str, Control] = {}
         self._completed: list[int] = []
-        self._exhausted = False
+        self._exhausted = ""
         self._blocked = False  # no new trial until a live run has ended
         self._rungs: dict[int, Rung] = {}
         self._ending: dict[str, tuple[Attempt, RunUpdate, Reading, Outcome]] = {}
@@ -97,6 +97,11 @@ class TuningMachine:
         """Why the call is given up, or an empty string."""
         limit = self.budget.failure_limit()
         return f"{limit}. The last one: {self.last_failure}" if limit else ""
+
+    @property
+    def end_reason(self) -> str:
+        """Why the call has ended, or ends, before its number of trials; or an empty string."""
+        return self.reason or (self._exhausted if self.budget.trials_left != 0 else "")
 
     def pause(self, now: float, tick: float) -> float:
         """Return how many seconds to wait for news, at most ``tick``."""
@@ -151,9 +156,9 @@ class TuningMachine:
             case e.Requested():
                 return self._requested(event.control)
             case e.NotSuggested():
-                self._blocked = bool(self._live)
+                self._blocked = event.until_end and bool(self._live)
             case e.SpaceExhausted():
-                self._exhausted = True
+                self._exhausted = event.reason
             case e.EndRequested():
                 self.control = replace(self.control, paused=False, end=event.end)
             case e.Interrupted():
@@ -201,6 +206,8 @@ class TuningMachine:
     def _committed(self, event: e.Committed, now: float) -> _Instructions:
         """Everything recorded may take effect now."""
         self._uncommitted = 0
+        for refused in event.refused:
+            self._refused(refused)
         for intended in event.intended:
             if intended.rung is not None and intended.attempt.trial is not None:
                 self._rungs[intended.attempt.trial] = intended.rung
@@ -218,6 +225,15 @@ class TuningMachine:
         instructions += [e.CompleteControl(number) for number in self._completed]
         self._completed.clear()
         return instructions + self._remove_checkpoints(self._runs_to_come())
+
+    def _refused(self, refused: e.Refused) -> None:
+        """Count a trial that failed as it was to be run; without any run it does not count."""
+        if not refused.had_run:
+            self.budget.start(0 if refused.promoted else -1)
+            return
+        self._rungs.pop(refused.trial, None)
+        self.last_failure = f"trial {refused.trial}: {refused.cause}"
+        self.budget.finish(TrialState.FAIL, promoted=refused.promoted, diverged=False)
 
     def _submit(self, attempt: Attempt, now: float) -> e.Submit:
         self._not_before.pop(attempt.name, None)

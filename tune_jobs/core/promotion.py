@@ -248,6 +248,12 @@ class Ladder:
 
 
 def trial_rung(trial: FrozenTrial) -> Rung | None:
-    """Return a trial's rung; None without promotion."""
+    """Return a trial's rung; None without promotion, or if the attribute is not a rung."""
     attribute = trial.user_attrs.get(RUNG_ATTRIBUTE)
-    return None if attribute is None else Rung.read(attribute)
+    if not isinstance(attribute, Mapping):
+        return None
+    after = attribute.get("after")
+    numbers = [attribute.get(name) for name in ("bracket", "index", "budget")]
+    numbers += [] if after is None else [after]
+    # Anybody may set the attribute on a trial that is enqueued.
+    return Rung.read(attribute) if all(type(n) is int for n in numbers) else None

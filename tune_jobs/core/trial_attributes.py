@@ -5,6 +5,8 @@ A finished trial cannot be changed, so all of them are set before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from optuna import Trial
 from optuna.trial import FrozenTrial
 
@@ -22,7 +24,12 @@ DIVERGED_ATTRIBUTE = "tune_jobs:diverged"
 """Set if its run worked, or was stopped, and its metric was not finite."""
 
 REFUSED_ATTRIBUTE = "tune_jobs:refused"
-"""The constraint of the search space that its parameters violate: it had no run."""
+"""Why its parameters were refused: it had no run.
+
+The state is PRUNED for a configuration that the sampler suggested and a constraint forbids, so that
+samplers learn, and FAIL for everything else. Refused trials count neither towards ``n_trials`` nor
+towards the limits on failures.
+"""
 
 SAME_ATTRIBUTE = "tune_jobs:same_as"
 """The earlier trial with the same parameters whose values it was given: it had no run."""
@@ -42,6 +49,22 @@ ARGUMENTS_ATTRIBUTE = "tune_jobs:arguments"
 
 REPLICATE_ATTRIBUTE = "tune_jobs:replicate_of"
 """The trial whose parameters it repeats with another seed."""
+
+RESULT_ATTRIBUTES = frozenset(
+    {
+        RUN_ID_ATTRIBUTE,
+        CONSOLE_ATTRIBUTE,
+        CAUSE_ATTRIBUTE,
+        DIVERGED_ATTRIBUTE,
+        REFUSED_ATTRIBUTE,
+        SAME_ATTRIBUTE,
+        METRICS_ATTRIBUTE,
+        RUNG_ATTRIBUTE,
+        REACHED_ATTRIBUTE,
+        COST_ATTRIBUTE,
+    }
+)
+"""Attributes that only a trial's own runs set."""
 
 
 def counts_as_finished(trial: FrozenTrial) -> bool:
@@ -63,7 +86,8 @@ def displayed_state(trial: FrozenTrial) -> str:
 
 def is_promoted(trial: FrozenTrial) -> bool:
     """Return whether a trial resumes the configuration of an earlier one."""
-    return trial.user_attrs.get(RUNG_ATTRIBUTE, {}).get("after") is not None
+    rung = trial.user_attrs.get(RUNG_ATTRIBUTE)
+    return isinstance(rung, Mapping) and rung.get("after") is not None
 
 
 def set_run(trial: Trial, run_id: str | None, console: str | None) -> None:

@@ -33,6 +33,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tune_jobs.core.attempts import Invocation
+from tune_jobs.core.formatting import abbreviate
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, did_you_mean
 from tune_jobs.script.from_yaml import (
@@ -59,7 +60,6 @@ from tune_jobs.script.values import (
     FLAG,
     ParamValue,
     Plain,
-    abbreviate,
     check_booleans,
     check_settings,
     join_flag,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tune_jobs.core.attempts import Invocation
+from tune_jobs.core.formatting import abbreviate
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, TuneJobsError
 from tune_jobs.script.command_line import NO_OVERRIDES, CommandLine
-from tune_jobs.script.values import ParamValue, abbreviate, to_plain, validate_argument
+from tune_jobs.script.values import ParamValue, to_plain, validate_argument
 
 CommandFunction = Callable[[dict[str, Any], RunPaths], list[str]]
 """Function from parameters and the folders of a run to the arguments after the entry point."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
+from tune_jobs.core.formatting import abbreviate
 from tune_jobs.errors import CommandLineError
 
 ParamValue: TypeAlias = (
@@ -215,12 +216,6 @@ def require(good: object, what: str, value: object, rule: str) -> None:
     """Raise a CommandLineError about a value, unless ``good`` is true."""
     if not good:
         raise CommandLineError(f"{what} is {abbreviate(value)}: {rule}")
-
-
-def abbreviate(value: object) -> str:
-    """Return the value's repr, cut if it is long."""
-    written = repr(value)
-    return written if len(written) <= 80 else f"{written[:60]}... ({len(written)} characters)"
 
 
 def check_settings(settings: object) -> None:

@@ -33,9 +33,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from tune_jobs.core.formatting import abbreviate
 from tune_jobs.core.strict_json import encode_exact_json, encode_json
-from tune_jobs.errors import ConfigError, SpaceError
+from tune_jobs.errors import ConfigError, SpaceError, StudyError, did_you_mean
 from tune_jobs.space.expressions import Expression
+from tune_jobs.space.validity import CheckedTrial, are_same
 from tune_jobs.space.yaml_source import Located, load, located
 
 SpaceFunction = Callable[[optuna.Trial], Mapping[str, Any]]
@@ -100,16 +102,37 @@ class Space:
     valid: Valid | None = None
     names: set[str] = field(default_factory=set, compare=False, repr=False)
 
-    def sample(self, trial: optuna.Trial) -> dict[str, Any]:
+    def sample(
+        self, trial: optuna.Trial, requested: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Sample a configuration: the parameters for the command line.
 
+        Args:
+            trial: The trial, whose parameters are suggested unless it has them already.
+            requested: Parameters that it was enqueued with: all of them are used as they are, or
+                it is an error.
+
         Raises:
-            SpaceError: If the function raises, or returns anything but named parameters.
+            SpaceError: If the function raises, or returns anything but named parameters; or if a
+                parameter cannot have the value that was requested, or that the sampler suggested.
         """
+        if not isinstance(trial, optuna.Trial):  # an `optuna.trial.FixedTrial`
+            return self._call(trial)
+        requested = requested or {}
+        checked = CheckedTrial(trial, requested)
+        params = self._call(checked)
+        if problem := checked.find_wrong_suggestion():
+            raise SpaceError(problem)
+        for name in sorted(requested.keys() - trial.params.keys(), key=str):
+            if name not in params or not are_same(requested[name], params[name]):
+                raise SpaceError(self._explain_unused(name, requested[name], params))
+        return params
+
+    def _call(self, trial: optuna.Trial) -> dict[str, Any]:
         try:
             returned = self.function(trial) if self.function else self._suggest(trial)
-        except optuna.exceptions.StorageInternalError:
-            raise  # an error of the database, not of the function
+        except (optuna.exceptions.StorageInternalError, SpaceError, StudyError):
+            raise  # errors of the database and of a suggestion, not of the function
         except Exception as error:
             raise SpaceError(
                 f"{self.label} raised {type(error).__name__} after {_describe_progress(trial)}: "
@@ -132,6 +155,18 @@ class Space:
         called = function if inspect.isroutine(function) else type(function).__call__
         code = getattr(inspect.unwrap(called), "__code__", None)
         return code is not None and name in _string_constants(code)
+
+    def _explain_unused(self, name: str, value: object, params: Mapping[str, Any]) -> str:
+        """Return why a configuration has no parameter of this name and value."""
+        subject = f"parameter {name}={abbreviate(value)}"
+        if name in params:
+            return f"{subject} is not tuned: use {abbreviate(params[name])}"
+        declared = {parameter.name: parameter for parameter in self.parameters}.get(name)
+        if declared is not None and declared.when is not None:
+            return f"{subject} is not active: it needs {declared.when.source}"
+        if name in self.names:
+            return f"{subject} is not active in this configuration: leave it out"
+        return f"{subject} is not in the search space {did_you_mean(str(name), self.names)}"
 
     def refusal(self, params: Mapping[str, Any]) -> str | None:
         """Return why a configuration is invalid; None if it is valid.

@@ -7,6 +7,7 @@ study to another owner gets `LeaseLost` from its next write and changes nothing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Container, Sequence
 from typing import Any
 
@@ -41,10 +42,24 @@ class FencedStorage(BaseStorage):
         self.inner, self._study_id, self._writer = inner, study_id, writer
         self._with_result: dict[int, ExtraWrites] = {}
         self._refused: set[int] = set()
+        self._claimed: set[int] = set()
+        self._adopted: set[int] = set()
+        self._claiming = threading.Lock()
 
     def adopt(self, trial: optuna.Trial) -> None:
-        """Let a trial that was created before the fence write through it."""
+        """Let a trial that was created before the fence write through it.
+
+        Without the fence, Optuna may give an enqueued trial to two of its threads: the second one
+        gets another trial.
+        """
         trial.storage = self
+        with self._claiming:
+            is_taken = trial._trial_id in self._adopted
+            self._adopted.add(trial._trial_id)
+            self._claimed.add(trial._trial_id)
+        if is_taken:
+            vars(trial).update(vars(trial.study.ask()))
+            self.adopt(trial)
 
     def write_with_result(self, trial: optuna.Trial, extra_writes: ExtraWrites) -> None:
         """Add writes to the transaction in which Optuna will finish a trial."""
@@ -97,7 +112,7 @@ class FencedStorage(BaseStorage):
         trial = self.inner.get_trial(trial_id)
         self.check_trial_is_updatable(trial_id, trial.state)
         if state == TrialState.RUNNING:
-            return self._writer.claim(trial_id, trial_attempt_name(trial.number, 1))
+            return self._claim(trial_id, trial_attempt_name(trial.number, 1))
         trial.state, trial.values = state, None if values is None else list(values)
         trial.datetime_complete = create_trial(state=TrialState.FAIL).datetime_complete
         change = TrialChange(trial_id, trial, finished=True)
@@ -107,6 +122,15 @@ class FencedStorage(BaseStorage):
             self._refused.add(trial_id)
             raise
         return True
+
+    def _claim(self, trial_id: int, attempt: str) -> bool:
+        """Claim an enqueued trial for one of the threads of Optuna's loop."""
+        with self._claiming:
+            # The writer cannot tell another thread's claim from its own, of which no answer came.
+            if trial_id in self._claimed or not self._writer.claim(trial_id, attempt):
+                return False
+            self._claimed.add(trial_id)
+            return True
 
     def _change(self, change: TrialChange) -> None:
         self.check_trial_is_updatable(change.trial_id, change.trial.state)
@@ -182,6 +206,11 @@ def fence_study(study: optuna.Study, writer: StudyWriter) -> FencedStorage:
     fenced = FencedStorage(study._storage, study._study_id, writer)
     study._storage = fenced
     return fenced
+
+
+def freeze_trial(trial: optuna.Trial) -> FrozenTrial:
+    """Return a running trial as it is stored, with its system attributes."""
+    return trial.storage.get_trial(trial._trial_id)
 
 
 def unfence_study(study: optuna.Study) -> None:

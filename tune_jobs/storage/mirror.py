@@ -184,6 +184,8 @@ class StudyMirror(InMemoryStorage):
         trials.pop()
         del self._trial_id_to_study_id_and_number[trial_id]
         self._max_trial_id -= 1
+        if number in self._finished:
+            self._finished.remove(number)
         waiting = self._prev_waiting_trial_number
         waiting[self._id] = min(waiting[self._id], len(trials))
 
@@ -206,6 +208,10 @@ class StudyMirror(InMemoryStorage):
     def is_foreign(self, number: int) -> bool:
         """Return whether other processes may change a trial."""
         return self._trial_id(number) in self._foreign
+
+    def is_stored(self, number: int) -> bool:
+        """Return whether the study's storage has a trial."""
+        return self._trial_id(number) in self._storage_ids
 
     def own(self, number: int) -> None:
         """Declare that no other process will change a trial."""

@@ -68,6 +68,7 @@ def claim_trial(connection: Connection, trial_id: int, attempt: str) -> bool:
     }
     claim = {"trial": trial_id, "now": datetime.now(UTC).replace(tzinfo=None)}
     if int(connection.execute(_CLAIM, claim).rowcount) == 1:
+        _delete_keys(connection, user_attrs, [(trial_id, RUN_ATTRIBUTE)])  # of a copied trial
         connection.execute(user_attrs.insert(), attribute)
         return True
     # Perhaps an earlier try claimed it, and the connection broke during its commit.

@@ -155,8 +155,8 @@ class Engine:
             self._observe(observation)
         while not self._posted.empty():
             self.handle(self._posted.get())
-        if self._trials.exhausted:
-            self.handle(e.SpaceExhausted())
+        if reason := self._trials.exhausted:
+            self.handle(e.SpaceExhausted(reason))
         self.handle(e.Ticked(new_trials=not self._interruption.asked))
         self.commit()
         self._look_around()
@@ -215,7 +215,7 @@ class Engine:
         match instruction:
             case e.Suggest():
                 ticket = self._trials.suggest()
-                return e.NotSuggested() if ticket is None else e.Suggested(ticket)
+                return e.Suggested(ticket) if isinstance(ticket, int) else ticket
             case e.Promote(rung):
                 return e.Suggested(self._trials.promote(rung), promoted=True)
             case e.Report(attempt, reading):
@@ -231,23 +231,23 @@ class Engine:
 
     def commit(self) -> None:
         """Write the turn, if there is anything to write; then act."""
-        intended = self.write()
+        committed = self.write()
         if self.machine.fatal:
             raise BackendError(self.machine.fatal)
         self._session.verify()
-        self.handle(e.Committed(intended))
+        self.handle(committed)
         for number in self._trials.take_finished():
             self._on_finished(number)
 
-    def write(self) -> tuple[e.Intended, ...]:
-        """Write the turn in one transaction; return the new attempts."""
+    def write(self) -> e.Committed:
+        """Write the turn in one transaction."""
         turn = self._turn
         if not turn and not self._trials.has_changes:
             self._session.renew()
-            return ()
-        intended = tuple(self._trials.commit(turn.intents, partial(self._write_ledger, turn)))
+            return e.Committed()
+        committed = self._trials.commit(turn.intents, partial(self._write_ledger, turn))
         self._turn = _Turn()
-        return intended
+        return committed
 
     def _write_ledger(
         self, turn: _Turn, intended: Sequence[e.Intended], connection: Connection | None

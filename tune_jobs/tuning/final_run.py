@@ -86,7 +86,7 @@ class FinalRun:
 class _FinalTrials:
     """The one run of a call of ``train_best``, as the engine's trials."""
 
-    exhausted = has_changes = False
+    exhausted, has_changes = "", False
 
     def __init__(self, session: RunSession, request: FinalRequest, data: Mapping[str, Any]) -> None:
         self._session, self._request, self._data = session, request, data
@@ -129,17 +129,15 @@ class _FinalTrials:
             self.failure = f"{attempt.name} of trial {attempt.trial} failed: {attempt.cause}"
         return e.Finished(result, (attempt,))
 
-    def commit(
-        self, intents: Sequence[e.Intend | e.Retry], write: WriteLedger
-    ) -> Sequence[e.Intended]:
+    def commit(self, intents: Sequence[e.Intend | e.Retry], write: WriteLedger) -> e.Committed:
         """See `Trials.commit`."""
-        intended = [self._intend(intent) for intent in intents]
+        intended = tuple(self._intend(intent) for intent in intents)
         self._writer.write(Changes(), lambda connection: write(intended, connection))
-        return intended
+        return e.Committed(intended)
 
-    def suggest(self) -> int | None:
+    def suggest(self) -> e.NotSuggested:
         """See `Trials.suggest`."""
-        return None
+        return e.NotSuggested()
 
     def promote(self, rung: Rung) -> int:
         """See `Trials.promote`: a final run has the whole budget already."""

@@ -29,6 +29,7 @@ from tune_jobs.core.attempts import earlier_attempts, trial_attempt_name
 from tune_jobs.core.budget import Budget
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.machine import TuningMachine
+from tune_jobs.core.requests import FIXED_PARAMS
 from tune_jobs.core.trial_attributes import (
     CAUSE_ATTRIBUTE,
     DIVERGED_ATTRIBUTE,
@@ -36,8 +37,8 @@ from tune_jobs.core.trial_attributes import (
     set_run,
 )
 from tune_jobs.core.usage import RunStatistics
-from tune_jobs.errors import TuneJobsError
-from tune_jobs.storage.fence import fence_study, unfence_study
+from tune_jobs.errors import ConfigError, TuneJobsError
+from tune_jobs.storage.fence import fence_study, freeze_trial, unfence_study
 from tune_jobs.storage.lease import LeaseLost, StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.engine import TICK, Engine
@@ -46,6 +47,7 @@ from tune_jobs.tuning.recovery import recover_study
 from tune_jobs.tuning.session import RunSession
 from tune_jobs.tuning.spec import TuningSpec
 from tune_jobs.tuning.study_trials import StudyTrials
+from tune_jobs.tuning.suggest import Refusal, draw_configuration
 
 
 class JobRunFailed(TuneJobsError):
@@ -86,6 +88,13 @@ class _LoopTrials(StudyTrials):
         invocation = replace(invocation, resume=earlier_attempts(name))
         self._offered[number].set_user_attr(RUN_ATTRIBUTE, name)
         return e.Intended(self._session.intend(name, number, invocation, attempt))
+
+    def _refuse(self, intent: e.Intend | e.Retry, error: ConfigError) -> e.Refused:
+        number = intent.ticket if isinstance(intent, e.Intend) else intent.attempt.trial
+        if number is None or number not in self._offered:
+            return super()._refuse(intent, error)
+        self.results[number].set_exception(error)
+        return e.Refused(number, str(error))
 
     def report(self, report: e.Report) -> int | None:
         number = report.attempt.trial
@@ -179,19 +188,38 @@ class ObjectiveRuns:
             self._fenced.adopt(trial)
         # If this process is killed from here on, the next owner knows whose trial it is.
         trial.set_user_attr(RUN_ATTRIBUTE, trial_attempt_name(trial.number, 1))
-        params = self._spec.space.sample(trial)
-        if refusal := self._spec.space.refusal(params):
-            raise optuna.TrialPruned(refusal)
+        frozen = freeze_trial(trial)
+        enqueued = bool(FIXED_PARAMS in frozen.system_attrs or frozen.params)
+        drawn = draw_configuration(self._spec.space, trial, frozen, enqueued=enqueued)
+        if isinstance(drawn, Refusal):
+            return self._refuse(trial, drawn)
         try:
             with self._driving:
-                result = self._trials.offer(trial, params)
+                result = self._trials.offer(trial, drawn)
                 self._engine.handle(e.Suggested(trial.number))
                 self._engine.commit()
             self._wait(result)
             return self._deliver(trial, result.result())
+        except ConfigError as error:
+            if not enqueued:
+                raise
+            return self._refuse(trial, Refusal(str(error), TrialState.FAIL))
         finally:
             with self._driving:
                 self._trials.withdraw(trial.number)
+
+    def _refuse(self, trial: optuna.Trial, refusal: Refusal) -> float | Sequence[float]:
+        """Finish a trial without a run.
+
+        Returns:
+            Values with which Optuna's loop fails the trial and goes on; it would end with an error.
+        """
+        refusal.record(trial)
+        if refusal.state == TrialState.PRUNED:
+            raise optuna.TrialPruned(refusal.reason)
+        self._session.messages.warn(f"trial {trial.number} is refused: {refusal.reason}")
+        values = [math.nan] * len(self._spec.objectives.metrics)
+        return values[0] if len(values) == 1 else values
 
     def _wait(self, result: Future[e.Finish]) -> None:
         """Wait for a result; one of the waiting threads watches the runs for all."""

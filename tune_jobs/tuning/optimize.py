@@ -87,8 +87,8 @@ class Optimization:
             self.engine.perform(instruction)
         self._progress.update(self.snapshot, last=True)
         logger.info(self.snapshot().line())
-        if self.machine.reason:
-            self._session.messages.say(f"ended: {self.machine.reason}")
+        if self.machine.end_reason:
+            self._session.messages.say(f"ended: {self.machine.end_reason}")
 
     def recover(self) -> None:
         """Take over what an earlier call left open."""

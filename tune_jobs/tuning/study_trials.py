@@ -12,12 +12,22 @@ from optuna.trial import TrialState
 
 from tune_jobs.core.attempts import Attempt, earlier_attempts, trial_attempt_name
 from tune_jobs.core.best_trials import read_result
-from tune_jobs.core.events import Finish, Finished, Intend, Intended, Report, Retry
+from tune_jobs.core.events import (
+    Committed,
+    Finish,
+    Finished,
+    Intend,
+    Intended,
+    NotSuggested,
+    Refused,
+    Report,
+    Retry,
+)
 from tune_jobs.core.promotion import Rung, trial_rung
+from tune_jobs.core.requests import read_arguments
 from tune_jobs.core.snapshot import Running
 from tune_jobs.core.strict_json import replace_nonfinite
 from tune_jobs.core.trial_attributes import (
-    ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
     COST_ATTRIBUTE,
     DIVERGED_ATTRIBUTE,
@@ -25,11 +35,13 @@ from tune_jobs.core.trial_attributes import (
     REACHED_ATTRIBUTE,
     RUN_ATTRIBUTE,
     RUNG_ATTRIBUTE,
+    is_promoted,
     set_run,
 )
+from tune_jobs.errors import ConfigError, SpaceError
 from tune_jobs.storage.mirror import Renumbered, StudyMirror
 from tune_jobs.tuning.session import RunSession
-from tune_jobs.tuning.suggest import TrialSource
+from tune_jobs.tuning.suggest import Refusal, TrialSource, draw_configuration
 from tune_jobs.tuning.trials import WriteLedger
 
 
@@ -43,7 +55,9 @@ class StudyTrials:
 
     def __init__(self, session: RunSession, mirror: StudyMirror) -> None:
         self._session, self._mirror, self._spec = session, mirror, session.spec
-        self._source = TrialSource(mirror, self._spec.space, self._spec.duplicates)
+        self._source = TrialSource(
+            mirror, self._spec.space, self._spec.duplicates, session.messages.warn
+        )
         self._single = len(self._spec.objectives.metrics) == 1
         self._params: dict[int, Mapping[str, Any]] = {}  # of trials that are not committed
         self._open: dict[int, optuna.Trial] = {}
@@ -52,20 +66,20 @@ class StudyTrials:
     # -- new trials -----------------------------------------------------------------------------
 
     @property
-    def exhausted(self) -> bool:
+    def exhausted(self) -> str:
         """See `Trials`."""
-        return self._mirror.exhausted
+        return self._source.exhausted
 
     @property
     def has_changes(self) -> bool:
         """See `Trials`."""
         return self._mirror.has_changes
 
-    def suggest(self) -> int | None:
+    def suggest(self) -> int | NotSuggested:
         """See `Trials.suggest`."""
         suggested = self._source.suggest()
-        if suggested is None:
-            return None
+        if isinstance(suggested, NotSuggested):
+            return suggested
         number, self._params[number] = suggested
         return number
 
@@ -76,29 +90,39 @@ class StudyTrials:
 
     def _intend(self, intent: Intend | Retry) -> Intended:
         """Make the first attempt of a trial, or the one after another."""
-        if isinstance(intent, Intend):
-            number, attempt = intent.ticket, 1
-        else:
-            assert intent.attempt.trial is not None
-            number, attempt = intent.attempt.trial, intent.attempt.attempt + 1
+        number = _number(intent)
+        attempt = 1 if isinstance(intent, Intend) else intent.attempt.attempt + 1
         name = trial_attempt_name(number, attempt)
         rung, frozen = self._place(number), self._mirror.trial(number)
-        overrides = dict(frozen.user_attrs.get(ARGUMENTS_ATTRIBUTE, {}))
+        overrides = read_arguments(frozen)
         resume, promotion = earlier_attempts(name), self._spec.promotion
         if rung is not None and promotion is not None:
             overrides[promotion.argument] = rung.budget
             if rung.after is not None:
                 resume += self.attempts_of(rung.after)
-        invocation = self._session.render(name, self._params_of(number), overrides)
+        invocation = self._session.render(name, self._params_of(intent), overrides)
         invocation = replace(
             invocation, budget=None if rung is None else rung.budget, resume=resume
         )
         self._mirror.set_user_attr(number, RUN_ATTRIBUTE, name)
         return Intended(self._session.intend(name, number, invocation, attempt), rung)
 
-    def _params_of(self, number: int) -> Mapping[str, Any]:
-        params = self._params.get(number)
-        return self._spec.space.sample(self.trial(number)) if params is None else params
+    def _params_of(self, intent: Intend | Retry) -> Mapping[str, Any]:
+        """Return a trial's configuration.
+
+        Raises:
+            SpaceError: If it cannot be run.
+        """
+        number = _number(intent)
+        if number in self._params:
+            return self._params[number]
+        trial, frozen = self.trial(number), self._mirror.trial(number)
+        if isinstance(intent, Retry) or is_promoted(frozen):  # it was run before
+            return self._spec.space.sample(trial)
+        drawn = draw_configuration(self._spec.space, trial, frozen, enqueued=True)
+        if isinstance(drawn, Refusal):
+            raise SpaceError(drawn.reason)
+        return drawn
 
     def _place(self, number: int) -> Rung | None:
         """Return a trial's rung; a new trial gets the first one."""
@@ -204,17 +228,44 @@ class StudyTrials:
 
     # -- the stored study -----------------------------------------------------------------------
 
-    def commit(self, intents: Sequence[Intend | Retry], write: WriteLedger) -> Sequence[Intended]:
+    def commit(self, intents: Sequence[Intend | Retry], write: WriteLedger) -> Committed:
         """See `Trials.commit`."""
+        refused: list[Refused] = []
         while True:
-            intended = [self._intend(intent) for intent in intents]
+            intended = []
+            for intent in intents:
+                try:
+                    intended.append(self._intend(intent))
+                except ConfigError as error:
+                    refused.append(self._refuse(intent, error))
+            intents = [i for i in intents if _number(i) not in {r.trial for r in refused}]
             try:
                 self._mirror.commit(partial(write, intended))
             except Renumbered as renumbered:
                 intents = self._renumber(intents, renumbered.numbers)
             else:
                 self._params.clear()
-                return intended
+                return Committed(tuple(intended), tuple(refused))
+
+    def _refuse(self, intent: Intend | Retry, error: ConfigError) -> Refused:
+        """Fail a trial whose configuration cannot be run.
+
+        Raises:
+            ConfigError: If the sampler suggested it: the definition of the study is to be changed.
+        """
+        number = _number(intent)
+        if number in self._params and not self._mirror.is_stored(number):
+            raise error
+        trial, had_run = self.trial(number), isinstance(intent, Retry)
+        if had_run:
+            trial.set_user_attr(CAUSE_ATTRIBUTE, f"it cannot be run again: {error}")
+        else:
+            Refusal(str(error), TrialState.FAIL).record(trial)
+        self._mirror.tell(number, state=TrialState.FAIL)
+        self._open.pop(number, None)
+        self._session.messages.warn(f"trial {number} is refused: {error}")
+        promoted = is_promoted(self._mirror.trial(number))
+        return Refused(number, str(error), promoted=promoted, had_run=had_run)
 
     def _renumber(
         self, intents: Sequence[Intend | Retry], numbers: Mapping[int, int]
@@ -238,3 +289,11 @@ class StudyTrials:
     def sync(self) -> None:
         """See `Trials.sync`."""
         self._mirror.sync()
+
+
+def _number(intent: Intend | Retry) -> int:
+    """Return the number of the trial that is to be run."""
+    if isinstance(intent, Intend):
+        return intent.ticket
+    assert intent.attempt.trial is not None
+    return intent.attempt.trial

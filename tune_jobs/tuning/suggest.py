@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.core.events import NotSuggested
+from tune_jobs.core.requests import read_requested_params
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
@@ -16,21 +20,61 @@ from tune_jobs.core.trial_attributes import (
     SAME_ATTRIBUTE,
 )
 from tune_jobs.errors import SpaceError
-from tune_jobs.space.compatibility import out_of_range
 from tune_jobs.space.search_space import Space
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.tuning.options import Duplicates
 
 MAX_REFUSALS = 1000
-"""Consecutive refused configurations after which the space counts as empty."""
+"""Consecutive refused suggestions after which the space counts as empty."""
 
 MAX_SAME = 50
 """Consecutive known configurations after which the space counts as exhausted."""
+
+MAX_REQUESTS = 100
+"""Refused enqueued trials after which they are committed before the next one is looked at."""
 
 SEED = "seed"
 """The script's argument in which replicates differ."""
 
 Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a trial is finished without a run, and in which state.
+
+    Samplers learn from a PRUNED trial to avoid its configuration; they ignore a FAIL.
+    """
+
+    reason: str
+    state: TrialState
+
+    def record(self, trial: optuna.Trial) -> None:
+        """Set the attributes of the trial."""
+        trial.set_user_attr(REFUSED_ATTRIBUTE, self.reason)
+        if self.state == TrialState.FAIL:
+            trial.set_user_attr(CAUSE_ATTRIBUTE, self.reason)
+
+
+def draw_configuration(
+    space: Space, trial: optuna.Trial, frozen: FrozenTrial, *, enqueued: bool
+) -> dict[str, Any] | Refusal:
+    """Return the configuration of a new trial, or why it is refused.
+
+    Args:
+        space: The search space.
+        trial: The trial, to suggest its parameters.
+        frozen: The same trial, before any parameter was suggested.
+        enqueued: Whether somebody asked for it, not the sampler.
+    """
+    try:
+        params = space.sample(trial, read_requested_params(frozen))
+        reason = space.refusal(params)
+    except SpaceError as error:
+        return Refusal(str(error), TrialState.FAIL)
+    if reason is None:
+        return params
+    return Refusal(reason, TrialState.FAIL if enqueued else TrialState.PRUNED)
 
 
 class TrialSource:
@@ -40,10 +84,19 @@ class TrialSource:
         mirror: The study.
         space: The search space.
         duplicates: What happens to a configuration that an earlier trial had; see `Tuner`.
+        notice: Called with a message about each trial that fails without a run.
     """
 
-    def __init__(self, mirror: StudyMirror, space: Space, duplicates: Duplicates) -> None:
+    def __init__(
+        self,
+        mirror: StudyMirror,
+        space: Space,
+        duplicates: Duplicates,
+        notice: Callable[[str], None] = lambda message: None,
+    ) -> None:
         self._mirror, self._space, self._duplicates = mirror, space, duplicates
+        self._notice = notice
+        self._only_known = False
         self.forget()
 
     def forget(self) -> None:
@@ -51,49 +104,75 @@ class TrialSource:
         self._first: dict[Key, int] = {}
         self._known = 0
 
-    def suggest(self) -> tuple[int, dict[str, Any]] | None:
+    @property
+    def exhausted(self) -> str:
+        """Why nothing is left to try, or an empty string."""
+        if self._only_known:
+            return f"nothing is left to try: the last {MAX_SAME} suggestions were all tried before"
+        return "the sampler has nothing left to suggest" if self._mirror.exhausted else ""
+
+    def suggest(self) -> tuple[int, dict[str, Any]] | NotSuggested:
         """Return the number and the parameters of a new trial.
 
-        A refused configuration becomes a pruned trial without a run, so that the sampler learns to
-        avoid it. A known configuration becomes a trial with the values of the earlier one.
-
-        Returns:
-            None if the space is exhausted, or if the configuration is that of a live run.
+        An enqueued trial that cannot be run as it was enqueued fails. A configuration that a
+        constraint forbids becomes a pruned trial without a run, so that the sampler learns to avoid
+        it. A known configuration becomes a trial with the values of the earlier one, unless the
+        space turns out to be exhausted.
 
         Raises:
             SpaceError: If the constraints leave (almost) nothing of the space.
         """
-        refusal, refused, same = None, 0, 0
-        while refused < MAX_REFUSALS:
+        requests, suggested, refused, same = 0, list[int](), 0, 0
+        while True:
             trial = self._mirror.ask()
-            params = self._space.sample(trial)
-            frozen = self._mirror.trial(trial.number)
-            refusal = out_of_range(frozen) or self._space.refusal(params)
-            if refusal is not None:
-                refused += 1
-                trial.set_user_attr(REFUSED_ATTRIBUTE, refusal)
-                self._mirror.tell(trial.number, state=TrialState.PRUNED)
+            enqueued = self._mirror.is_stored(trial.number)
+            drawn = self._draw(trial, enqueued=enqueued)
+            if enqueued:
+                if not isinstance(drawn, Refusal):
+                    return trial.number, drawn  # also one that was run before
+                requests += 1
+                if requests == MAX_REQUESTS:
+                    return NotSuggested(until_end=False)
                 continue
-            earlier = self._earlier(frozen)
+            suggested.append(trial.number)
+            if isinstance(drawn, Refusal):
+                refused += 1
+                _check_not_empty(refused, drawn.reason)
+                continue
+            earlier = self._earlier(self._mirror.trial(trial.number))
             if earlier is None or self._is_replicate(trial, earlier):
-                return trial.number, params
+                return trial.number, drawn
             if not earlier.state.is_finished():
                 self._mirror.discard(trial.number)
-                return None
+                return NotSuggested()
             self._reuse(trial, earlier)
             same += 1
             if same == MAX_SAME:
-                self._mirror.study.stop()
-            if self._mirror.exhausted:
-                return None
-        raise SpaceError(
-            f"{MAX_REFUSALS} configurations in a row were refused ({refusal}): the constraints "
-            "leave (almost) nothing of the search space"
-        )
+                self._end(suggested)
+            if self.exhausted:
+                return NotSuggested()
+
+    def _draw(self, trial: optuna.Trial, *, enqueued: bool) -> dict[str, Any] | Refusal:
+        """Draw a configuration; finish the trial if it is refused."""
+        frozen = self._mirror.trial(trial.number)
+        drawn = draw_configuration(self._space, trial, frozen, enqueued=enqueued)
+        if isinstance(drawn, Refusal):
+            drawn.record(trial)
+            self._mirror.tell(trial.number, state=drawn.state)
+            if drawn.state == TrialState.FAIL:
+                self._notice(f"trial {trial.number} is refused: {drawn.reason}")
+        return drawn
+
+    def _end(self, suggested: Sequence[int]) -> None:
+        """End the suggestions; leave no trial that only shows that nothing is new."""
+        self._only_known = True
+        for number in reversed(suggested):
+            self._mirror.discard(number)
+        self._known = min(self._known, suggested[0])
 
     def _earlier(self, trial: FrozenTrial) -> FrozenTrial | None:
         """Return the first trial of the same configuration, unless this one has to run anyway."""
-        if self._duplicates == "run" or "fixed_params" in trial.system_attrs:
+        if self._duplicates == "run":
             return None
         trials = self._mirror.trials()
         for other in trials[self._known : trial.number]:
@@ -128,6 +207,14 @@ class TrialSource:
             trial.set_user_attr(DIVERGED_ATTRIBUTE, True)
         values = earlier.values if earlier.state == TrialState.COMPLETE else None
         self._mirror.tell(trial.number, values, state=earlier.state)
+
+
+def _check_not_empty(refused: int, reason: str) -> None:
+    if refused == MAX_REFUSALS:
+        raise SpaceError(
+            f"{MAX_REFUSALS} configurations in a row were refused ({reason}): the constraints "
+            "leave (almost) nothing of the search space"
+        )
 
 
 def _key(trial: FrozenTrial) -> Key:

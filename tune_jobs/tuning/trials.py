@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tune_jobs.core.events import Finish, Finished, Intend, Intended, Report, Retry
+from tune_jobs.core.events import (
+    Committed,
+    Finish,
+    Finished,
+    Intend,
+    Intended,
+    NotSuggested,
+    Report,
+    Retry,
+)
 from tune_jobs.core.promotion import Rung
 
 if TYPE_CHECKING:
@@ -19,22 +28,18 @@ class Trials(Protocol):
     """The trials of one call: those of a study, of Optuna's own loop, or a final run.
 
     Attributes:
-        exhausted: Whether the sampler has nothing left to try.
+        exhausted: Why nothing is left to try, or an empty string.
         has_changes: Whether anything waits for a commit.
     """
 
     @property
-    def exhausted(self) -> bool: ...
+    def exhausted(self) -> str: ...
 
     @property
     def has_changes(self) -> bool: ...
 
-    def suggest(self) -> int | None:
-        """Create a trial; return its number, which may change until it is committed.
-
-        Returns:
-            None if there is none until a live run has ended.
-        """
+    def suggest(self) -> int | NotSuggested:
+        """Create a trial; return its number, which may change until it is committed."""
         ...
 
     def promote(self, rung: Rung) -> int:
@@ -49,7 +54,7 @@ class Trials(Protocol):
         """Take a trial's result; return what it counts as, and the attempts to close with it."""
         ...
 
-    def commit(self, intents: Sequence[Intend | Retry], write: WriteLedger) -> Sequence[Intended]:
+    def commit(self, intents: Sequence[Intend | Retry], write: WriteLedger) -> Committed:
         """Make the new attempts and write everything, in one transaction if possible.
 
         Raises:

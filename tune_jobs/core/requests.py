@@ -1,0 +1,50 @@
+"""What an enqueued trial asks for: anybody may have written it, with any version of a space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from tune_jobs.core.formatting import abbreviate
+from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, RESULT_ATTRIBUTES
+from tune_jobs.errors import ConfigError, SpaceError
+
+FIXED_PARAMS = "fixed_params"
+"""Optuna's system attribute of the parameters that a trial was enqueued with."""
+
+
+def read_requested_params(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters that a trial was enqueued with; empty if it leaves all to the sampler.
+
+    Raises:
+        SpaceError: If they are not a dict, or the trial has attributes of a result.
+    """
+    fixed = trial.system_attrs.get(FIXED_PARAMS, {})
+    if not isinstance(fixed, Mapping):
+        raise SpaceError(
+            f"{FIXED_PARAMS}={abbreviate(fixed)} is a {type(fixed).__name__}: enqueue a dict of "
+            "parameters"
+        )
+    if foreign := sorted(RESULT_ATTRIBUTES & trial.user_attrs.keys()):
+        raise SpaceError(
+            f"the enqueued trial has the attribute {foreign[0]!r}, which describes the run of "
+            "another trial: enqueue parameters and attributes of your own only"
+        )
+    return {**trial.params, **fixed}
+
+
+def read_arguments(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the arguments that a trial's runs get beside its parameters.
+
+    Raises:
+        ConfigError: If they are not a dict.
+    """
+    arguments = trial.user_attrs.get(ARGUMENTS_ATTRIBUTE, {})
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(
+            f"{ARGUMENTS_ATTRIBUTE}={abbreviate(arguments)} is a {type(arguments).__name__}: set a "
+            "dict of arguments"
+        )
+    return dict(arguments)
