@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -34,6 +35,7 @@ from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction, as_interface
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
 from tune_jobs.storage.lease import find_owner
+from tune_jobs.tuning.choice import check_choice
 from tune_jobs.tuning.final_run import FinalRun, train_best
 from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.messages import Messages
@@ -149,6 +151,16 @@ class Tuner:
     def options(self) -> TunerOptions:
         """Options that the tuner was created with."""
         return self.definition.options
+
+    @property
+    def best_trials(self) -> list[optuna.trial.FrozenTrial]:
+        """The best trial, or the Pareto front of several objectives; empty if there is none.
+
+        Only trials count that are complete and feasible and are no replicates. Optuna's
+        ``study.best_trial`` may be a replicate.
+        """
+        trials = self.study.get_trials(deepcopy=False)
+        return [copy.deepcopy(trial) for trial in self.definition.find_best(trials)]
 
     @property
     def max_parallel(self) -> int:
@@ -366,7 +378,7 @@ class Tuner:
 
         Args:
             arguments: Arguments to add or to replace (``{"epochs": 50}``).
-            trial: Number of the trial to train instead of the best one.
+            trial: Number of the trial to train instead of the best one, such as an infeasible one.
             pick: With several objectives, the trial of the Pareto front: the name of the metric
                 that it is best in, or ``"knee"`` for the trial closest to the best of each.
             data: Files whose fingerprints go into the provenance; by default the study's.
@@ -375,9 +387,12 @@ class Tuner:
             again: Whether to train even if the same final run has succeeded.
 
         Raises:
-            StudyError: If there is no trial with a value, or the choice is ambiguous.
+            ConfigError: If ``pick`` does not apply: with one objective, or beside ``trial``.
+            StudyError: If there is no best trial (the message says why), or the choice is
+                ambiguous.
             FinalRunFailed: If the final run failed; the message has the end of its log.
         """
+        check_choice(self.definition, trial, pick)
         progress = open_progress(self.progress)
         with self._session(progress) as session:
             return train_best(

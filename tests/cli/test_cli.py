@@ -277,3 +277,67 @@ def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
 def test_importing_the_main_module_runs_nothing() -> None:
     # Documentation tools and `pkgutil.walk_packages` import every module.
     assert importlib.import_module("tune_jobs.cli.__main__").main is main
+
+
+BOUNDED = """\
+study: bounded
+direction: maximize
+command: [sh, train.sh]
+metric: value
+metric_constraints: {memory: "<= 50"}
+parameters:
+  x: [0.2, 0.4, 0.6]
+n_trials: 3
+max_parallel: 1
+sampler: {name: grid}
+"""
+
+MEMORY = (
+    'for a in "$@"; do case $a in --x=*) x=${a#--x=};; esac; done\n'
+    'echo "value=$x memory=$((${x#0.} * 10 + $more))"\n'
+)
+
+
+def test_infeasible_trials_are_shown_and_are_not_the_best(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(BOUNDED)
+    (tmp_path / "train.sh").write_text(f"more=0\n{MEMORY}")
+    code, out, err = run("run")
+    assert code == 0
+    assert "best value 0.4" in err
+    assert "bounded: 3 complete\ncomplete, but cannot be the best: 1 infeasible\n" in out
+    assert next(line for line in out.splitlines() if line.startswith("best")).endswith("x=0.4")
+    facts = json.loads(run("status", "--json")[1])
+    assert facts["not_best"] == {"infeasible": 1}
+    assert [b["params"]["x"] for b in facts["best"]] == [0.4]
+    assert facts["no_best"] is None
+    shown = [run("show", str(n))[1].splitlines()[0] for n in range(3)]
+    assert sorted(line.partition(": ")[2] for line in shown) == [
+        "COMPLETE 0.2",
+        "COMPLETE 0.4",
+        "COMPLETE 0.6  (infeasible: memory by 10)",
+    ]
+    facts = [json.loads(run("show", str(n), "--json")[1]) for n in range(3)]
+    assert {f["params"]["x"]: f["standing"] for f in facts} == {
+        0.2: "candidate",
+        0.4: "candidate",
+        0.6: "infeasible",
+    }
+    code, out, err = run("train-best", "--pick", "knee")
+    assert code == 2
+    assert "pick='knee'" in err
+
+
+def test_a_study_without_a_feasible_trial(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(BOUNDED)
+    (tmp_path / "train.sh").write_text(f"more=90\n{MEMORY}")
+    why = "memory <= 50 is violated by at least 60 in 3 of 3"
+    code, out, err = run("run")
+    assert code == 0
+    assert "best value no trial is feasible yet (3 complete)" in err
+    assert f"best: none: no trial is feasible yet (3 complete): {why}" in out
+    facts = json.loads(run("status", "--json")[1])
+    assert facts["best"] == []
+    assert why in facts["no_best"]
+    code, out, err = run("train-best")
+    assert code == 3
+    assert why in err

@@ -126,7 +126,7 @@ def test_the_knee_of_a_front(make_tuner: MakeTuner, tmp_path: Path) -> None:
 
 
 def test_before_there_is_anything_to_train(make_tuner: MakeTuner) -> None:
-    with pytest.raises(StudyError, match="has no trial with a value"):
+    with pytest.raises(StudyError, match="no trial is complete yet: run optimize"):
         make_tuner().train_best()
 
 

@@ -14,7 +14,9 @@ from tune_jobs.cli.commands import Commands, open_tuner
 from tune_jobs.cli.output import format_values, print_result, print_status
 from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import read_result
 from tune_jobs.core.formatting import duration
+from tune_jobs.core.no_best import describe_standing
 from tune_jobs.errors import StudyError
 from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.logs import open_log
@@ -41,17 +43,22 @@ def _status(options: argparse.Namespace, config: StudyConfig) -> int:
 def _show(options: argparse.Namespace, config: StudyConfig) -> int:
     tuner = open_tuner(options, config)
     trial = _find_trial(tuner, options.trial)
+    result = read_result(trial)
     attempts = [a for a in tuner.attempts(options.trial) if not a.is_final]
     facts = {
         "trial": trial.number,
         "state": trial.state.name,
         "values": trial.values,
+        "standing": result.standing,
+        "constraints": trial.constraints,
         "params": trial.params,
         "intermediate_values": trial.intermediate_values,
         "user_attrs": trial.user_attrs,
         "attempts": [dataclasses.asdict(a) for a in attempts],
     }
     lines = [f"trial {trial.number}: {trial.state.name} {format_values(trial.values or [])}"]
+    if note := describe_standing(result):
+        lines[0] += f"  ({note})"
     lines += [f"  {name} = {value}" for name, value in trial.params.items()]
     for attempt in attempts:
         lines += _describe_attempt(attempt)

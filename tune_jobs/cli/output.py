@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optuna.trial import FrozenTrial
+
+from tune_jobs.core.best_trials import Standing, read_result
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import displayed_state
 from tune_jobs.tuner import Tuner
@@ -20,30 +23,44 @@ def print_result(options: argparse.Namespace, facts: object, text: str) -> None:
 
 def print_status(options: argparse.Namespace, tuner: Tuner) -> int:
     """Print the state of a study: its trials, owner, best trials, costs and final runs."""
-    study = tuner.study
-    states = Counter(displayed_state(trial) for trial in study.get_trials(deepcopy=False))
-    best = study.best_trials if "COMPLETE" in states else []
+    study, trials = tuner.study, tuner.study.get_trials(deepcopy=False)
+    states = Counter(map(displayed_state, trials))
+    excluded = _count_excluded(trials)
+    best, no_best = tuner.best_trials, tuner.definition.explain_no_best(trials)
     final_runs = [a for a in tuner.attempts() if a.is_final]
     owner, costs = tuner.owner(), tuner.costs()
     facts = {
         "study": study.study_name,
         "directions": [d.name.lower() for d in study.directions],
         "trials": states,
+        "not_best": excluded,
         "best": [{"trial": t.number, "values": t.values, "params": t.params} for t in best],
+        "no_best": str(no_best) if no_best else None,
         "final_runs": [{"name": a.name, "trial": a.trial, "state": a.state} for a in final_runs],
         "owner": owner,
         "costs": dataclasses.asdict(costs),
     }
     lines = [f"{study.study_name}: {_format_counts(states) or 'no trials yet'}"]
+    if excluded:
+        lines.append(f"complete, but cannot be the best: {_format_counts(excluded)}")
     if owner:
         lines.append(f"tuned by {owner}")
     for trial in best[:5]:
         values, params = format_values(trial.values), _format_params(trial.params)
         lines.append(f"best: trial {trial.number}, {values}  {params}")
+    if no_best and trials:
+        lines.append(f"best: none: {no_best}")
     lines += [f"{label}: {text}" for label, text in costs.rows()]
     lines += [f"{a.name}: trial {a.trial}, {a.state.lower()}" for a in final_runs]
     print_result(options, facts, "\n".join(lines))
     return 0
+
+
+def _count_excluded(trials: Sequence[FrozenTrial]) -> Counter[str]:
+    """Return how many complete trials cannot be the best, by reason."""
+    standings = (read_result(trial).standing for trial in trials)
+    others = (Standing.CANDIDATE, Standing.NO_VALUE, Standing.REUSED)
+    return Counter(standing.value for standing in standings if standing not in others)
 
 
 def format_values(values: Sequence[float]) -> str:

@@ -31,6 +31,7 @@ class Snapshot:
         running: Some of the live runs.
         best: Trial number and values of the best trials (one, or some of the Pareto front).
         elapsed: Seconds since the call began.
+        no_best: Why there is no best trial; empty if there is one.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Snapshot:
     promoted: int = 0
     costs: Costs = field(default_factory=Costs)
     running: tuple[Running, ...] = ()
+    no_best: str = ""
 
     @property
     def done(self) -> int:
@@ -89,6 +91,8 @@ class Snapshot:
                 for number, values in self.best
             )
             rows.append((f"best {self.metric}", values))
+        elif self.no_best:
+            rows.append((f"best {self.metric}", self.no_best))
         return rows
 
     def line(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,14 +23,14 @@ from tune_jobs.core.budget import Budget
 from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.machine import TuningMachine
-from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.promotion import Rung
 from tune_jobs.core.snapshot import Progress
 from tune_jobs.core.strict_json import encode_json, read_numbers
 from tune_jobs.core.usage import RunStatistics
-from tune_jobs.errors import FinalRunFailed, StudyError
+from tune_jobs.errors import FinalRunFailed
 from tune_jobs.storage.changes import Changes
 from tune_jobs.storage.writers import build_writer
+from tune_jobs.tuning.choice import choose_trial, describe_infeasible
 from tune_jobs.tuning.engine import Engine
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.provenance import FinalRequest, describe_final_run, provenance_path
@@ -172,9 +171,10 @@ def train_best(
 ) -> FinalRun:
     """See `Tuner.train_best`."""
     spec = session.spec
-    request = _request(
-        session, choose(spec.study, spec.objectives, trial, pick), arguments, resources
-    )
+    chosen = choose_trial(spec, trial, pick)
+    if warning := describe_infeasible(chosen):
+        session.messages.warn(warning)
+    request = _request(session, chosen, arguments, resources)
     earlier = [
         a
         for a in session.ledger.read_attempts(request.trial.number)
@@ -234,58 +234,6 @@ def _run(
             )
 
     engine.run(begin)
-
-
-def choose(
-    study: optuna.Study, objectives: Objectives, trial: int | None, pick: str | None
-) -> FrozenTrial:
-    """Return the trial to train.
-
-    Raises:
-        StudyError: If there is none, or if the choice is ambiguous.
-    """
-    if trial is not None:
-        found = [t for t in study.get_trials(deepcopy=False) if t.number == trial]
-        if not found or found[0].state not in (TrialState.COMPLETE, TrialState.PRUNED):
-            raise StudyError(f"study {study.study_name!r} has no finished trial {trial}")
-        return found[0]
-    front = [t for t in study.best_trials if t.values is not None] if _any(study) else []
-    if not front:
-        raise StudyError(
-            f"study {study.study_name!r} has no trial with a value: run optimize() first"
-        )
-    if len(objectives.metrics) == 1:
-        return front[0]
-    names = [m.name for m in objectives.metrics]
-    if pick in names:
-        index = names.index(pick)
-        sign = -1.0 if objectives.maximize[index] else 1.0
-        return min(front, key=lambda t: sign * t.values[index])
-    if pick == "knee":
-        return _knee(front, objectives.maximize)
-    raise StudyError(
-        f"{len(front)} trials are on the Pareto front: choose one with "
-        f"pick={' or '.join(map(repr, [*names, 'knee']))}, or with trial=NUMBER"
-    )
-
-
-def _any(study: optuna.Study) -> bool:
-    return any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
-
-
-def _knee(front: Sequence[FrozenTrial], maximize: Sequence[bool]) -> FrozenTrial:
-    """Return the trial nearest to the best of each objective, every objective scaled to 0..1."""
-    columns = list(zip(*(t.values for t in front), strict=True))
-
-    def distance(trial: FrozenTrial) -> float:
-        total = 0.0
-        for value, column, up in zip(trial.values, columns, maximize, strict=True):
-            low, high = min(column), max(column)
-            best = high if up else low
-            total += ((value - best) / (high - low)) ** 2 if high > low else 0.0
-        return math.sqrt(total)
-
-    return min(front, key=distance)
 
 
 def _recorded(session: RunSession, attempt: Attempt) -> FinalRun:

@@ -107,7 +107,8 @@ class Optimization:
         """Return the progress of the call."""
         machine, now = self.machine, self._session.clock()
         tally, limits = machine.budget.tally, machine.budget.limits
-        best = self.mirror.study.best_trials if tally.ever_complete else []
+        trials = self.mirror.trials()
+        best, no_best = self._spec.find_best(trials), self._spec.explain_no_best(trials)
         live = list(machine.live.values())
         return Snapshot(
             study=self._spec.study.study_name,
@@ -124,6 +125,7 @@ class Optimization:
             promoted=tally.promoted,
             running=tuple(map(self._trials.running, live[:SHOWN])),
             costs=machine.budget.costs(machine.live, now),
+            no_best=no_best.summary if no_best else "",
         )
 
 

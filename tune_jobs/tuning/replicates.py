@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, REPLICATE_ATTRIBUTE
 from tune_jobs.errors import ConfigError
-from tune_jobs.tuning.final_run import choose
+from tune_jobs.tuning.choice import find_trial
 from tune_jobs.tuning.spec import TuningSpec
 
 
@@ -14,7 +14,7 @@ def enqueue_replicates(spec: TuningSpec, trial: int, n: int, argument: str) -> N
         raise ConfigError(
             f"replicate: the search space tunes {argument!r}; name the argument of the seed"
         )
-    chosen = choose(spec.study, spec.objectives, trial, None)
+    chosen = find_trial(spec, trial)
     earlier = sum(
         t.user_attrs.get(REPLICATE_ATTRIBUTE) == trial
         for t in spec.study.get_trials(deepcopy=False)

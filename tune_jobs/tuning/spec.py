@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from tune_jobs.backends.base import Backend
+from tune_jobs.core.best_trials import find_best_trials, read_result
 from tune_jobs.core.job_runs import MetricSources
+from tune_jobs.core.no_best import NoBest, explain_no_best
 from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.outcomes import Divergence
 from tune_jobs.core.promotion import Promotion
@@ -49,6 +52,14 @@ class TuningSpec:
     def divergence(self) -> Divergence:
         """What happens to runs whose metric is not finite."""
         return Divergence(self.options.diverged, self.options.diverged_steps)
+
+    def find_best(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the best of the study's trials, or the Pareto front of several objectives."""
+        return find_best_trials(trials, self.objectives.maximize)
+
+    def explain_no_best(self, trials: Sequence[FrozenTrial]) -> NoBest | None:
+        """Return why none of the study's trials is the best; None if one is."""
+        return explain_no_best(map(read_result, trials), self.options.bounds)
 
     @property
     def duplicates(self) -> Duplicates:

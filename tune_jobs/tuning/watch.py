@@ -32,10 +32,10 @@ def _owner(session: Session) -> str | None:
 
 def _snapshot(session: Session, max_parallel: int, began: float) -> Snapshot:
     study = session.spec.study
-    trials = [t for t in study.get_trials(deepcopy=False) if counts_as_finished(t)]
-    states = Counter(t.state.name for t in trials)
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(t.state.name for t in trials if counts_as_finished(t))
     live = [a for a in session.ledger.read_open_attempts() if not a.is_final]
-    best = study.best_trials if states["COMPLETE"] else []
+    best, no_best = session.spec.find_best(trials), session.spec.explain_no_best(trials)
     return Snapshot(
         study=study.study_name,
         n_trials=None,
@@ -48,4 +48,5 @@ def _snapshot(session: Session, max_parallel: int, began: float) -> Snapshot:
         best=tuple((t.number, tuple(t.values)) for t in best[:3]),
         best_params=dict(best[0].params) if best else {},
         elapsed=time.time() - began,
+        no_best=no_best.summary if no_best else "",
     )
