@@ -337,6 +337,8 @@ class Tuner:
 
         ``run``, ``run_state``, ``run_attempt``, ``run_shape``, ``run_seconds`` and ``cause`` are
         those of a trial's last run; ``run_hours`` and ``money`` are totals of all its runs.
+        ``standing`` is ``candidate`` for a trial that can be the best one, and otherwise says why
+        it cannot: ``infeasible``, ``replicate``, ``reused``, ``not finite`` or ``no value``.
         """
         return trials_dataframe(self.study, self.attempts())
 

@@ -92,6 +92,8 @@ metrics_file: metrics.json
 extra_metrics: [loss]
 max_failures: 3
 max_failure_rate: 0.5
+diverged: prune
+diverged_steps: 4
 promotion: {argument: epochs, minimum: 1, maximum: 9}
 prices: {local: 0.1}
 duplicates: run

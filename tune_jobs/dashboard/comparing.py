@@ -52,12 +52,14 @@ class Comparison:
         differing: Parameters in which the winners differ.
         statement: A sentence on whether the first two differ significantly.
         warnings: Differences that make the studies hard to compare.
+        without_best: Of each study without a best trial, its name and the reason.
     """
 
     winners: Sequence[Winner]
     differing: Sequence[str]
     statement: str
     warnings: Sequence[str]
+    without_best: Sequence[str] = ()
 
     def __str__(self) -> str:
         lines = [f"{'study':<24} {'trial':>6} {'value':>12} {'trials':>7} {'run hours':>10}"]
@@ -66,7 +68,8 @@ class Comparison:
             lines.append(f"{w.study[:24]:<24} {numbers}")
             params = {name: w.params.get(name, "(none)") for name in self.differing}
             lines.append("    " + ", ".join(f"{k}={_format(v)}" for k, v in params.items()))
-        return "\n".join([*lines, self.statement, *(f"warning: {w}" for w in self.warnings)])
+        lines += [*self.without_best, self.statement]
+        return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
 
 def compare(studies: Sequence[Study]) -> Comparison:
@@ -94,6 +97,7 @@ def compare(studies: Sequence[Study]) -> Comparison:
         differing=_differing(winners),
         statement=_statement(winners),
         warnings=_warnings(studies),
+        without_best=[f"{s.name[:60]}: {why}" for s in studies if (why := s.no_best())],
     )
 
 
@@ -104,7 +108,7 @@ def _winner(study: Study) -> Winner | None:
     replicates = [
         t.values[0]
         for t in study.complete()
-        if t.attributes.get(REPLICATE_ATTRIBUTE) == best.number
+        if t.attributes.get(REPLICATE_ATTRIBUTE) == best.number and math.isfinite(t.values[0])
     ]
     spans = [(r.intended, r.finished) for r in study.runs if r.finished is not None]
     hours = (max(f for _, f in spans if f) - min(i for i, _ in spans)) / HOUR if spans else 0.0
@@ -133,7 +137,7 @@ def _format(value: Any) -> str:
 def _statement(winners: Sequence[Winner]) -> str:
     """Return a sentence on whether the first winner is significantly better than the second."""
     if len(winners) < 2:
-        return "fewer than two studies have a complete trial: nothing to compare"
+        return "fewer than two studies have a best trial: nothing to compare"
     first, second = winners[:2]
     if min(len(first.replicates), len(second.replicates)) >= 2:
         return _compare_replicates(first, second)
@@ -216,7 +220,7 @@ def _data_digests(study: Study) -> list[str]:
 
 
 def _against_trials(study: Study) -> list[tuple[float, float]]:
-    return [(float(i + 1), t.values[0]) for i, t in enumerate(_sort_by_end(study))]
+    return _select_candidates([(float(i + 1), t) for i, t in enumerate(_sort_by_end(study))])
 
 
 def _against_time(study: Study) -> list[tuple[float, float]]:
@@ -227,7 +231,7 @@ def _against_time(study: Study) -> list[tuple[float, float]]:
         ends = {t.number: t.finished for t in study.trials}
         begin = min((t.started for t in study.trials if t.started is not None), default=0.0)
     done = [(ends.get(t.number), t) for t in _sort_by_end(study)]
-    return [((end - begin) / HOUR, t.values[0]) for end, t in done if end is not None]
+    return _select_candidates([((end - begin) / HOUR, t) for end, t in done if end is not None])
 
 
 def _against_hours(study: Study) -> list[tuple[float, float]]:
@@ -243,13 +247,17 @@ def _against(study: Study, cost: Callable[[Trial], float]) -> list[tuple[float, 
     used, points = 0.0, []
     for trial in sorted((t for t in study.trials if t.finished is not None), key=_end_key):
         used += cost(trial)
-        if trial.state == "COMPLETE" and trial.values:
-            points.append((used, trial.values[0]))
-    return points
+        points.append((used, trial))
+    return _select_candidates(points)
+
+
+def _select_candidates(points: Sequence[tuple[float, Trial]]) -> list[tuple[float, float]]:
+    """Return position and value of the trials that can be the best."""
+    return [(x, trial.values[0]) for x, trial in points if trial.result.is_candidate]
 
 
 def _sort_by_end(study: Study) -> list[Trial]:
-    return sorted((t for t in study.complete() if math.isfinite(t.values[0])), key=_end_key)
+    return sorted(study.complete(), key=_end_key)
 
 
 def _end_key(trial: Trial) -> tuple[float, int]:
@@ -269,8 +277,7 @@ def race_figure(studies: Sequence[Study], axis: str) -> Figure:
     label, read_points = X_AXES[axis]
     data = []
     for i, study in enumerate(studies):
-        points = [p for p in read_points(study) if math.isfinite(p[1])]
-        xs, ys = best_so_far(points, study.maximize[0])
+        xs, ys = best_so_far(read_points(study), study.maximize[0])
         data.append(
             {
                 "type": "scatter",
@@ -285,12 +292,12 @@ def race_figure(studies: Sequence[Study], axis: str) -> Figure:
 
 
 def together_figure(studies: Sequence[Study]) -> Figure:
-    """Return parallel coordinates of the trials of all studies, colored by study."""
+    """Return parallel coordinates of the trials that can be the best, colored by study."""
     share = MANY_POINTS // max(1, len(studies))
     trials: list[Trial] = []
     colors: list[float] = []
     for i, study in enumerate(studies):
-        kept = thin(study.complete(), share)
+        kept = thin(study.candidates(), share)
         trials += kept
         colors += [float(i)] * len(kept)
     last = max(1, len(studies) - 1)

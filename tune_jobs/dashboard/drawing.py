@@ -29,6 +29,7 @@ COLORS = {
     "FAIL": "#dc2626",
     "RUNNING": "#16a34a",
     "best": "#059669",
+    "excluded": "#a8a29e",
     "provisioning": "#94a3b8",
     "running": "#2563eb",
 }

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import Standing, find_best
 from tune_jobs.dashboard.drawing import (
     COLORS,
     MANY_CURVES,
@@ -33,27 +34,38 @@ from tune_jobs.dashboard.parameters import importance_figure, parallel_figure, s
 
 @dataclass(frozen=True)
 class History:
-    """Values of complete trials by trial number, and the best value so far."""
+    """Values of complete trials by trial number, and the best value so far.
+
+    Args:
+        numbers, values: Of the trials that can be the best.
+        excluded: Number and value of the others, by what they are: "infeasible", "replicate".
+    """
 
     metric: str
     numbers: Sequence[int]
     values: Sequence[float]
     best_numbers: Sequence[int]
     best: Sequence[float]
+    excluded: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
 
 
 def history_info(study: Study, objective: int = 0) -> History:
     """Return the optimization history of one objective, by trial number."""
-    done = [t for t in study.complete() if math.isfinite(t.values[objective])]
-    best_numbers, best = best_so_far(
-        [(t.number, t.values[objective]) for t in done], study.maximize[objective]
-    )
+    points = {
+        standing: [
+            (t.number, t.values[objective]) for t in trials if math.isfinite(t.values[objective])
+        ]
+        for standing, trials in study.complete_by_standing().items()
+    }
+    done = points.pop(Standing.CANDIDATE)
+    best_numbers, best = best_so_far(done, study.maximize[objective])
     return History(
         study.metrics[objective],
-        [t.number for t in done],
-        [t.values[objective] for t in done],
+        [number for number, _ in done],
+        [value for _, value in done],
         best_numbers,
         best,
+        {standing.value: found for standing, found in points.items() if found},
     )
 
 
@@ -91,6 +103,7 @@ def history_figure(study: Study) -> Figure:
                 "hovertemplate": "trial %{x}: %{y:.6g}<extra></extra>",
             }
         )
+        data += [_excluded_trace(info, name) for name in info.excluded]
         if study.single:
             data.append(
                 {
@@ -103,6 +116,20 @@ def history_figure(study: Study) -> Figure:
                 }
             )
     return {"data": data, "layout": layout("trial", ", ".join(study.metrics))}
+
+
+def _excluded_trace(info: History, name: str) -> Figure:
+    """Return a trace of the trials that cannot be the best because they are ``name``."""
+    kept = thin(info.excluded[name], MANY_POINTS)
+    return {
+        "type": scatter_type(kept),
+        "mode": "markers",
+        "name": f"{short(info.metric)}, {name}",
+        "x": [n for n, _ in kept],
+        "y": [v for _, v in kept],
+        "marker": {"color": COLORS["excluded"], "symbol": "circle-open", "size": 6},
+        "hovertemplate": f"trial %{{x}}, {name}: %{{y:.6g}}<extra></extra>",
+    }
 
 
 # -- learning curves ----------------------------------------------------------------------------
@@ -282,13 +309,18 @@ def timeline_figure(study: Study, now: float) -> Figure:
 
 def front_figure(study: Study) -> Figure:
     """Return a figure of the first two objectives; Pareto-optimal trials are marked."""
-    done = [t for t in study.complete() if all(map(math.isfinite, t.values))]
-    front = set(pareto(done, study.maximize))
+    by_standing = study.complete_by_standing()
+    front = {t.number for t in study.front()}
+    dominated = [t for t in by_standing[Standing.CANDIDATE] if t.number not in front]
+    infeasible = [t for t in by_standing[Standing.INFEASIBLE] if all(map(math.isfinite, t.values))]
     data = []
     for name, chosen, color in (
-        ("dominated", [t for t in done if t.number not in front], COLORS["provisioning"]),
-        ("Pareto-optimal", [t for t in done if t.number in front], COLORS["best"]),
+        ("infeasible", infeasible, COLORS["excluded"]),
+        ("dominated", dominated, COLORS["provisioning"]),
+        ("Pareto-optimal", study.front(), COLORS["best"]),
     ):
+        if name == "infeasible" and not chosen:
+            continue
         kept = thin(chosen, MANY_POINTS)
         data.append(
             {
@@ -306,20 +338,8 @@ def front_figure(study: Study) -> Figure:
 
 
 def pareto(trials: Sequence[Trial], maximize: Sequence[bool]) -> list[int]:
-    """Return the numbers of the Pareto-optimal trials."""
-    signs = [-1.0 if up else 1.0 for up in maximize]
-    points = sorted(
-        ([s * v for s, v in zip(signs, t.values, strict=True)], t.number) for t in trials
-    )
-    front: list[tuple[list[float], int]] = []
-    for point, number in points:
-        dominated = any(
-            all(a <= b for a, b in zip(other, point, strict=True)) and other != point
-            for other, _ in front
-        )
-        if not dominated:
-            front.append((point, number))
-    return [number for _, number in front]
+    """Return the numbers of the Pareto-optimal ones among those that can be the best."""
+    return [result.number for result in find_best((t.result for t in trials), maximize)]
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[Study, float], Figure]]] = {
@@ -342,6 +362,8 @@ def figure_names(study: Study) -> list[str]:
         names.remove("timeline")
     if not study.complete():
         return [name for name in names if name in ("timeline", "curves")]
-    if not study.single:
+    if not study.candidates():
+        names.remove("parallel")
+    if not study.single or not study.candidates():
         names.remove("importance")
     return names

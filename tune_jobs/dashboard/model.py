@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import Result, Standing, find_best
+from tune_jobs.core.no_best import NoBest, explain_no_best
 from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
-    REPLICATE_ATTRIBUTE,
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
 )
@@ -30,6 +32,7 @@ class Trial:
         started, finished: Seconds since the epoch.
         steps: Intermediate values by step.
         attributes: User attributes, those of tune_jobs included.
+        constraints: Optuna's constraints by name; a positive value is a violation.
     """
 
     number: int
@@ -40,6 +43,18 @@ class Trial:
     finished: float | None
     steps: Mapping[int, float] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def result(self) -> Result:
+        """The trial as the choice of the best one sees it."""
+        values = self.values if self.state == "COMPLETE" else ()
+        return Result(self.number, values, self.constraints, self.attributes)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """What it is when the best trial is chosen."""
+        return self.result.standing
 
     @property
     def without_run(self) -> bool:
@@ -111,13 +126,30 @@ class Study:
         """Return the complete trials, by number."""
         return [t for t in self.trials if t.state == "COMPLETE" and t.values]
 
+    def complete_by_standing(self) -> dict[Standing, list[Trial]]:
+        """Return the complete trials, by number, by what they are when the best is chosen."""
+        found: dict[Standing, list[Trial]] = {standing: [] for standing in Standing}
+        for trial in self.complete():
+            found[trial.standing].append(trial)
+        return found
+
+    def candidates(self) -> list[Trial]:
+        """Return the trials that can be the best one, by number."""
+        return [t for t in self.trials if t.standing is Standing.CANDIDATE]
+
+    def front(self) -> list[Trial]:
+        """Return the best trial, or the Pareto front of several objectives."""
+        by_number = {t.number: t for t in self.candidates()}
+        best = find_best((t.result for t in by_number.values()), self.maximize)
+        return [by_number[result.number] for result in best]
+
     def best(self) -> Trial | None:
         """Return the best trial; None if there is none, or several objectives."""
-        trials = [t for t in self.complete() if REPLICATE_ATTRIBUTE not in t.attributes]
-        if not self.single or not trials:
-            return None
-        sign = -1.0 if self.maximize[0] else 1.0
-        return min(trials, key=lambda t: sign * t.values[0])
+        return next(iter(self.front()), None) if self.single else None
+
+    def no_best(self) -> NoBest | None:
+        """Return why there is no best trial; None if there is one."""
+        return explain_no_best((t.result for t in self.trials), self.definition.get("bounds"))
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by state, without those that had no run."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_jobs.core.no_best import describe_standing
 from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thin
 from tune_jobs.dashboard.model import Study, Trial
 
@@ -65,8 +66,8 @@ def parameter_names(trials: Sequence[Trial]) -> list[str]:
 
 
 def parallel_figure(study: Study) -> Figure:
-    """Return parallel coordinates of complete trials, colored by value."""
-    trials = thin(study.complete(), MANY_POINTS)
+    """Return parallel coordinates of the trials that can be the best, colored by value."""
+    trials = thin(study.candidates(), MANY_POINTS)
     return draw_parallel(trials, [t.values[0] for t in trials], study.metrics[0], study.maximize[0])
 
 
@@ -120,9 +121,14 @@ def _dimension(axis: Axis) -> Figure:
 
 
 def slice_figure(study: Study) -> Figure:
-    """Return a figure of the value against each parameter, side by side."""
+    """Return a figure of the value against each parameter, side by side.
+
+    Symbols of trials that cannot be the best are open.
+    """
     trials = thin(study.complete(), MANY_POINTS)
     names = parameter_names(trials)
+    symbols = ["circle" if t.result.is_candidate else "circle-open" for t in trials]
+    notes = [describe_standing(t.result) for t in trials]
     data, boxes = [], {}
     for i, name in enumerate(names):
         axis = axis_info(name, trials)
@@ -138,10 +144,12 @@ def slice_figure(study: Study) -> Figure:
                     "color": [t.number for t in trials],
                     "colorscale": "Viridis",
                     "size": 6,
+                    "symbol": symbols,
                     "line": {"width": 0.5, "color": "#64748b"},
                 },
+                "text": [short(note) for note in notes],
                 "showlegend": False,
-                "hovertemplate": "trial %{marker.color}: %{y:.6g}<extra></extra>",
+                "hovertemplate": "trial %{marker.color}: %{y:.6g} %{text}<extra></extra>",
             }
         )
         gap = 0.03 if len(names) < 7 else 0.015
@@ -164,14 +172,15 @@ def slice_figure(study: Study) -> Figure:
 def importance_info(study: Study) -> list[tuple[str, float]]:
     """Return the importance of each parameter, the most important first.
 
-    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) in Optuna's implementation. Empty with
-    fewer than four trials, or without a parameter that all trials have.
+    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) in Optuna's implementation, of the
+    trials that can be the best. Empty with fewer than four of them, or without a parameter that
+    all of them have.
     """
     import optuna
 
     from tune_jobs.core.scratch import unannounced
 
-    trials = thin([t for t in study.complete() if math.isfinite(t.values[0])], MANY_POINTS)
+    trials = thin(study.candidates(), MANY_POINTS)
     names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]
     if len(trials) < 4 or not names:
         return []

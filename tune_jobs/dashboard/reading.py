@@ -7,11 +7,11 @@ written and no table is created.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -19,6 +19,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from sqlalchemy import Connection, Engine, make_url
 
+from tune_jobs.core.best_trials import Result, find_best
+from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import unwrap_storage
@@ -34,11 +36,11 @@ from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
     count_trials,
+    read_results,
     read_states,
     read_studies,
     read_trials,
     read_user_attr,
-    read_value_ranges,
 )
 
 _SQLITE = "sqlite:///"
@@ -52,6 +54,7 @@ class Head:
         key, name, maximize: See `Study`.
         counts: Number of trials by state.
         best: Best value; None if there is none, or several objectives.
+        no_best: Why there is no best trial, in a few words; empty if there is one.
         run_hours, live, owner, first, last: See `LedgerSummary`.
     """
 
@@ -65,6 +68,7 @@ class Head:
     owner: str | None = None
     first: float | None = None
     last: float | None = None
+    no_best: str = ""
 
 
 class Source(Protocol):
@@ -140,7 +144,7 @@ class RelationalSource:
         with self._engine.connect() as connection:
             studies = read_studies(connection)
             counts = count_trials(connection)
-            ranges = read_value_ranges(connection)
+            results = read_results(connection)
             uids = read_user_attr(connection, UID_ATTRIBUTE)
         summaries = read_summaries(self._engine) if has_ledger(self._engine) else {}
         return [
@@ -149,7 +153,7 @@ class RelationalSource:
                 name=study.name,
                 maximize=study.maximize,
                 counts=counts.get(study.study_id, {}),
-                best=_best_value(study, ranges),
+                **_find_best(study, results.get(study.study_id, ())),
                 **asdict(summaries.get(uids.get(study.study_id, ""), LedgerSummary())),
             )
             for study in studies
@@ -183,11 +187,15 @@ class RelationalSource:
         return [trials[trial_id] for trial_id in states if trial_id in trials]
 
 
-def _best_value(study: StoredStudy, ranges: Mapping[int, tuple[float, float]]) -> float | None:
-    if len(study.maximize) != 1 or study.study_id not in ranges:
-        return None
-    low, high = ranges[study.study_id]
-    return high if study.maximize[0] else low
+def _find_best(study: StoredStudy, results: Sequence[Result]) -> dict[str, Any]:
+    """Return ``best`` and ``no_best`` of a `Head`."""
+    no_best = explain_no_best(results)
+    single = len(study.maximize) == 1
+    best = find_best(results, study.maximize) if single else []
+    return {
+        "best": best[0].values[0] if best else None,
+        "no_best": no_best.summary if no_best else "",
+    }
 
 
 # -- other storages -------------------------------------------------------------------------------
@@ -204,7 +212,7 @@ class OptunaSource:
         heads = []
         for name in optuna.get_all_study_names(self._storage):
             study = self.study(f"{self._prefix}{self._storage.get_study_id_from_name(name)}")
-            best = study.best()
+            best, no_best = study.best(), study.no_best()
             seconds = [r.seconds for r in study.runs if r.seconds is not None]
             heads.append(
                 Head(
@@ -218,6 +226,7 @@ class OptunaSource:
                     owner=study.owner,
                     first=min((r.intended for r in study.runs), default=None),
                     last=max((r.told for r in study.runs if r.told), default=None),
+                    no_best=no_best.summary if no_best else "",
                 )
             )
         return heads
@@ -293,6 +302,7 @@ def _convert_trial(trial: optuna.trial.FrozenTrial) -> Trial:
         finished=_to_timestamp(trial.datetime_complete),
         steps=dict(sorted(trial.intermediate_values.items())),
         attributes=trial.user_attrs,
+        constraints=trial.constraints,
     )
 
 

@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.core.best_trials import Standing
 from tune_jobs.core.formatting import duration
+from tune_jobs.core.no_best import describe_standing
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.comparing import compare, comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.plotly_bundle import plotly_js
-from tune_jobs.dashboard.views import bounded
+from tune_jobs.dashboard.views import bounded, count_excluded
 
 TOP = 20
 """Trials in the table of best trials."""
@@ -123,6 +125,7 @@ def _figure(key: str, title: str, figure: Figure, figures: dict[str, tuple[str, 
 def _comparison(studies: Sequence[Study], figures: dict[str, tuple[str, Figure]]) -> list[str]:
     result = compare(studies)
     parts = ["<h2>Comparison</h2>", f"<p class='note'>{_escape(result.statement)}</p>"]
+    parts += [f"<p class='note'>{_escape(w)}</p>" for w in result.without_best]
     parts += [f"<p class='note'>{_escape(w)}</p>" for w in result.warnings]
     head = ["study", "trial", "value", "trials", "run time", "cost", *result.differing]
     parts.append(
@@ -191,6 +194,13 @@ def _summary(study: Study, now: float) -> list[tuple[str, object]]:
     if best is not None:
         params = ", ".join(f"{k}={_format(v)}" for k, v in best.params.items())
         rows.append(("best", f"{best.values[0]:.6g}, trial {best.number}: {params}"))
+    elif no_best := study.no_best():
+        rows.append(("best", f"none: {no_best}"))
+    else:
+        rows.append(("Pareto front", f"{len(study.front())} trials"))
+    if excluded := count_excluded(study):
+        counted = ", ".join(f"{n} {name}" for name, n in excluded.items())
+        rows.append(("excluded", counted))
     for run in study.runs:
         if run.is_final:
             rows.append((run.name, f"trial {run.trial}, {run.state.lower()}"))
@@ -204,14 +214,35 @@ def _space(space: Any) -> str:
 
 
 def _best(study: Study) -> str:
-    sign = -1.0 if study.maximize[0] else 1.0
-    best: list[Trial] = sorted(study.complete(), key=lambda t: sign * t.values[0])[:TOP]
+    """Return a table of the best trials, followed by the nearest of the infeasible ones."""
+    best = (_rank(study) + _rank_infeasible(study))[:TOP]
     names = list(dict.fromkeys(name for t in best for name in t.params))[:20]
+    notes = {t.number: describe_standing(t.result) for t in best}
+    noted = ["note"] if any(notes.values()) else []
     rows = [
-        [t.number, *t.values, duration(t.run_hours * 3600), *(t.params.get(n, "–") for n in names)]
+        [
+            t.number,
+            *t.values,
+            *(notes[t.number] for _ in noted),
+            duration(t.run_hours * 3600),
+            *(t.params.get(n, "–") for n in names),
+        ]
         for t in best
     ]
-    return _table(["trial", *study.metrics, "run time", *names], rows)
+    return _table(["trial", *study.metrics, *noted, "run time", *names], rows)
+
+
+def _rank(study: Study) -> list[Trial]:
+    """Return the trials that can be the best, or the Pareto front, the best first."""
+    if not study.single:
+        return study.front()
+    sign = -1.0 if study.maximize[0] else 1.0
+    return sorted(study.candidates(), key=lambda t: sign * t.values[0])
+
+
+def _rank_infeasible(study: Study) -> list[Trial]:
+    infeasible = study.complete_by_standing()[Standing.INFEASIBLE]
+    return sorted(infeasible, key=lambda t: t.result.violation)
 
 
 def _provenance(study: Study) -> list[tuple[str, object]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import Standing
+from tune_jobs.core.no_best import describe_standing
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
 from tune_jobs.dashboard.comparing import Comparison, Winner, compare, comparison_figures
 from tune_jobs.dashboard.drawing import clean
@@ -22,6 +24,9 @@ MAX_TEXT = 300
 
 MAX_COLUMNS = 20
 """Parameters that the table has columns for."""
+
+MAX_FRONT = 5
+"""Trials of a Pareto front that the head of a page lists."""
 
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -52,6 +57,7 @@ def head_view(head: Head, now: float) -> dict[str, Any]:
         "direction": ", ".join("maximize" if up else "minimize" for up in head.maximize),
         "counts": dict(head.counts),
         "best": json_number(head.best),
+        "no_best": head.no_best,
         "run_hours": head.run_hours,
         "live": head.live,
         "owner": head.owner,
@@ -76,6 +82,9 @@ def study_view(study: Study, now: float) -> dict[str, Any]:
         "directions": ["maximize" if up else "minimize" for up in study.maximize],
         "counts": study.counts(),
         "best": _best(study),
+        "front": [_front_trial(trial) for trial in study.front()[:MAX_FRONT]],
+        "no_best": bounded(study.no_best() or ""),
+        "not_best": count_excluded(study),
         "owner": study.owner,
         "run_hours": sum(r.seconds or 0.0 for r in study.runs) / 3600.0,
         "cost": sum(t.cost for t in study.trials),
@@ -104,6 +113,17 @@ def _best(study: Study) -> dict[str, Any] | None:
     }
 
 
+def _front_trial(trial: Trial) -> dict[str, Any]:
+    return {"trial": trial.number, "values": [json_number(v) for v in trial.values]}
+
+
+def count_excluded(study: Study) -> dict[str, int]:
+    """Return how many complete trials cannot be the best, by reason."""
+    found = study.complete_by_standing()
+    shown = (Standing.INFEASIBLE, Standing.REPLICATE, Standing.NOT_FINITE)
+    return {standing.value: len(found[standing]) for standing in shown if found[standing]}
+
+
 def _eta(study: Study, now: float) -> float | None:
     """Return the expected seconds until ``n_trials`` at the mean rate so far; None if unknown."""
     wanted = study.definition.get("limits", {}).get("n_trials")
@@ -130,14 +150,14 @@ def trials_view(
         offset: Number of trials before the page.
         sort: ``number``, ``value``, ``state``, ``seconds``, ``cost`` or ``param:NAME``.
         descending: Whether the largest comes first.
-        state: Only trials in this state; empty for all.
+        state: Only trials in this state, or ``INFEASIBLE`` ones; empty for all.
         text: Only trials with this string in a parameter or in their cause; empty for all.
     """
     last_runs = {r.trial: r for r in study.runs if r.trial is not None and not r.is_final}
     trials = [
         t
         for t in study.trials
-        if not t.without_run and (not state or t.state == state) and _matches(t, text.lower())
+        if not t.without_run and _is_in_state(t, state) and _matches(t, text.lower())
     ]
     trials.sort(key=_sort_key(sort, last_runs), reverse=descending)
     names = _column_names(study)
@@ -154,6 +174,12 @@ def _column_names(study: Study) -> list[str]:
     """Return the parameters of the first trials."""
     names = dict.fromkeys(name for trial in study.trials[:200] for name in trial.params)
     return list(names)[:MAX_COLUMNS]
+
+
+def _is_in_state(trial: Trial, state: str) -> bool:
+    if state == "INFEASIBLE":
+        return trial.standing is Standing.INFEASIBLE
+    return not state or trial.state == state
 
 
 def _matches(trial: Trial, text: str) -> bool:
@@ -195,6 +221,7 @@ def _row(trial: Trial, run: Attempt | None, names: Sequence[str]) -> dict[str, A
         "number": trial.number,
         "state": trial.state,
         "values": [json_number(v) for v in trial.values],
+        "note": bounded(describe_standing(trial.result)),
         "step": last_step,
         "latest": None if last_step is None else json_number(trial.steps[last_step]),
         "run": run.name if run else None,
@@ -223,6 +250,7 @@ def comparison_view(studies: Sequence[Study]) -> dict[str, Any]:
         "winners": [_winner(w, result) for w in result.winners],
         "differing": [bounded(n) for n in result.differing],
         "statement": bounded(result.statement),
+        "without_best": [bounded(line) for line in result.without_best],
         "warnings": [bounded(w) for w in result.warnings],
         "figures": [
             {"name": name, "title": title, "figure": figure}

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage
 
 from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.dashboard.figures import FIGURES
-from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import ConfigError, StudyError, require_package
 from tune_jobs.storage.controls import Controls
@@ -113,12 +113,12 @@ class StudyMonitor:
 
     def _rows(self) -> list[tuple[str, str]]:
         study = self.snapshot()
-        best = study.best()
+        front, no_best = study.front(), study.no_best()
         counts = ", ".join(f"{n} {state.lower()}" for state, n in study.counts().items() if n)
         return [
             ("study", study.name),
             ("trials", counts or "none yet"),
-            ("best", f"{best.values[0]:.6g} (trial {best.number})" if best else ""),
+            ("best", no_best.summary if no_best else "; ".join(map(_describe, front[:3]))),
             ("run time", duration(sum(r.seconds or 0.0 for r in study.runs))),
             ("tuned by", study.owner or "no process"),
         ]
@@ -128,6 +128,10 @@ class StudyMonitor:
 
     def _repr_html_(self) -> str:
         return html_table(self._rows())
+
+
+def _describe(trial: Trial) -> str:
+    return f"{', '.join(f'{v:.6g}' for v in trial.values)} (trial {trial.number})"
 
 
 def plotly_figure(study: Study, name: str) -> Any:

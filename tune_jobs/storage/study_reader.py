@@ -7,16 +7,22 @@ for 10,000 trials. `read_trials` reads thousands of trials with seven plain quer
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
+from optuna.study._constrained_optimization import (
+    _get_constraints_from_system_attrs as decode_constraints,
+)
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Column, Connection, Table, func, select
 
+from tune_jobs.core.best_trials import Result
+from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 from tune_jobs.storage import optuna_tables as tables
 
 _MAX_IDS = 500
@@ -72,19 +78,81 @@ def count_trials(connection: Connection) -> dict[int, dict[str, int]]:
     return counts
 
 
-def read_value_ranges(connection: Connection) -> dict[int, tuple[float, float]]:
-    """Return the lowest and highest value of complete trials, by study id.
+def read_results(connection: Connection) -> dict[int, list[Result]]:
+    """Return, by study id, enough results to know the best value and whether there is one.
 
-    Only of use for studies with one objective: values of all objectives are put together.
+    Of a study in which every complete trial can be the best one, these are one with the lowest
+    and one with the highest value. The others are returned whole; values of several objectives are
+    in no order. The number of statements does not depend on that of studies.
     """
-    trials, values = tables.trials, tables.values
+    excluded = _read_excluded(connection)
+    results = _read_extremes(connection, skip=excluded)
+    trials, values = tables.trials.c, tables.values.c
     query = (
-        select(trials.c.study_id, func.min(values.c.value), func.max(values.c.value))
-        .join(values, values.c.trial_id == trials.c.trial_id)
-        .where(trials.c.state == TrialState.COMPLETE)
-        .group_by(trials.c.study_id)
+        select(trials.study_id, values.trial_id, values.value, values.value_type)
+        .join(tables.trials, trials.trial_id == values.trial_id)
+        .where(trials.state == TrialState.COMPLETE, trials.study_id.in_(excluded))
     )
-    return {study_id: (low, high) for study_id, low, high in connection.execute(query)}
+    numbers: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for study_id, trial_id, value, kind in connection.execute(query) if excluded else ():
+        numbers[study_id][trial_id].append(tables.decode_value(value, kind))
+    for study_id, by_trial in numbers.items():
+        attrs = excluded[study_id]
+        results[study_id] = [
+            Result(n, tuple(v), attrs.constraints.get(n, {}), attrs.marks.get(n, {}))
+            for n, v in by_trial.items()
+        ]
+    return results
+
+
+@dataclass(frozen=True)
+class _Excluded:
+    """What keeps trials of a study from being the best one, by trial id."""
+
+    constraints: dict[int, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    marks: dict[int, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def _read_excluded(connection: Connection) -> dict[int, _Excluded]:
+    """Return, by study id, the constraints and the marks of replicates, where there are any."""
+    found: dict[int, _Excluded] = defaultdict(_Excluded)
+    trials, system, user = tables.trials.c, tables.system_attrs.c, tables.user_attrs.c
+    complete = trials.state == TrialState.COMPLETE
+    violated: dict[int, dict[int, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    query = select(trials.study_id, system.trial_id, system.key, system.value_json).join(
+        tables.trials, trials.trial_id == system.trial_id
+    )
+    for study_id, trial_id, key, value in connection.execute(
+        query.where(complete, system.key.startswith("constraints"))
+    ):
+        violated[study_id][trial_id][key] = json.loads(value)
+    for study_id, by_trial in violated.items():
+        for trial_id, attrs in by_trial.items():
+            found[study_id].constraints[trial_id] = decode_constraints(attrs)
+    query = select(trials.study_id, user.trial_id, user.key, user.value_json).join(
+        tables.trials, trials.trial_id == user.trial_id
+    )
+    for study_id, trial_id, key, value in connection.execute(
+        query.where(complete, user.key == REPLICATE_ATTRIBUTE)
+    ):
+        found[study_id].marks[trial_id][key] = json.loads(value)
+    return found
+
+
+def _read_extremes(connection: Connection, skip: Collection[int]) -> dict[int, list[Result]]:
+    """Return the lowest and the highest finite value of each study, or infinity, as results."""
+    trials, values = tables.trials.c, tables.values.c
+    query = (
+        select(trials.study_id, func.min(values.value), func.max(values.value))
+        .join(tables.values, values.trial_id == trials.trial_id)
+        .where(trials.state == TrialState.COMPLETE)
+        .group_by(trials.study_id)
+    )
+    return {
+        study_id: [Result(n, (math.inf if v is None else v,)) for n, v in enumerate((low, high))]
+        for study_id, low, high in connection.execute(query)
+        if study_id not in skip
+    }
 
 
 def read_states(connection: Connection, study_id: int) -> dict[int, TrialState]:

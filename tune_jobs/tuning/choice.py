@@ -49,7 +49,7 @@ def choose_trial(spec: TuningSpec, trial: int | None, pick: str | None) -> Froze
         pick: Which trial of a Pareto front to take; see `Tuner.train_best` and `check_choice`.
 
     Raises:
-        StudyError: If there is no such trial, no best one, or several.
+        StudyError: If there is no such trial, no best one, or several objectives and no choice.
     """
     if trial is not None:
         return find_trial(spec, trial)
@@ -57,17 +57,18 @@ def choose_trial(spec: TuningSpec, trial: int | None, pick: str | None) -> Froze
     front = spec.find_best(trials)
     if not front:
         raise StudyError(f"study {spec.study.study_name!r} has no best trial: {_why(spec, trials)}")
-    if len(front) == 1:
-        return front[0]
     names, maximize = [m.name for m in spec.objectives.metrics], spec.objectives.maximize
+    if len(names) == 1:
+        return front[0]
     if pick == KNEE:
         return _find_knee(front, maximize)
     if pick in names:
         index = names.index(pick)
         sign = -1.0 if maximize[index] else 1.0
         return min(front, key=lambda t: sign * t.values[index])
+    are = "1 trial is" if len(front) == 1 else f"{len(front)} trials are"
     raise StudyError(
-        f"{len(front)} trials are on the Pareto front: choose one with "
+        f"{are} on the Pareto front: choose one with "
         f"pick={' or '.join(map(repr, [*names, KNEE]))}, or with trial=NUMBER"
     )
 

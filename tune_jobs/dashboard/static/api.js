@@ -10,6 +10,7 @@
  * @property {string} storage
  * @property {Counts} counts
  * @property {number | null} best
+ * @property {string} no_best Why there is no best trial; empty if there is one.
  * @property {number} run_hours
  * @property {number} live
  * @property {string | null} owner
@@ -26,6 +27,9 @@
  * @property {string[]} directions
  * @property {Counts} counts
  * @property {{trial: number, value: number | null, params: Record<string, string>} | null} best
+ * @property {{trial: number, values: (number | null)[]}[]} front Some of the best trials.
+ * @property {string} no_best Why there is no best trial; empty if there is one.
+ * @property {Counts} not_best Number of complete trials that cannot be the best, by reason.
  * @property {string | null} owner
  * @property {number} run_hours
  * @property {number} cost
@@ -43,6 +47,7 @@
  * @property {number} number
  * @property {string} state
  * @property {(number | null)[]} values
+ * @property {string} note Why it cannot be the best trial; empty if it can.
  * @property {number | null} step
  * @property {number | null} latest Value at the last step.
  * @property {string | null} run
@@ -82,6 +87,7 @@
  * @property {Winner[]} winners
  * @property {string[]} differing
  * @property {string} statement
+ * @property {string[]} without_best Studies without a best trial, with the reason.
  * @property {string[]} warnings
  * @property {{name: string, title: string, figure: Figure}[]} figures
  */

@@ -75,6 +75,7 @@ function comparisonParts(comparison) {
   );
   return [
     el("p", { class: "note", id: "statement" }, comparison.statement),
+    ...comparison.without_best.map((text) => el("p", { class: "note" }, text)),
     ...comparison.warnings.map((text) => el("p", { class: "note warning" }, text)),
     el("section", { class: "card scroll" }, el("h2", {}, "Best trials"), table),
   ];

@@ -56,6 +56,15 @@ function studyRows(studies, search) {
 }
 
 /** @param {Head} study */
+function bestCell(study) {
+  const cell = numberCell(formatNumber(study.best));
+  if (study.no_best && countTrials(study.counts)) {
+    cell.append(el("div", { class: "sub" }, study.no_best));
+  }
+  return cell;
+}
+
+/** @param {Head} study */
 function studyRow(study) {
   const link = el("a", { href: `#/study/${study.key}` }, study.name || "(no name)");
   return el(
@@ -64,7 +73,7 @@ function studyRow(study) {
     el("td", { class: "text" }, link, el("div", { class: "sub" }, study.storage)),
     numberCell(countTrials(study.counts)),
     el("td", {}, stateBar(study.counts)),
-    numberCell(formatNumber(study.best)),
+    bestCell(study),
     numberCell(formatHours(study.run_hours)),
     numberCell(study.live),
     numberCell(study.rate ? `${formatNumber(study.rate, 3)} trials/h` : "–"),

@@ -8,7 +8,7 @@ import { formatDuration, formatHours, formatNumber, formatPercent } from "./form
 import { logButton } from "./log_dialog.js";
 import { startPolling } from "./polling.js";
 import { trialsTable } from "./trials_table.js";
-import { stateBadge, stateBar, tile } from "./widgets.js";
+import { countTrials, stateBadge, stateBar, tile } from "./widgets.js";
 
 /** @typedef {import("./api.js").StudyView} StudyView */
 
@@ -62,6 +62,9 @@ function studyHead(key, study) {
     el("p", { class: "sub" }, `${study.storage} · `, compare),
     el("div", { class: "card" }, stateBar(study.counts)),
     el("dl", { class: "tiles" }, ...studyTiles(study)),
+    ...(study.no_best && countTrials(study.counts)
+      ? [el("p", { class: "note", id: "no-best" }, study.no_best)]
+      : []),
     ...study.final_runs.map((run) =>
       el(
         "p",
@@ -75,21 +78,38 @@ function studyHead(key, study) {
   ];
 }
 
+/**
+ * Return the parameters of the best trial, or some values of the Pareto front.
+ *
+ * @param {StudyView} study
+ */
+function bestDetails({ best, front, directions }) {
+  if (best) {
+    const params = Object.entries(best.params).map(([name, value]) => `${name}=${value}`);
+    return `trial ${best.trial}: ${params.join(", ")}`;
+  }
+  const values = front.map(
+    (each) => `${each.values.map((v) => formatNumber(v)).join(", ")} (trial ${each.trial})`,
+  );
+  return values.join("; ") || directions.join(", ");
+}
+
 /** @param {StudyView} study */
 function studyTiles(study) {
   const { counts, best } = study;
   const finished = counts.COMPLETE + counts.PRUNED + counts.FAIL;
-  const params = Object.entries(best?.params ?? {}).map(([name, value]) => `${name}=${value}`);
+  const excluded = Object.entries(study.not_best).map(([reason, count]) => `, ${count} ${reason}`);
   return [
     tile(
       "Trials",
       study.n_trials ? `${finished} of ${study.n_trials}` : finished,
-      `${counts.RUNNING} running, ${counts.PRUNED} pruned, ${counts.FAIL} failed`,
+      `${counts.RUNNING} running, ${counts.PRUNED} pruned, ${counts.FAIL} failed` +
+        excluded.join(""),
     ),
     tile(
       `Best ${study.metrics.join(", ")}`,
-      best ? formatNumber(best.value, 6) : "–",
-      best ? `trial ${best.trial}: ${params.join(", ")}` : study.directions.join(", "),
+      best ? formatNumber(best.value, 6) : study.front.length ? "Pareto front" : "none",
+      bestDetails(study),
     ),
     tile(
       "Run time",

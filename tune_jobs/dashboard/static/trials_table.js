@@ -10,7 +10,7 @@ import { errorMessage, errorNote, stateBadge } from "./widgets.js";
 /** @typedef {import("./api.js").TrialsPage} TrialsPage */
 /** @typedef {{offset: number, sort: string, order: string, state: string, text: string}} Query */
 
-const STATES = ["COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"];
+const STATES = ["COMPLETE", "INFEASIBLE", "PRUNED", "FAIL", "RUNNING", "WAITING"];
 const FIXED_COLUMNS = 9;
 
 /**
@@ -163,7 +163,7 @@ function trialRow(key, row, canCancel) {
     "tr",
     {},
     numberCell(row.number),
-    el("td", {}, stateBadge(row.state)),
+    el("td", {}, stateBadge(row.state), row.note ? el("div", { class: "sub" }, row.note) : null),
     numberCell(row.values.map((value) => formatNumber(value, 6)).join(", ") || "–"),
     numberCell(row.latest === null ? "–" : `${formatNumber(row.latest)} @ ${row.step}`),
     el("td", {}, ...(row.run ? runParts(row) : [])),
