@@ -111,6 +111,9 @@ KINDS = [
     Kind("fire_function", "valid loss", "minimize", "lr hidden augment"),
     Kind("docopt_usage", "accuracy", "maximize", "lr batch_size nesterov"),
     Kind("plain_argv", "test accuracy", "maximize", "lr hidden"),
+    Kind("plain_assignments", "val_loss", "minimize", "lr units", "epoch"),
+    Kind("plain_logging", "val_error", "minimize", "lr"),
+    Kind("config_file", "mae", "minimize", "model.depth training.lr", "epoch"),
     Kind("plain_environment", "val_loss", "minimize", "LR BATCH_SIZE"),
     Kind(
         "plain_constants",

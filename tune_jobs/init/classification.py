@@ -10,7 +10,7 @@ from typing import Any
 from tune_jobs.config.study_config import FILL_IN
 from tune_jobs.init.flags import Command, Flag
 from tune_jobs.init.hyperparameters import Values, divide, is_secondary, propose, propose_any
-from tune_jobs.script.values import FLAG
+from tune_jobs.script.values import FLAG, to_hydra
 
 _OUTPUT = re.compile(
     r"(output|out|save|result|results|log|logging|logs|checkpoint|checkpoints|ckpt|model|export|work"
@@ -26,7 +26,7 @@ _BUDGET = re.compile(
 _COMMANDS = ("train", "fit", "run", "main", "tune", "finetune", "learn", "start", "pretrain")
 _ENOUGH = 3
 """Hyperparameters beside which others are only offered."""
-_CARRIED = ("hydra", "key", "environment")
+_CARRIED = ("hydra", "key", "environment", "config")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Level:
         word: Name of the command; None for the script itself.
         tuned: Flags to tune.
         offered: Flags that may be tuned as well.
+        settings: Settings of a configuration file that are not tuned.
         variables: Environment variables that are not tuned.
         arguments: All others, in the order of definition.
         positional: Positional flags in order: names of tuned ones, and arguments.
@@ -70,6 +71,7 @@ class Level:
     word: str | None
     tuned: list[Tuned] = field(default_factory=list)
     offered: list[Tuned] = field(default_factory=list)
+    settings: list[Flag] = field(default_factory=list)
     variables: list[Flag] = field(default_factory=list)
     arguments: list[Argument] = field(default_factory=list)
     positional: list[str | Argument] = field(default_factory=list)
@@ -161,6 +163,8 @@ def _add_argument(
     offered = propose_any(flag) if _can_be_written(flag) and not argument.active else None
     if offered is not None and not flag.exclusive:
         level.offered.append(Tuned(flag, offered))
+    elif flag.carrier == "config":
+        level.settings.append(flag)
     else:
         level.arguments.append(argument)
 
@@ -178,7 +182,8 @@ def _make_argument(flag: Flag, outputs: str) -> Argument:
     if name in ("do_train", "do_eval") and flag.kind == "bool":
         words = (flag.option,) if flag.switch else write(flag, "True")
         return Argument(flag, words, True, "without it the Trainer does nothing")
-    return Argument(flag, write(flag, flag.default), False, flag.caution)
+    reason = flag.given or flag.caution
+    return Argument(flag, write(flag, flag.default), bool(flag.given), reason)
 
 
 def write(flag: Flag, value: Any, escape: bool = True) -> tuple[str, ...]:
@@ -203,6 +208,8 @@ def _to_string(flag: Flag, value: Any) -> str:
     if isinstance(value, bool) and flag.kind == "bool":
         yes, _, no = (flag.booleans or "true/false").partition("/")
         return yes if value else no
+    if isinstance(value, list | tuple) and flag.carrier == "hydra":
+        return to_hydra(flag.name, list(value))
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return str(value)
@@ -235,12 +242,10 @@ def _choose_of_groups(level: Level, command: Command, taken: set[str]) -> None:
 
 def find_budget(levels: Sequence[Level]) -> Flag | None:
     """Return the flag that makes a run short, such as ``--epochs``."""
-    flags = [
-        argument.flag
-        for level in levels
-        for argument in level.arguments
-        if argument.flag is not None and argument.flag.kind in ("int", "float", None)
-    ]
+    given = [each.flag for level in levels for each in level.arguments]
+    settings = [flag for level in levels for flag in level.settings]
+    flags = [flag for flag in (*given, *settings) if flag is not None]
+    flags = [flag for flag in flags if flag.kind in ("int", "float", None)]
     found = [flag for flag in flags if _BUDGET.fullmatch(divide(flag.name))]
     epochs = [flag for flag in found if "epoch" in divide(flag.name)]
     return next(iter([*epochs, *found]), None)

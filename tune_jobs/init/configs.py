@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import ConfigError
-from tune_jobs.init.flags import Carrier, Command, Flag
+from tune_jobs.init.flags import Carrier, Command, Flag, Many
 from tune_jobs.init.interpreting.expressions import Evaluator
+from tune_jobs.init.interpreting.interpreter import Interpreter
+from tune_jobs.init.interpreting.modules import Sources
+from tune_jobs.init.interpreting.values import is_literal
+from tune_jobs.init.parsers.absl_flags import ConfigDict
 from tune_jobs.init.parsers.findings import ConfigSource
+from tune_jobs.init.parsers.library import ModeledPackages
 from tune_jobs.init.parsers.signatures import Convention, add_entries, read_fields
 from tune_jobs.init.parsers.types import kind_of
 from tune_jobs.space.yaml_source import load, loads
@@ -134,6 +139,22 @@ def _flatten(document: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+def add_program(command: Command, source: ConfigSource, path: Path) -> None:
+    """Add the settings of a Python file with a function ``get_config``, as ml_collections has it.
+
+    They are flags below the one that names the file: ``--config.learning_rate``.
+    """
+    interpreter = Interpreter(Sources(path.parent, path.name), ModeledPackages())
+    interpreter.run()
+    config = interpreter.call_function("get_config")
+    for name, value in _flatten(config.items if isinstance(config, ConfigDict) else {}, ""):
+        if is_literal(value):
+            full = f"{source.flag}.{name}"
+            many: Many | None = "comma" if isinstance(value, list) else None
+            flag = Flag(full, (f"--{full}",), kind=kind_of(value), default=value, many=many)
+            command.add(flag)
+
+
 def add_class(
     command: Command, source: ConfigSource, carrier: Carrier, evaluator: Evaluator
 ) -> None:
@@ -141,9 +162,19 @@ def add_class(
     found = Command()
     add_entries(found, read_fields(source.cls, evaluator), evaluator, Convention())
     for flag in found.flags.values():
-        plain = replace(flag, options=(), carrier=carrier, switch=False, off=None, many=None)
+        plain = replace(flag, options=(), carrier=carrier, switch=False, off=None)
+        plain = replace(plain, many="json" if flag.many else None)
         missing = flag.default in (_MISSING, None) and flag.required
         command.add(replace(plain, required=missing, default=None if missing else flag.default))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the contents of a YAML or JSON file; empty if it cannot be read as such."""
+    try:
+        document = load(path).plain()
+    except ConfigError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def read_printed(text: str) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Set
+import re
+from collections.abc import Mapping
 
 from tune_jobs.init.flags import Flag
 from tune_jobs.init.hyperparameters import propose
 from tune_jobs.init.parsers.types import kind_of
 
+ARGV = re.compile("argv")
 _MAX_CONSTANTS = 10
 
 
@@ -45,18 +47,22 @@ def _find_named(node: ast.AST) -> list[tuple[str, ast.expr]]:
     return []
 
 
-def mentions(trees: Mapping[str, ast.Module], names: Set[str]) -> bool:
-    """Return whether a program uses one of these names."""
-    for tree in trees.values():
-        for node in ast.walk(tree):
-            match node:
-                case ast.Name(id=name) | ast.Attribute(attr=name):
-                    if name in names:
-                        return True
-                case ast.Import(names=aliases):
-                    if names & {alias.name for alias in aliases}:
-                        return True
-                case ast.ImportFrom(module=module, names=aliases):
-                    if names & {module, *(alias.name for alias in aliases)}:
-                        return True
-    return False
+def mentions(trees: Mapping[str, ast.Module], pattern: re.Pattern[str]) -> bool:
+    """Return whether a program uses a name that a pattern matches."""
+    return any(
+        pattern.fullmatch(name)
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        for name in _list_names(node)
+    )
+
+
+def _list_names(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return [name]
+        case ast.Import(names=aliases):
+            return [alias.name for alias in aliases]
+        case ast.ImportFrom(module=module, names=aliases):
+            return [module or "", *(alias.name for alias in aliases)]
+    return []

@@ -7,14 +7,14 @@ from typing import Any
 
 from tune_jobs.config.study_config import FILL_IN
 from tune_jobs.init.classification import Argument, Level, Tuned
-from tune_jobs.init.draft import Draft
+from tune_jobs.init.draft import ConfigDraft, Draft
 from tune_jobs.init.flags import Flag
 from tune_jobs.init.help_text import strip_notes
 from tune_jobs.init.hyperparameters import Choices, Values
 from tune_jobs.init.metrics import MetricGuess
 from tune_jobs.init.printed_lines import SAMPLE_NUMBER
 from tune_jobs.init.yaml_text import comment, inline, paragraph, scalar
-from tune_jobs.script.values import FLAG
+from tune_jobs.script.values import FLAG, to_yaml
 
 PARAMETERS = "{parameters}"
 N_TRIALS = 20
@@ -106,7 +106,7 @@ def _write_missing_metric(draft: Draft) -> Iterator[str]:
         "the number, or print one, such as: print(f'val_accuracy={value}')"
     )
     for each in draft.unprinted[:5]:
-        yield comment(f"{each.name} ({each.place}) goes to a tracker, but is not printed.")
+        yield comment(f"{each.name} ({each.place}) {each.note}.")
     yield f"metric: {FILL_IN}"
     yield f"direction: {FILL_IN}  # maximize or minimize"
 
@@ -213,7 +213,7 @@ def name_budget(draft: Draft) -> str:
     flag = draft.budget
     if flag is None or flag.carrier in ("environment", "positional") or flag.separate:
         return ""
-    if flag.carrier in ("hydra", "key"):
+    if flag.carrier in ("hydra", "key", "config"):
         return flag.name
     naming = _get_naming(draft)
     names = (flag.name, flag.option.removeprefix("--"))
@@ -228,7 +228,7 @@ def _get_naming(draft: Draft) -> str:
 def _write_command_line(draft: Draft) -> Iterator[str]:
     naming = _get_naming(draft)
     carriers = {each.flag.carrier for each in (*draft.tuned, *draft.offered)}
-    default = next((carrier for carrier in ("hydra", "key") if carrier in carriers), None)
+    default = next((carrier for carrier in ("hydra", "key", "config") if carrier in carriers), None)
     written = [*(each.flag for each in draft.tuned), *draft.required_variables]
     styles = [(flag.name, _write_style(flag, naming, default)) for flag in written]
     offered = [(each.flag.name, _write_style(each.flag, naming, default)) for each in draft.offered]
@@ -242,6 +242,8 @@ def _write_command_line(draft: Draft) -> Iterator[str]:
         lines += ["  arguments:", *arguments]
     described = [f"    {scalar(name)}: {style}" for name, style in styles if style]
     described += [f"    # {scalar(name)}: {style}" for name, style in offered if style]
+    if draft.config is not None:
+        lines += _write_config_file(draft.config)
     if any(style for _, style in styles):
         lines += ["  parameters:", *described]
     elif described:
@@ -249,6 +251,28 @@ def _write_command_line(draft: Draft) -> Iterator[str]:
     if lines:
         yield "command_line:"
         yield from lines
+
+
+def _write_config_file(config: ConfigDraft) -> list[str]:
+    document = to_yaml(escape_braces(config.template))
+    return [
+        "  # Written for each run, with the parameters in place of its values:",
+        "  config_file:",
+        f"    name: {scalar(config.name)}",
+        "    template:",
+        *(f"      {line}" for line in document.splitlines()),
+    ]
+
+
+def escape_braces(document: Any) -> Any:
+    """Return a document whose strings are not taken for placeholders."""
+    if isinstance(document, dict):
+        return {key: escape_braces(item) for key, item in document.items()}
+    if isinstance(document, list):
+        return [escape_braces(item) for item in document]
+    if isinstance(document, str):
+        return document.replace("{", "{{").replace("}", "}}")
+    return document
 
 
 def _write_style(flag: Flag, naming: str, default: str | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tune_jobs.init.classification import Level, Tuned
 from tune_jobs.init.flags import Flag
@@ -31,6 +32,19 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class ConfigDraft:
+    """Configuration file that is written for each run.
+
+    Attributes:
+        name: Its path in the run's working folder.
+        template: Its contents.
+    """
+
+    name: str
+    template: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Draft:
     """Contents of a study.yaml.
 
@@ -44,6 +58,7 @@ class Draft:
         levels: Its flags.
         links: What is linked into each run.
         budget: Flag that makes a run short.
+        config: Configuration file that is written for each run.
         constants: Hyperparameters that are written into the source.
         reads_argv: Whether it reads ``sys.argv`` in a way that is not recognized.
     """
@@ -57,6 +72,7 @@ class Draft:
     levels: Sequence[Level] = ()
     links: Sequence[str] = ()
     budget: Flag | None = None
+    config: ConfigDraft | None = None
     constants: Sequence[str] = ()
     reads_argv: bool = False
 

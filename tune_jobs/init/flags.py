@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tune_jobs.init.interpreting.values import Place
 
 Kind = Literal["float", "int", "bool", "str", "path"]
-Carrier = Literal["option", "positional", "hydra", "key", "environment"]
+Carrier = Literal["option", "positional", "hydra", "key", "environment", "config"]
 Many = Literal["spread", "repeat", "comma", "json"]
 
 
@@ -33,6 +33,7 @@ class Flag:
         low, high: Range that the script accepts.
         exclusive: Name of a group of which at most one flag may be given; empty if there is none.
         caution: What a person has to know before it is tuned.
+        given: Why it is given its default, if it is.
         hidden: Whether ``--help`` does not show it.
         place: Where it is defined.
     """
@@ -54,6 +55,7 @@ class Flag:
     high: float | None = None
     exclusive: str = ""
     caution: str = ""
+    given: str = ""
     hidden: bool = False
     place: Place | None = None
 
@@ -66,8 +68,8 @@ class Flag:
     @property
     def label(self) -> str:
         """How a person writes it."""
-        carried = {"environment": self.name, "hydra": f"{self.name}=", "key": f"{self.name}="}
-        return carried.get(self.carrier) or self.option or self.name
+        written = f"{self.name}=" if self.carrier in ("hydra", "key") else self.name
+        return self.option or written
 
 
 @dataclass

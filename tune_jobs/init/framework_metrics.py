@@ -162,19 +162,25 @@ def _list_computed(calls: _Calls) -> Iterator[str]:
 
 
 def _find_lightning(calls: _Calls) -> Iterator[MetricGuess]:
+    """Yield the metrics that the progress bar of Lightning shows."""
+    for file, name, node in _list_logged(calls):
+        shown = _get_keyword(node, "prog_bar")
+        if isinstance(shown, ast.Constant) and shown.value is True:
+            note = "the progress bar of Lightning shows it"
+            yield make_guess(name, place=_place(file, node), note=note)
+
+
+def _list_logged(calls: _Calls) -> Iterator[tuple[str, str, ast.Call]]:
+    """Yield file, name and call of what a LightningModule logs."""
     if not {"lightning", "pytorch_lightning", "LightningModule"} & calls.packages:
         return
     for file, node in calls.named("log", "log_dict"):
-        is_self = isinstance(node.func, ast.Attribute) and _get_name(node.func.value) == "self"
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else None
         first = node.args[0] if node.args else None
         keys = first.keys if isinstance(first, ast.Dict) else [first]
-        shown = _get_keyword(node, "prog_bar")
-        is_shown = isinstance(shown, ast.Constant) and shown.value is True
-        note = "" if is_shown else "add prog_bar=True to self.log(), so that Lightning prints it"
         for name in filter(None, map(_get_string, keys)):
-            if is_self:
-                position = 2 if is_shown else 1
-                yield make_guess(name, place=_place(file, node), note=note, position=position)
+            if isinstance(owner, ast.Name) and owner.id == "self":
+                yield file, name, node
 
 
 def _find_xgboost(calls: _Calls) -> Iterator[MetricGuess]:
@@ -220,7 +226,11 @@ def _find_meters(calls: _Calls) -> Iterator[MetricGuess]:
 def find_tracked(trees: Mapping[str, ast.Module]) -> list[MetricGuess]:
     """Return the metrics that are sent to a tracker, such as wandb, MLflow or TensorBoard."""
     calls = _Calls(trees)
-    found = []
+    note = "is logged, but printed only with prog_bar=True"
+    found = [
+        make_guess(name, place=_place(file, node), note=note)
+        for file, name, node in _list_logged(calls)
+    ]
     for file, node in calls.named("log", *_TRACKERS):
         owner = node.func.value if isinstance(node.func, ast.Attribute) else None
         if _get_name(node.func) == "log" and _get_name(owner or node) not in ("wandb", "run"):
@@ -228,7 +238,7 @@ def find_tracked(trees: Mapping[str, ast.Module]) -> list[MetricGuess]:
         first = node.args[0] if node.args else None
         keys = first.keys if isinstance(first, ast.Dict) else [first]
         found += [
-            make_guess(name, place=_place(file, node))
+            make_guess(name, place=_place(file, node), note="goes to a tracker, but is not printed")
             for name in filter(None, map(_get_string, keys))
         ]
     return [guess for guess in found if guess.direction]

@@ -51,14 +51,20 @@ def divide(name: str) -> str:
 # -- ranges around a default ------------------------------------------------------------------
 
 
-def around(low: float, high: float, factor: float = 10) -> _Propose:
-    """Return a proposal of a range on a log scale: a factor around the default, or this one."""
+def around(low: float, high: float, limit: float = math.inf) -> _Propose:
+    """Return a proposal of a range on a log scale: 10 times around the default, or this one.
+
+    Args:
+        low, high: Range if there is no default.
+        limit: Upper limit of the range, unless the default is above it.
+    """
 
     def propose(flag: Flag) -> Values:
         default = _number(flag)
         if default is None or default <= 0:
             return Range("float", low, high, log=True)
-        return Range("float", _round(default / factor), _round(default * factor), log=True)
+        highest = max(limit, default)
+        return Range("float", _round(default / 10), min(_round(default * 10), highest), log=True)
 
     return propose
 
@@ -132,7 +138,7 @@ _HIDDEN = "(hidden|hid|units|neurons|width|filters|feat(ure)?_maps)"
 _RULES: Sequence[tuple[str, _Propose]] = (
     (r"(.*_)?(learning_rate|lr)|lr0|(learning_rate|lr)_(init|initial|base|max)", LEARNING_RATE),
     (r"lr_(actor|critic|g|d|generator|discriminator|backbone|head|encoder)", LEARNING_RATE),
-    (r"eta|step_?size", around(1e-3, 3e-1)),
+    (r"eta|step_?size", around(1e-3, 3e-1, limit=1)),
     (r"wd|weight_?decay|(.*_)?(l1|l2)(_reg|_lambda)?|reg|regularization|decay", PENALTY),
     (r"reg_(alpha|lambda|strength|weight)|lambda|lambda_?l[12]|lam|lamda|c|nu", PENALTY),
     (r"alpha|ridge|lasso|.*_(coef|coeff|coefficient)", around(1e-4, 1e1)),
@@ -214,7 +220,7 @@ def propose(flag: Flag) -> Values | None:
     rule = _find_rule(name)
     if rule is None or flag.kind == "str":
         return None
-    if flag.many:
+    if flag.many or isinstance(flag.default, list):
         return _propose_lists(flag)
     return clip(flag, rule(flag))
 
@@ -226,7 +232,8 @@ def is_secondary(flag: Flag) -> bool:
 
 def propose_any(flag: Flag) -> Values | None:
     """Return values to try for a number of an unknown name; None if it should rather be fixed."""
-    if flag.caution or flag.switch or flag.many or _FIXED.fullmatch(divide(flag.name)):
+    is_list = flag.many or isinstance(flag.default, list)
+    if flag.caution or flag.switch or is_list or _FIXED.fullmatch(divide(flag.name)):
         return None
     if len(flag.choices) > 1:
         return Choices(flag.choices[:20])

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tune_jobs.errors import ConfigError
 from tune_jobs.init.classification import Argument, Level, choose_commands, classify, find_budget
-from tune_jobs.init.configs import ConfigFiles, add_class, add_settings, read_printed
-from tune_jobs.init.constants import find_constants, mentions
-from tune_jobs.init.draft import Draft, Entry
-from tune_jobs.init.flags import Carrier, Command, Parser
+from tune_jobs.init.confirmation import Confirmation
+from tune_jobs.init.constants import ARGV, find_constants, mentions
+from tune_jobs.init.draft import ConfigDraft, Draft, Entry
+from tune_jobs.init.flags import Command, Flag
 from tune_jobs.init.framework_metrics import find_framework_metrics, find_tracked, find_written
-from tune_jobs.init.help_output import run_help
-from tune_jobs.init.help_text import read_help
-from tune_jobs.init.hyperparameters import propose, read_range
+from tune_jobs.init.hyperparameters import read_range
 from tune_jobs.init.interpreting.interpreter import Interpreter
 from tune_jobs.init.interpreting.modules import Sources
 from tune_jobs.init.links import find_links, find_parents
-from tune_jobs.init.merging import merge
 from tune_jobs.init.metrics import MetricGuess, choose_metrics, find_printed
 from tune_jobs.init.other_languages import find_text_flags, read_text, sample_text_lines
-from tune_jobs.init.parsers.findings import Findings
+from tune_jobs.init.parsers.findings import LoadedFile
 from tune_jobs.init.parsers.library import ModeledPackages, choose_parser
 from tune_jobs.init.printed_lines import sample_lines
+from tune_jobs.init.settings import SettingsReader, pass_config
 from tune_jobs.init.targets import is_python
 
-_COMPLETE = ("argparse", "optparse", "click", "typer", "configargparse")
-"""Parsers whose help lists every option."""
-_LOGGING_SETUP = {
-    "basicConfig",
-    "setLevel",
-    "dictConfig",
-    "fileConfig",
-    "StreamHandler",
-    "set_verbosity",
-    "coloredlogs",
-    "loguru",
-}
-_INFRASTRUCTURE = re.compile(
-    r"CUDA_.*|HOME|PATH|USER|.*RANK|WORLD_SIZE|MASTER_.*|SLURM_.*|WANDB_.*|NCCL_.*|TF_.*|HF_.*"
-    r"|SM_(?!HP_).*|OMP_.*|TUNE_JOBS_.*|PYTHON.*|KERAS_BACKEND|TMPDIR|HOSTNAME|.*(KEY|TOKEN|SECRET)"
+OUTPUTS = "{outputs}"
+_LOGGING = re.compile(
+    r"basicConfig|setLevel|dictConfig|fileConfig|StreamHandler|set_verbosity\w*|coloredlogs|loguru"
+    r"|(?:setup|init|get|make|create|config\w*)_?log\w*"
 )
+"""Names that show that logging is set up; without it, only warnings are shown."""
 
 
 @dataclass
@@ -74,6 +61,9 @@ class Inspection:
     def draft(self, study: str) -> Draft:
         """Inspect the script.
 
+        Args:
+            study: Name of the study.
+
         Raises:
             ConfigError: If it cannot be parsed.
         """
@@ -81,36 +71,55 @@ class Inspection:
             return self._draft_text(study)
         library = ModeledPackages()
         interpreter = Interpreter(self.sources, library)
-        finished = interpreter.run()
-        self._check_sources(finished)
-        findings = library.findings
-        parser = choose_parser(findings)
+        self._check_sources(interpreter.run())
+        reader = SettingsReader(self.sources, self._folders, self.base, library.findings)
+        parser = choose_parser(library.findings)
         command = parser.command if parser is not None else Command()
         if parser is not None:
-            self._read_configs(findings, parser, interpreter)
-            self._confirm(parser)
-        self._add_inputs(command, findings.inputs)
+            reader.read_configs(parser, interpreter)
+            self.notes += Confirmation(self.entry, parser, self.seconds).confirm()
+        reader.add_inputs(command)
+        loaded = reader.read_loaded(command)
+        self.notes += reader.notes
+        kind = parser.kind if parser is not None else _name_inputs(library.findings.inputs)
+        return self._classify(study, command, kind, reader, loaded)
+
+    def _classify(
+        self,
+        study: str,
+        command: Command,
+        kind: str,
+        reader: SettingsReader,
+        loaded: tuple[ConfigDraft, LoadedFile] | None,
+    ) -> Draft:
+        """Decide about all flags; return the draft."""
         path = choose_commands(command)
         for _, each in path:
             each.flags = {name: read_range(flag) for name, flag in each.flags.items()}
         flags = [flag for _, each in path for flag in each.flags.values()]
-        metrics = self._find_metrics()
-        levels = self._show_logs(classify(path, "{outputs}"), metrics, parser)
-        trees = self.sources.trees
+        levels = classify(path, OUTPUTS)
+        config = None
+        if loaded is not None:
+            config, file = loaded
+            kind = kind or file.path
+            pass_config(levels, file)
+        metrics, unprinted = self._find_metrics(levels, kind)
         self._note_paths()
         self._note_variables(levels)
+        trees = self.sources.trees
         return Draft(
             study=study,
             entry=self.entry,
-            parser=parser.kind if parser is not None else _name_inputs(findings.inputs),
+            parser=kind,
             notes=self.notes,
             metrics=metrics,
-            unprinted=find_tracked(trees),
+            unprinted=unprinted,
             levels=levels,
-            links=find_links(trees, flags, self._folders, self.base),
+            links=self._find_links(flags, config, reader.programs),
+            config=config,
             budget=find_budget(levels),
             constants=[] if flags else find_constants(trees),
-            reads_argv=not flags and mentions(trees, {"argv"}),
+            reads_argv=not flags and mentions(trees, ARGV),
         )
 
     def _draft_text(self, study: str) -> Draft:
@@ -118,7 +127,7 @@ class Inspection:
         path = self.sources.root / self.sources.main
         text = read_text(path)
         command = find_text_flags(text, path.name, path.suffix.lower())
-        levels = classify([(None, command)], "{outputs}")
+        levels = classify([(None, command)], OUTPUTS)
         self.notes.append(
             "It is not Python: its flags are what its text looks like, so that types and defaults "
             "may be missing."
@@ -146,36 +155,14 @@ class Inspection:
         if not finished:
             self.notes.append("The source was too large to be followed to its end.")
 
-    def _read_configs(self, findings: Findings, parser: Parser, interpreter: Interpreter) -> None:
-        carrier: Carrier = "hydra" if parser.kind == "hydra" else "key"
-        files = ConfigFiles()
-        for source in findings.configs:
-            if source.parser is not parser:
-                continue
-            folder = (self.sources.root / source.place.file).parent / source.folder
-            if source.cls is not None:
-                add_class(parser.command, source, carrier, interpreter)
-            else:
-                add_settings(parser.command, files.compose(folder, source.name), carrier)
-        self.notes += [f"A configuration could not be read: {each}" for each in files.problems]
-        for group, names in files.groups.items():
-            if len(names) > 1:
-                self.notes.append(
-                    f"The config group {group} has the choices {', '.join(names)}. To tune it, add "
-                    f"the parameter {group}: [{', '.join(names)}]; each of them has settings of "
-                    "its own."
-                )
-
-    def _add_inputs(self, command: Command, inputs: Command) -> None:
-        """Add what is read from the environment and, without a parser, from ``sys.argv``."""
-        has_options = bool(command.flags or command.commands)
-        for flag in inputs.flags.values():
-            if flag.carrier == "environment":
-                if _INFRASTRUCTURE.fullmatch(flag.name) or (has_options and not propose(flag)):
-                    continue
-            elif has_options:
-                continue
-            command.flags.setdefault(flag.name, flag)
+    def _find_links(
+        self, flags: list[Flag], config: ConfigDraft | None, programs: list[str]
+    ) -> list[str]:
+        links = find_links(self.sources.trees, flags, self._folders, self.base)
+        # A file must not be written into a folder that is linked.
+        links += [Path(each).parts[0] for each in programs]
+        first = Path(config.name).parts[0] if config else ""
+        return list(dict.fromkeys(link for link in links if Path(link).name != first))
 
     def _note_paths(self) -> None:
         for path in find_parents(self.sources.trees):
@@ -193,97 +180,31 @@ class Inspection:
                 "backend: {type: local, env: {NAME: value}}."
             )
 
-    # -- help ---------------------------------------------------------------------------------
-
-    def _confirm(self, parser: Parser) -> None:
-        """Compare the parser with what the script prints about itself."""
-        if reason := self._find_reason_not_to_run(parser):
-            self.notes.append(reason)
-            return
-        words = [word for word, _ in choose_commands(parser.command) if word is not None]
-        self._run_help(parser, words)
-        if not parser.command.flags and parser.command.commands and not words:
-            # The help of the script has listed commands that the source does not show.
-            self._run_help(parser, [w for w, _ in choose_commands(parser.command) if w])
-
-    def _find_reason_not_to_run(self, parser: Parser) -> str:
-        if self.seconds is None:
-            return "Its flags are read from the source only, as --help was not to be run."
-        if not parser.help:
-            return ""
-        if parser.work is not None:
-            return (
-                "Its flags are read from the source only: --help was not run, as the script "
-                f"trains or waits before it parses its arguments ({parser.work})."
-            )
-        if parser.used is None:
-            return "Its flags are read from the source only: nothing was seen to parse them."
-        return ""
-
-    def _run_help(self, parser: Parser, words: list[str]) -> None:
-        if not parser.help or self.seconds is None:
-            return
-        asked = [*words, *parser.help_arguments]
-        point = self.entry.point
-        command = [*point.command(self.entry.python or sys.executable), *asked]
-        output = run_help(command, point.python_path, self.seconds)
-        shown = " ".join(asked)
-        problem = output.problem
-        if parser.kind == "hydra":
-            problem = problem or self._read_printed(parser, output.text)
-        else:
-            level = choose_commands(parser.command)[-1][1]
-            text = read_help(output.text)
-            if parser.kind == "absl" and text.flags:
-                problem = ""  # its help ends with exit code 1
-            if not problem:
-                complete = parser.kind in _COMPLETE and bool(text.flags)
-                merge(level, text, complete=complete)
-                for name in text.commands if not words else ():
-                    parser.command.commands.setdefault(name, Command())
-        if problem:
-            self.notes.append(
-                f"Its flags are read from the source only: `{shown}` does not work here "
-                f"({problem})."
-            )
-
-    def _read_printed(self, parser: Parser, text: str) -> str:
-        """Add the configuration that Hydra has printed; return a problem."""
-        try:
-            add_settings(parser.command, read_printed(text), "hydra")
-        except ConfigError as error:
-            return str(error)
-        return ""
-
     # -- metrics ------------------------------------------------------------------------------
 
-    def _find_metrics(self) -> list[MetricGuess]:
+    def _find_metrics(
+        self, levels: list[Level], kind: str
+    ) -> tuple[list[MetricGuess], list[MetricGuess]]:
+        """Return the metrics that are printed, and those that are not."""
         trees = self.sources.trees
         printed = find_printed(list(sample_lines(trees)))
-        guesses = choose_metrics([*printed, *find_framework_metrics(trees)])
-        if not any(guess.direction for guess in guesses):
-            guesses = choose_metrics([*find_written(trees), *guesses])
-        return guesses
-
-    def _show_logs(
-        self, levels: list[Level], metrics: list[MetricGuess], parser: Parser | None
-    ) -> list[Level]:
-        """Note that a metric goes to a logger that may not show it."""
-        if not metrics or not metrics[0].logged or mentions(self.sources.trees, _LOGGING_SETUP):
-            return levels
-        if parser is not None and parser.kind == "absl":
+        hidden: list[MetricGuess] = []
+        if kind != "hydra" and not mentions(trees, _LOGGING):  # Hydra sets up logging
+            hidden = [guess for guess in printed if guess.logged]
+        guesses = [*printed, *find_framework_metrics(trees)]
+        if hidden and kind == "absl":
             reason = "absl shows what it logs only from this level on"
             levels[0].arguments.append(Argument(None, ("--verbosity=0",), True, reason))
-            return levels
-        metrics[0] = replace(
-            metrics[0],
-            note="the source does not set up logging, which by default shows warnings only: call "
-            "logging.basicConfig(level=logging.INFO)",
-        )
-        return levels
+        elif hidden:
+            guesses = [guess for guess in guesses if not guess.logged]
+        if not any(guess.direction for guess in guesses):
+            guesses = [*find_written(trees), *guesses]
+        note = "is logged, but shown only after logging.basicConfig(level=logging.INFO)"
+        unseen = [replace(guess, note=note) for guess in hidden if kind != "absl"]
+        return choose_metrics(guesses), [*choose_metrics(unseen), *find_tracked(trees)]
 
 
 def _name_inputs(inputs: Command) -> str:
     carriers = {flag.carrier for flag in inputs.flags.values()}
-    names = {"environment": "environment variables", "positional": "sys.argv"}
-    return " and ".join(name for carrier, name in names.items() if carrier in carriers)
+    names = ["environment variables"] if "environment" in carriers else []
+    return " and ".join([*names, "sys.argv"] if carriers - {"environment"} else names)

@@ -190,13 +190,18 @@ def _choose_name(label: str, before: str, text: str, value: float) -> str | None
     """
     words = label.split(" ")
     start = len(words) - 1
-    while start > 0 and _QUALIFIERS.fullmatch(words[start - 1]):
+    while start > 0 and _belongs(words[start - 1]):
         start -= 1
     names = [" ".join(words[first:]) for first in range(start, len(words))]
     keys = re.findall(r"['\"]([^'\"]+)['\"]: ", before)
     names += [".".join(keys[first:]) for first in range(len(keys))]
     names += [f"{key}.{keys[-1]}" for key in reversed(keys[:-1])]
     return next((name for name in names if value in _read_values(name, text.encode())), None)
+
+
+def _belongs(word: str) -> bool:
+    """Return whether a word belongs to the name behind it: ``Average loss``, ``R2 score``."""
+    return bool(_QUALIFIERS.fullmatch(word) or find_direction(word))
 
 
 def _distinguish(guess: MetricGuess, others: Iterable[MetricGuess], log: bytes) -> MetricGuess:

@@ -145,8 +145,13 @@ class Evaluator(ABC):
                 return self._join(parts, scope)
             case ast.Subscript(value=owner, slice=key):
                 return self._evaluate_subscript(self.evaluate(owner, scope), key, scope)
-            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-                return self._comprehend(node, scope)
+            case ast.ListComp(elt=item) | ast.SetComp(elt=item) | ast.GeneratorExp(elt=item):
+                return self._comprehend(item, node.generators, scope)
+            case ast.DictComp(key=key, value=value, generators=generators):
+                pair = ast.copy_location(ast.Tuple([key, value], ast.Load()), node)
+                pairs = self._comprehend(pair, generators, scope)
+                call = Call([pairs], {}, Place(scope.module, node.lineno))
+                return self.library.call(self, "dict", call)
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
                 self.evaluate(child, scope)
@@ -228,19 +233,19 @@ class Evaluator(ABC):
         return literals.subscript(owner, index)
 
     def _comprehend(
-        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Scope
+        self, item: ast.expr, generators: Sequence[ast.comprehension], scope: Scope
     ) -> Value:
-        generator = node.generators[0]
+        generator = generators[0]
         items = iterate(self.evaluate(generator.iter, scope))
-        if items is None or len(node.generators) > 1 or len(items) > MAX_UNROLLED:
+        if items is None or len(generators) > 1 or len(items) > MAX_UNROLLED:
             return UNKNOWN
         inner = Scope(scope.module, scope)
         collected = []
-        for item in items:
-            self.assign(generator.target, item, inner)
+        for each in items:
+            self.assign(generator.target, each, inner)
             conditions = [self.evaluate(test, inner) for test in generator.ifs]
             if all(each is UNKNOWN or each for each in conditions):
-                collected.append(self.evaluate(node.elt, inner))
+                collected.append(self.evaluate(item, inner))
         return collected
 
     # -- attributes ---------------------------------------------------------------------------
@@ -391,7 +396,9 @@ class Evaluator(ABC):
 
 
 def iterate(value: Value) -> list[Value] | None:
-    """Return the items of a literal or an enumeration; None if they are not known."""
+    """Return the items of a literal, an enumeration or an object; None if they are not known."""
+    if isinstance(value, Object):
+        return value.iterate()
     return list(list_members(value)) if isinstance(value, Class) else literals.iterate(value)
 
 

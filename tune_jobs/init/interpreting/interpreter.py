@@ -27,7 +27,6 @@ from tune_jobs.init.interpreting.values import (
     EnumMember,
     External,
     Function,
-    Instance,
     Module,
     Object,
     Place,
@@ -59,6 +58,15 @@ class Interpreter(Evaluator):
         except (Exhausted, RecursionError):
             return False
         return True
+
+    def call_function(self, name: str) -> Value:
+        """Return the result of one of the script's functions."""
+        module = self._modules.get(self._sources.main)
+        found = module.scope.find(name) if module is not None else None
+        try:
+            return self.call(found[0], Call([], {}, Place("", 0))) if found else UNKNOWN
+        except (Exhausted, RecursionError):
+            return UNKNOWN
 
     # -- modules ------------------------------------------------------------------------------
 
@@ -195,14 +203,16 @@ class Interpreter(Evaluator):
                 self.library.bind(name, value, before)
             case ast.Attribute(value=owner, attr=name):
                 receiver = self.evaluate(owner, scope)
-                if isinstance(receiver, Instance):
-                    receiver.attributes[name] = value
+                if isinstance(receiver, Object):
+                    receiver.set_attribute(name, value)
                 elif isinstance(receiver, Class | Module):
                     receiver.scope.names[name] = value
             case ast.Subscript(value=owner, slice=key):
                 receiver, index = self.evaluate(owner, scope), self.evaluate(key, scope)
                 if isinstance(receiver, dict) and isinstance(index, str | int):
                     receiver[index] = value
+                elif isinstance(receiver, dict) and isinstance(index, Object):
+                    index.assign_into(receiver, Place(scope.module, target.lineno))
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
                 self._unpack(parts, value, scope)
             case ast.Starred(value=inner):

@@ -176,6 +176,9 @@ class Object:
         """Return an attribute; by default a method, which `call_method` calls."""
         return Method(self, name)
 
+    def set_attribute(self, name: str, value: Value) -> None:
+        """Set an attribute."""
+
     def call_method(self, name: str, call: Call) -> Value:
         """Call a method."""
         return UNKNOWN
@@ -187,6 +190,13 @@ class Object:
     def item(self, key: Value) -> Value:
         """Return an item."""
         return UNKNOWN
+
+    def iterate(self) -> list[Value] | None:
+        """Return the items to follow a loop for; None if they are not known."""
+        return None
+
+    def assign_into(self, mapping: dict[Value, Value], place: Place) -> None:
+        """Note that the object is the key of an assignment to a mapping."""
 
     def with_default(self, default: Value) -> Value:
         """Return the object where it is used with a default, as in ``setting or 0.1``."""
@@ -204,6 +214,10 @@ class Instance(Object):
     cls: Class
     attributes: dict[str, Value] = field(default_factory=dict)
     native: Object | None = None
+
+    def set_attribute(self, name: str, value: Value) -> None:
+        """Set an attribute."""
+        self.attributes[name] = value
 
 
 @dataclass(frozen=True)

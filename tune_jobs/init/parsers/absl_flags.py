@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 from tune_jobs.init.flags import Flag, Kind, Many, Parser
 from tune_jobs.init.interpreting.expressions import Evaluator, list_members
-from tune_jobs.init.interpreting.values import UNKNOWN, Call, EnumMember, Value, is_literal
+from tune_jobs.init.interpreting.values import (
+    UNKNOWN,
+    Call,
+    EnumMember,
+    Object,
+    Value,
+    is_literal,
+)
 from tune_jobs.init.parsers.findings import ConfigSource, Findings, Handler, find_literal
 
 _KINDS: Mapping[str, tuple[Kind, Many | None]] = {
@@ -96,11 +103,46 @@ def _define_config(findings: Findings, evaluator: Evaluator, call: Call) -> Valu
     """Model ``config_flags.DEFINE_config_file``, whose file is a Python program."""
     name, path = call.string("name", 0), call.string("default", 1)
     parser = _find_parser(findings)
-    flag = Flag(name, (f"--{name}",), kind="path", default=path or None, place=call.place)
-    parser.command.add(flag)
-    if path:
-        findings.configs.append(ConfigSource(parser, "", path, None, call.place))
+    parser.command.add(
+        Flag(
+            name,
+            (f"--{name}",),
+            kind="path",
+            default=path or None,
+            help=call.string("help_string", 2),
+            place=call.place,
+        )
+    )
+    findings.configs.append(ConfigSource(parser, "", path, None, call.place, flag=name))
     return UNKNOWN
+
+
+class ConfigDict(Object):
+    """``ml_collections.ConfigDict``.
+
+    Attributes:
+        items: Its settings; those below it are dicts.
+    """
+
+    def __init__(self, items: Value) -> None:
+        self.items: dict[str, Value] = dict(items) if isinstance(items, dict) else {}
+
+    def set_attribute(self, name: str, value: Value) -> None:
+        """Set a setting."""
+        self.items[name] = value.items if isinstance(value, ConfigDict) else value
+
+    def attribute(self, name: str) -> Value:
+        """Return a setting."""
+        value = self.items.get(name, UNKNOWN)
+        if isinstance(value, dict):
+            below = ConfigDict({})
+            below.items = value
+            return below
+        return super().attribute(name) if value is UNKNOWN else value
+
+
+def _config_dict(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
+    return ConfigDict(call.get("initial_dictionary", 0))
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -109,6 +151,8 @@ HANDLERS: Mapping[str, Handler] = {
     "absl.flags.mark_flags_as_required": _require,
     "absl.app.run": _run,
     "absl.flags.FLAGS": _parse,
+    "ml_collections.ConfigDict": _config_dict,
+    "ml_collections.config_dict.ConfigDict": _config_dict,
     "ml_collections.config_flags.DEFINE_config_file": _define_config,
     "ml_collections.config_flags.config_flags.DEFINE_config_file": _define_config,
 }

@@ -215,6 +215,8 @@ def _add_type(flag: Flag, call: Call) -> Flag:
         caution = "it has no type, so that the script gets a string: add type="
     choices = flag.choices or hint.choices
     kind = kind or kind_of(list(choices))
+    if kind is None and given is UNKNOWN:
+        kind = kind_of(flag.default)  # what it is converted to is not known
     if kind in (None, "str") and given is None and isinstance(flag.default, str):
         kind = "str"
     return replace(flag, kind=kind, caution=caution, choices=choices, booleans=hint.booleans)

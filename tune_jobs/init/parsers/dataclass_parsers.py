@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tune_jobs.init.flags import Command, Flag, Kind
 from tune_jobs.init.interpreting.expressions import Evaluator
@@ -154,6 +157,27 @@ def _build_tap(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     return ArgumentParser(findings, parser, parser.command)
 
 
+def _build_pydantic_settings(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
+    """Model a subclass of ``pydantic_settings.BaseSettings``, the first argument."""
+    cls = call.get("", 0)
+    if not isinstance(cls, Class):
+        return UNKNOWN
+    source = "".join(ast.unparse(each.node) for each in cls.lineage())
+    found = Command()
+    add_component(found, cls, evaluator, DOTTED)
+    found.flags.pop("model_config", None)
+    if re.search(r"cli_parse_args['\"]?[=:] ?True", source):
+        parser = findings.new_parser("pydantic_settings", command=found)
+        findings.use(parser, call.place)
+        return UNKNOWN
+    prefix = re.search(r"env_prefix['\"]?[=:] ?['\"](\w*)", source)
+    for flag in found.flags.values():
+        name = f"{prefix[1] if prefix else ''}{flag.name}".upper()
+        if "." not in name:
+            findings.inputs.add(replace(flag, name=name, options=(), carrier="environment"))
+    return UNKNOWN
+
+
 def parse_component(kind: str, convention: Convention, *, help: bool = True) -> Handler:
     """Return the handler of a function that parses the command line for what it is given."""
 
@@ -234,6 +258,7 @@ HANDLERS: Mapping[str, Handler] = {
     "jsonargparse.auto_cli": parse_component("jsonargparse", JSONARGPARSE),
     "tyro.cli": parse_component("tyro", TYRO),
     "tap.Tap": _build_tap,
+    "pydantic_settings.BaseSettings": _build_pydantic_settings,
     "datargs.parse": parse_component("datargs", Convention(dashes=True, booleans="toggle")),
     "pyrallis.parse": parse_component("pyrallis", DOTTED),
     "pyrallis.wrap": _wrap("pyrallis"),

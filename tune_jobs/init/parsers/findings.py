@@ -21,6 +21,7 @@ class ConfigSource:
     Attributes:
         parser: Parser to which its settings belong.
         folder: Folder of the configuration, relative to that of the source that names it.
+        flag: Flag that names the file, if its settings are flags below that one.
         name: Name of the file; empty if it is a class.
         cls: The class; None if it is a file.
         place: Where it is named.
@@ -31,6 +32,20 @@ class ConfigSource:
     name: str
     cls: Value
     place: Place
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """Configuration file that a script opens and loads.
+
+    Attributes:
+        flag: Name of the flag that names it; empty if its path is written in the source.
+        path: The path, or the flag's default.
+    """
+
+    flag: str
+    path: str
 
 
 @dataclass
@@ -42,6 +57,7 @@ class Findings:
         inputs: Environment variables and items of ``sys.argv`` that are read.
         work: Where the script first trains, waits or runs an endless loop.
         configs: Configurations that it reads.
+        loaded: Configuration files that it loads itself.
         classes: Classes that are registered as configurations, by name.
     """
 
@@ -49,6 +65,7 @@ class Findings:
     inputs: Command = field(default_factory=Command)
     work: Place | None = None
     configs: list[ConfigSource] = field(default_factory=list)
+    loaded: list[LoadedFile] = field(default_factory=list)
     classes: dict[str, Value] = field(default_factory=dict)
 
     def new_parser(self, kind: str, **settings: Any) -> Parser:
@@ -82,8 +99,10 @@ class Input(Object):
 
     def convert(self, kind: Kind) -> Input:
         """Note that the value is converted."""
-        if self.flag is not None and self.flag.kind is None:
-            self._command.set(self.name, kind=kind, caution="")
+        flag = self.flag
+        if flag is not None and flag.kind in (None, "str") and not flag.choices:
+            default = convert_default(flag.default, kind)
+            self._command.set(self.name, kind=kind, default=default, caution="")
         return self
 
     def rename(self, name: str) -> None:
@@ -106,8 +125,19 @@ class Input(Object):
     def with_default(self, default: Value) -> Value:
         """Note a default."""
         if is_literal(default) and self.flag is not None and self.flag.default is None:
-            self._command.set(self.name, default=default, required=False)
+            converted = convert_default(default, self.flag.kind)
+            self._command.set(self.name, default=converted, required=False)
         return self
+
+
+def convert_default(default: Any, kind: Kind | None) -> Any:
+    """Return a default that is written as a string as what it is converted to."""
+    if isinstance(default, str) and kind in ("float", "int"):
+        try:
+            return float(default) if kind == "float" else int(default)
+        except ValueError:
+            pass
+    return default
 
 
 def find_literal(value: Value) -> Any:

@@ -14,12 +14,14 @@ from tune_jobs.init.parsers import (
     click_commands,
     dataclass_parsers,
     hydra_configs,
+    loaded_files,
     plain_inputs,
     signatures,
     typer_apps,
 )
+from tune_jobs.init.parsers.assignments import AssignedValue, collect
 from tune_jobs.init.parsers.findings import Findings, Handler, Input
-from tune_jobs.init.parsers.types import KINDS
+from tune_jobs.init.parsers.types import KINDS, kind_of
 
 _HANDLERS: Mapping[str, Handler] = {
     **argparse_parsers.HANDLERS,
@@ -29,6 +31,7 @@ _HANDLERS: Mapping[str, Handler] = {
     **typer_apps.HANDLERS,
     **absl_flags.HANDLERS,
     **hydra_configs.HANDLERS,
+    **loaded_files.HANDLERS,
     **plain_inputs.HANDLERS,
 }
 _WORK = {
@@ -64,6 +67,10 @@ class ModeledPackages:
         first = call.args[0] if call.args else None
         if isinstance(first, Input):
             return first.convert(KINDS[name]) if name in KINDS else first
+        if isinstance(first, AssignedValue):
+            return first
+        if name == "dict" and (settings := collect(first)) is not UNKNOWN:
+            return settings
         if name == "map" and len(call.args) == 2:
             return self._map(evaluator, call)
         if last in ("Path", "PurePath") and all(isinstance(each, str) for each in call.args):
@@ -72,6 +79,8 @@ class ModeledPackages:
             return "/".join(call.args)
         if last == "FileType":
             return External("open")
+        if name == "type" and len(call.args) == 1 and (kind := kind_of(call.args[0])):
+            return External(kind)
         return literals.call_builtin(name, call.args, call.keywords)
 
     def call_unknown(self, method: str, call: Call) -> Value:

@@ -8,6 +8,7 @@ from tune_jobs.init.flags import Flag, Kind
 from tune_jobs.init.help_text import read_help
 from tune_jobs.init.interpreting.expressions import Evaluator
 from tune_jobs.init.interpreting.values import UNKNOWN, Call, Object, Place, Value
+from tune_jobs.init.parsers.assignments import AnyArgument
 from tune_jobs.init.parsers.findings import Findings, Handler, Input, find_literal
 
 _ENVIRONMENT = ("os.environ", "environ")
@@ -30,6 +31,10 @@ class Arguments(Object):
     def convert(self, kind: Kind) -> Arguments:
         """Return the same items, converted."""
         return Arguments(self._findings, self._offset, kind)
+
+    def iterate(self) -> list[Value] | None:
+        """Return what stands for each item."""
+        return [AnyArgument(self._findings)]
 
     def item(self, key: Value) -> Value:
         """Return an item, or the items from a position on."""

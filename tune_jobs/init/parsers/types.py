@@ -91,7 +91,7 @@ def read_converter(value: Value) -> Hint:
             return _read_function(value)
         case str() if value in KINDS:  # optparse
             return Hint(KINDS[value])
-    return Hint(caution="" if value is None else "its type is not known")
+    return Hint()
 
 
 def _read_function(function: Function) -> Hint:
