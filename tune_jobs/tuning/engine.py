@@ -224,8 +224,9 @@ class Engine:
                     return e.PruneAdvised(attempt.name, step, len(reading.steps))
                 return None
             case e.Explain(attempt, update, cause):
-                sources = self._session.spec.sources
-                return e.Explained(attempt.name, self._session.runs.explain(update, cause, sources))
+                find_hint = partial(self._session.find_hint, attempt, cause)
+                explain, sources = self._session.runs.explain, self._session.spec.sources
+                return e.Explained(attempt.name, explain(update, cause, sources, find_hint))
 
     # -- commit and act -------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.lease import Lease, StudyOwned, describe, find_owner
 from tune_jobs.storage.ledger import Ledger
 from tune_jobs.storage.retry import DatabaseRetry
+from tune_jobs.tuning.failure_hints import describe_failure, find_hint
 from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.spec import TuningSpec
 from tune_jobs.tuning.tracker import RunTracker
@@ -171,6 +173,11 @@ class RunSession(Session):
     ) -> Invocation:
         """Return the invocation of a configuration, with the run's own folders in it."""
         return self.spec.command_line.render(params, self.service.paths(name), overrides or {})
+
+    def find_hint(self, attempt: Attempt, cause: str, log: str) -> str:
+        """Return what to change about a run that failed; empty if that is not known."""
+        paths = self.service.paths(attempt.name)
+        return find_hint(describe_failure(self.spec, attempt, cause, log, Path(paths.work)))
 
     def intend(
         self, name: str, trial: int | None, invocation: Invocation, attempt: int = 1

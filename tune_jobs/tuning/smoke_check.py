@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,10 +15,7 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.tuning.preview import sample_configurations
 from tune_jobs.tuning.session import RunSession
 from tune_jobs.tuning.spec import TuningSpec
-
-_REJECTED = re.compile(
-    r"(?:unrecognized arguments?:|no such option:?|unknown (?:option|flag|argument):?) *(.+)", re.I
-)
+from tune_jobs.tuning.tracker import LOG_TAIL
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ def _run(session: RunSession, arguments: Mapping[str, Any], time_limit: float) -
     attempt = session.intend(name, None, invocation)
     session.runs.submit(attempt)
     observation = _wait(session, name, time_limit)
-    script = _check_script(observation, session.store.log(name, 64 * 1024), attempt)
+    script = _check_script(session, observation, attempt)
     if not script.ok:
         return [script]
     return [script, _check_metric(session, observation), _time(observation)]
@@ -100,23 +96,18 @@ def _wait(session: RunSession, name: str, time_limit: float) -> Observation:
             session.runs.cancel(name)
 
 
-def _check_script(observation: Observation, log: str, attempt: Attempt) -> Finding:
+def _check_script(session: RunSession, observation: Observation, attempt: Attempt) -> Finding:
     update = observation.update
     if update.state == RunState.SUCCEEDED:
         return Finding(True, "script", "ran and ended with exit code 0")
     if update.state == RunState.CANCELED:
         detail = "was stopped at the check's time limit; give check() arguments that make it quick"
         return Finding(False, "script", detail)
-    rejected = _REJECTED.search(log)
-    if rejected:
-        detail = (
-            f"it rejects {rejected[1].strip()}. "
-            f"It was given: {' '.join(attempt.invocation.argv)}. "
-            "Describe its interface with CommandLine(naming=..., parameters=...)"
-        )
-        return Finding(False, "script", detail)
+    log = session.store.log(attempt.name, LOG_TAIL)
+    hint = session.find_hint(attempt, update.cause, log)
     tail = "\n        ".join([line for line in log.splitlines() if line.strip()][-8:])
-    return Finding(False, "script", f"{update.cause}\n        {tail}")
+    reason = f"{hint} ({update.cause})" if hint else update.cause
+    return Finding(False, "script", f"{reason}\n        {tail}")
 
 
 def _check_metric(session: RunSession, observation: Observation) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tune_jobs.backends.base import BackendService, Notice
@@ -153,13 +153,20 @@ class RunTracker:
             self._store.forget(update.name)
         return Observation(update, records)
 
-    def explain(self, update: RunUpdate, cause: str, sources: MetricSources) -> str:
+    def explain(
+        self,
+        update: RunUpdate,
+        cause: str,
+        sources: MetricSources,
+        find_hint: Callable[[str], str] = lambda log: "",
+    ) -> str:
         """Return a failure's cause with what the run's log says about it.
 
         Args:
             update: The run's terminal state.
             cause: Why it failed.
             sources: Where the metrics were expected.
+            find_hint: Returns what to change about a run that failed, from the end of its log.
         """
         try:
             tail = self._store.log(update.name, LOG_TAIL)
@@ -174,6 +181,8 @@ class RunTracker:
             ]
             return "; ".join(part for part in (cause, problem, *explained) if part)
         lines = [line for line in tail.replace("\r", "\n").splitlines() if line.strip()]
+        if hint := find_hint(tail):
+            cause = f"{cause}: {hint}"
         return "\n".join([cause, *(line[:500] for line in lines[-10:])])
 
     def _metrics_problem(self, name: str) -> str:

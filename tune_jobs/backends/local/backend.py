@@ -105,7 +105,7 @@ class LocalBackend:
             command = self.entry_point.command(self.python)
             settings = RunSettings(
                 command=command,
-                env={**self._python_path(command, location), **self.env},
+                env={**self.env, **self._python_path(command, location)},
                 links=[str(path) for path in self.link],
                 sources=sources,
                 time_limit=self.time_limit,
@@ -116,17 +116,23 @@ class LocalBackend:
         return LocalService(location, settings, host, self.describe, release)
 
     def _python_path(self, command: Sequence[str], location: StudyLocation) -> dict[str, str]:
-        """Return what a run needs to import its module, and ``tune_jobs.report`` anywhere."""
+        """Return what a run needs to import its module, and ``tune_jobs.report`` anywhere.
+
+        Relative folders of the given path are made absolute, since the run has another working
+        folder: those of ``env`` start from the entry point's folder.
+        """
         folders = [*self.entry_point.python_path]
         if command[0] != sys.executable:
             folder = Path(location.folder, "import")
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(report.__file__, folder / "tune_jobs.py")
             folders.append(str(folder))
-        if not folders:
-            return {}
-        inherited = os.environ.get("PYTHONPATH")
-        return {"PYTHONPATH": os.pathsep.join([*folders, *([inherited] if inherited else [])])}
+        given, root = os.environ.get("PYTHONPATH"), os.getcwd()
+        if "PYTHONPATH" in self.env:
+            given, root = self.env["PYTHONPATH"], self.entry_point.root
+        if given:
+            folders += [os.path.join(root, each) for each in given.split(os.pathsep)]
+        return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}
 
     def log(self, name: str, run_id: str | None) -> None:
         """See `Backend.log`: the output of a local run is in the metric store."""
