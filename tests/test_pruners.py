@@ -99,6 +99,10 @@ def is_pruned(
         (BanditPruner(slack_amount=0.1), 0.9, 0.81, "maximize", False),
         (BanditPruner(slack_amount=0.1, delay=1), 0.9, 0.1, "maximize", False),
         (BanditPruner(slack_amount=0.1), 0.9, float("nan"), "maximize", True),
+        (BanditPruner(slack_amount=0.1), 0.9, float("inf"), "maximize", True),
+        (BanditPruner(slack_amount=0.1), 0.9, float("-inf"), "minimize", True),
+        (BanditPruner(slack_amount=0.1), float("inf"), 0.9, "maximize", False),
+        (BanditPruner(slack_amount=0.1), float("-inf"), 0.9, "minimize", False),
     ],
 )
 def test_bandit(
@@ -130,6 +134,8 @@ def test_median_stopping_compares_running_averages() -> None:
     assert is_pruned(MedianStoppingPruner(), [*others, [0.4, 0.45]], "maximize")
     assert not is_pruned(MedianStoppingPruner(), [*others, [0.55, 0.4]], "maximize")
     assert not is_pruned(MedianStoppingPruner(), [*others[:4], [0.1, 0.1]], "maximize")
+    diverged = [[float("inf"), 1.0]] * 5
+    assert not is_pruned(MedianStoppingPruner(), [*diverged, [1.0, 1.0]], "maximize")
 
 
 @pytest.mark.parametrize(

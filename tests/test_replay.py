@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ from optuna.pruners import MedianPruner
 
 from tests.conftest import MakeTuner
 from tests.simulation import EPOCHS, MINUTE, simulated
+from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.cli.main import main
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import StudyError
@@ -103,3 +105,35 @@ def test_replay_command(
     wanted = "{argument: epochs, minimum: 1, maximum: 3}"
     assert main(["replay", "study.yaml", "--promotion", wanted]) == 0
     assert "run hours" in capsys.readouterr().out
+
+
+def test_an_infeasible_trial_and_a_replicate_win_neither_before_nor_after() -> None:
+    def grows(run: SimulatedRun) -> list[SimulatedReport]:
+        x, seed = run.number("x"), int(run.arguments.get("seed", 0))
+        values = {"acc": x + 0.01 * seed, "memory": 100 * x}
+        return [SimulatedReport(MINUTE * i, i, values) for i in (1, 2)]
+
+    tuner, _ = simulated(grows, bounds={"memory": "<= 50"}, max_parallel=1)
+    for x in (0.9, 0.2, 0.4):
+        tuner.study.enqueue_trial({"x": x})
+    tuner.optimize(n_trials=3)
+    tuner.replicate(1, 2)
+    tuner.replicate(2, 2)
+    tuner.optimize(n_trials=4)
+    result = replay(tuner, max_parallel=2)
+    assert (result.recorded.best, result.recorded.winner) == (0.4, 2)
+    assert (result.replayed.best, result.replayed.winner) == (0.4, 2)
+    assert result.recorded.complete == result.replayed.complete == 7
+
+
+def test_runs_that_diverged_diverge_again() -> None:
+    def diverges(run: SimulatedRun) -> list[SimulatedReport]:
+        x = run.number("x")
+        values = [x, math.nan if x > 0.5 else x]
+        return [SimulatedReport(MINUTE * i, i, {"acc": v}) for i, v in enumerate(values, start=1)]
+
+    tuner, _ = simulated(diverges)
+    tuner.optimize(n_trials=10)
+    result = replay(tuner)
+    assert result.replayed == result.recorded
+    assert 0 < result.recorded.complete < 10

@@ -34,9 +34,8 @@ class _Policy(BasePruner):
         step = trial.last_step
         if step is None or step < self._delay or (step - self._delay) % self._interval:
             return False
-        value = trial.intermediate_values[step]
-        if math.isnan(value):
-            return True
+        if not math.isfinite(trial.intermediate_values[step]):
+            return True  # it has diverged
         others = [
             t
             for t in study.get_trials(deepcopy=False)
@@ -171,12 +170,12 @@ class MedianStoppingPruner(_Policy):
 
 
 def _values_at(step: int, trials: Sequence[FrozenTrial], sign: float) -> list[float]:
-    """Return the values of trials at a step, times ``sign``; without those that are NaN."""
+    """Return the finite values of trials at a step, times ``sign``."""
     values = [t.intermediate_values.get(step, math.nan) for t in trials]
-    return [sign * value for value in values if not math.isnan(value)]
+    return [sign * value for value in values if math.isfinite(value)]
 
 
 def _values_up_to(step: int, trial: FrozenTrial, sign: float) -> list[float]:
-    """Return the values of a trial up to a step, times ``sign``; without those that are NaN."""
+    """Return the finite values of a trial up to a step, times ``sign``."""
     values = [value for at, value in trial.intermediate_values.items() if at <= step]
-    return [sign * value for value in values if not math.isnan(value)]
+    return [sign * value for value in values if math.isfinite(value)]

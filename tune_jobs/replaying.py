@@ -21,9 +21,10 @@ from optuna.trial import FrozenTrial, TrialState
 from tune_jobs.backends.simulated.backend import SimulatedBackend
 from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.best_trials import find_best_trials, read_result
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.scratch import unannounced
-from tune_jobs.core.trial_attributes import RUNG_ATTRIBUTE
+from tune_jobs.core.trial_attributes import DIVERGED_ATTRIBUTE, RUNG_ATTRIBUTE
 from tune_jobs.errors import StudyError
 from tune_jobs.space.search_space import suggest
 from tune_jobs.tuner import Tuner
@@ -40,7 +41,7 @@ class StudySummary:
         hours: Time from the start of its first run to the end of its last.
         complete: Number of complete configurations.
         pruned: Number of all other configurations, failed ones included.
-        best: Best value of a complete trial; None if there is none.
+        best: Value of the best trial; None if there is none (see `core.best_trials`).
         winner: Number of that trial in the recorded study.
     """
 
@@ -87,6 +88,8 @@ class Replay:
         lines = [f"{label:<10} {before:>10} {after:>10}" for label, before, after in rows]
         saved = 1.0 - self.replayed.run_hours / self.recorded.run_hours
         winner = "the same winner" if self.same_winner else "another winner"
+        if self.recorded.winner is None and self.same_winner:
+            winner = "no winner in either"
         lines.append(f"{'saves' if saved >= 0 else 'costs'} {abs(saved):.0%} run hours, {winner}")
         if self.cut_short:
             lines.append(
@@ -180,10 +183,9 @@ def _recorded_runs(tuner: Tuner) -> list[_Run]:
         raise StudyError("a replay needs a single metric, and this study has several")
     attempts = {a.trial: a for a in tuner.attempts() if not a.is_final and a.finished is not None}
     trials = tuner.study.get_trials(deepcopy=False)
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
     chains: dict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in trials:
-        if trial.state in states and trial.number in attempts and trial.value is not None:
+        if trial.number in attempts and _has_curve(trial):
             chains[_find_origin(tuner.study, trial.number)].append(trial)
     runs = [
         _Run(
@@ -199,6 +201,14 @@ def _recorded_runs(tuner: Tuner) -> list[_Run]:
             f"nothing to replay: study {tuner.study.study_name!r} has no run with a value yet"
         )
     return runs
+
+
+def _has_curve(trial: FrozenTrial) -> bool:
+    """Return whether a run can be repeated: it has a value, or it worked and diverged."""
+    if DIVERGED_ATTRIBUTE in trial.user_attrs:
+        return bool(trial.intermediate_values)
+    finished = (TrialState.COMPLETE, TrialState.PRUNED)
+    return trial.state in finished and trial.value is not None
 
 
 def _seconds(attempt: Attempt) -> float:
@@ -247,10 +257,14 @@ def _summarize(
     trials = study.get_trials(deepcopy=False)
     origins = [_find_origin(study, t.number) for t in trials]
     done = [t for t in trials if t.state == TrialState.COMPLETE]
+    candidates = done
     if runs is not None:
-        done = [t for t in done if runs[origins[t.number]].trial.state == TrialState.COMPLETE]
-    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    best = min(done, key=lambda t: sign * (t.value or 0.0)) if done else None
+        # A replay has neither the bounds nor the replicates of the recorded study.
+        recorded = [runs[origin].trial for origin in origins]
+        done = [t for t in done if recorded[t.number].state == TrialState.COMPLETE]
+        candidates = [t for t in done if read_result(recorded[t.number]).is_candidate]
+    found = find_best_trials(candidates, [study.direction == StudyDirection.MAXIMIZE])
+    best = found[0] if found else None
     winner = origins[best.number] if best else None
     if winner is not None and runs is not None:
         winner = runs[winner].origin

@@ -18,7 +18,8 @@ class Arm:
     """One model class.
 
     Args:
-        values: Values of its complete trials, to be minimized, in the order of trial numbers.
+        values: Values of its trials that can be the best one, to be minimized, in the order of
+            trial numbers.
         n_trials: Number of all its trials, including pending, pruned and failed ones.
     """
 

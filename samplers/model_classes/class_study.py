@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ class ClassStudy:
         open: Running trials of ``study``.
         finished: Numbers of the finished trials.
         seen: Numbers of all trials.
-        values: Values of the complete trials.
+        values: Values of the trials that can be the best one (`can_be_best`).
     """
 
     study: Study
@@ -72,7 +73,7 @@ class ClassStudy:
         if trial.state != TrialState.FAIL:
             common = space if self.space is None else self.space
             self.space = {n: d for n, d in common.items() if space.get(n) == d}
-        if trial.state == TrialState.COMPLETE:
+        if can_be_best(trial):
             self.values[trial.number] = trial.values[0]
         self._finish(trial, space)
 
@@ -99,6 +100,20 @@ class ClassStudy:
                     system_attrs=dict(trial.system_attrs),
                 )
             )
+
+
+def can_be_best(trial: FrozenTrial) -> bool:
+    """Return whether a trial is complete and feasible, with finite values, and no replicate.
+
+    A tuner marks trials that repeat another one with another seed. The folder of WarmStartSampler
+    has the same function, as each folder must work without the others.
+    """
+    return (
+        trial.state == TrialState.COMPLETE
+        and all(math.isfinite(value) for value in trial.values)
+        and all(value <= 0.0 for value in trial.constraints.values())
+        and "tune_jobs:replicate_of" not in trial.user_attrs
+    )
 
 
 def create_class_study(sampler: BaseSampler, direction: StudyDirection) -> ClassStudy:

@@ -10,10 +10,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from .allocation import Arm, select_arm
-from .class_study import ClassStudy, create_class_study
+from .class_study import ClassStudy, can_be_best, create_class_study
 
 SamplerFactory = Callable[[int | None], BaseSampler]
 
@@ -72,11 +72,14 @@ class ModelClassSampler(BaseSampler):
             model_class.study.sampler.reseed_rng()
 
     def winners(self, study: Study) -> dict[Any, FrozenTrial]:
-        """Return the best complete trial of each class that has one, the best class first."""
+        """Return the best trial of each class that has one, the best class first.
+
+        Infeasible trials, replicates and trials with infinite values are left out.
+        """
         maximize = study.direction == StudyDirection.MAXIMIZE
         best: dict[Any, FrozenTrial] = {}
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        for trial in sorted(complete, key=lambda t: t.values[0], reverse=maximize):
+        candidates = [t for t in study.get_trials(deepcopy=False) if can_be_best(t)]
+        for trial in sorted(candidates, key=lambda t: t.values[0], reverse=maximize):
             if self._parameter in trial.params:
                 best.setdefault(trial.params[self._parameter], trial)
         return best

@@ -151,7 +151,8 @@ class WarmStartSampler(BaseSampler):
 def starts(sources: Sequence[Study], rename: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """Return the distinct best configurations of the sources, taking turns.
 
-    Each source contributes the best eighth of its complete trials, but at least 4 and at most 16.
+    Each source contributes the best eighth of its trials that can be the best (`can_be_best`), but
+    at least 4 and at most 16.
 
     Raises:
         ValueError: If a source has several objectives.
@@ -164,10 +165,10 @@ def starts(sources: Sequence[Study], rename: Mapping[str, str]) -> list[Mapping[
                 "use sources with one objective"
             )
         maximize = source.direction == StudyDirection.MAXIMIZE
-        complete = source.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        complete.sort(key=lambda t: t.values[0], reverse=maximize)
-        count = min(16, max(4, len(complete) // 8))
-        best = [t.params for t in complete[:count]]
+        candidates = [t for t in source.get_trials(deepcopy=False) if can_be_best(t)]
+        candidates.sort(key=lambda t: t.values[0], reverse=maximize)
+        count = min(16, max(4, len(candidates) // 8))
+        best = [t.params for t in candidates[:count]]
         ranked.append([{rename.get(n, n): v for n, v in params.items()} for params in best])
     distinct: list[Mapping[str, Any]] = []
     for params in itertools.chain.from_iterable(itertools.zip_longest(*ranked)):
@@ -176,12 +177,31 @@ def starts(sources: Sequence[Study], rename: Mapping[str, str]) -> list[Mapping[
     return distinct
 
 
+def can_be_best(trial: FrozenTrial) -> bool:
+    """Return whether a trial is complete and feasible, with finite values, and no replicate.
+
+    A tuner marks trials that repeat another one with another seed. The folder of ModelClassSampler
+    has the same function, as each folder must work without the others.
+    """
+    return (
+        trial.state == TrialState.COMPLETE
+        and all(math.isfinite(value) for value in trial.values)
+        and all(value <= 0.0 for value in trial.constraints.values())
+        and "tune_jobs:replicate_of" not in trial.user_attrs
+    )
+
+
 def _is_worthwhile(study: Study) -> bool:
-    """Return whether warm trials have a better median than the others, or it is too early."""
+    """Return whether warm trials have a better median than the others, or it is too early.
+
+    A trial that is infeasible or not finite is worse than all others.
+    """
     values: dict[bool, list[float]] = {True: [], False: []}
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        values[START_ATTRIBUTE in trial.system_attrs].append(sign * trial.values[0])
+        if "tune_jobs:replicate_of" not in trial.user_attrs:
+            value = sign * trial.values[0] if can_be_best(trial) else math.inf
+            values[START_ATTRIBUTE in trial.system_attrs].append(value)
     if min(map(len, values.values())) < _MIN_COMPARED:
         return True
     return median(values[True]) < median(values[False])

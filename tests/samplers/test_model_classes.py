@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -49,6 +50,24 @@ def test_classes_start_with_equal_shares_and_then_the_best_gets_most() -> None:
     assert list(winners) == ["net", "linear"]
     assert winners["net"].value == study.best_value
     assert winners["linear"].params["model"] == "linear"
+
+
+@pytest.mark.parametrize("excluded", ["infeasible", "replicate", "infinite"])
+def test_values_that_cannot_be_the_best_lead_no_class(excluded: str) -> None:
+    study = optuna.create_study(sampler=create_sampler())
+    for _ in range(60):
+        trial = study.ask()
+        value = objective(trial)
+        if trial.params["model"] == "linear":
+            if excluded == "infeasible":
+                trial.set_constraint("size", 1.0)
+            if excluded == "replicate":
+                trial.set_user_attr("tune_jobs:replicate_of", 0)
+            value = -math.inf if excluded == "infinite" else value - 10.0
+        study.tell(trial, value)
+    models = [t.params["model"] for t in study.trials]
+    assert models[16:].count("net") > 22
+    assert list(create_sampler().winners(study)) == ["net"]
 
 
 def test_direction_is_respected() -> None:

@@ -11,7 +11,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 
 from tune_jobs.samplers import WarmStartSampler
-from tune_jobs.samplers.warm_start.sampler import START_ATTRIBUTE
+from tune_jobs.samplers.warm_start.sampler import START_ATTRIBUTE, starts
 
 Direction = Literal["minimize", "maximize"]
 
@@ -127,3 +127,34 @@ def test_source_with_several_objectives_is_rejected_and_an_empty_one_is_ignored(
         WarmStartSampler([optuna.create_study(directions=["minimize"] * 2)])
     study = create_warm_study([optuna.create_study()])
     assert not is_warm(ask(study)[0])
+
+
+def test_infeasible_trials_and_replicates_are_no_starts() -> None:
+    source = optuna.create_study()
+
+    def add(x: float, value: float, **marks: Any) -> None:
+        params, distributions = {"x": x}, {"x": FloatDistribution(0.0, 1.0)}
+        source.add_trial(
+            create_trial(params=params, distributions=distributions, value=value, **marks)
+        )
+
+    add(0.1, -9.0, constraints={"size": 1.0})
+    add(0.2, -8.0, system_attrs={"constraints": (0.5,)})
+    add(0.3, -7.0, user_attrs={"tune_jobs:replicate_of": 4})
+    add(0.4, float("-inf"))
+    add(0.5, 1.0, constraints={"size": 0.0})
+    add(0.6, 0.0)
+    assert starts([source], {}) == [{"x": 0.6}, {"x": 0.5}]
+
+
+def test_warm_starts_end_when_they_are_infeasible() -> None:
+    study = create_warm_study([create_source()], trials=40)
+    warm = []
+    for _ in range(40):
+        trial, params = ask(study)
+        warm.append(is_warm(trial))
+        if is_warm(trial):
+            trial.set_constraint("size", 1.0)
+        study.tell(trial, params["lr"] - 100.0 * is_warm(trial))
+    assert any(warm[:8])
+    assert not any(warm[12:])
