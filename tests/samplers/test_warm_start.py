@@ -6,7 +6,12 @@ from typing import Any, Literal
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import RandomSampler
 from optuna.trial import create_trial
 
@@ -133,10 +138,8 @@ def test_infeasible_trials_and_replicates_are_no_starts() -> None:
     source = optuna.create_study()
 
     def add(x: float, value: float, **marks: Any) -> None:
-        params, distributions = {"x": x}, {"x": FloatDistribution(0.0, 1.0)}
-        source.add_trial(
-            create_trial(params=params, distributions=distributions, value=value, **marks)
-        )
+        space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
+        source.add_trial(create_trial(params={"x": x}, distributions=space, value=value, **marks))
 
     add(0.1, -9.0, constraints={"size": 1.0})
     add(0.2, -8.0, system_attrs={"constraints": (0.5,)})
