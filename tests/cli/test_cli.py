@@ -201,6 +201,25 @@ def test_commands_that_read_do_not_create_the_study(command: str, run: Run, tmp_
     assert not (tmp_path / "digits.db").exists()
 
 
+def test_reading_a_study_creates_no_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY + "storage: sqlite:///deep/down/s.db\n")
+    assert run("status")[0] == 3
+    assert not (tmp_path / "deep").exists()
+    assert run("run")[0] == 0
+    assert (tmp_path / "deep/down/s.db").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_a_storage_that_is_no_url_is_reported_with_the_fix(
+    command: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY + "storage: journal.log\n")
+    code, _, err = run(command)
+    assert code == 2
+    assert "study.yaml:13: storage: 'journal.log' is not the URL of a database: write sql" in err
+    assert "JournalStorage(JournalFileBackend('journal.log'))" in err
+
+
 def test_unknown_trials(run: Run) -> None:
     run("run")
     assert run("show", "99")[::2] == (3, "tune-jobs: study 'digits' has no trial 99\n")

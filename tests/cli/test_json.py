@@ -64,6 +64,7 @@ def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Printed:
 
 
 def test_every_command_and_file_and_row_is_strict(printed: Printed, tmp_path: Path) -> None:
+    printed("init", "--force", "--no-run", "-o", "other.yaml", study="train.sh")
     printed("check")
     printed("preview")
     done = printed("run")
@@ -112,7 +113,7 @@ def _check_rows(path: Path) -> None:
 
 
 COVERED = {"check", "preview", "run", "show", "train-best", "status", "replay", "watch"}
-COVERED |= {"compare", "report"}
+COVERED |= {"compare", "report", "init"}
 WITHOUT_NUMBERS = {"pause", "resume", "stop", "cancel", "set", "logs", "dashboard"}
 
 

@@ -40,6 +40,7 @@ from tune_jobs.script.command_line import CommandLine
 from tune_jobs.space.search_space import Space, declared_space
 from tune_jobs.space.yaml_arguments import at_place
 from tune_jobs.space.yaml_source import Located, load, loads, located
+from tune_jobs.storage.opening import find_url_problem
 from tune_jobs.tuning.option_kinds import settings_of
 from tune_jobs.tuning.options import CallLimits, Direction, TunerOptions, declared, read
 from tune_jobs.tuning.spec import settable_arguments
@@ -173,7 +174,7 @@ def read_study(document: Located) -> StudyConfig:
         study=name,
         space=space,
         directions=directions,
-        storage=_read_string(written, "storage") or _default_storage(name),
+        storage=_read_storage(written) or _default_storage(name),
         options=_check_described(written, options, space, final),
         limits=CallLimits(**read(CallLimits, written)),
         **_read_entry_point(document, written),
@@ -248,6 +249,13 @@ def parse_promotion(string: str) -> Promotion:
 
 def _read_string(written: Mapping[str, Located], key: str) -> str | None:
     return written[key].string() if key in written else None
+
+
+def _read_storage(written: Mapping[str, Located]) -> str | None:
+    storage = _read_string(written, "storage")
+    if storage is not None and (problem := find_url_problem(storage)):
+        raise written["storage"].error(problem)
+    return storage
 
 
 def _read_plain_mapping(written: Mapping[str, Located], key: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import optuna
 from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.errors import StudyError, TuneJobsError
+from tune_jobs.storage.opening import find_missing_file
 from tune_jobs.tuner import Tuner
 
 _SQLITE = "sqlite:///"
@@ -48,8 +49,7 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
     """
     storage = resolve_storage(config, file)
     try:
-        path = storage.removeprefix(_SQLITE)
-        if storage.startswith(_SQLITE) and not Path(path).exists():
+        if path := find_missing_file(storage):
             raise KeyError(path)  # instead of leaving an empty database behind
         with _opening(config, file):
             return optuna.load_study(
@@ -65,10 +65,13 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
 
 
 def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
+    storage = resolve_storage(config, file)
+    if path := find_missing_file(storage):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with _opening(config, file):
         study = optuna.create_study(
             study_name=config.study,
-            storage=resolve_storage(config, file),
+            storage=storage,
             directions=list(config.directions),
             sampler=make_sampler(config),
             pruner=make_pruner(config),
@@ -99,9 +102,7 @@ def resolve_storage(config: StudyConfig, file: Path) -> str:
     """Return the storage URL of a study.yaml; a relative SQLite path is relative to the file."""
     if not config.storage.startswith(_SQLITE) or config.storage == _SQLITE:
         return config.storage
-    path = file.absolute().parent / config.storage.removeprefix(_SQLITE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return f"{_SQLITE}{path}"
+    return f"{_SQLITE}{file.absolute().parent / config.storage.removeprefix(_SQLITE)}"
 
 
 def _resolve_store(store: str, folder: Path) -> str:

@@ -32,6 +32,7 @@ from tune_jobs.storage.ledger_reader import (
     has_ledger,
     read_summaries,
 )
+from tune_jobs.storage.opening import find_missing_file, find_url_problem
 from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
@@ -113,8 +114,8 @@ def open_source(where: str, prefix: str) -> Source:
     if "://" not in where and path.read_bytes()[:15] != b"SQLite format 3":
         return OptunaSource(JournalStorage(JournalFileBackend(where)), where, prefix)
     url = where if "://" in where else f"{_SQLITE}{path.absolute()}"
-    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists():
-        raise StudyError(f"no storage {url!r}: the file does not exist")
+    if (problem := find_url_problem(url)) or find_missing_file(url):
+        raise StudyError(problem or f"no storage {url!r}: the file does not exist")
     try:
         return RelationalSource(RDBStorage(url), prefix)
     except Exception as error:  # drivers raise many types

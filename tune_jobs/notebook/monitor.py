@@ -6,7 +6,6 @@ import time
 import warnings
 from typing import Any
 
-import optuna
 from optuna.storages import BaseStorage
 
 from tune_jobs.core.formatting import duration, html_table
@@ -16,6 +15,7 @@ from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import ConfigError, StudyError, require_package
 from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.database import find_ledger_engine
+from tune_jobs.storage.opening import open_existing_study
 
 POLL_SECONDS = 0.5
 
@@ -28,14 +28,12 @@ class StudyMonitor:
         storage: Its storage: a URL, or Optuna's object.
 
     Raises:
-        StudyError: If the study does not exist, or was never tuned with tune_jobs.
+        StudyError: If the storage or the study does not exist, or if it was never tuned with
+            tune_jobs.
     """
 
     def __init__(self, study_name: str, storage: str | BaseStorage) -> None:
-        try:
-            self.study = optuna.load_study(study_name=study_name, storage=storage)
-        except KeyError:
-            raise StudyError(f"the storage has no study {study_name!r}") from None
+        self.study = open_existing_study(study_name, storage)
         if self.snapshot().uid is None:
             raise StudyError(f"study {study_name!r} was never tuned with tune_jobs")
 

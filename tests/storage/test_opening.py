@@ -1,0 +1,53 @@
+"""Open studies that exist; nothing is created, and the message has the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tune_jobs.dashboard.reading import open_source
+from tune_jobs.errors import StudyError
+from tune_jobs.storage.opening import find_missing_file, find_url_problem, open_existing_study
+from tune_jobs.tuner import Tuner
+
+
+@pytest.mark.parametrize(
+    ("storage", "problem"),
+    [
+        ("sqlite:///nope.db", "the database nope.db does not exist"),
+        ("sqlite:///nope.db?timeout=3", "the database nope.db does not exist"),
+        ("sqlite+pysqlite:///deep/nope.db", "the database deep/nope.db does not exist"),
+        ("mydb.db", "'mydb.db' is not the URL of a database: write sqlite:///mydb.db"),
+        ("journal.log", "JournalStorage(JournalFileBackend('journal.log'))"),
+        ("really-sqlite", "write sqlite:///really-sqlite"),
+        ("foo://bar", "foo"),
+        ("sqlite:///there.db", "has no study 's'; it has: 'other'"),
+        ("postgresql://u:secret@127.0.0.1:1/x", "the storage postgresql://u:***@127.0.0.1:1/x"),
+    ],
+)
+def test_what_cannot_be_opened(storage: str, problem: str, tmp_path: Path) -> None:
+    optuna.create_study(study_name="other", storage="sqlite:///there.db")
+    (tmp_path / "really-sqlite").write_bytes((tmp_path / "there.db").read_bytes())
+    before = sorted(tmp_path.rglob("*"))
+    for call in (open_existing_study, Tuner.attach):
+        with pytest.raises(StudyError) as error:
+            call("s", storage)
+        assert problem in str(error.value)
+        assert "secret" not in str(error.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_can_be_opened() -> None:
+    journal = JournalStorage(JournalFileBackend("j.log"))
+    for storage in ("sqlite:///s.db", "sqlite:///s2.db?timeout=5", journal):
+        optuna.create_study(study_name="s", storage=storage)
+        assert open_existing_study("s", storage).study_name == "s"
+        if isinstance(storage, str):
+            assert find_missing_file(storage) is None
+            assert find_url_problem(storage) == ""
+            assert [head.name for head in open_source(storage, "").heads()] == ["s"]
+    assert find_missing_file("sqlite://") is None

@@ -1,0 +1,90 @@
+"""Why trials failed: their causes in groups, the most frequent one first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, REFUSED_ATTRIBUTE
+
+SHOWN_GROUPS = 3
+SHOWN_LINES = 12
+"""Lines of a cause that are shown: its first line, and the last lines of the run's log."""
+
+_VARYING = re.compile(r"0x[0-9a-fA-F]+|[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Failed trials with the same cause, apart from numbers in it.
+
+    Args:
+        count: How many.
+        trial: The last one of them.
+        cause: Its cause, with the end of its log.
+    """
+
+    count: int
+    trial: int
+    cause: str
+
+    @property
+    def summary(self) -> str:
+        """The cause in a line: what happened, and the last line of the log."""
+        lines = [line.strip() for line in self.cause.splitlines() if line.strip()]
+        return ": ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+
+    def __str__(self) -> str:
+        lines = self.cause.splitlines()
+        if len(lines) > SHOWN_LINES:
+            lines = [lines[0], "...", *lines[-SHOWN_LINES + 2 :]]
+        count = "1 trial" if self.count == 1 else f"{self.count} trials"
+        return "\n    ".join([f"{count}, such as trial {self.trial}: {lines[0]}", *lines[1:]])
+
+
+def group_failures(trials: Iterable[FrozenTrial]) -> list[FailureGroup]:
+    """Return the causes of the failed trials, the most frequent one first."""
+    groups: dict[tuple[str, str], list[FrozenTrial]] = {}
+    for trial in trials:
+        if trial.state == TrialState.FAIL:
+            groups.setdefault(_key(_cause(trial)), []).append(trial)
+    ordered = sorted(groups.values(), key=lambda g: (-len(g), -g[-1].number))
+    return [FailureGroup(len(g), g[-1].number, _cause(g[-1])) for g in ordered]
+
+
+def describe_failures(trials: Iterable[FrozenTrial]) -> str:
+    """Return the most frequent causes in lines, with the ends of logs; empty without a failure."""
+    groups = group_failures(trials)
+    shown = [f"  {group}" for group in groups[:SHOWN_GROUPS]]
+    if len(groups) > SHOWN_GROUPS:
+        others = sum(group.count for group in groups[SHOWN_GROUPS:])
+        shown.append(f"  {others} more with {len(groups) - SHOWN_GROUPS} other causes")
+    return "\n".join(shown)
+
+
+def explain_no_value(trials: Iterable[FrozenTrial]) -> str:
+    """Return why a study has no trial with a value: how its trials ended, and why they failed."""
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    if not ended:
+        return "no trial has ended yet"
+    refused = [t for t in ended if REFUSED_ATTRIBUTE in t.user_attrs]
+    failed = [t for t in ended if t.state == TrialState.FAIL and t not in refused]
+    pruned = len(ended) - len(refused) - len(failed)
+    counts = [(len(failed), "failed"), (pruned, "pruned"), (len(refused), "refused")]
+    how = ", ".join(f"{count} {word}" for count, word in counts if count)
+    causes = describe_failures(ended)
+    return f"no trial has completed ({how})" + (f":\n{causes}" if causes else "")
+
+
+def _cause(trial: FrozenTrial) -> str:
+    cause = trial.user_attrs.get(CAUSE_ATTRIBUTE)
+    return cause if isinstance(cause, str) and cause.strip() else "no cause is recorded"
+
+
+def _key(cause: str) -> tuple[str, str]:
+    """Return what equal causes have in common: what happened, and the last line of the log."""
+    lines = [line for line in cause.splitlines() if line.strip()]
+    return _VARYING.sub("#", lines[0]), _VARYING.sub("#", lines[-1])

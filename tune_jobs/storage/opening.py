@@ -1,0 +1,85 @@
+"""Open studies that exist, and explain why one cannot be opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from tune_jobs.errors import StudyError
+
+_SQLITE_HEADER = b"SQLite format 3"
+_SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+
+
+def find_url_problem(storage: str) -> str:
+    """Return why a string is not the URL of a database, with the fix; empty if it is one."""
+    try:
+        make_url(storage)
+    except ArgumentError:
+        return f"{storage!r} is not the URL of a database: {_propose_url(Path(storage))}"
+    return ""
+
+
+def _propose_url(path: Path) -> str:
+    if path.suffix in _SQLITE_SUFFIXES or _is_sqlite_file(path):
+        return f"write sqlite:///{path}"
+    return (
+        f"write sqlite:///{path.stem or 'study'}.db or another URL of Optuna's; of a journal file, "
+        f"pass Optuna's storage in Python: JournalStorage(JournalFileBackend({str(path)!r}))"
+    )
+
+
+def _is_sqlite_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER
+    except OSError:
+        return False
+
+
+def find_missing_file(storage: str) -> Path | None:
+    """Return the file of an SQLite URL if there is none, which opening it would create."""
+    url = make_url(storage)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    path = Path(url.database)
+    return None if path.exists() else path
+
+
+def open_existing_study(
+    study_name: str,
+    storage: str | BaseStorage,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+) -> optuna.Study:
+    """Open a study without creating anything.
+
+    Raises:
+        StudyError: If its storage cannot be opened, or has no such study; the message has the fix.
+    """
+    if isinstance(storage, str):
+        if problem := find_url_problem(storage):
+            raise StudyError(problem)
+        if path := find_missing_file(storage):
+            raise StudyError(f"the database {path} does not exist: check the path")
+    try:
+        return optuna.load_study(
+            study_name=study_name, storage=storage, sampler=sampler, pruner=pruner
+        )
+    except KeyError:
+        known = ", ".join(map(repr, optuna.get_all_study_names(storage)[:10])) or "no studies"
+        raise StudyError(f"the storage has no study {study_name!r}; it has: {known}") from None
+    except Exception as error:  # each database driver has errors of its own
+        raise StudyError(f"the storage {_show(storage)} cannot be opened: {error}") from error
+
+
+def _show(storage: str | BaseStorage) -> str:
+    if isinstance(storage, str):
+        return make_url(storage).render_as_string(hide_password=True)
+    return repr(storage)
