@@ -50,9 +50,7 @@ _COLON_BEFORE = re.compile(r":\s{0,8} ; ")
 _BAR = re.compile(rf"(?:\s*[{_BLOCKS}][{_BLOCKS}\s]*|[=#>.~*+o_-][-=#>.~*+o_\s]*|#+[0-9]?\s*)")
 _EMPTY_BAR = re.compile(r"\s*|[0-9]\s*")
 
-_MAY_HAVE_STREAM = re.compile(
-    r"rank|default|gpu|device|worker|proc|node|pid|std|^\s*[0-9]", re.IGNORECASE
-)
+_LAUNCHER_WORDS = ("rank", "default", "gpu", "device", "worker", "proc", "node", "pid", "std")
 _STREAM = re.compile(
     r"(?:^|[\[(<])\s?(?:(?:local|global)[_ ]?)?"
     r"(?P<kind>rank|default|gpu|device|worker|process|proc|node)[\s_:=#-]{0,3}(?P<rank>[0-9]{1,5})"
@@ -105,7 +103,9 @@ def find_stream(line: str) -> tuple[str | None, int | None]:
         A key that lines of the same process share, or None without such a prefix; and the rank, or
         None if the prefix does not say that its number is a rank.
     """
-    match = _STREAM.search(line, 0, 120) if _MAY_HAVE_STREAM.search(line, 0, 120) else None
+    start = line[:120].lower()
+    may_have = start[:5].lstrip()[:1].isdigit() or any(word in start for word in _LAUNCHER_WORDS)
+    match = _STREAM.search(line, 0, 120) if may_have else None
     if match is None:
         return None, None
     rank = match["rank"] or match["mpi"]

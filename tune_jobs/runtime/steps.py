@@ -33,7 +33,6 @@ _BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
 _LOADED = re.compile(
     r"(?<!\w)(?:loaded|loading|restored?|restoring|resumed?|resuming)[^0-9]*\Z", re.IGNORECASE
 )
-_MAY_BE_OF_ANOTHER = re.compile(r"best|load|rest|resu", re.IGNORECASE)
 _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
 _STRONG = re.compile(r"[|;\t\u2502\u2503]|\s-\s|\([^()]{0,80}\)|\s{3}")
 _WEAK = re.compile(r"[,()\[\]{}]")
@@ -80,7 +79,7 @@ class StepFinder:
 
     def find_other(self, line: str) -> int | None:
         """Return where a line names the step of the best result or of a checkpoint, if it does."""
-        if not _MAY_BE_OF_ANOTHER.search(line):
+        if not _may_be_of_another(line):
             return None
         for match in self._pattern.finditer(line):
             if _is_of_another(line[max(0, match.start() - _BEFORE_STEP) : match.start()]):
@@ -116,13 +115,19 @@ def _is_current(line: str, match: re.Match[str]) -> bool:
     return not _is_of_another(before)
 
 
+def _may_be_of_another(line: str) -> bool:
+    """Return whether a line has a word of `_is_of_another`; fast."""
+    lower = line.lower()
+    return "best" in lower or "load" in lower or "rest" in lower or "resu" in lower
+
+
 def _is_of_another(before: str) -> bool:
     """Return whether the text before a step speaks of the best one, or of a checkpoint.
 
     In ``loss 0.3, best 0.2, epoch 3`` the step is the current one, since a value of its own comes
     first; in ``best: loss 0.2, epoch 2`` and ``loss 0.3 (best 0.2, epoch 2)`` it is not.
     """
-    if not _MAY_BE_OF_ANOTHER.search(before):
+    if not _may_be_of_another(before):
         return False
     clause = _STRONG.split(before)[-1]
     if _LOADED.search(clause):
