@@ -9,8 +9,9 @@ from pathlib import Path
 import optuna
 
 from tune_jobs.cli.commands import Commands, add_set_option, open_tuner, parse_settings
+from tune_jobs.cli.log_check import add_log_options, check_log
 from tune_jobs.cli.output import print_result, print_status
-from tune_jobs.config.study_config import StudyConfig
+from tune_jobs.config.study_config import StudyConfig, load_study
 from tune_jobs.config.study_file import build_tuner, open_study
 from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.errors import ConfigError, StudyError
@@ -19,10 +20,12 @@ from tune_jobs.errors import ConfigError, StudyError
 def add_tuning_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     _add_run(commands)
-    check = commands.add_for_study(
+    check = commands.add(
         "check", _check, "run one smoke trial and report what would make the study fail"
     )
+    check.add_argument("file", type=Path, nargs="?", help="path of the study.yaml")
     add_set_option(check)
+    add_log_options(check)
     preview = commands.add_for_study(
         "preview", _preview, "print the command lines of sampled configurations"
     )
@@ -83,7 +86,15 @@ def _count_finished(study: optuna.Study) -> int:
     return sum(counts_as_finished(trial) for trial in study.get_trials(deepcopy=False))
 
 
-def _check(options: argparse.Namespace, config: StudyConfig) -> int:
+def _check(options: argparse.Namespace) -> int:
+    config = load_study(options.file) if options.file is not None else None
+    if options.log is not None:
+        return check_log(options, config)
+    if config is None:
+        raise ConfigError("check needs a study.yaml, or a log: check --log FILE --metric NAME")
+    for name in ("metric", "step", "pattern"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name} has no use without --log: {options.file} has the metric")
     study = _open_or_create_in_memory(config, options.file)
     report = build_tuner(config, options.file, study=study).check(parse_settings(options.set))
     findings = [dataclasses.asdict(finding) for finding in report.findings]

@@ -98,7 +98,7 @@ def _grow(first: int, last: int) -> Iterator[int]:
     length = first
     while length < last:
         yield length
-        length = length + 2 if length < 64 else length * 5 // 4
+        length += 1 if length < 16 else 2 if length < 64 else length // 4
     yield last
 
 
@@ -112,7 +112,7 @@ def _find_safe_length(source: str) -> int:
     plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", plain, flags=re.DOTALL)
     count = len(re.findall(r"[*+]|\{[0-9]*,[0-9]*\}", plain))
     if _is_nested(plain):
-        return 16
+        return 4
     return int((_STEPS * math.factorial(count + 1)) ** (1 / (count + 1)))
 
 
@@ -128,6 +128,6 @@ def _is_nested(plain: str) -> bool:
             if complex_group and repeated:
                 return True
             inside[-1] = inside[-1] or complex_group or repeated
-        elif character in "*+|{":
+        elif character in "*+|{" or (character == "?" and plain[i - 1] != "("):
             inside[-1] = True
     return False

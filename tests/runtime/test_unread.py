@@ -1,0 +1,85 @@
+"""Explanations of metrics that were not found."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tune_jobs.runtime.extract import Extractor
+from tune_jobs.runtime.records import MAX_LINE
+from tune_jobs.runtime.unread import explain_unread
+
+BAR = "\u2588" * 10
+YOLO = (
+    f"     Class  Images  Instances  Box(P     R  mAP50  mAP50-95): 100%|{BAR}| 4/4 [00:01<00:00]\n"
+    "       all     128        929   0.64  0.53  0.605     0.446\n"
+)
+FASTAI = "epoch     train_loss  accuracy  time    \n0         0.51        0.81      00:10   \n"
+MARKDOWN = "| epoch | loss | acc |\n|---|---|---|\n| 1 | 0.5 | 0.9 |\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "name", "reason", "found"),
+    [
+        ("Epoch 1: accuracy is 0.91 (35ms)", "accuracy", "'is' is between", [(1, 0.91)]),
+        ("accuracy is 0,91 (35ms)", "accuracy", "'is' is between", [(None, 0.91)]),
+        ("accuracy: 0,91", "accuracy", "'0,91' has a decimal comma", [(None, 0.91)]),
+        ("accuracy of the network on 10000 images: 91 %", "accuracy", "'of the", [(None, 91.0)]),
+        ("accuracy: 9905/10000 (99%)", "accuracy", "'9905/10000' is not a num", [(None, 99.0)]),
+        ("accuracy: 0.5 -> 0.6", "accuracy", "'0.5' is not a number alone", [(None, 0.6)]),
+        ("accuracy [0.91, 0.8]", "accuracy", "'[' is between", [(None, 0.91)]),
+        ("accuracy ........ 0.91", "accuracy", "'........' is between", [(None, 0.91)]),
+        (YOLO, "mAP50-95", "is the header of a column", [(None, 0.446)]),
+        (FASTAI, "accuracy", "is the header of a column", [(0, 0.81)]),
+        (MARKDOWN, "acc", "is the header of a column", [(1, 0.9)]),
+    ],
+)
+def test_the_pattern_of_an_explanation_reads_the_metric(
+    log: str, name: str, reason: str, found: list[tuple[int | None, float]]
+) -> None:
+    assert not Extractor([name], step="epoch").feed(f"{log}\n".encode(), 1.0)
+    explanation = explain_unread(log.encode(), name, step="epoch")
+    assert reason in explanation
+    assert log.strip().splitlines()[0].strip()[:20] in explanation
+    pattern = re.search(r"set its pattern to '(.*)'$", explanation)
+    assert pattern is not None
+    extractor = Extractor([name], {name: pattern[1]}, "epoch")
+    records = extractor.feed(f"{log}\n".encode(), 1.0) + extractor.finish(1.0)
+    assert [(record.step, record.values[name]) for record in records] == found
+
+
+@pytest.mark.parametrize(
+    ("log", "explanation"),
+    [
+        ("", "nothing was printed"),
+        ("\n \n", "nothing was printed"),
+        ("hello\n", "no name with a number was printed; the last line is 'hello'"),
+        ("loss: 0.5\n", "numbers were printed for: loss"),
+        ("Accuracy: 0.9\n", "the line 'Accuracy: 0.9' has 'Accuracy' instead: name the metric"),
+        ("val_accuracy=0.9\n", "has 'val_accuracy' instead: name the metric 'val_accuracy'"),
+        (f"accuracy: 100%|{BAR}| 4/4\n", "no number follows 'accuracy' in 'accuracy: 100%|"),
+        ("the accuracy was good\n", "no number follows 'accuracy' in 'the accuracy was good'"),
+        ("x" * MAX_LINE + " accuracy: 1\n", "is printed after the first 65536 bytes of a line"),
+        ("accuracy\u001b[1m is\u0007 good\n", "in 'accuracy is  good'"),
+    ],
+)
+def test_other_explanations(log: str, explanation: str) -> None:
+    assert explanation in explain_unread(log.encode(), "accuracy")
+
+
+def test_output_in_utf_16() -> None:
+    assert "PYTHONIOENCODING" in explain_unread("accuracy: 1\n".encode("utf-16"), "accuracy")
+
+
+def test_a_pattern_that_matches_nothing_is_named() -> None:
+    explanation = explain_unread(b"accuracy is 0.9\n", "acc", r"acc=(\S+)")
+    assert explanation.startswith(r"the pattern 'acc=(\\S+)' of 'acc' matches no number; ")
+
+
+@given(st.binary(max_size=300), st.sampled_from(["accuracy", "a", "|", "(", "\\"]))
+def test_any_log_can_be_explained(log: bytes, name: str) -> None:
+    for data in (log, b"accuracy a | ( \\ " + log, log.replace(b"\n", b" a ")):
+        assert explain_unread(data, name, step="epoch").isprintable()
