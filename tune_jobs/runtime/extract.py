@@ -31,6 +31,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Dict, NamedTuple, Optional
 
 from .blocks import INDENTED, Block, find_shape, shape_below, stands_below_title
 from .lines import clean, find_all, find_line, find_stream, normalize, remove_progress
@@ -48,7 +49,24 @@ _BEST = re.compile(
 )
 _ABOVE = 16 * 1024
 _MAX_STREAMS = 1024
+_MAX_BEST = 10_000
 _LONGEST = -1.2345678901234567e-300  # a float whose repr has the maximum length
+
+
+class _LineReading(NamedTuple):
+    """What a line says.
+
+    Args:
+        values: Its metrics.
+        best: Metrics of a best, highest or previous result.
+        step: Its step.
+        stream: The process that it comes from.
+    """
+
+    values: Dict[str, float]  # noqa: UP006
+    best: Dict[str, float]  # noqa: UP006
+    step: Optional[int]  # noqa: UP045
+    stream: Optional[str]  # noqa: UP045
 
 
 class Extractor:
@@ -96,6 +114,8 @@ class Extractor:
         self._indent = 0
         self._current: set[str] = set()
         """Metrics that were printed without a word such as "best" before them."""
+        self._best: dict[tuple[str, int | None], Record] = {}
+        """Those that were not, by name and step: they count if no others are printed."""
         self._of_rank_0: set[str] = set()
 
     @property
@@ -120,7 +140,7 @@ class Extractor:
 
     def finish(self, time: float) -> list[Record]:
         """Return the metrics in the last line, which may lack a newline, and in the last block."""
-        return self.feed(b"\n", time) + self._close_block()
+        return self.feed(b"\n", time) + self._close_block() + self._take_best()
 
     # -- lines ------------------------------------------------------------------------------------
 
@@ -130,15 +150,15 @@ class Extractor:
         done = 0
         for start, end in self._find_candidates(data):
             line = clean(data[start:end])
-            values, step, stream = self._read(line)
+            values, best, step, stream = self._read(line)
+            self._keep_best(best, step, stream, time)
             if not values:
                 continue
             found += self._pass_over(data[done:start])
             found += self._place(data, start, end, step)
-            if step is None:
-                step = self._steps.get(stream, self._steps.get(None))
-            else:
+            if step is not None:
                 self._note_step(step, stream)
+            step = self._last_step(stream)
             before = self._line
             if before and before.step != step:
                 found += self._complete_line()
@@ -258,6 +278,9 @@ class Extractor:
             noted.add(stream)
             self._note_step(step, stream, is_last=False)
 
+    def _last_step(self, stream: str | None) -> int | None:
+        return self._steps.get(stream, self._steps.get(None))
+
     def _note_step(self, step: int, stream: str | None, is_last: bool = True) -> None:
         if is_last:
             self._steps[None] = step
@@ -275,8 +298,8 @@ class Extractor:
 
     # -- values -----------------------------------------------------------------------------------
 
-    def _read(self, line: str) -> tuple[dict[str, float], int | None, str | None]:
-        """Return the metrics of a line, its step, and the process that it comes from."""
+    def _read(self, line: str) -> _LineReading:
+        """Return what a line says."""
         values: dict[str, float] = {}
         step = None
         for pattern in self._patterns:
@@ -290,15 +313,23 @@ class Extractor:
             numbers, line = remove_objects(line)
             values.update((n, numbers[n]) for n in self._names.values() if n in numbers)
         line = remove_progress(line)
-        value_at = self._read_names(line, values)
+        best: dict[str, float] = {}
+        value_at = self._read_names(line, values, best)
         if rank is not None:
             values = self._prefer_rank_0(values, rank)
-        if step is None and self._finder is not None and values:
+        if step is None and self._finder is not None and (values or best):
             step = self._finder.find(line, numbers, value_at)
-        return values, step, stream
+        return _LineReading(values, best, step, stream)
 
-    def _read_names(self, line: str, values: dict[str, float]) -> int | None:
-        """Add the values of the names in a line; the last one counts, except for the best one.
+    def _read_names(
+        self, line: str, values: dict[str, float], best: dict[str, float]
+    ) -> int | None:
+        """Add the values of the names in a line; of several the last one counts.
+
+        Args:
+            line: The line.
+            values: Takes the values.
+            best: Takes those of a best, highest or previous result.
 
         Returns:
             The position of the last value.
@@ -306,7 +337,6 @@ class Extractor:
         if self._pattern is None:
             return None
         self._current.update(values)
-        best: dict[str, float] = {}
         last = None
         other = self._finder.find_other(line) if self._finder is not None else None
         for match in self._pattern.finditer(line):
@@ -318,8 +348,20 @@ class Extractor:
                 self._current.add(name)
                 values[name] = number
             last = match.start()
-        values.update((n, value) for n, value in best.items() if n not in self._current)
         return last
+
+    def _keep_best(
+        self, best: Mapping[str, float], step: int | None, stream: str | None, time: float
+    ) -> None:
+        """Keep values of best results until it is known that no others are printed."""
+        step = self._last_step(stream) if step is None else step
+        for name, value in best.items():
+            if name not in self._current and len(self._best) < _MAX_BEST:
+                self._best[name, step] = Record(time, step, {name: value})
+
+    def _take_best(self) -> list[Record]:
+        kept, self._best = self._best, {}
+        return [record for (name, _), record in kept.items() if name not in self._current]
 
     def _prefer_rank_0(self, values: dict[str, float], rank: int) -> dict[str, float]:
         """Ignore a metric of the other ranks once rank 0 has printed it."""

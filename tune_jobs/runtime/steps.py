@@ -17,6 +17,7 @@ from .numerals import COUNT, parse_number
 from .records import MAX_STEP, check_name
 
 BEFORE_NAME = r"(?<![\w\-/.@\\$])"
+_BEFORE_STEP_NAME = r"(?<![\w\-.@\\$])(?<![^0-9]/)"  # ``epoch=0/step=10``
 SIGN = r"\s{0,64}(?:[:=|\u2502\u2503]|[-=]>|(?<=\s)[-\u2013](?=\s))\s{0,64}"
 _PHASE = r"(?:\s?\((?P<phase>[A-Za-z_ ]{1,20})\))?"
 _STEP_VALUE = (
@@ -31,13 +32,14 @@ _OTHER_BEFORE = re.compile(
 )
 _BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
 _LOADED = re.compile(
-    r"(?<!\w)(?:loaded|loading|restored?|restoring|resumed?|resuming)[^0-9]*\Z", re.IGNORECASE
+    r"(?<!\w)(?:(?:loaded|loading|restored?|restoring)[^0-9]*\Z|(?:resumed?|resuming)(?!\w))",
+    re.IGNORECASE,
 )
 _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
 _STRONG = re.compile(r"[|;\t\u2502\u2503]|\s-\s|\([^()]{0,80}\)|\s{3}")
 _WEAK = re.compile(r"[,()\[\]{}]")
 _OWN_PROGRESS = re.compile(r"\s{0,4}/\s{0,4}[0-9]{1,12}\s{0,4}\](?!\s{0,4}\[)")
-_BEFORE_STEP = 160
+_LOOK_BACK = 160
 
 
 class StepFinder:
@@ -53,7 +55,7 @@ class StepFinder:
     def __init__(self, name: str) -> None:
         self._names = _spell(name)
         longest_first = sorted(map(normalize, self._names), key=len, reverse=True)
-        self._pattern = compile_names(longest_first, _STEP_VALUE)
+        self._pattern = compile_names(longest_first, _STEP_VALUE, _BEFORE_STEP_NAME)
         self._hint = _compile_hint(self._names)
 
     def find(
@@ -82,7 +84,7 @@ class StepFinder:
         if not _may_be_of_another(line):
             return None
         for match in self._pattern.finditer(line):
-            if _is_of_another(line[max(0, match.start() - _BEFORE_STEP) : match.start()]):
+            if _is_of_another(line[max(0, match.start() - _LOOK_BACK) : match.start()]):
                 return match.start()
         return None
 
@@ -104,7 +106,7 @@ class StepFinder:
 def _is_current(line: str, match: re.Match[str]) -> bool:
     """Return whether a match is the current step, and not the best, the last or the number of."""
     start = match.start()
-    before = line[max(0, start - _BEFORE_STEP) : start]
+    before = line[max(0, start - _LOOK_BACK) : start]
     if _OTHER_BEFORE.search(before[-24:]):
         return False
     phase = (match["phase"] or "train").strip().lower()
@@ -149,11 +151,11 @@ def round_down(step: float | None) -> int | None:
     return math.floor(step) if step is not None and abs(step) <= MAX_STEP else None
 
 
-def compile_names(names: Sequence[str], number: str) -> re.Pattern[str]:
+def compile_names(names: Sequence[str], number: str, before: str = BEFORE_NAME) -> re.Pattern[str]:
     """Compile a pattern for the longest of the names that ``number`` follows."""
     longest_first = sorted(names, key=len, reverse=True)
     alternatives = "|".join(r"[ \t]{1,64}".join(map(re.escape, n.split())) for n in longest_first)
-    return re.compile(rf"{BEFORE_NAME}(?P<name>{alternatives}){number}")
+    return re.compile(rf"{before}(?P<name>{alternatives}){number}")
 
 
 def find_needles(names: Sequence[str]) -> list[bytes]:

@@ -41,10 +41,10 @@ def explain_unread(
         return "nothing was printed"
     if name.encode("utf-16-le") in log or name.encode("utf-16-be") in log:
         return "the output is in UTF-16, but UTF-8 is expected: set PYTHONIOENCODING=utf-8"
+    explanation = _explain_name(log, name, step)
     if pattern is not None:
-        missed = f"the pattern {pattern!r} of {name!r} matches no number"
-        return "; ".join([missed, _explain_name(log, name, step)])
-    return _explain_name(log, name, step)
+        explanation = f"the pattern {pattern!r} of {name!r} matches no number; {explanation}"
+    return "".join(c if c.isprintable() else " " for c in explanation)
 
 
 def _explain_name(log: bytes, name: str, step: str | None) -> str:

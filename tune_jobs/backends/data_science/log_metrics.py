@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tune_jobs.backends.data_science.log_search import READ, Line, RunLogs
@@ -17,7 +17,7 @@ from tune_jobs.core.job_runs import MetricSources, RunState, RunUpdate
 from tune_jobs.errors import BackendError, StoreError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.runtime.extract import Extractor
-from tune_jobs.runtime.records import encode
+from tune_jobs.runtime.records import Record, encode
 
 PATIENCE = 60.0
 """Seconds for which the lines of an ended run may still arrive."""
@@ -106,10 +106,12 @@ class LogMetrics:
             name = names[line.run_id]
             self._lines.setdefault(name, []).append(line.message)
             extractor = self._extractors.setdefault(name, self._build_extractor())
-            records = extractor.feed(f"{line.message}\n".encode(), line.time)
-            if records:
-                self._metrics[name] = self._metrics.get(name, "") + "".join(map(encode, records))
-                self._unsaved.add(name)
+            self._add(name, extractor.feed(f"{line.message}\n".encode(), line.time))
+
+    def _add(self, name: str, records: Sequence[Record]) -> None:
+        if records:
+            self._metrics[name] = self._metrics.get(name, "") + "".join(map(encode, records))
+            self._unsaved.add(name)
 
     def _save(self) -> set[str]:
         """Store new metrics, and return their runs; what the store refuses is saved later."""
@@ -124,6 +126,8 @@ class LogMetrics:
     def _finish(self, update: RunUpdate, now: float) -> bool:
         """Store metrics and log of an ended run; return False if the store refuses them for now."""
         name = update.name
+        if name in self._extractors:
+            self._add(name, self._extractors[name].finish(update.finished or now))
         log = "".join(f"{line}\n" for line in self._lines.get(name, []))
         try:
             if name in self._unsaved:
