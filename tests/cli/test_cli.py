@@ -244,7 +244,7 @@ def test_check_of_a_metric_that_is_not_printed(run: Run, tmp_path: Path) -> None
     (tmp_path / "train.sh").write_text("echo val_value=0.5\n")
     code, out, _ = run("check")
     assert code == 1
-    assert "metric 'value' was not reported; numbers were printed for: val_value" in out
+    assert "has 'val_value' instead: name the metric 'val_value'" in out
 
 
 def test_check_of_constraints_that_refuse_everything(run: Run, tmp_path: Path) -> None:

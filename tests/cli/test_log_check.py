@@ -25,8 +25,8 @@ storage: sqlite:///s.db
 metric: {name: accuracy, pattern: 'accuracy is (\\S+)'}
 direction: maximize
 step: epoch
-space: {lr: {type: float, low: 0.1, high: 1.0}}
-backend: {kind: local, script: train.py}
+parameters: {lr: {type: float, low: 0.1, high: 1.0}}
+script: train.py
 """
 
 

@@ -16,12 +16,15 @@ The rules:
   ``Test accuracy``; a longer name, such as ``val accuracy``, has priority over one it ends with.
 - A number is read as it is written, ``91.5%`` as 91.5 and ``1,234.5`` as 1234.5, and as a whole:
   ``1.2.3``, ``2024-01-02``, ``12:30``, ``9905/10000``, ``0,91``, ``1,2`` and ``35ms`` do not match.
-- If a line has a name several times, the last value counts, except for ``best accuracy`` after
-  another one. A progress bar that is redrawn with carriage returns is one line, or one line per
-  step if it contains a step.
-- The step is the first one in the same line, or else the last one printed before. Its name may be
-  capitalized: ``epoch`` matches in ``Epoch 3/10``, ``[EPOCH 3]`` and ``Epoch: [3][10/500]``.
-  Fractional steps are rounded down: epoch 1.5 is step 1.
+- What progress bars draw is neither a value nor the continuation of one (`lines`).
+- If a line has a name several times, the last value counts. Values of a best, highest or previous
+  result count only if a metric has no others. A progress bar that is redrawn with carriage returns
+  is one line, or one line per step if it contains a step.
+- The step is the one in the same line, that of the block of lines (`blocks`), or else the last one
+  printed before. Its name may be capitalized: ``epoch`` matches in ``Epoch 3/10``, ``[EPOCH 3]``
+  and ``Epoch: [3][10/500]``, but not in ``best epoch 3`` (`steps`). Fractional steps are rounded
+  down: epoch 1.5 is step 1.
+- If launchers name ranks, each has its own step, and rank 0 has priority.
 
 Other formats need a regular expression.
 """
