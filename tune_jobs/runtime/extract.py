@@ -105,6 +105,7 @@ class Extractor:
         self._names = {" ".join(normalize(name).split()): name for name in by_name}
         self._pattern = compile_names(list(self._names), SEPARATOR + VALUE) if by_name else None
         self._needles = find_needles(by_name)
+        self._needle_texts = [normalize(needle.decode("utf-8")) for needle in self._needles]
         self._finder = StepFinder(step) if step is not None else None
         self._unfinished = bytearray()
         self._above = b""
@@ -179,7 +180,9 @@ class Extractor:
         if self._patterns:
             for line in data.splitlines(keepends=True):
                 start, end = end, end + len(line)
-                yield start, start + len(line.rstrip(b"\r\n"))
+                content = line.rstrip(b"\r\n")
+                if content:
+                    yield start, start + len(content)
             return
         for place in heapq.merge(*(find_all(needle, data) for needle in self._needles)):
             if place >= end:
@@ -310,6 +313,8 @@ class Extractor:
             if value is not None:
                 values[pattern.name] = value
                 step = its_step if its_step is not None else step
+        if not values and not any(needle in line for needle in self._needle_texts):
+            return _LineReading({}, {}, None, None)
         stream, rank = find_stream(line)
         numbers: dict[str, float] = {}
         if "{" in line:
