@@ -8,6 +8,7 @@ a best trial, a Pareto front or a best value so far asks this module.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -93,21 +94,18 @@ def read_result(trial: FrozenTrial) -> Result:
 
 
 def find_best(results: Iterable[Result], maximize: Sequence[bool]) -> list[Result]:
-    """Return the best candidate, or the Pareto front of several objectives.
+    """Return the best candidates: of several objectives the Pareto front.
 
-    Of equal candidates, the one with the lowest number counts. The front is ordered by its first
-    objective, the best first.
+    The best of the first objective come first, equal ones by number. As in Optuna, there are
+    several best trials of a single objective only if their values are equal.
     """
-    candidates = [result for result in results if result.is_candidate]
     signs = [-1.0 if up else 1.0 for up in maximize]
-    losses = {
-        r.number: tuple(s * v for s, v in zip(signs, r.values, strict=True)) for r in candidates
-    }
-    by_number = {r.number: r for r in candidates}
-    if len(signs) == 1:
-        best = min(candidates, key=lambda r: (losses[r.number], r.number), default=None)
-        return [] if best is None else [best]
-    return [by_number[number] for number in find_front(losses)]
+    by_losses: dict[tuple[float, ...], list[Result]] = defaultdict(list)
+    for result in sorted(results, key=lambda r: r.number):
+        if result.is_candidate:
+            losses = tuple(s * v for s, v in zip(signs, result.values, strict=True))
+            by_losses[losses].append(result)
+    return [result for losses in find_front(by_losses) for result in by_losses[losses]]
 
 
 def find_best_trials(trials: Iterable[FrozenTrial], maximize: Sequence[bool]) -> list[FrozenTrial]:
@@ -117,21 +115,19 @@ def find_best_trials(trials: Iterable[FrozenTrial], maximize: Sequence[bool]) ->
     return [by_number[result.number] for result in best]
 
 
-def find_front(losses: Mapping[int, Sequence[float]]) -> list[int]:
-    """Return the numbers of the points that no other point dominates, by their first loss.
+def find_front(points: Iterable[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Return the points that no other one dominates, in ascending order.
 
     Args:
-        losses: Points by number, smaller numbers being better. Equal points do not dominate each
-            other.
+        points: Distinct points; smaller coordinates are better.
     """
-    front: list[int] = []
-    for number in sorted(losses, key=lambda n: (tuple(losses[n]), n)):
-        point = losses[number]
-        # With two losses the last one on the front dominates whatever any of them does.
-        if not any(_dominates(losses[other], point) for other in reversed(front)):
-            front.append(number)
+    front: list[tuple[float, ...]] = []
+    for point in sorted(points):
+        # With two coordinates, the last point of the front dominates what any of them does.
+        if not any(_dominates(other, point) for other in reversed(front)):
+            front.append(point)
     return front
 
 
-def _dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    return tuple(a) != tuple(b) and all(x <= y for x, y in zip(a, b, strict=True))
+def _dominates(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return all(x <= y for x, y in zip(a, b, strict=True))

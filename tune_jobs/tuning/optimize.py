@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from tune_jobs.core import events as e
 from tune_jobs.core.budget import Budget
 from tune_jobs.core.commands import End
-from tune_jobs.core.limits import Limits
+from tune_jobs.core.limits import Limits, Tally
 from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.promotion import Ladder
 from tune_jobs.core.snapshot import Progress, Snapshot
@@ -75,6 +75,7 @@ class Optimization:
             on_finished=self._finished,
         )
         self._began = session.clock()
+        self._best: tuple[Tally, list[FrozenTrial], str] | None = None
 
     def end(self, how: End) -> None:
         """Request the end of the call, from any thread."""
@@ -107,8 +108,7 @@ class Optimization:
         """Return the progress of the call."""
         machine, now = self.machine, self._session.clock()
         tally, limits = machine.budget.tally, machine.budget.limits
-        trials = self.mirror.trials()
-        best, no_best = self._spec.find_best(trials), self._spec.explain_no_best(trials)
+        best, no_best = self._find_best()
         live = list(machine.live.values())
         return Snapshot(
             study=self._spec.study.study_name,
@@ -125,8 +125,17 @@ class Optimization:
             promoted=tally.promoted,
             running=tuple(map(self._trials.running, live[:SHOWN])),
             costs=machine.budget.costs(machine.live, now),
-            no_best=no_best.summary if no_best else "",
+            no_best=no_best,
         )
+
+    def _find_best(self) -> tuple[list[FrozenTrial], str]:
+        """Return the best trials, or why there are none; computed anew if the tally changed."""
+        tally = self.machine.budget.tally
+        if self._best is None or self._best[0] != tally:
+            trials = self.mirror.trials()
+            no_best = self._spec.explain_no_best(trials)
+            self._best = tally, self._spec.find_best(trials), no_best.summary if no_best else ""
+        return self._best[1:]
 
 
 def describe_trial(trial: FrozenTrial) -> str:
