@@ -13,7 +13,11 @@ from optuna.trial import TrialState, create_trial
 
 from tune_jobs.core.best_trials import Result, Standing, find_best, find_best_trials, read_result
 from tune_jobs.core.no_best import explain_no_best
-from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE, SAME_ATTRIBUTE
+from tune_jobs.core.trial_attributes import (
+    DIVERGED_ATTRIBUTE,
+    REPLICATE_ATTRIBUTE,
+    SAME_ATTRIBUTE,
+)
 
 REPLICATE, REUSED = {REPLICATE_ATTRIBUTE: 0}, {SAME_ATTRIBUTE: 0}
 
@@ -114,6 +118,8 @@ def test_the_choice_is_that_of_optuna_where_optuna_has_one() -> None:
 def test_why_there_is_no_best_trial() -> None:
     assert str(explain_no_best([])) == "no trial is complete yet"
     assert str(explain_no_best([Result(0)])) == "no trial is complete yet"
+    diverged = Result(1, attributes={DIVERGED_ATTRIBUTE: True})
+    assert str(explain_no_best([Result(0), diverged])) == "no trial is complete yet (1 diverged)"
     assert "finite" in str(explain_no_best([Result(0, (math.inf,))]))
     assert "replicates" in str(explain_no_best([Result(1, (1.0,), {}, REPLICATE)]))
     assert explain_no_best([Result(0, (1.0,))]) is None

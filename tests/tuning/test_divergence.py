@@ -169,6 +169,13 @@ def test_a_final_run_that_diverges_fails() -> None:
         tuner.train_best()
 
 
+def test_a_smoke_check_tells_divergence_from_a_missing_metric(make_tuner: MakeTuner) -> None:
+    report = make_tuner("echo value=nan").check()
+    assert report
+    assert "metric 'value' was nan: this configuration diverged, the script works" in str(report)
+    assert not make_tuner("echo other=1").check()
+
+
 def test_in_optunas_own_loop(make_tuner: MakeTuner) -> None:
     body = '[ "$n" -gt 4 ] && echo value=nan || echo "value=$x"'
     tuner = make_tuner(body)

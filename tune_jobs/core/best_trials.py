@@ -16,7 +16,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE, SAME_ATTRIBUTE
+from tune_jobs.core.trial_attributes import (
+    DIVERGED_ATTRIBUTE,
+    REPLICATE_ATTRIBUTE,
+    SAME_ATTRIBUTE,
+)
 
 
 class Standing(StrEnum):
@@ -60,6 +64,11 @@ class Result:
     def is_replicate(self) -> bool:
         """Whether it repeats another trial with another seed."""
         return REPLICATE_ATTRIBUTE in self.attributes
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its run worked, and its metric was not finite."""
+        return DIVERGED_ATTRIBUTE in self.attributes
 
     @property
     def standing(self) -> Standing:

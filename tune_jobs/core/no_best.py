@@ -48,7 +48,8 @@ def explain_no_best(
         return NoBest("no complete trial has a finite value yet")
     if by_standing[Standing.REPLICATE]:
         return NoBest("only replicates are complete yet, which do not count")
-    return NoBest("no trial is complete yet")
+    diverged = sum(r.has_diverged for r in by_standing[Standing.NO_VALUE])
+    return NoBest(f"no trial is complete yet{f' ({diverged} diverged)' if diverged else ''}")
 
 
 def _describe_violations(infeasible: list[Result], bounds: Mapping[str, str]) -> str:

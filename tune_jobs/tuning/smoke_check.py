@@ -113,6 +113,10 @@ def _check_script(session: RunSession, observation: Observation, attempt: Attemp
 def _check_metric(session: RunSession, observation: Observation) -> Finding:
     objectives = session.spec.objectives
     reading = objectives.read(observation.records)
+    if reading.diverged:
+        fix = "give check() arguments with which it does not, to be sure that others get a value"
+        detail = f"{reading.diverged}: this configuration diverged, the script works; {fix}"
+        return Finding(True, "metric", detail)
     if reading.values is None:
         detail = session.runs.explain(observation.update, reading.problem, session.spec.sources)
         return Finding(False, "metric", detail)
