@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.core.best_trials import read_result
+from tune_jobs.core.best_trials import Standing, read_result
 from tune_jobs.core.no_best import describe_violations
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, REPLICATE_ATTRIBUTE
 from tune_jobs.errors import ConfigError, StudyError, suggest
@@ -108,7 +108,9 @@ def _why(spec: TuningSpec, trials: Sequence[FrozenTrial]) -> str:
     """Return why there is no best trial, and what to do."""
     failed = [t for t in trials if t.state == TrialState.FAIL]
     if any(t.state == TrialState.COMPLETE for t in trials):
-        fix = "change the bounds, run more trials, or name one with trial=NUMBER"
+        infeasible = any(read_result(t).standing is Standing.INFEASIBLE for t in trials)
+        bounds = "change the bounds, " if infeasible else ""
+        fix = f"{bounds}run more trials, or name one with trial=NUMBER"
         return f"{spec.explain_no_best(trials)}; {fix}"
     if not failed:
         return f"{spec.explain_no_best(trials)}: run optimize() first"
