@@ -24,7 +24,7 @@ from tune_jobs.core.limits import Limits
 from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
 from tune_jobs.core.outcomes import Diverged
 from tune_jobs.core.promotion import Promotion
-from tune_jobs.core.snapshot import Progress
+from tune_jobs.core.snapshot import Progress, Verbosity
 from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import ConfigError, StudyError, did_you_mean
@@ -111,6 +111,7 @@ class Tuner:
         duplicates: Duplicates = "reuse",
         data: Sequence[str | os.PathLike[str]] = (),
         progress: bool | Progress = True,
+        verbosity: Verbosity = "normal",
     ) -> None:
         options = TunerOptions(**select(TunerOptions, locals()))
         if not hasattr(backend, "open"):
@@ -145,6 +146,7 @@ class Tuner:
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
         self._optimization: Optimization | None = None
+        self._end_reason = ""
         self._background: Background | None = None
 
     @property
@@ -161,6 +163,14 @@ class Tuner:
         """
         trials = self.study.get_trials(deepcopy=False)
         return [copy.deepcopy(trial) for trial in self.definition.find_best(trials)]
+
+    @property
+    def end_reason(self) -> str:
+        """Why the last call of `optimize` ended before its number of trials; empty if it did not.
+
+        Such as ``target=0.9 is reached with 0.93``, or that nothing is left to try.
+        """
+        return self._end_reason
 
     @property
     def max_parallel(self) -> int:
@@ -235,7 +245,7 @@ class Tuner:
             single_objective=len(self.definition.objectives.metrics) == 1,
             has_prices=bool(self.options.prices),
         )
-        progress = open_progress(self.progress)
+        progress = open_progress(self.progress, verbosity=self.options.verbosity)
         with self._session(progress, take_over=take_over) as session:
             clock = session.clock
             finished = sum(counts_as_finished(t) for t in self.study.get_trials(deepcopy=False))
@@ -249,6 +259,7 @@ class Tuner:
             try:
                 self._optimization.run()
             finally:
+                self._end_reason = self._optimization.machine.end_reason
                 self._optimization = None
                 progress.close()
         return self.study
@@ -395,7 +406,7 @@ class Tuner:
             FinalRunFailed: If the final run failed; the message has the end of its log.
         """
         check_choice(self.definition, trial, pick)
-        progress = open_progress(self.progress)
+        progress = open_progress(self.progress, verbosity=self.options.verbosity)
         with self._session(progress) as session:
             return train_best(
                 session,
@@ -455,9 +466,9 @@ class Tuner:
         Returns:
             The Optuna study.
         """
-        progress = open_progress(self.progress)
+        progress = open_progress(self.progress, verbosity=self.options.verbosity)
         try:
-            with Session(self.definition, Messages(progress)) as session:
+            with Session(self.definition, Messages(progress, self.options.verbosity)) as session:
                 watch(session, progress, self.max_parallel)
         finally:
             progress.close()
@@ -511,7 +522,12 @@ class Tuner:
         """Open a session as the study's owner, once everything that can be checked is."""
         self._close_objective()
         self.definition.check()
-        return RunSession(self.definition, Messages(progress), own=True, take_over=take_over)
+        return RunSession(
+            self.definition,
+            Messages(progress, self.options.verbosity),
+            own=True,
+            take_over=take_over,
+        )
 
     def _close_objective(self) -> None:
         """Release the study that ``objective`` owns, unless its trials are running.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from tune_jobs.cli.exit_codes import EXIT_CODES
 from tune_jobs.cli.main import build_parser
 
 
@@ -16,7 +17,9 @@ def render_cli() -> str:
     parts = [parser.description or "", "\n".join(["| command | |", "| --- | --- |", *summary])]
     for name, command in commands:
         parts += _render_command(f"{parser.prog} {name}", command)
-    return "\n\n".join([*parts, parser.epilog or ""])
+    codes = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    table = "\n".join(["| exit code | meaning |", "| --- | --- |", *codes])
+    return "\n\n".join([*parts, "## Exit codes", table])
 
 
 def list_commands(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:

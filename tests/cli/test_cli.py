@@ -270,6 +270,47 @@ def test_run_stops_if_all_trials_fail(run: Run, tmp_path: Path) -> None:
     assert "exit code 4\nno data" in err
 
 
+@pytest.mark.parametrize("flag", ["", "-q", "-v"])
+def test_a_run_without_a_complete_trial_fails_with_the_causes(
+    flag: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "train.sh").write_text(
+        f"mkdir {tmp_path}/first 2>&- && exit 7\n"
+        'echo Traceback; echo "ValueError: bad x at $$"; exit 3\n'
+    )
+    code, out, err = run("run", "--n-trials", "4", *filter(None, [flag]))
+    assert code == 1
+    text = "best: none: no trial is complete yet (4 failed):\n  3 trials, such as trial"
+    assert text in out
+    assert out.index("exit code 3\n    Traceback\n    ValueError: bad x at") < out.index("code 7")
+    assert "no trial is complete yet (4 failed):\n" in err
+    assert ("FAIL  exit code 3: ValueError: bad x at" in err) == (flag != "-q")
+    assert ("trial-000000-1: starting --x=0." in err) == (flag == "-v")
+
+    code, out, err = run("run", "--n-trials", "4", "--json")
+    facts = json.loads(out)
+    assert code == 1, "also if nothing was left to do"
+    assert [group["count"] for group in facts["failures"]] == [3, 1]
+    assert facts["best"] == []
+    assert run("status")[0] == 0
+    code, _, err = run("train-best")
+    assert code == 3
+    assert "no best trial: no trial is complete yet (4 failed):\n  3 trials, such as" in err
+    assert "optimize()" not in err
+
+    (tmp_path / "train.sh").write_text(TRAIN)
+    code, out, err = run("run", "--n-trials", "5", *filter(None, [flag]))
+    assert code == 0
+    assert ("best: trial 4  value=" in err) == (flag != "-q")
+
+
+def test_the_reason_of_an_early_end_is_in_the_facts(run: Run) -> None:
+    code, out, err = run("run", "--n-trials", "50", "--target", "0", "--json")
+    assert (code, "target=0 is reached with" in json.loads(out)["ended"]) == (0, True)
+    assert "ended: target=0 is reached" in err
+    assert json.loads(run("run", "--n-trials", "1", "--json")[1])["ended"] is None
+
+
 def test_study_exists_with_another_direction(run: Run, tmp_path: Path) -> None:
     run("run")
     (tmp_path / "study.yaml").write_text(STUDY.replace("maximize", "minimize"))
@@ -289,7 +330,7 @@ def test_help_lists_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) 
         main(["--help"])
     out = capsys.readouterr().out
     assert ended.value.code == 0
-    for word in ("run", "status", "show", "logs", "train-best", "preview", "check", "Exit codes"):
+    for word in ("run", "status", "show", "logs", "train-best", "preview", "check", "exit codes"):
         assert word in out
 
 

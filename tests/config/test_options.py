@@ -97,6 +97,7 @@ diverged_steps: 4
 promotion: {argument: epochs, minimum: 1, maximum: 9}
 prices: {local: 0.1}
 duplicates: run
+verbosity: quiet
 data: [digits.csv]
 n_trials: 5
 timeout: 1h

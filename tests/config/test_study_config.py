@@ -282,11 +282,8 @@ def test_an_error_keeps_its_class(
         load_study(written(tmp_path, changed(changes)))
 
 
-@pytest.mark.parametrize("storage", ["nonsense", "mysql+nothing://host/db"])
-def test_a_storage_that_cannot_be_opened_is_named_with_its_line(
-    tmp_path: Path, storage: str
-) -> None:
-    file = written(tmp_path, changed({"storage": storage}))
+def test_a_storage_that_cannot_be_opened_is_named_with_its_line(tmp_path: Path) -> None:
+    file = written(tmp_path, changed({"storage": "mysql+nothing://host/db"}))
     with pytest.raises(StudyError, match=r"study\.yaml:1: the storage cannot be opened"):
         build_tuner(load_study(file), file)
 

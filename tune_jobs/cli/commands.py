@@ -56,7 +56,25 @@ def open_tuner(options: argparse.Namespace, config: StudyConfig) -> Tuner:
     Raises:
         StudyError: If the study does not exist.
     """
-    return build_tuner(config, options.file, study=open_study(config, options.file))
+    verbosity = getattr(options, "verbosity", None)
+    return build_tuner(config, options.file, open_study(config, options.file), verbosity)
+
+
+def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--verbose``, which replace the file's ``verbosity``."""
+    group = parser.add_mutually_exclusive_group()
+    for name, description in (
+        ("quiet", "show warnings only, no progress"),
+        ("verbose", "also show each run that starts, and refused or known configurations"),
+    ):
+        group.add_argument(
+            f"-{name[0]}",
+            f"--{name}",
+            dest="verbosity",
+            action="store_const",
+            const=name,
+            help=description,
+        )
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from tune_jobs.cli.commands import Commands, open_tuner
+from tune_jobs.cli.commands import Commands, add_verbosity_options, open_tuner
 from tune_jobs.cli.output import print_result, print_status
 from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.errors import ConfigError
@@ -13,7 +13,10 @@ from tune_jobs.errors import ConfigError
 
 def add_control_commands(commands: Commands) -> None:
     """Add the commands of this module."""
-    commands.add_for_study("watch", _watch, "show the progress of a study until its tuning ends")
+    watch = commands.add_for_study(
+        "watch", _watch, "show the progress of a study until its tuning ends"
+    )
+    add_verbosity_options(watch)
     _add_control(commands, "pause", "start no new trials until resumed")
     _add_control(commands, "resume", "start new trials again after a pause")
     stop = _add_control(commands, "stop", "stop tuning")

@@ -22,15 +22,14 @@
     tune-jobs compare STUDY...              compare studies: STORAGE::NAME or a study.yaml
     tune-jobs report STUDY... -o report.html
 
-Paths in the file are relative to the file. Exit codes: 0 success; 1 tuning stopped, the final run
-failed, or the check found a problem; 2 invalid command or file; 3 the study, the store or the
-backend cannot be used; 130 interrupted.
+Paths in the file are relative to the file. `exit_codes` lists the exit codes.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 
 import optuna
@@ -38,14 +37,13 @@ import optuna
 from tune_jobs.cli.commands import Commands
 from tune_jobs.cli.control import add_control_commands
 from tune_jobs.cli.dashboard import add_dashboard_commands
+from tune_jobs.cli.exit_codes import EXIT_CODES, INTERRUPTED, find_exit_code
 from tune_jobs.cli.init import add_init_command
 from tune_jobs.cli.inspection import add_inspection_commands
 from tune_jobs.cli.replay import add_replay_command
 from tune_jobs.cli.tuning import add_tuning_commands
-from tune_jobs.errors import ConfigError, TuneJobsError, TuningStopped
+from tune_jobs.errors import TuneJobsError
 from tune_jobs.tuning.interruption import interrupt_on_termination
-
-EXIT_STOPPED, EXIT_INVALID, EXIT_UNUSABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         resume = ": run the same command again to resume" if options.resumable else ""
         print(f"interrupted{resume}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     except TuneJobsError as error:
         print(f"tune-jobs: {error}", file=sys.stderr)
-        return _exit_code(error)
+        return find_exit_code(error)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,9 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tune-jobs",
         description="Hyperparameter tuning where every trial is a job run.",
-        epilog="Exit codes: 0 success; 1 tuning stopped, the final run failed or the check found "
-        "a problem; 2 invalid command or file; 3 the study, the store or the backend cannot be "
-        "used; 130 interrupted.",
+        epilog=_render_exit_codes(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = Commands(parser)
     add_init_command(commands)
@@ -83,7 +80,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _exit_code(error: TuneJobsError) -> int:
-    if isinstance(error, TuningStopped):
-        return EXIT_STOPPED
-    return EXIT_INVALID if isinstance(error, ConfigError) else EXIT_UNUSABLE
+def _render_exit_codes() -> str:
+    lines = ["exit codes:"]
+    for code, meaning in EXIT_CODES.items():
+        lines += textwrap.wrap(
+            meaning.replace("`", ""),
+            width=78,
+            initial_indent=f"  {code:<5}",
+            subsequent_indent=" " * 7,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)

@@ -11,6 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from tune_jobs.core.best_trials import Standing, read_result
+from tune_jobs.core.failures import explain_outcome, group_failures
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import displayed_state
 from tune_jobs.tuner import Tuner
@@ -21,8 +22,16 @@ def print_result(options: argparse.Namespace, facts: object, text: str) -> None:
     print(encode_json(facts, indent=2, default=str) if options.json else text)
 
 
-def print_status(options: argparse.Namespace, tuner: Tuner) -> int:
-    """Print the state of a study: its trials, owner, best trials, costs and final runs."""
+def print_status(
+    options: argparse.Namespace, tuner: Tuner, more: Mapping[str, object] | None = None
+) -> int:
+    """Print the state of a study: its trials, owner, best trials, failures and costs.
+
+    Args:
+        options: Those of the command.
+        tuner: The study.
+        more: Further facts for JSON.
+    """
     study, trials = tuner.study, tuner.study.get_trials(deepcopy=False)
     states = Counter(map(displayed_state, trials))
     excluded = _count_excluded(trials)
@@ -38,7 +47,9 @@ def print_status(options: argparse.Namespace, tuner: Tuner) -> int:
         "no_best": str(no_best) if no_best else None,
         "final_runs": [{"name": a.name, "trial": a.trial, "state": a.state} for a in final_runs],
         "owner": owner,
+        "failures": [dataclasses.asdict(group) for group in group_failures(trials)],
         "costs": dataclasses.asdict(costs),
+        **(more or {}),
     }
     lines = [f"{study.study_name}: {_format_counts(states) or 'no trials yet'}"]
     if excluded:
@@ -49,7 +60,7 @@ def print_status(options: argparse.Namespace, tuner: Tuner) -> int:
         values, params = format_values(trial.values), _format_params(trial.params)
         lines.append(f"best: trial {trial.number}, {values}  {params}")
     if no_best and trials:
-        lines.append(f"best: none: {no_best}")
+        lines.append(f"best: none: {explain_outcome(no_best, trials)}")
     lines += [f"{label}: {text}" for label, text in costs.rows()]
     lines += [f"{a.name}: trial {a.trial}, {a.state.lower()}" for a in final_runs]
     print_result(options, facts, "\n".join(lines))

@@ -7,8 +7,16 @@ import dataclasses
 from pathlib import Path
 
 import optuna
+from optuna.trial import TrialState
 
-from tune_jobs.cli.commands import Commands, add_set_option, open_tuner, parse_settings
+from tune_jobs.cli.commands import (
+    Commands,
+    add_set_option,
+    add_verbosity_options,
+    open_tuner,
+    parse_settings,
+)
+from tune_jobs.cli.exit_codes import FAILED, SUCCESS
 from tune_jobs.cli.log_check import add_log_options, check_log
 from tune_jobs.cli.output import print_result, print_status
 from tune_jobs.config.study_config import StudyConfig, load_study
@@ -35,6 +43,7 @@ def add_tuning_commands(commands: Commands) -> None:
     train.add_argument(
         "--pick", help="with several metrics: the metric whose best trial is trained, or 'knee'"
     )
+    add_verbosity_options(train)
     train.set_defaults(resumable=True)
     train.add_argument("--again", action="store_true", help="train even if it was trained before")
     add_set_option(train)
@@ -59,6 +68,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument(
         "--take-over", action="store_true", help="take the study over from the current owner"
     )
+    add_verbosity_options(run)
     run.set_defaults(resumable=True)
 
 
@@ -70,7 +80,7 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
         raise ConfigError(
             f"{options.file}: no budget: add n_trials:, timeout:, max_run_hours: or max_cost:"
         )
-    tuner = build_tuner(config, options.file)
+    tuner = build_tuner(config, options.file, verbosity=options.verbosity)
     remaining = None
     if limits.n_trials is not None:
         remaining = max(0, limits.n_trials - _count_finished(tuner.study))
@@ -78,7 +88,9 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
     if remaining != 0 or any(a.told is None for a in tuner.attempts()):
         limits = dataclasses.replace(limits, n_trials=remaining)
         tuner.optimize(**vars(limits), take_over=options.take_over)
-    return print_status(options, tuner)
+    print_status(options, tuner, {"ended": tuner.end_reason or None})
+    complete = tuner.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    return SUCCESS if complete else FAILED
 
 
 def _count_finished(study: optuna.Study) -> int:

@@ -12,6 +12,7 @@ import optuna
 
 from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
+from tune_jobs.core.snapshot import Verbosity
 from tune_jobs.errors import StudyError, TuneJobsError
 from tune_jobs.storage.opening import find_missing_file
 from tune_jobs.tuner import Tuner
@@ -19,13 +20,19 @@ from tune_jobs.tuner import Tuner
 _SQLITE = "sqlite:///"
 
 
-def build_tuner(config: StudyConfig, file: Path, study: optuna.Study | None = None) -> Tuner:
+def build_tuner(
+    config: StudyConfig,
+    file: Path,
+    study: optuna.Study | None = None,
+    verbosity: Verbosity | None = None,
+) -> Tuner:
     """Build the tuner that a study.yaml describes.
 
     Args:
         config: Contents of the file.
         file: Path of the file; paths in it are relative to its folder.
         study: The study; by default it is opened or created.
+        verbosity: Replaces the file's.
 
     Raises:
         ConfigError: If something that the file names cannot be used.
@@ -36,6 +43,7 @@ def build_tuner(config: StudyConfig, file: Path, study: optuna.Study | None = No
         config.options,
         store=_resolve_store(os.fspath(config.options.store or "runs"), folder),
         data=[folder / path for path in config.options.data],
+        verbosity=verbosity or config.options.verbosity,
     )
     study = study or _create_study(config, file)
     return Tuner(study, config.space, make_backend(config, folder), **vars(options))

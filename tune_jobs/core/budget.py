@@ -79,6 +79,10 @@ class Budget:
         run = self.statistics.amount_of(budget, backend)
         return rules.affordable_runs(self.limits, costs.spent + costs.committed, run)
 
+    def is_overdue(self, now: float) -> bool:
+        """Return whether the time in which trials may be started is over."""
+        return self.limits.deadline is not None and now >= self.limits.deadline
+
     def has_no_room(self, now: float, budget: int | None, backend: str) -> bool:
         """Return whether not even one run is affordable, with no run live."""
         return self.affordable_runs({}, now, budget, backend) == 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, REFUSED_ATTRIBUTE
+from tune_jobs.core.no_best import NoBest
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, displayed_state
 
 SHOWN_GROUPS = 3
 SHOWN_LINES = 12
 """Lines of a cause that are shown: its first line, and the last lines of the run's log."""
 
+_ENDS = {"fail": "failed"}
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
@@ -33,16 +36,17 @@ class FailureGroup:
 
     @property
     def summary(self) -> str:
-        """The cause in a line: what happened, and the last line of the log."""
-        lines = [line.strip() for line in self.cause.splitlines() if line.strip()]
-        return ": ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+        """The failures in a line."""
+        return f"{_count(self.count)} failed, such as trial {self.trial}: " + summarize_cause(
+            self.cause
+        )
 
     def __str__(self) -> str:
         lines = self.cause.splitlines()
         if len(lines) > SHOWN_LINES:
             lines = [lines[0], "...", *lines[-SHOWN_LINES + 2 :]]
-        count = "1 trial" if self.count == 1 else f"{self.count} trials"
-        return "\n    ".join([f"{count}, such as trial {self.trial}: {lines[0]}", *lines[1:]])
+        first = f"{_count(self.count)}, such as trial {self.trial}: {lines[0]}"
+        return "\n    ".join([first, *lines[1:]])
 
 
 def group_failures(trials: Iterable[FrozenTrial]) -> list[FailureGroup]:
@@ -65,18 +69,22 @@ def describe_failures(trials: Iterable[FrozenTrial]) -> str:
     return "\n".join(shown)
 
 
-def explain_no_value(trials: Iterable[FrozenTrial]) -> str:
-    """Return why a study has no trial with a value: how its trials ended, and why they failed."""
-    ended = [trial for trial in trials if trial.state.is_finished()]
-    if not ended:
-        return "no trial has ended yet"
-    refused = [t for t in ended if REFUSED_ATTRIBUTE in t.user_attrs]
-    failed = [t for t in ended if t.state == TrialState.FAIL and t not in refused]
-    pruned = len(ended) - len(refused) - len(failed)
-    counts = [(len(failed), "failed"), (pruned, "pruned"), (len(refused), "refused")]
-    how = ", ".join(f"{count} {word}" for count, word in counts if count)
-    causes = describe_failures(ended)
-    return f"no trial has completed ({how})" + (f":\n{causes}" if causes else "")
+def explain_outcome(no_best: NoBest, trials: Sequence[FrozenTrial]) -> str:
+    """Return why a study has no best trial, how its trials ended, and why they failed."""
+    counts = Counter(displayed_state(t).lower() for t in trials if t.state.is_finished())
+    ends = ", ".join(f"{count} {_ENDS.get(state, state)}" for state, count in counts.items())
+    causes = describe_failures(trials)
+    return f"{no_best}" + (f" ({ends})" if ends else "") + (f":\n{causes}" if causes else "")
+
+
+def summarize_cause(cause: str) -> str:
+    """Return a cause in a line: what happened, and the last line of the log."""
+    lines = [line.strip() for line in cause.splitlines() if line.strip()]
+    return ": ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
+
+
+def _count(count: int) -> str:
+    return "1 trial" if count == 1 else f"{count} trials"
 
 
 def _cause(trial: FrozenTrial) -> str:

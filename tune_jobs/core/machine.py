@@ -101,6 +101,8 @@ class TuningMachine:
     @property
     def end_reason(self) -> str:
         """Why the call has ended, or ends, before its number of trials; or an empty string."""
+        if self.control.end is not None and not self.reason:
+            return "handed over" if self.control.end is End.LEAVE else "stopped on request"
         return self.reason or (self._exhausted if self.budget.trials_left != 0 else "")
 
     def pause(self, now: float, tick: float) -> float:
@@ -174,6 +176,8 @@ class TuningMachine:
             instructions += self._prune(attempt, cause)
         if reason := self.budget.exhausted(self._live, now):
             instructions += self._end_and_prune(reason)
+        if self.budget.is_overdue(now) and self._new_trials_left():
+            self._end_because("the timeout is reached")
         if reason := self.budget.stopping_reason():
             if reason.startswith("target"):
                 instructions += self._end_and_prune(reason)

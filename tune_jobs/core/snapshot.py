@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import duration
+
+Verbosity = Literal["quiet", "normal", "verbose"]
+"""What is shown: only warnings; progress and results; or also every start and refusal."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,11 @@ class Snapshot:
 
 
 class Progress(Protocol):
-    """A display of progress; only for eyes, everything is logged as well."""
+    """A display of progress; only for eyes, everything is logged as well.
+
+    A display whose attribute ``shows_trials`` is true gets a line about each finished trial, and
+    about the best ones at the end.
+    """
 
     def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
         """Show the progress; the snapshot is made only when it is shown."""

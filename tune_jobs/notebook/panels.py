@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from tune_jobs.core.formatting import html_table
-from tune_jobs.core.snapshot import Progress, Snapshot
+from tune_jobs.core.snapshot import Progress, Snapshot, Verbosity
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,14 +32,36 @@ class Silent:
         pass
 
 
+class MessagesOnly:
+    """Display that shows messages, but no progress.
+
+    Args:
+        out: Where they are printed.
+    """
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+
+    def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        print(line, file=self._out, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
 class Lines:
-    """Display of plain lines, for pipes and files: one whenever trials have finished.
+    """Display of plain lines, for pipes and files: the progress whenever trials have finished.
 
     Args:
         out: Where the lines are printed.
-        seconds: Least time between two lines.
+        seconds: Least time between two lines of progress.
         clock: Returns seconds.
     """
+
+    shows_trials = True
 
     def __init__(
         self, out: IO[str], seconds: float = 10.0, clock: Callable[[], float] = time.monotonic
@@ -116,21 +138,26 @@ class Notebook:
         pass
 
 
-def open_progress(progress: bool | Progress, out: IO[str] | None = None) -> Progress:
-    """Return a display for the tuner's option ``progress``.
+def open_progress(
+    progress: bool | Progress, out: IO[str] | None = None, verbosity: Verbosity = "normal"
+) -> Progress:
+    """Return a display for the tuner's options ``progress`` and ``verbosity``.
 
     Args:
         progress: True for a display that suits the environment: notebook, terminal or pipe; False
             for none; or a display to use.
         out: Where lines are printed; by default standard error.
+        verbosity: "quiet" shows no progress.
     """
     if progress is False:
         return Silent()
     if progress is not True:
         return progress
+    out = out or sys.stderr
+    if verbosity == "quiet":
+        return MessagesOnly(out)
     if _is_notebook():
         return Notebook()
-    out = out or sys.stderr
     return Terminal() if out.isatty() else Lines(out)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.best_trials import Standing, read_result
+from tune_jobs.core.failures import explain_outcome
 from tune_jobs.core.no_best import describe_violations
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, REPLICATE_ATTRIBUTE
 from tune_jobs.errors import ConfigError, StudyError, suggest
@@ -106,16 +107,15 @@ def describe_infeasible(trial: FrozenTrial) -> str:
 
 def _why(spec: TuningSpec, trials: Sequence[FrozenTrial]) -> str:
     """Return why there is no best trial, and what to do."""
-    failed = [t for t in trials if t.state == TrialState.FAIL]
+    no_best = spec.explain_no_best(trials)
+    assert no_best is not None
     if any(t.state == TrialState.COMPLETE for t in trials):
         infeasible = any(read_result(t).standing is Standing.INFEASIBLE for t in trials)
         bounds = "change the bounds, " if infeasible else ""
-        fix = f"{bounds}run more trials, or name one with trial=NUMBER"
-        return f"{spec.explain_no_best(trials)}; {fix}"
-    if not failed:
-        return f"{spec.explain_no_best(trials)}: run optimize() first"
-    what = f"{len(failed)} failed, the last one (trial {failed[-1].number})"
-    return f"{spec.explain_no_best(trials)}: {what}{_cause(failed[-1]) or ' without a cause'}"
+        return f"{no_best}; {bounds}run more trials, or name one with trial=NUMBER"
+    if not any(t.state.is_finished() for t in trials):
+        return f"{no_best}: run optimize() first"
+    return explain_outcome(no_best, trials)
 
 
 def _cause(trial: FrozenTrial) -> str:

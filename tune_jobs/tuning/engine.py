@@ -14,6 +14,7 @@ intended and asks the backend for the rest (`recover`).
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -266,6 +267,7 @@ class Engine:
         session = self._session
         match instruction:
             case e.Submit(attempt):
+                session.messages.detail(partial(_describe_start, attempt))
                 run_id = session.runs.submit(attempt)
                 return None if run_id is None else e.Submitted(attempt.name, run_id)
             case e.Track(_, update):
@@ -312,3 +314,7 @@ class Engine:
         plan = plan_recovery(open_attempts, found, finished)
         self.handle(e.Recovered(plan, dict(rungs or {}), tuple(unrecorded), continued))
         self.commit()
+
+
+def _describe_start(attempt: Attempt) -> str:
+    return f"{attempt.name}: starting {shlex.join(attempt.invocation.argv)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
-from tune_jobs.core.snapshot import Progress
+from tune_jobs.core.snapshot import Progress, Verbosity
 
 logger = logging.getLogger("tune_jobs.tuning")
 
@@ -17,15 +18,34 @@ class Messages:
 
     Args:
         progress: The display; None shows nothing.
+        verbosity: What is shown of the messages; all of them are logged.
     """
 
-    def __init__(self, progress: Progress | None = None) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress | None = None, verbosity: Verbosity = "normal") -> None:
+        self._progress, self._verbosity = progress, verbosity
+        shows_trials = bool(getattr(progress, "shows_trials", False))
+        self._shows_results = verbosity == "verbose" or (shows_trials and verbosity == "normal")
 
     def say(self, line: str) -> None:
         """Say what happened."""
         logger.info(line)
-        self._show(line)
+        if self._verbosity != "quiet":
+            self._show(line)
+
+    def result(self, describe: Callable[[], str]) -> None:
+        """Say a result, which a table of the display shows anyway."""
+        self._say_lazily(describe, show=self._shows_results)
+
+    def detail(self, describe: Callable[[], str]) -> None:
+        """Say what is only shown if everything is to be shown."""
+        self._say_lazily(describe, show=self._verbosity == "verbose")
+
+    def _say_lazily(self, describe: Callable[[], str], *, show: bool) -> None:
+        if show or logger.isEnabledFor(logging.INFO):
+            line = describe()
+            logger.info(line)
+            if show:
+                self._show(line)
 
     def warn(self, line: str) -> None:
         """Say what a person may have to act on, such as a service that does not answer."""

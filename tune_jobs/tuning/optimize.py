@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -15,7 +15,8 @@ from tune_jobs.core.limits import Limits, Tally
 from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.promotion import Ladder
 from tune_jobs.core.snapshot import Progress, Snapshot
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE
+from tune_jobs.core.trial_attributes import displayed_state
+from tune_jobs.core.trial_lines import describe_trial
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.storage.callbacks import run_callbacks
 from tune_jobs.storage.mirror import StudyMirror
@@ -24,6 +25,7 @@ from tune_jobs.tuning.messages import logger
 from tune_jobs.tuning.recovery import recover_study
 from tune_jobs.tuning.session import RunSession
 from tune_jobs.tuning.study_trials import StudyTrials
+from tune_jobs.tuning.summary import summarize
 
 SHOWN = 8
 """Live runs that the progress shows."""
@@ -76,6 +78,7 @@ class Optimization:
         )
         self._began = session.clock()
         self._best: tuple[Tally, list[FrozenTrial], str] | None = None
+        self._numbers: set[int] = set()  # of the trials that have finished in this call
 
     def end(self, how: End) -> None:
         """Request the end of the call, from any thread."""
@@ -88,21 +91,27 @@ class Optimization:
             self.engine.perform(instruction)
         self._progress.update(self.snapshot, last=True)
         logger.info(self.snapshot().line())
-        if self.machine.end_reason:
-            self._session.messages.say(f"ended: {self.machine.end_reason}")
+        summarize(self._session, self.mirror.trials(), self._numbers, self.machine.end_reason)
 
     def recover(self) -> None:
         """Take over what an earlier call left open."""
         recover_study(self.engine, self._session, self.mirror)
 
     def _finished(self, number: int) -> None:
-        """Log a finished trial and run the callbacks."""
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(describe_trial(self.mirror.trial(number)))
+        """Show a finished trial and run the callbacks."""
+        self._numbers.add(number)
+        self._show(self.mirror.trial(number))
         if self._callbacks:
             trial = self.mirror.copy_trial(number)
             if run_callbacks(self._spec.study, self._callbacks, trial):
                 self.end(End.FINISH)
+
+    def _show(self, trial: FrozenTrial) -> None:
+        messages = self._session.messages
+        line = partial(describe_trial, trial, [m.name for m in self._spec.objectives.metrics])
+        # Many suggestions may be refused or known; what fails without a run is a message already.
+        had_run = displayed_state(trial) == trial.state.name
+        (messages.result if had_run else messages.detail)(line)
 
     def snapshot(self) -> Snapshot:
         """Return the progress of the call."""
@@ -112,7 +121,8 @@ class Optimization:
         live = list(machine.live.values())
         return Snapshot(
             study=self._spec.study.study_name,
-            n_trials=limits.n_trials,
+            # What an earlier call has left open may be more than what this one is asked for.
+            n_trials=None if limits.n_trials is None else max(limits.n_trials, tally.started),
             complete=tally.complete,
             pruned=tally.pruned,
             failed=tally.failed,
@@ -136,10 +146,3 @@ class Optimization:
             no_best = self._spec.explain_no_best(trials)
             self._best = tally, self._spec.find_best(trials), no_best.summary if no_best else ""
         return self._best[1:]
-
-
-def describe_trial(trial: FrozenTrial) -> str:
-    """Return a finished trial in a line: number, state, values, parameters."""
-    values = "" if trial.values is None else f": {', '.join(f'{v:.6g}' for v in trial.values)}"
-    cause = trial.user_attrs.get(CAUSE_ATTRIBUTE, "").partition("\n")[0]
-    return f"trial {trial.number} {trial.state.name}{values} {trial.params} {cause}".rstrip()

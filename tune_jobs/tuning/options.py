@@ -18,7 +18,7 @@ from tune_jobs.core.costs import Prices
 from tune_jobs.core.objectives import Bound, Metric
 from tune_jobs.core.outcomes import Diverged
 from tune_jobs.core.promotion import Promotion
-from tune_jobs.core.snapshot import Progress
+from tune_jobs.core.snapshot import Progress, Verbosity
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction
@@ -312,6 +312,16 @@ class TunerOptions:
         metadata=_option(
             "Whether to show progress, or a `Progress` that shows it.",
             accepting("True, False or a Progress", _is_progress),
+        ),
+    )
+    verbosity: Verbosity = field(
+        default="normal",
+        metadata=_option(
+            "What the progress shows: ``quiet`` only warnings; ``normal`` also a table in a "
+            "notebook or terminal, and elsewhere a line about each finished trial and the best "
+            "ones at the end; ``verbose`` also each run that is started, and configurations that "
+            "are refused or known.",
+            one_of(*get_args(Verbosity)),
         ),
     )
 
