@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import optuna
 
 from tune_jobs.backends.base import Backend
-from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.attempts import Attempt, select_attempt
 from tune_jobs.core.commands import COMMANDS, End
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import html_table
@@ -49,6 +49,7 @@ from tune_jobs.tuning.options import (
     documents,
     select,
 )
+from tune_jobs.tuning.outputs import Outputs, read_outputs
 from tune_jobs.tuning.preview import Preview, preview
 from tune_jobs.tuning.replicates import enqueue_replicates
 from tune_jobs.tuning.session import RunSession, Session
@@ -517,6 +518,26 @@ class Tuner:
             if not attempts:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
             return open_log(session, attempts[-1]).read().decode("utf-8", "replace")
+
+    def outputs(self, trial: int | str, *, attempt: int | None = None) -> Outputs:
+        """Return the files that a job run left: its outputs, and what is in its working folder.
+
+            tuner.outputs(12).download("best", "*.pt")
+
+        Args:
+            trial: Number of the trial, or the name of a final run (``final-1``).
+            attempt: Number of the attempt; by default the last one.
+
+        Returns:
+            A list of files, which `Outputs.download` fetches.
+
+        Raises:
+            StudyError: If the trial has no such job run.
+            StoreError: If the metric store cannot be read.
+        """
+        with Session(self.definition) as session:
+            attempts = session.ledger.read_attempts()
+            return read_outputs(session.store, select_attempt(attempts, trial, attempt))
 
     def _session(self, progress: Progress, *, take_over: bool = False) -> RunSession:
         """Open a session as the study's owner, once everything that can be checked is."""

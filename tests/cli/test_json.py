@@ -73,6 +73,7 @@ def test_every_command_and_file_and_row_is_strict(printed: Printed, tmp_path: Pa
     shown = printed("show", best)
     assert shown["intermediate_values"]["0"] == "nan"
     assert shown["user_attrs"]["tune_jobs:metrics"]["loss"] == "nan"
+    assert printed("outputs", best)["files"] == []
     final = printed("train-best")
     assert (final["metrics"]["loss"], final["metrics"]["gain"]) == ("nan", "-inf")
     assert printed("train-best") == final, "as its provenance says it"
@@ -113,7 +114,7 @@ def _check_rows(path: Path) -> None:
 
 
 COVERED = {"check", "preview", "run", "show", "train-best", "status", "replay", "watch"}
-COVERED |= {"compare", "report", "init"}
+COVERED |= {"compare", "report", "init", "outputs"}
 WITHOUT_NUMBERS = {"pause", "resume", "stop", "cancel", "set", "logs", "dashboard"}
 
 

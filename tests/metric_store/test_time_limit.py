@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -95,3 +97,22 @@ def test_threads_end_with_their_folder(place: Place) -> None:
 )
 def test_local_places_need_no_limit(uri: Callable[[Path], str], kind: type, tmp_path: Path) -> None:
     assert type(open_folder(uri(tmp_path), {})) is kind
+
+
+def test_the_limit_of_a_download_is_one_for_each_piece(place: Place, tmp_path: Path) -> None:
+    pieces = iter([0.1] * 5)
+
+    class Slow(FsspecFolder):
+        def download(self, path: str, target: BinaryIO) -> None:
+            for seconds in pieces:
+                threading.Event().wait(seconds)
+                target.write(b"x")
+            place.hang()
+
+    folder = TimeLimitedFolder("far://s", lambda: Slow(place.uri, {}), 0.3)
+    copied = io.BytesIO()
+    folder.download("a", copied)
+    assert copied.getvalue() == b"xxxxx"
+    place.hangs_once = True
+    with pytest.raises(StoreError, match=r"far://s did not answer within 0.3 s: reading a"):
+        folder.download("a", copied)

@@ -27,8 +27,8 @@ class Job:
         self.store = folder / "store"
         copy_runtime(folder / "side")
 
-    def start(self, script: str, *argv: str, **env: str) -> subprocess.Popen[str]:
-        """Start the runner for a Python script."""
+    def start(self, script: str, *argv: str, code: str = "", **env: str) -> subprocess.Popen[str]:
+        """Start the runner for a Python script, or a program that calls the runner."""
         (self.folder / "train.py").write_text(script)
         settings = {
             "PATH": os.environ["PATH"],
@@ -46,7 +46,7 @@ class Job:
             **env,
         }
         return subprocess.Popen(
-            [self.python, "-m", "tune_jobs.runtime.runner", *argv],
+            [self.python, *(["-c", code] if code else ["-m", "tune_jobs.runtime.runner"]), *argv],
             env=settings,
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -324,3 +324,53 @@ def test_many_steps_are_few_uploads(job: Job) -> None:
     versions.add(path.stat().st_mtime_ns)
     assert len(decode(path.read_bytes()).records) == 10_000, "all of them in the end"
     assert len(versions) <= 4, "a long file is uploaded more seldom"
+
+
+LEAVES = """
+import os
+from tune_jobs import outputs_dir
+open("model.pt", "w").write("weights")
+open("old.txt", "a").write("changed")
+os.makedirs("plots/__pycache__")
+open("plots/a\\nb.png", "w").write("x")
+open("plots/__pycache__/a.pyc", "w").write("x")
+open("large", "w").write("x" * 5000)
+os.symlink("/etc/passwd", "link")
+os.mkfifo("pipe")
+(outputs_dir() / "kept").write_text("x")
+"""
+
+
+def test_what_a_script_leaves_in_its_working_folder_is_uploaded(job: Job) -> None:
+    (job.folder / "work").mkdir()
+    for name in ("old.txt", "same.txt"):
+        (job.folder / "work" / name).write_text("given ")
+    done = job.run(f"{LEAVES}raise SystemExit(3)", TUNE_JOBS_WORK_BYTES="1000")
+    assert done.returncode == 3, "also of a run that fails"
+    root = job.store / "runs/trial-000000-1"
+    left = {str(p.relative_to(root / "work")): p.read_text() for p in (root / "work").rglob("*.*")}
+    assert left == {"model.pt": "weights", "old.txt": "given changed", "plots/a%0Ab.png": "x"}
+    assert not (root / "work/large").exists()
+    assert json.loads(job.left("omitted.json")) == {"files": 1, "bytes": 5000, "names": ["large"]}
+    assert job.left("outputs/kept") == "x"
+    assert job.end()["exit_code"] == 3
+
+
+def test_files_of_the_working_folder_that_cannot_be_uploaded_fail_nothing(job: Job) -> None:
+    (job.store / "runs/trial-000000-1").mkdir(parents=True)
+    (job.store / "runs/trial-000000-1/work").write_text("in the way")
+    done = job.run("open('model.pt', 'w').write('x')\nprint('value: 1')\n")
+    assert (done.returncode, job.end()["state"]) == (0, "SUCCEEDED")
+    assert "tune_jobs: files in the working directory: an upload failed" in done.stderr
+
+
+def test_a_working_folder_with_too_many_files_is_left_alone(job: Job) -> None:
+    code = (
+        "import tune_jobs.runtime.left_files as l, tune_jobs.runtime.runner as r, sys\n"
+        "l.MAX_SEEN = 3\nsys.exit(r.main([]))\n"
+    )
+    script = "[open(f'{n}.txt', 'w').close() for n in range(5)]\n"
+    process = job.start(script, code=code)
+    process.communicate(timeout=60)
+    assert json.loads(job.left("omitted.json")) == {"files": 3, "bytes": 0, "names": []}
+    assert not (job.store / "runs/trial-000000-1/work").exists()

@@ -18,6 +18,29 @@ from tune_jobs.tuner import Tuner
 StudyCommand = Callable[[argparse.Namespace, StudyConfig], int]
 
 
+class CommandParser(argparse.ArgumentParser):
+    """Parser of a command.
+
+    Attributes:
+        intermixed: Whether a list of positional arguments may follow options, which argparse does
+            not support by default.
+    """
+
+    intermixed = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse arguments; `parse_known_intermixed_args` calls this method, too."""
+        if not self.intermixed:
+            return super().parse_known_args(args, namespace)
+        self.intermixed = False
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
+
+
 class Commands:
     """Subcommands of a parser.
 
@@ -26,11 +49,13 @@ class Commands:
     """
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+        self._subparsers = parser.add_subparsers(
+            required=True, metavar="COMMAND", parser_class=CommandParser
+        )
 
     def add(
         self, name: str, function: Callable[[argparse.Namespace], int], description: str
-    ) -> argparse.ArgumentParser:
+    ) -> CommandParser:
         """Add a command; returns its parser, which has ``--json`` already."""
         parser = self._subparsers.add_parser(name, help=description, description=description)
         parser.add_argument("--json", action="store_true", help="print JSON")

@@ -118,7 +118,7 @@ def open_studies(references: Sequence[str]) -> list[Study]:
 
 def _split_reference(reference: str) -> tuple[str, str | None]:
     """Return a storage, and the name of a study in it or None for all of them."""
-    if _is_study_file(reference):
+    if is_study_file(reference):
         return reference, load_study(reference).study
     storage, separator, name = reference.partition("::")
     return storage, name if separator else None
@@ -126,10 +126,11 @@ def _split_reference(reference: str) -> tuple[str, str | None]:
 
 def _resolve_storage(reference: str) -> str:
     """Return a storage as it is, and of a study.yaml the storage that it names."""
-    if not _is_study_file(reference):
+    if not is_study_file(reference):
         return reference
     return resolve_storage(load_study(reference), Path(reference))
 
 
-def _is_study_file(reference: str) -> bool:
+def is_study_file(reference: str) -> bool:
+    """Return whether a reference names a study.yaml."""
     return reference.endswith((".yaml", ".yml"))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial
 
 from tune_jobs.cli.commands import Commands, open_tuner
 from tune_jobs.cli.output import format_values, print_result, print_status
 from tune_jobs.config.study_config import StudyConfig
-from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.attempts import Attempt, select_attempt
 from tune_jobs.core.best_trials import read_result
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.no_best import describe_standing
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import StoreError, StudyError
 from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.logs import open_log
+from tune_jobs.tuning.outputs import OutputFile
 from tune_jobs.tuning.session import Session
 
 FOLLOW_SECONDS = 0.5
@@ -45,6 +48,7 @@ def _show(options: argparse.Namespace, config: StudyConfig) -> int:
     trial = _find_trial(tuner, options.trial)
     result = read_result(trial)
     attempts = [a for a in tuner.attempts(options.trial) if not a.is_final]
+    outputs = _read_outputs(tuner, options.trial) if attempts else []
     facts = {
         "trial": trial.number,
         "state": trial.state.name,
@@ -55,6 +59,7 @@ def _show(options: argparse.Namespace, config: StudyConfig) -> int:
         "intermediate_values": trial.intermediate_values,
         "user_attrs": trial.user_attrs,
         "attempts": [dataclasses.asdict(a) for a in attempts],
+        "outputs": [file.name for file in outputs],
     }
     lines = [f"trial {trial.number}: {trial.state.name} {format_values(trial.values or [])}"]
     if note := describe_standing(result):
@@ -62,8 +67,23 @@ def _show(options: argparse.Namespace, config: StudyConfig) -> int:
     lines += [f"  {name} = {value}" for name, value in trial.params.items()]
     for attempt in attempts:
         lines += _describe_attempt(attempt)
+    if outputs:
+        command = f"tune-jobs outputs {options.file} {options.trial}"
+        lines.append(f"  left: {_list_names(outputs)}  ({command} -o DIR)")
     print_result(options, facts, "\n".join(line.rstrip() for line in lines))
     return 0
+
+
+def _read_outputs(tuner: Tuner, trial: int) -> Sequence[OutputFile]:
+    """Return what a trial's last run left; empty if the store cannot be read."""
+    with contextlib.suppress(StoreError):
+        return tuner.outputs(trial)
+    return []
+
+
+def _list_names(outputs: Sequence[OutputFile]) -> str:
+    more = f" and {len(outputs) - 5} more" if len(outputs) > 5 else ""
+    return f"{', '.join(file.name for file in outputs[:5])}{more}"
 
 
 def _find_trial(tuner: Tuner, number: int) -> FrozenTrial:
@@ -84,7 +104,7 @@ def _describe_attempt(attempt: Attempt) -> list[str]:
 
 def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
     with Session(open_tuner(options, config).definition) as session:
-        attempt = _find_attempt(session, options.trial)
+        attempt = select_attempt(session.ledger.read_attempts(), options.trial)
         log = open_log(session, attempt)
         while True:
             # The ledger is read first: once it has the run's end, the log is complete.
@@ -97,15 +117,3 @@ def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
             if ended or not options.follow:
                 return 0
             time.sleep(FOLLOW_SECONDS)  # the writer is another process, perhaps on another machine
-
-
-def _find_attempt(session: Session, wanted: str) -> Attempt:
-    """Return the attempt of that name, or the last one of that trial."""
-    found = [
-        a
-        for a in session.ledger.read_attempts()
-        if a.name == wanted or (str(a.trial) == wanted and not a.is_final)
-    ]
-    if not found:
-        raise StudyError(f"the study has no job run for {wanted!r}: give a trial number or a name")
-    return found[-1]

@@ -10,6 +10,7 @@
     tune-jobs watch study.yaml              show its progress until the tuning ends
     tune-jobs show study.yaml 12            show a trial and its job runs
     tune-jobs logs study.yaml 12 -f         print the output of a trial's job run
+    tune-jobs outputs study.yaml 12 -o DIR  download the files that a job run left
     tune-jobs replay study.yaml --pruner median
                                             simulate the study with another pruner
 
@@ -40,6 +41,7 @@ from tune_jobs.cli.dashboard import add_dashboard_commands
 from tune_jobs.cli.exit_codes import EXIT_CODES, INTERRUPTED, find_exit_code
 from tune_jobs.cli.init import add_init_command
 from tune_jobs.cli.inspection import add_inspection_commands
+from tune_jobs.cli.outputs import add_outputs_command
 from tune_jobs.cli.replay import add_replay_command
 from tune_jobs.cli.tuning import add_tuning_commands
 from tune_jobs.errors import TuneJobsError
@@ -74,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_init_command(commands)
     add_tuning_commands(commands)
     add_inspection_commands(commands)
+    add_outputs_command(commands)
     add_control_commands(commands)
     add_replay_command(commands)
     add_dashboard_commands(commands)

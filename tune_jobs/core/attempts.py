@@ -10,13 +10,14 @@ The ledger records an attempt before its run is started and again when the run h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from tune_jobs.core.formatting import html_table
 from tune_jobs.core.strict_json import encode_json
+from tune_jobs.errors import StudyError
 
 
 class AttemptState(StrEnum):
@@ -145,3 +146,38 @@ def earlier_attempts(name: str) -> tuple[str, ...]:
     """Return the names of the attempts before ``name``, the latest first."""
     stem, _, attempt = name.rpartition("-")
     return tuple(f"{stem}-{n}" for n in range(int(attempt) - 1, 0, -1))
+
+
+def select_attempt(
+    attempts: Sequence[Attempt], wanted: int | str, attempt: int | None = None
+) -> Attempt:
+    """Return the attempt that a person means.
+
+    Args:
+        attempts: All attempts of a study, oldest first.
+        wanted: Number of a trial, name of an attempt (``trial-000012-1``, ``final-1-1``), the name
+            of a final run (``final-1``), or ``final`` for the last one.
+        attempt: Number of the attempt; by default the last one.
+
+    Raises:
+        StudyError: If there is none.
+    """
+    word = str(wanted)
+    found = [a for a in attempts if _is_meant(a, word)]
+    if not found:
+        raise StudyError(
+            f"the study has no job run for {word!r}: give a trial number or a name of an attempt "
+            "(trial-000012-1, final-1-1)"
+        )
+    chosen = [a for a in found if attempt is None or a.attempt == attempt]
+    if not chosen:
+        known = ", ".join(str(a.attempt) for a in found)
+        raise StudyError(f"{word} has no attempt {attempt}: it has {known}")
+    return chosen[-1]
+
+
+def _is_meant(attempt: Attempt, word: str) -> bool:
+    if attempt.is_final:
+        stem = attempt.name.rpartition("-")[0]
+        return word in (attempt.name, stem, "final")
+    return word == attempt.name or (word.isdecimal() and attempt.trial == int(word))

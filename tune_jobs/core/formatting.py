@@ -1,4 +1,4 @@
-"""Durations, values and small HTML tables for people."""
+"""Durations, sizes, values and small HTML tables for people."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def byte_size(size: int) -> str:
+    """Format a number of bytes: 1234567 becomes ``1.2 MB``."""
+    number, unit = float(size), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 999.5 or unit == "TB":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if unit == "B" or number >= 99.5 else f"{number:.3g} {unit}"
 
 
 def abbreviate(value: object) -> str:

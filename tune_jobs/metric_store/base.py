@@ -7,9 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
 
 from tune_jobs.errors import StoreError
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file in a listing.
+
+    Args:
+        path: Its path, relative to the folder that was listed.
+        size: Its size in bytes.
+        modified: When it was modified, in seconds since the epoch; None if the place does not say.
+    """
+
+    path: str
+    size: int
+    modified: float | None = None
 
 
 class Folder(Protocol):
@@ -63,6 +79,25 @@ class Folder(Protocol):
 
     def find(self, folder: str) -> list[str]:
         """Return the paths of all files below ``folder``, relative to it, sorted."""
+        ...
+
+    def entries(self, folder: str) -> list[FileEntry]:
+        """Return all regular files below ``folder``, sorted by path.
+
+        Symbolic links are neither listed nor followed.
+        """
+        ...
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        """Copy the content of a file, in pieces.
+
+        Args:
+            path: The file.
+            target: What it is written to. After an error it may have a part of the content.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+        """
         ...
 
 

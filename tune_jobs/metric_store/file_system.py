@@ -5,19 +5,22 @@ from __future__ import annotations
 import ftplib
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from tune_jobs.errors import StoreError
-from tune_jobs.metric_store.base import Folder, store_errors
+from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
 
 _VERSION_KEYS = re.compile("etag|time|modif|updated|created|generation|version|md5|size|ino", re.I)
 _VOLATILE_KEYS = re.compile("atime|access", re.I)
 _ATTEMPTS = 3
+_PIECE = 1 << 20
 _PARTIAL = re.compile(r"/\.[^/]*\.[0-9a-f]{8}\.part")
 
 
@@ -125,23 +128,43 @@ class FsspecFolder:
         below = f"{self._root}/{folder}".strip("/") + "/"
         return sorted(path.partition(below)[2] for path in found)
 
+    def entries(self, folder: str) -> list[FileEntry]:
+        """See `Folder.entries`."""
+        with self._errors("listing", folder) as fs:
+            found = [entry for entry in self._list(fs, folder) if entry["type"] == "file"]
+        below = f"{self._root}/{folder}".strip("/") + "/"
+        entries = [
+            FileEntry(each["name"].partition(below)[2], int(each["size"] or 0), _modified(each))
+            for each in found
+        ]
+        return sorted(entries, key=lambda entry: entry.path)
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        """See `Folder.download`."""
+        with self._errors("reading", path) as fs, fs.open(f"{self._root}/{path}", "rb") as source:
+            shutil.copyfileobj(source, target, _PIECE)
+
     def _files(self, fs: Any, folder: str) -> list[str]:
-        """Return the paths of all files below a folder.
+        """Return the paths of all files below a folder."""
+        return [entry["name"] for entry in self._list(fs, folder)]
+
+    def _list(self, fs: Any, folder: str) -> list[dict[str, Any]]:
+        """Return the entries of all files below a folder, also of links and the like.
 
         ``fs.find`` is no help: in many file systems it leaves out what it cannot list.
         """
         fs.invalidate_cache()
-        found: list[str] = []
+        found: list[dict[str, Any]] = []
         folders = [f"{self._root}/{folder}"]
         while folders:
             path = folders.pop()
             with suppress(FileNotFoundError):
                 for entry in fs.ls(path, detail=True):
                     if entry["type"] != "directory":
-                        found.append(entry["name"])
+                        found.append(entry)
                     elif entry["name"].strip("/") != path.strip("/"):
                         folders.append(entry["name"])
-        return [path for path in found if not _PARTIAL.search(path)]
+        return [entry for entry in found if not _PARTIAL.search(entry["name"])]
 
     @contextmanager
     def _errors(self, doing: str, path: str) -> Iterator[Any]:
@@ -191,6 +214,19 @@ def _is_missing(error: Exception) -> bool:
     if isinstance(reply, ftplib.Error):
         return str(reply).startswith("550")
     return isinstance(error, FileNotFoundError)
+
+
+def _modified(entry: Mapping[str, Any]) -> float | None:
+    """Return when a file was modified, as far as its file system says."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "modify", "created"):
+        value = entry.get(key)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, str) and re.match(r"\d{14}", value):  # FTP: 20261125140301.123
+            return datetime.strptime(f"{value[:14]}+0000", "%Y%m%d%H%M%S%z").timestamp()
+    return None
 
 
 def _version(entry: Mapping[str, Any]) -> str:

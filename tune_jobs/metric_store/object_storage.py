@@ -13,14 +13,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from os.path import commonpath
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tune_jobs.errors import ConfigError, StoreError, require_package
-from tune_jobs.metric_store.base import Folder, store_errors
+from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
 from tune_jobs.oci.connection import Connection
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 _PAGE = 1000
+_PIECE = 1 << 20
 _FEW = 4
 """Number of folders up to which each is listed by itself."""
 
@@ -133,6 +134,30 @@ class ObjectStorageFolder:
         root = f"{self._prefix}{folder}/"
         return sorted(entry["name"][len(root) :] for entry in self._list(prefix=root))
 
+    def entries(self, folder: str) -> list[FileEntry]:
+        """See `Folder.entries`."""
+        root = f"{self._prefix}{folder}/"
+        listed = self._list(prefix=root, fields="name,size,timeModified")
+        found = [
+            FileEntry(entry["name"][len(root) :], entry["size"] or 0, entry["modified"])
+            for entry in listed
+            if not entry["name"].endswith("/")  # a folder that a console created
+        ]
+        return sorted(found, key=lambda entry: entry.path)
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        """See `Folder.download`."""
+        with store_errors(f"reading {self._uri}/{path}"):
+            try:
+                answer = self._call(self._client.get_object, *self._name(path))
+            except self._error as error:
+                if error.status == 404 and error.code == "ObjectNotFound":
+                    raise FileNotFoundError(path) from error
+                raise
+            with answer.data as body:
+                for piece in body.raw.stream(_PIECE, decode_content=False):
+                    target.write(piece)
+
     def _list(self, **wanted: Any) -> Iterator[dict[str, Any]]:
         """Yield the entries of all pages of a listing."""
         while True:
@@ -141,7 +166,13 @@ class ObjectStorageFolder:
                     self._client.list_objects, self._namespace, self._bucket, limit=_PAGE, **wanted
                 ).data
             for entry in answer.objects:
-                yield {"name": entry.name, "etag": entry.etag}
+                modified = entry.time_modified and entry.time_modified.timestamp()
+                yield {
+                    "name": entry.name,
+                    "etag": entry.etag,
+                    "size": entry.size,
+                    "modified": modified,
+                }
             if not answer.next_start_with:
                 return
             wanted["start"] = answer.next_start_with

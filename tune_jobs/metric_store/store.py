@@ -3,7 +3,8 @@
     STORE/STUDY-UID/metrics/trial-000012-1.jsonl      metrics of an attempt, one record per line
     STORE/STUDY-UID/runs/trial-000012-1/log.txt       its standard output and error
     STORE/STUDY-UID/runs/trial-000012-1/run.jsonl     its history, written last
-    STORE/STUDY-UID/runs/trial-000012-1/outputs/...   files that it left
+    STORE/STUDY-UID/runs/trial-000012-1/outputs/...   its outputs
+    STORE/STUDY-UID/runs/trial-000012-1/work/...      other files that it left
     STORE/STUDY-UID/runs/final-1-1/provenance.json    provenance of a final run
 
 No two attempts share a name, and no attempt overwrites the files of another.
@@ -24,10 +25,11 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from tune_jobs.errors import StoreError
+from tune_jobs.metric_store.base import FileEntry
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.runtime.records import Record, decode
@@ -297,9 +299,32 @@ class MetricStore:
         """
         return self._folder.find(f"runs/{name}/outputs")
 
+    def entries(self, relative: str) -> list[FileEntry]:
+        """Return the regular files below a folder of the study.
+
+        Raises:
+            StoreError: If the store cannot be listed.
+        """
+        return self._folder.entries(relative)
+
+    def download(self, relative: str, target: BinaryIO) -> None:
+        """Copy the content of a file of the study.
+
+        Raises:
+            StoreError: If the store cannot be read, or has no such file.
+        """
+        try:
+            self._folder.download(relative, target)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.uri}/{relative} does not exist (any more)") from error
+
     def outputs_uri(self, name: str) -> str:
         """Return the URI of an attempt's outputs folder."""
         return f"{self.uri}/runs/{name}/outputs"
+
+    def work_uri(self, name: str) -> str:
+        """Return the URI of an attempt's working folder."""
+        return f"{self.uri}/runs/{name}/work"
 
     def _read(self, relative: str, start: int) -> bytes:
         """Read a file from ``start`` on (negative: from the end); empty if it does not exist."""

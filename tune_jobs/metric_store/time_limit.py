@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from tune_jobs.errors import StoreError
-from tune_jobs.metric_store.base import Folder
+from tune_jobs.metric_store.base import FileEntry, Folder
 
 _Result = TypeVar("_Result")
 _Task = tuple[Callable[[Folder], Any], "Future[Any]"]
@@ -63,23 +63,46 @@ class TimeLimitedFolder:
         """See `Folder.find`."""
         return self._run(lambda below: below.find(folder), f"listing {folder}")
 
-    def _run(self, operation: Callable[[Folder], _Result], doing: str) -> _Result:
+    def entries(self, folder: str) -> list[FileEntry]:
+        """See `Folder.entries`."""
+        return self._run(lambda below: below.entries(folder), f"listing {folder}")
+
+    def download(self, path: str, target: BinaryIO) -> None:
+        """See `Folder.download`; the time limit is that of each piece."""
+        counted = _CountedFile(target)
+        copy = cast(BinaryIO, counted)
+        doing = f"reading {path}"
+        self._run(lambda folder: folder.download(path, copy), doing, lambda: counted.size)
+
+    def _run(
+        self,
+        operation: Callable[[Folder], _Result],
+        doing: str,
+        progress: Callable[[], int] = lambda: 0,
+    ) -> _Result:
+        """Run an operation until it makes no ``progress`` for the time limit."""
         result: Future[_Result] = Future()
         with self._lock:
             tasks = self._tasks or self._start()
         tasks.put((operation, result))
         try:
-            return result.result(self._seconds)
-        except TimeoutError as error:
-            with self._lock:
-                if self._tasks is tasks:
-                    self._tasks = None
-            tasks.put(None)  # its thread ends, should the operation ever return
-            raise StoreError(
-                f"the metric store {self._uri} did not answer within {self._seconds:g} s: {doing}"
-            ) from error
+            seen = 0
+            while not _wait(result, self._seconds):
+                if progress() == seen:
+                    raise self._abandon(tasks, doing)
+                seen = progress()
+            return result.result()
         finally:
             del result  # break the cycle with an exception that it holds
+
+    def _abandon(self, tasks: SimpleQueue[_Task | None], doing: str) -> StoreError:
+        with self._lock:
+            if self._tasks is tasks:
+                self._tasks = None
+        tasks.put(None)  # its thread ends, should the operation ever return
+        return StoreError(
+            f"the metric store {self._uri} did not answer within {self._seconds:g} s: {doing}"
+        )
 
     def _start(self) -> SimpleQueue[_Task | None]:
         tasks: SimpleQueue[_Task | None] = SimpleQueue()
@@ -88,6 +111,24 @@ class TimeLimitedFolder:
         arguments = (self._open, tasks)
         threading.Thread(target=_work, args=arguments, name="tune_jobs-store", daemon=True).start()
         return tasks
+
+
+class _CountedFile:
+    """File to write to that counts the bytes."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Write and count."""
+        self.size += len(data)
+        return self._target.write(data)
+
+
+def _wait(result: Future[Any], seconds: float) -> bool:
+    """Return whether an operation has ended, after at most that time."""
+    return bool(wait([result], seconds).done)
 
 
 def _work(open_folder: Callable[[], Folder], tasks: SimpleQueue[_Task | None]) -> None:

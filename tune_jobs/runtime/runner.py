@@ -19,13 +19,17 @@ Environment variables, set by the tuner on the job and on the run, configure it:
     TUNE_JOBS_UPLOAD_SECONDS  minimum time between two uploads of metrics (5)
     TUNE_JOBS_UPLOAD_RATE     maximum bytes of metrics and log per second (1e6)
     TUNE_JOBS_LOG_SECONDS     minimum time between two uploads of the log (30)
+    TUNE_JOBS_WORK_BYTES      maximum bytes of its working directory that are kept (2**30)
     TUNE_JOBS_GRACE           seconds between SIGTERM and SIGKILL (10)
 
 In arguments, files and the variables of TUNE_JOBS_EXPAND, $TUNE_JOBS_OUTPUTS_DIR,
 $TUNE_JOBS_CHECKPOINT_DIR, $TUNE_JOBS_RESUME_DIR and $TUNE_JOBS_WORK_DIR are replaced by paths.
 The runner writes
 
-    STORE/metrics/NAME.jsonl    STORE/runs/NAME/{log.txt, run.jsonl, outputs/, checkpoints/}
+    STORE/metrics/NAME.jsonl    STORE/runs/NAME/{log.txt, run.jsonl, outputs/, checkpoints/, work/}
+
+work/ has the files that the script left in its working directory, unless it was stopped: those that
+are new or changed, up to the limits of `left_files`; omitted.json says what is above them.
 
 run.jsonl, the history, is written last; its event "ended" says how many bytes of metrics there are.
 
@@ -49,6 +53,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .follow import Follower
+from .left_files import find_left_files, portable_name, take_snapshot
 from .upload import GrowingFile, open_place
 
 NOT_UPLOADED = 70
@@ -63,7 +68,7 @@ _PATHS = (
 )
 _OURS = (
     *("COMMAND", "HERE", "SOURCES", "REQUEST", "RESUME_FROM", "EXPAND"),
-    *("UPLOAD_SECONDS", "UPLOAD_RATE", "LOG_SECONDS"),
+    *("UPLOAD_SECONDS", "UPLOAD_RATE", "LOG_SECONDS", "WORK_BYTES"),
 )
 
 
@@ -105,6 +110,7 @@ class _Run:
         }
         self._history: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
+        self._before: Any = {}
         self._stopped = False
         self._done = threading.Event()
 
@@ -155,6 +161,7 @@ class _Run:
             self._work,
             self._metrics,
         )
+        self._before = take_snapshot(self._work)
         try:
             process = self._start(command)
         except OSError as error:
@@ -230,6 +237,8 @@ class _Run:
         uploads.stop()
         state = "CANCELED" if self._stopped else "FAILED" if cause else "SUCCEEDED"
         failed = uploads.finish() or self._upload_folders()
+        if not failed and not self._stopped:
+            self._upload_left_files()
         if failed and code == 0:
             code, state, cause = NOT_UPLOADED, "FAILED", failed
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -258,11 +267,34 @@ class _Run:
         for folder, root in self._folders.items():
             for path in _files_below(root):
                 relative = os.path.relpath(path, root)
-                name = f"runs/{self._name}/{folder}/{relative}"
+                name = f"runs/{self._name}/{folder}/{portable_name(relative)}"
                 failed = _try_upload(lambda name=name, path=path: self._place.put_file(name, path))
                 if failed:
                     return failed
         return ""
+
+    def _upload_left_files(self) -> None:
+        """Upload what the script left in its working directory, as far as that is possible."""
+        scratch = self._scratch + os.sep
+        left = find_left_files(
+            self._work,
+            self._before,
+            self._env,
+            lambda path: os.path.join(self._work, path).startswith(scratch),
+        )
+        failed = ""
+        for path, _ in left.kept:
+            name = f"runs/{self._name}/work/{portable_name(path)}"
+            local = os.path.join(self._work, path)
+            failed = _try_upload(lambda name=name, local=local: self._place.put_file(name, local))
+            if failed:
+                break
+        omitted = left.describe_omitted()
+        if omitted and not failed:
+            data = json.dumps(omitted).encode()
+            failed = _try_upload(lambda: self._place.put(f"runs/{self._name}/omitted.json", data))
+        if failed:
+            print(f"tune_jobs: files in the working directory: {failed}", file=sys.stderr)
 
     def _script_env(self) -> dict[str, str]:
         env = {k: v for k, v in self._env.items() if k not in {f"TUNE_JOBS_{n}" for n in _OURS}}

@@ -30,6 +30,7 @@ Both suites need pytest.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -199,6 +200,31 @@ class MetricStoreTestCase:
         folder.write("runs/a/outputs-2/x", b"x")
         folder.write("runs/a/log.txt", b"x")
         assert folder.find("runs/a/outputs") == ["a/b/runs/a/outputs/d", "a/c", "b"]
+
+    def test_files_are_listed_with_their_sizes(self, folder: Folder) -> None:
+        assert folder.entries("runs/a/outputs") == []
+        for name in ("b", "a/c", "a/b/runs/a/outputs/d"):
+            folder.write(f"runs/a/outputs/{name}", name.encode())
+        folder.write("runs/a/outputs-2/x", b"x")
+        entries = folder.entries("runs/a/outputs")
+        assert [e.path for e in entries] == ["a/b/runs/a/outputs/d", "a/c", "b"]
+        assert [e.size for e in entries] == [20, 3, 1]
+        assert all(e.modified is None or e.modified > 1e9 for e in entries)
+
+    def test_files_are_downloaded(self, folder: Folder) -> None:
+        data = bytes(range(256)) * (self.large // 256)
+        for name in self.names:
+            folder.write(f"runs/{name}/outputs/{name}", name.encode())
+        folder.write("large", data)
+        for path, content in {
+            "large": data,
+            **{f"runs/{name}/outputs/{name}": name.encode() for name in self.names},
+        }.items():
+            copied = io.BytesIO()
+            folder.download(path, copied)
+            assert copied.getvalue() == content
+        with pytest.raises(FileNotFoundError):
+            folder.download("runs/missing", io.BytesIO())
 
     def test_a_long_listing(self, folder: Folder) -> None:
         names = [f"{n:06d}" for n in range(self.many)]
@@ -525,6 +551,8 @@ class HostileMetricStoreTestCase:
             lambda: store.settle({RUN: None}),
             lambda: store.log(RUN),
             lambda: store.outputs(RUN),
+            lambda: store.entries("runs"),
+            lambda: store.download(METRICS, io.BytesIO()),
             lambda: store.write("x", "y"),
             lambda: folder.read(METRICS, -5),
             lambda: folder.remove(METRICS),

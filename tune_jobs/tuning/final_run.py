@@ -52,6 +52,8 @@ class FinalRun:
         files: Its outputs, relative to that place.
         provenance: Where its ``provenance.json`` is.
         seconds: How long it ran.
+        work: Where other files are that it left: in its working folder.
+        left: These files, relative to that place.
     """
 
     name: str
@@ -63,6 +65,8 @@ class FinalRun:
     files: tuple[str, ...]
     provenance: str
     seconds: float
+    work: str = ""
+    left: tuple[str, ...] = ()
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
@@ -70,7 +74,8 @@ class FinalRun:
             ("parameters", _pairs(self.params)),
             ("arguments", _pairs(self.arguments)),
             ("metrics", _pairs(self.metrics)),
-            ("outputs", f"{self.outputs}: {', '.join(self.files) or 'none'}"),
+            ("outputs", _list_files(self.outputs, self.files) or ("" if self.left else "none")),
+            ("left files", _list_files(self.work, self.left)),
             ("provenance", self.provenance),
             ("took", duration(self.seconds)),
         ]
@@ -247,9 +252,17 @@ def _recorded(session: RunSession, attempt: Attempt) -> FinalRun:
         metrics=read_numbers(record["metrics"]),
         outputs=session.store.outputs_uri(attempt.name),
         files=tuple(record["outputs"]),
+        work=session.store.work_uri(attempt.name),
+        left=tuple(record.get("left", ())),  # of earlier versions: unknown
         provenance=f"{session.store.uri}/{provenance_path(attempt)}",
         seconds=record["times"]["finished"] - record["times"]["started"],
     )
+
+
+def _list_files(place: str, names: Sequence[str]) -> str:
+    """Return files in a place in a line; empty without files."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{place}: {', '.join(names[:10])}{more}" if names else ""
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

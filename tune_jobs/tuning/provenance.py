@@ -13,7 +13,9 @@ from optuna.trial import FrozenTrial
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.strict_json import encode_json
+from tune_jobs.runtime.left_files import portable_name
 from tune_jobs.script.command_line import format_invocation
+from tune_jobs.tuning.outputs import find_left_files
 from tune_jobs.tuning.session import RunSession
 
 
@@ -88,7 +90,8 @@ def describe_final_run(
             "finished": attempt.finished,
         },
         "metrics": dict(metrics),
-        "outputs": session.store.outputs(attempt.name),
+        "outputs": [portable_name(path) for path in session.store.outputs(attempt.name)],
+        "left": [portable_name(each.path) for each in find_left_files(session.store, attempt)],
     }
 
 

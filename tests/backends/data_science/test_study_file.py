@@ -183,3 +183,60 @@ def test_existing_job_replaces_the_definition(study_yaml: Path, tmp_path: Path) 
     study_yaml.write_text(content[:start] + job + content[start:])
     with pytest.raises(ConfigError, match="'compartment' belongs to the job"):
         build_tuner(load_study(study_yaml), study_yaml)
+
+
+LEAVES = """\
+import os, sys
+from tune_jobs import outputs_dir
+x = sys.argv[1].split("=")[1]
+print(f"score: {x}")
+open("model.pt", "w").write(x)
+os.makedirs("plots")
+open("plots/a b.png", "w").write("p")
+(outputs_dir() / "model.pt").write_text("kept")
+"""
+
+
+def test_outputs_are_listed_and_downloaded_from_the_bucket(
+    study_yaml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text(LEAVES)
+    study = study_yaml.read_text().replace("n_trials: 40", "n_trials: 1")
+    study_yaml.write_text(study.replace(', "--out={outputs}"', ""))
+    assert main(["run", str(study_yaml)]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["outputs", str(study_yaml), "0", "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [file["name"] for file in files] == ["model.pt", "plots/a b.png", "work/model.pt"]
+    assert files[1]["bytes"] == 1
+    assert files[1]["modified"] > 1e9
+    assert files[1]["uri"].startswith("oci://tune-jobs@")
+    assert main(["outputs", str(study_yaml), "0", "-o", "out"]) == 0
+    assert (tmp_path / "out/model.pt").read_text() == "kept"
+    assert float((tmp_path / "out/work/model.pt").read_text()) <= 1
+    capsys.readouterr()
+    assert main(["train-best", str(study_yaml), "--json"]) == 0
+    final = json.loads(capsys.readouterr().out)
+    assert (final["files"], final["left"]) == (["model.pt"], ["model.pt", "plots/a b.png"])
+
+
+def test_names_of_objects_cannot_leave_the_folder(
+    study_yaml: Path, tmp_path: Path, connection: Connection, emulator: Emulator
+) -> None:
+    (tmp_path / "train.py").write_text(LEAVES)
+    study = study_yaml.read_text().replace("n_trials: 40", "n_trials: 1")
+    study_yaml.write_text(study.replace(', "--out={outputs}"', ""))
+    tuner = build_tuner(load_study(study_yaml), study_yaml)
+    tuner.optimize(n_trials=1)
+    client = connection.client(oci.object_storage.ObjectStorageClient)
+    place = (emulator.namespace, "tune-jobs")
+    root = client.list_objects(*place, prefix="tuning/").data.objects[0].name
+    root = f"{'/'.join(root.split('/')[:2])}/runs/trial-000000-1/outputs"
+    for name in ("../../escaped", "/absolute", "a/../../b", "..", "folder/"):
+        client.put_object(*place, f"{root}/{name}", b"x")
+    out = tmp_path / "in/out"
+    paths = tuner.outputs(0).download(out)
+    assert len(paths) == 3 + 4
+    assert all(path.is_file() and out in path.parents for path in paths)
+    assert ".." not in {part for path in paths for part in path.parts}
+    assert not list(tmp_path.rglob("escaped"))[1:]

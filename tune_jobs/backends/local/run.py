@@ -16,11 +16,13 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.runtime.follow import Follower
+from tune_jobs.runtime.left_files import find_left_files, portable_name
 from tune_jobs.runtime.processes import read_start_time
 
 _TRANSIENT_ERRORS = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
@@ -305,14 +307,36 @@ def publish(start: StartRequest, *, whole: bool) -> str:
         if os.path.exists(start.metrics):
             fs, path = fsspec.core.url_to_fs(metrics)
             fs.put_file(start.metrics, path)
-        for local in sorted(Path(start.folder).rglob("*")) if whole else ():
-            relative = local.relative_to(start.folder).as_posix()
-            if local.is_file() and not relative.startswith("work/"):
-                fs, path = fsspec.core.url_to_fs(f"{folder}/{relative}")
-                fs.put_file(str(local), path)
+        for relative in _list_published(start) if whole else ():
+            fs, path = fsspec.core.url_to_fs(f"{folder}/{portable_name(relative)}")
+            fs.put_file(os.path.join(start.folder, relative), path)
     except Exception as error:  # each file system of fsspec raises errors of its own
         return f"its data could not be copied to {folder}: {error}"
     return ""
+
+
+def _list_published(start: StartRequest) -> list[str]:
+    """Return what a run left: paths relative to its folder, the history last."""
+    root = Path(start.folder)
+    paths = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    below = [path for path in paths if not path.startswith("work/")]
+    left = find_left_files(os.path.join(root, "work"), {}, start.env, partial(is_input, start))
+    omitted = left.describe_omitted()
+    if omitted is not None:
+        Path(root, "omitted.json").write_text(encode_json(omitted), encoding="utf-8")
+        below.append("omitted.json")
+    below += [f"work/{path}" for path, _ in left.kept]
+    return sorted(below, key=lambda path: (path == "run.jsonl", path))
+
+
+def is_input(start: StartRequest, path: str) -> bool:
+    """Return whether a file in the working folder is a configuration file as it was written."""
+    content = start.files.get(path)
+    if content is None:
+        return False
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return Path(start.folder, "work", path).read_text(encoding="utf-8") == content
+    return False
 
 
 def reap_next() -> tuple[int, int, resource.struct_rusage] | None:
