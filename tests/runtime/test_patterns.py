@@ -17,6 +17,9 @@ from tune_jobs.runtime.patterns import MAX_SEARCHED, UserPattern
         (r"(\w+\s?)*=(\d)", "word " * 1000),
         (r".*.*.*.*.*x(\d)", "=" * 5000),
         (r"(.*)\1\1(\d)x", "ab" * 2000),
+        ("a?" * 28 + r"(\d)", "a" * 5000),
+        ("(?:a|a)" * 28 + r"(\d)", "a" * 5000),
+        (r"(?:(?:a?){16}){16}(\d)", "a" * 5000),
     ],
 )
 def test_a_slow_pattern_is_named_and_left_out(source: str, line: str) -> None:

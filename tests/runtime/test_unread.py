@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -32,6 +33,13 @@ MARKDOWN = "| epoch | loss | acc |\n|---|---|---|\n| 1 | 0.5 | 0.9 |\n"
         ("accuracy: 0.5 -> 0.6", "accuracy", "'0.5' is not a number alone", [(None, 0.6)]),
         ("accuracy [0.91, 0.8]", "accuracy", "'[' is between", [(None, 0.91)]),
         ("accuracy ........ 0.91", "accuracy", "'........' is between", [(None, 0.91)]),
+        ("accuracy is 1,234.5", "accuracy", "'is' is between", [(None, 1234.5)]),
+        ("accuracy is 12,345", "accuracy", "'is' is between", [(None, 12345.0)]),
+        ("accuracy: 1.234,5", "accuracy", "'1.234,5' has a decimal comma", [(None, 1234.5)]),
+        ("accuracy: 1 234,5", "accuracy", "'1 234,5' has a decimal comma", [(None, 1234.5)]),
+        ("accuracy 0.5 -> 0.6 (+0.1)", "accuracy", "'0.5' is not a num", [(None, 0.6)]),
+        ("accuracy is 0.9,loss is 0.3", "accuracy", "'is' is between", [(None, 0.9)]),
+        ("accuracy is inf", "accuracy", "'is' is between", [(None, math.inf)]),
         (YOLO, "mAP50-95", "is the header of a column", [(None, 0.446)]),
         (FASTAI, "accuracy", "is the header of a column", [(0, 0.81)]),
         (MARKDOWN, "acc", "is the header of a column", [(1, 0.9)]),
@@ -61,6 +69,14 @@ def test_the_pattern_of_an_explanation_reads_the_metric(
         ("Accuracy: 0.9\n", "the line 'Accuracy: 0.9' has 'Accuracy' instead: name the metric"),
         ("val_accuracy=0.9\n", "has 'val_accuracy' instead: name the metric 'val_accuracy'"),
         (f"accuracy: 100%|{BAR}| 4/4\n", "no number follows 'accuracy' in 'accuracy: 100%|"),
+        ("accuracy: 1 234.5\n", "no number alone follows 'accuracy' in 'accuracy: 1 234.5'"),
+        ("accuracy: 1.5D-03\n", "no number alone follows"),
+        ("accuracy: 0x1F\n", "no number alone follows"),
+        ("accuracy: 1.#QNAN\n", "no number alone follows"),
+        ("accuracy: 1.5 x 10^-3\n", "no number alone follows"),
+        ("accuracy is 12:30\n", "no number alone follows"),
+        ("accuracy|loss|f1\n", "no number alone follows"),
+        ('{"val": {"accuracy": 0.9}}\n', "name the metric 'val.accuracy'"),
         ("the accuracy was good\n", "no number follows 'accuracy' in 'the accuracy was good'"),
         ("x" * MAX_LINE + " accuracy: 1\n", "is printed after the first 65536 bytes of a line"),
         ("accuracy\u001b[1m is\u0007 good\n", "in 'accuracy is  good'"),

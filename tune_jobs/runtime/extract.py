@@ -46,7 +46,7 @@ from .steps import SIGN, StepFinder, compile_names, find_needles
 
 SEPARATOR = rf"""["']?(?P<separator>{SIGN}|\s{{1,64}})"""
 _BEST = re.compile(
-    r"(?<!\w)(?:best|highest|lowest|max|maximum|min|minimum|previous|prev|old)"
+    r"(?<!\w)(?:best|highest|lowest|max\.?|maximum|min\.?|minimum|previous|prev\.?|old)"
     r"(?:[ \t]+\w{1,40}){0,3}[ \t:]*\Z",
     re.IGNORECASE,
 )

@@ -39,7 +39,7 @@ _COUNT = r"[0-9][0-9.,]{0,20}[kKMGTPEZY]?"
 _CLOCK = r"\[[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?[,<]"
 _DRAWN = re.compile(
     r"(?<![\w.,])[0-9]{1,3}(?:\.[0-9]{1,6})?\s?%"
-    r"(?:\s?\([0-9]{1,12}\s?(?:of|/)\s?[0-9]{1,12}\))?\s{0,2}"
+    r"(?:\s?\(?[0-9]{1,12}\s?(?:of|/)\s?[0-9]{1,12}\)?)?\s{0,2}"
     rf"(?:\|(?P<bar>[^|]{{1,1000}})\|(?P<counted>\s{{0,4}}{_COUNT}/)?"
     rf"|[{_BLOCKS}]{{2,1000}}"
     r"|\[(?=[^\]\s]|\s{0,200}[^\]\s])[-=#>.~*+o_ ]{2,1000}\]"
@@ -49,6 +49,8 @@ _COUNTED = re.compile(rf"(?<![\w.,]){_COUNT}\s?[^\W\d_][\w/]{{0,20}}\s{_CLOCK}")
 _COLON_BEFORE = re.compile(r":\s{0,8} ; ")
 _BAR = re.compile(rf"(?:\s*[{_BLOCKS}][{_BLOCKS}\s]*|[=#>.~*+o_-][-=#>.~*+o_\s]*|#+[0-9]?\s*)")
 _EMPTY_BAR = re.compile(r"\s*|[0-9]\s*")
+
+_BACKSPACES = re.compile(r"\x08+|[^\x08]+")
 
 _LAUNCHER_WORDS = ("rank", "default", "gpu", "device", "worker", "proc", "node", "pid", "std")
 _STREAM = re.compile(
@@ -70,7 +72,22 @@ def clean(line: bytes) -> str:
     string = line.decode("utf-8", "replace")
     if "\x1b" in string:
         string = _TERMINAL_CODES.sub("", string)
+    if "\b" in string:
+        string = _overwrite(string)
     return string if string.isascii() else normalize(string)
+
+
+def _overwrite(string: str) -> str:
+    """Return what a terminal shows of text with backspaces, after which it is written over."""
+    shown: list[str] = []
+    place = 0
+    for part in _BACKSPACES.findall(string):
+        if part[0] == "\b":
+            place = max(0, place - len(part))
+        else:
+            shown[place : place + len(part)] = part
+            place += len(part)
+    return "".join(shown)
 
 
 def normalize(string: str) -> str:

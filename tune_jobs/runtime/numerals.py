@@ -3,7 +3,7 @@
 `VALUE` is the source of a regular expression for a metric's value and `COUNT` of one for a step's.
 Both have the group ``number``, which `parse_number` converts. A number that continues as something
 else does not match: ``1.2.3``, ``2024-01-02``, ``12:30``, ``9905/10000``, ``0,91``, ``35ms``,
-``1 234.5``, ``5 x 10^-3``, ``0.5 -> 0.4``.
+``1 234.5``, ``5 x 10^-3``, ``1.5 E-03``, ``0.5 -> 0.4``, ``50% -> 40%``.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ _GROUPING = ",'\u2019\u00a0\u2009\u202f"
 NUMBER = (
     rf"[-+]?(?:[1-9][0-9]{{0,2}}(?:[{_GROUPING}][0-9]{{3}})+(?:\.[0-9]+)?"
     r"|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eEf][-+]?[0-9]+)?"  # Julia prints 1.5f-3
-    r"|[nN][aA][nN]|[iI][nN][fF](?:inity)?)"
+    r"|[nN][aA][nN]|[iI][nN][fF](?:inity|INITY)?)"
 )
-_SPACED_GROUPS = r"(?![-+]?[1-9][0-9]{0,2} [0-9]{3}(?![0-9]))"
+SPACED_GROUPS = r"(?![-+]?[1-9][0-9]{0,2} [0-9]{3}(?![0-9]))"
+_RIGHT_ARROWS = "\u2192\u21a6\u21d2\u21e8\u2794\u279c-\u279e\u27a1\u27f6\u27f9"
+ARROW = rf"\s?(?:[-=]{{1,3}}>|[{_RIGHT_ARROWS}])\s?[-+.]?[0-9]"
+TIMES = (  # ``1.5 x 10^-3`` and the like
+    r"(?:\s?(?:[\u00d7\u00b7\u00f7^]|\*\*?|[xX]\s?(?=10))\s?[-+]?[0-9]"
+    r"|\s?\\(?:times|cdot)|[\u207a\u207b]|\s[eEdD][-+][0-9])"
+)
 _WHOLE = (
     r"(?!\w"
-    r"|[.:/\\@#-]{1,8}\w"  # units, versions, dates, paths, ``1.#INF``
+    r"|[.:/\\@#\u2026\u2044\u066b\u066c-]{1,8}\w"  # units, versions, dates, paths, ``1.#INF``
     rf"|[{_GROUPING}][-+.]{{0,3}}[0-9]"
-    r"|\s{0,8}/\s{0,8}[0-9]"
     r"|\s{0,8}[:=]\s{0,8}[-+]?\.?[0-9]"  # names with numbers, ``mAP@0.5:0.95: 0.6``
     r"|\s{1,8}(?:out\s)?of\s{1,8}[0-9]"
-    r"|\s?(?:[\u00d7\u00b7^]|\*\*?|[xX]\s?(?=10))\s?[-+]?[0-9]"
-    r"|\s?[~\u2013]\s?[0-9]"
-    r"|\s?(?:[-=]{1,3}>|\u2192)\s?[-+.]?[0-9])"
+    rf"|{TIMES}"
+    rf"|(?:\s?%)?(?:\s{{0,8}}/\s{{0,8}}[0-9]|\s?[~\u301c\u2013\u2014]\s?[0-9]|-[0-9]|{ARROW}))"
 )
 WRAPPER = (
     r"(?:(?:\w{1,32}\.)?(?:u?int[0-9]+|float[0-9]+|[tT]ensor|(?:Device)?[aA]rray|Decimal)\(\s?"
     r"|<tf\.Tensor: shape=\(\), dtype=\w{1,32}, numpy=)?"
 )
 VALUE = (
-    rf"""{WRAPPER}(?P<quote>["']?){_SPACED_GROUPS}(?P<number>{NUMBER}){_WHOLE}"""
+    rf"""{WRAPPER}(?P<quote>["']?){SPACED_GROUPS}(?P<number>{NUMBER}){_WHOLE}"""
     r"(?:\s?%)?(?P=quote)"
 )
 COUNT = rf"{WRAPPER}(?P<number>{NUMBER})(?!\w|\.\w)"

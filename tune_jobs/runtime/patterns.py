@@ -23,6 +23,7 @@ TIME_LIMIT = 0.1
 """Maximum CPU seconds for one line."""
 
 _COMMA = "decimal_comma"
+_MAX_CHOICES = 16  # a search with n of ``?`` or ``|`` takes up to 2**n steps
 _STEPS = 1e7  # of a backtracking search, in well under a second
 
 
@@ -111,8 +112,9 @@ def _find_safe_length(source: str) -> int:
     plain = re.sub(r"\\[0-9]|\(\?P=", "(|)*", source)  # a reference counts as nested
     plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", plain, flags=re.DOTALL)
     count = len(re.findall(r"[*+]|\{[0-9]*,[0-9]*\}", plain))
-    if _is_nested(plain):
-        return 4
+    choices = len(re.findall(r"(?<![(*+?}])\?|\|", plain))
+    if _is_nested(plain) or choices > _MAX_CHOICES:
+        return 1
     return int((_STEPS * math.factorial(count + 1)) ** (1 / (count + 1)))
 
 

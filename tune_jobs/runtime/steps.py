@@ -39,6 +39,10 @@ _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
 _STRONG = re.compile(r"[|;\t\u2502\u2503]|\s-\s|\([^()]{0,80}\)|\s{3}")
 _WEAK = re.compile(r"[,()\[\]{}]")
 _OWN_PROGRESS = re.compile(r"\s{0,4}/\s{0,4}[0-9]{1,12}\s{0,4}\](?!\s{0,4}\[)")
+_FILE_NAME = re.compile(
+    r"-[\w=.+-]{1,160}\.(?:ckpt|pth?|h5|hdf5|keras|safetensors|bin|pkl|npz|onnx|tar|zip)(?!\w)"
+)
+_SECONDS = re.compile(r"\s(?:m?s|secs?|seconds)(?!\w|\s?[=:]?\s?[0-9])")
 _LOOK_BACK = 160
 
 
@@ -113,6 +117,10 @@ def _is_current(line: str, match: re.Match[str]) -> bool:
     if "best" in phase:
         return False
     if not phase.startswith("train") and _OWN_PROGRESS.match(line, match.end()):
+        return False
+    if _FILE_NAME.match(line, match.end()):  # epoch=05-acc=0.91.ckpt
+        return False
+    if "." in match["number"] and _SECONDS.match(line, match.end()):  # Epoch: 12.3 s
         return False
     return not _is_of_another(before)
 

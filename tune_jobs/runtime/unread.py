@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .columns import suggest_column
 from .extract import SEPARATOR
 from .lines import LINE_END, clean, remove_progress
-from .numerals import NUMBER, VALUE
+from .numerals import ARROW, NUMBER, SPACED_GROUPS, TIMES, VALUE, parse_captured
 from .objects import remove_objects
 from .patterns import UserPattern
 from .records import MAX_LINE, check_name
@@ -19,10 +19,15 @@ _SEARCHED = 1 << 20
 _MAX_LINES = 2000
 _MAX_QUOTED = 160
 _NUMBERS = re.compile(
-    rf"(?P<comma>(?<![\w.,])[-+]?[0-9]{{1,9}},[0-9]+(?![\w.,]*[0-9]))|(?P<number>{NUMBER})"
+    r"(?<![\w.,'^])(?<![\w^][-+])(?<![0-9]:)(?!(?<=[0-9] )[0-9]{3}(?![0-9]))(?:"
+    r"(?P<comma>[-+]?(?!0*[1-9][0-9]{0,2},[0-9]{3}(?![0-9]))"
+    r"(?:[0-9]{1,3}(?:[. ][0-9]{3})+|[0-9]{1,9}),[0-9]+(?![\w.,]*[0-9]))"
+    rf"|{SPACED_GROUPS}(?P<number>{NUMBER})(?![\w.,:'#-]{{0,8}}[0-9]|\.?\#\w|{TIMES}))"
     r"(?P<percent>\s?%)?"
 )
-_ARROW = re.compile(r"\s?(?:[-=]{1,3}>|\u2192)\s?[-+.]?[0-9]")
+_ARROW = re.compile(r"(?:\s?%)?" + ARROW)
+_VALUES = (r"(?P<value>[-+\w.,']*\w)", r"(?P<value>[-+\d.eE]*\d)")
+_COMMAS = (r"(?P<decimal_comma>[-+\d.]+,\d+)", r"(?P<decimal_comma>[-+\d. ]+,\d+)")
 
 
 def explain_unread(
@@ -68,7 +73,9 @@ def _explain_name(log: bytes, name: str, step: str | None) -> str:
     if any(len(line) > MAX_LINE and name.encode() in line for line in LINE_END.split(log)):
         return f"{name!r} is printed after the first {MAX_LINE} bytes of a line, which are not read"
     if lines:
-        return f"no number follows {name!r} in {_quote(lines[0][0])}"
+        rest = remove_progress(lines[0][0].partition(name)[2]).split(" ;")[0]
+        alone = "alone " if re.search("[0-9]", rest) else ""
+        return f"no number {alone}follows {name!r} in {_quote(lines[0][0])}"
     return _describe_other_names(log, name)
 
 
@@ -105,7 +112,8 @@ def _find_spelling(lines: list[tuple[str, list[str]]], name: str) -> tuple[str, 
         for other in metric_like_names(line.encode("utf-8", "replace"), wanted=name):
             if other.casefold() == wanted and other != name:
                 return line, other
-            if wanted in other.casefold() and longer is None and name not in _split_words(line):
+            is_longer = wanted in other.casefold() and name not in _split_words(line)
+            if longer is None and (is_longer or other.endswith("." + name)):
                 longer = line, other
     return longer
 
@@ -125,10 +133,12 @@ def _explain_line(line: str, name: str) -> str | None:
     if not numbers:
         return None
     chosen = max(numbers, key=lambda n: (n["percent"] is not None, _is_decimal(n), -n.start()))
-    if _ARROW.search(rest, chosen.end()):
-        chosen = numbers[-1]
-    suggestion = _suggest(match[0], rest[: chosen.start()], chosen)
-    if UserPattern(name, suggestion).search(line)[0] is None:
+    for number in numbers:
+        arrow = _ARROW.match(rest, chosen.end())
+        if arrow and number.start() < arrow.end() <= number.end():
+            chosen = number
+    suggestion = _suggest(line, name, match[0], rest[: chosen.start()], chosen)
+    if suggestion is None:
         return None
     reason = _find_reason(rest, numbers[0])
     return f"{_quote(line)} is not read, since {reason}: set its pattern to '{suggestion}'"
@@ -149,11 +159,15 @@ def _find_reason(rest: str, first: re.Match[str]) -> str:
     return f"{after!r} is not a number alone"
 
 
-def _suggest(name: str, between: str, number: re.Match[str]) -> str:
-    """Return a pattern for a number that follows a name and other text."""
-    gap = _generalize(between) if len(between) <= 60 else ".*?"
-    value = r"(?P<decimal_comma>[-+\d.]+,\d+)" if number["comma"] else r"(?P<value>[-+\d.eE]*\d)"
-    return _generalize(name) + gap + value
+def _suggest(line: str, name: str, spelled: str, between: str, number: re.Match[str]) -> str | None:
+    """Return a pattern that reads, in a line, a number that follows a name and other text."""
+    before = _generalize(spelled) + (_generalize(between) if len(between) <= 60 else ".*?")
+    wanted = parse_captured(number["comma"] or number["number"], bool(number["comma"]))
+    for value in _COMMAS if number["comma"] else _VALUES:
+        found = UserPattern(name, before + value).search(line)[0]
+        if found is not None and (found == wanted or (found != found and wanted != wanted)):
+            return before + value
+    return None
 
 
 def _generalize(text: str) -> str:
