@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
@@ -39,6 +39,7 @@ from tune_jobs.tuning.choice import check_choice
 from tune_jobs.tuning.final_run import FinalRun, train_best
 from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.messages import Messages
+from tune_jobs.tuning.named_study import open_study
 from tune_jobs.tuning.objective import ObjectiveRuns
 from tune_jobs.tuning.optimize import Callback, Optimization
 from tune_jobs.tuning.option_kinds import invalid
@@ -76,7 +77,7 @@ class Tuner:
 
     Args:
         study: An Optuna study, or the name of a study to open or create in
-            ``sqlite:///<name>.db``.
+            ``sqlite:///<name>.db``; to create it, ``direction`` is needed.
         space: Search space: a function ``space(trial) -> dict`` that returns the parameters of the
             script, a dict of Optuna distributions, or the path of a YAML file.
         backend: Where job runs execute, such as a `LocalBackend`.
@@ -118,9 +119,10 @@ class Tuner:
         if not hasattr(backend, "open"):
             raise invalid("backend", backend, "a backend such as LocalBackend('train.py')")
         self.progress = progress
-        self.study = _open_study(study, direction)
+        metrics = as_metrics(metric)
+        self.study = open_study(study, direction, metrics)
         objectives = Objectives(
-            metrics=as_metrics(metric),
+            metrics=metrics,
             maximize=tuple(d.name == "MAXIMIZE" for d in self.study.directions),
             bounds=tuple(Bound.parse(name, bound) for name, bound in (bounds or {}).items()),
         )
@@ -560,22 +562,3 @@ class Tuner:
             if self._objective_runs is not None:
                 self._objective_runs.release()
                 self._objective_runs = None
-
-
-def _open_study(study: optuna.Study | str, direction: str | None) -> optuna.Study:
-    if not isinstance(study, str | optuna.Study):
-        raise invalid("study", study, "an Optuna study, or the name of one")
-    if isinstance(study, str):
-        study = optuna.create_study(
-            study_name=study,
-            storage=f"sqlite:///{study}.db",
-            direction=cast(Any, direction),
-            load_if_exists=True,
-        )
-    if direction is not None and [d.name.lower() for d in study.directions] != [direction]:
-        existing = ", ".join(d.name.lower() for d in study.directions)
-        raise StudyError(
-            f"study {study.study_name!r} exists with direction {existing}, not {direction}: "
-            "use another study name, or remove direction="
-        )
-    return study

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -95,6 +96,30 @@ def test_a_study_by_name_gets_a_database(script: Script) -> None:
     assert Path("fresh.db").exists()
     with pytest.raises(StudyError, match=r"'fresh' exists with direction maximize, not minimize"):
         Tuner("fresh", space, backend, metric="value", direction="minimize")
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "problem"),
+    [
+        ("value", None, r"metric 'value' has no direction: add direction='maximize' or direction"),
+        (["a", "b"], None, r"2 metrics need a direction each: pass optuna.create_study\(study_na"),
+        (["a", "b"], "maximize", r"directions=\['maximize', 'maximize'\]\)"),
+    ],
+)
+def test_a_study_is_not_created_without_a_direction(
+    metric: Any, direction: str | None, problem: str, script: Script
+) -> None:
+    backend, space = LocalBackend(script('echo "value=$x"')), {"x": FloatDistribution(0, 1)}
+    with pytest.raises(ConfigError, match=problem):
+        Tuner("fresh", space, backend, metric=metric, direction=direction)
+    assert not Path("fresh.db").exists()
+    optuna.create_study(study_name="fresh", storage="sqlite:///fresh.db", direction="maximize")
+    if metric == "value":
+        assert Tuner("fresh", space, backend, metric=metric).study.direction.name == "MAXIMIZE"
+    Path("file.db").write_text("this is not a database" * 100)
+    for name in ("file", "no/such/folder"):
+        with pytest.raises(StudyError, match=rf"{name}.db of study '{name}' cannot be opened"):
+            Tuner(name, space, backend, metric="value", direction="maximize")
 
 
 def test_a_slot_is_refilled_at_once_and_never_in_batches(make_tuner: MakeTuner) -> None:
@@ -320,7 +345,8 @@ def test_a_run_that_prints_much(make_tuner: MakeTuner) -> None:
 
 def test_a_missing_script_is_found_before_anything_is_spent(script: Script) -> None:
     script("", "train_it.sh")
-    tuner = Tuner("m", {"x": FloatDistribution(0, 1)}, LocalBackend("train.sh"), metric="value")
+    space, backend = {"x": FloatDistribution(0, 1)}, LocalBackend("train.sh")
+    tuner = Tuner("m", space, backend, metric="value", direction="maximize")
     with pytest.raises(ConfigError, match=r"train\.sh"):
         tuner.optimize(n_trials=1)
     assert tuner.study.trials == []
