@@ -16,7 +16,7 @@ import optuna
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.attempts import Attempt, select_attempt
-from tune_jobs.core.commands import COMMANDS, End
+from tune_jobs.core.commands import COMMANDS, End, find_cancel_problem
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import html_table
 from tune_jobs.core.job_runs import MetricSources
@@ -440,7 +440,7 @@ class Tuner:
             Whether the command was executed in that time.
 
         Raises:
-            StudyError: If no process is tuning the study.
+            StudyError: If no process is tuning the study, or a trial to cancel has no live run.
             ConfigError: If the command or an argument is unknown.
         """
         if command not in COMMANDS:
@@ -455,6 +455,8 @@ class Tuner:
         with Session(self.definition) as session:
             if find_owner(session.ledger.engine, session.ledger.uid) is None:
                 raise StudyError(f"no process is tuning study {self.study.study_name!r}")
+            if command == "cancel":
+                self._check_cancel(session, argument["trial"])
             number = session.controls.request(command, **argument)
             deadline = time.monotonic() + wait
             while not session.controls.is_done(number):
@@ -462,6 +464,12 @@ class Tuner:
                     return False
                 time.sleep(0.2)  # the other process may be on another machine
         return True
+
+    def _check_cancel(self, session: Session, trial: int) -> None:
+        states = {t.number: t.state.name for t in self.study.get_trials(deepcopy=False)}
+        attempts = session.ledger.read_attempts(trial)
+        if problem := find_cancel_problem(trial, states.get(trial), attempts):
+            raise StudyError(problem)
 
     def watch(self) -> optuna.Study:
         """Show the progress of the process that is tuning the study until it ends.
@@ -497,14 +505,26 @@ class Tuner:
         with Session(self.definition) as session:
             return session.ledger.read_attempts(trial)
 
+    def left_behind(self) -> list[Attempt]:
+        """Return the job runs of a call that was interrupted or killed, if none has followed.
+
+        The next call adopts those that still run, collects those that have ended, and runs the
+        configurations of the others again.
+        """
+        with Session(self.definition) as session:
+            return [] if session.is_tuned() else session.ledger.read_open_attempts()
+
     def costs(self) -> Costs:
-        """Return run hours and cost of the study's job runs so far."""
+        """Return run hours and cost of the study's job runs so far.
+
+        Runs that were left behind count once the next call knows how they ended.
+        """
         with Session(self.definition) as session:
             attempts = session.ledger.read_attempts()
             statistics = RunStatistics(
                 self.options.prices or {}, [a for a in attempts if a.told is not None]
             )
-            live = {a.name: a for a in attempts if a.told is None}
+            live = {a.name: a for a in attempts if a.told is None and session.is_tuned()}
             for attempt in live.values():
                 statistics.adopted(attempt)
             return statistics.costs(live, self.definition.backend.clock(), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import optuna
 import pytest
 
 from tune_jobs.cli.main import main
+from tune_jobs.tuner import Tuner
 
 STUDY = """\
 study: digits
@@ -171,6 +173,45 @@ def test_a_terminated_run_can_be_resumed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text(TRAIN)
     code, out, _ = run("run")
     assert (code, "digits: 4 complete" in out) == (0, True)
+
+
+def left(run: Run, tmp_path: Path, number: int) -> None:
+    """Leave two runs behind by a signal to their tuner."""
+    (tmp_path / "train.sh").write_text(f"echo > {tmp_path}/started.$$; exec sleep 60\n")
+    command = [sys.executable, "-m", "tune_jobs.cli", "run", "study.yaml"]
+    tuning = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while len(list(tmp_path.glob("started.*"))) < 2:
+        os.sched_yield()
+    assert "2 running" in run("status")[1]
+    tuning.send_signal(number)
+    tuning.wait(30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_status_of_what_was_left_behind(number: int, run: Run, tmp_path: Path) -> None:
+    left(run, tmp_path, number)
+    code, out, _ = run("status")
+    assert code == 0
+    assert out.startswith("digits: 2 left behind\nleft behind: trial-000000-1, trial-000001-1: no")
+    assert "The next `tune-jobs run study.yaml` adopts the runs that go on" in out
+    assert "running" not in out
+    assert "live runs" not in out
+    facts = json.loads(run("status", "--json")[1])
+    assert facts["trials"] == {"LEFT_BEHIND": 2}
+    assert facts["left_behind"] == ["trial-000000-1", "trial-000001-1"]
+    assert facts["costs"]["committed"]["hours"] == 0
+    assert ", left behind: the next call looks for its run" in run("show", "0")[1]
+    monitor = Tuner.attach("digits", f"sqlite:///{tmp_path}/digits.db")
+    assert "left behind: trial-000000-1" in repr(monitor)
+    bars = monitor.figure("timeline").data[1]
+    assert sum(bars.x) < 1, "minutes: it does not grow"
+
+    (tmp_path / "train.sh").write_text(TRAIN)
+    for process in tmp_path.glob("started.*"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process.suffix[1:]), signal.SIGKILL)
+    code, out, _ = run("run", "-q")
+    assert "left behind" not in out
 
 
 # -- errors -----------------------------------------------------------------------------------

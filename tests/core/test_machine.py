@@ -331,6 +331,22 @@ def test_a_canceled_trial_fails_and_completes_its_command() -> None:
     assert drive(machine, e.Committed()) == [e.CompleteControl(7)]
 
 
+def test_a_trial_that_waits_for_another_attempt_is_canceled() -> None:
+    machine = new_machine()
+    name = start(machine)
+    lost = RunUpdate(name, RunState.FAILED, transient=True, retry_after=60.0)
+    drive(machine, e.Seen(name, lost, EMPTY), e.Committed((e.Intended(attempt(0, 2)),)))
+    assert machine.live == {}
+    command = e.Requested(Control(7, "cancel", {"trial": 0}))
+    (finish,) = drive(machine, command)
+    assert isinstance(finish, e.Finish)
+    assert (finish.attempt.name, finish.attempt.state) == (attempt(0, 2).name, "CANCELED")
+    assert (finish.state, finish.attempt.cause) == (TrialState.FAIL, "canceled on request")
+    assert drive(machine, command) == [], "it is completed with the next commit"
+    assert drive(machine, e.Committed()) == [e.CompleteControl(7)]
+    assert machine.handle(e.Committed(), 1e9) == [], "nothing is submitted later"
+
+
 def test_an_interruption_stops_live_runs_and_closes_nothing() -> None:
     machine = new_machine()
     name = start(machine)

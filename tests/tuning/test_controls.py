@@ -121,6 +121,24 @@ def test_one_trial_is_canceled(live: Controller, make_tuner: MakeTuner, tmp_path
     assert states.count(TrialState.COMPLETE) == 5
 
 
+def test_only_live_trials_can_be_canceled(
+    live: Controller, make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(WAITING)
+    assert tuner.control("cancel", trial=1)
+    tuner.study.enqueue_trial({"x": 0.5})
+    waiting = len(tuner.study.trials) - 1
+    for trial, problem in [
+        (1, "trial 1 is FAIL and has no live job run to cancel"),
+        (waiting, f"trial {waiting} is WAITING and has no live job run"),
+        (99, "there is no trial 99 to cancel"),
+    ]:
+        with pytest.raises(StudyError, match=problem):
+            tuner.control("cancel", trial=trial)
+    (tmp_path / "go").touch()
+    assert ended(live) == 0
+
+
 def test_other_limits(live: Controller, make_tuner: MakeTuner, tmp_path: Path) -> None:
     tuner = make_tuner(WAITING)
     assert tuner.control("set", max_parallel=5, n_trials=8)

@@ -65,8 +65,9 @@ def _show(options: argparse.Namespace, config: StudyConfig) -> int:
     if note := describe_standing(result):
         lines[0] += f"  ({note})"
     lines += [f"  {name} = {value}" for name, value in trial.params.items()]
+    left_behind = [a.name for a in tuner.left_behind()]
     for attempt in attempts:
-        lines += _describe_attempt(attempt)
+        lines += _describe_attempt(attempt, is_left_behind=attempt.name in left_behind)
     if outputs:
         command = f"tune-jobs outputs {options.file} {options.trial}"
         lines.append(f"  left: {_list_names(outputs)}  ({command} -o DIR)")
@@ -93,8 +94,9 @@ def _find_trial(tuner: Tuner, number: int) -> FrozenTrial:
     raise StudyError(f"study {tuner.study.study_name!r} has no trial {number}")
 
 
-def _describe_attempt(attempt: Attempt) -> list[str]:
+def _describe_attempt(attempt: Attempt, *, is_left_behind: bool) -> list[str]:
     took = "" if attempt.seconds is None else f", {duration(attempt.seconds)}"
+    took += ", left behind: the next call looks for its run" if is_left_behind else ""
     return [
         f"{attempt.name}: {attempt.state}{took}",
         f"  {shlex.join(attempt.invocation.argv)}",

@@ -6,10 +6,12 @@ import argparse
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.best_trials import Standing, read_result
 from tune_jobs.core.failures import explain_outcome, group_failures
 from tune_jobs.core.strict_json import encode_json
@@ -33,7 +35,8 @@ def print_status(
         more: Further facts for JSON.
     """
     study, trials = tuner.study, tuner.study.get_trials(deepcopy=False)
-    states = Counter(map(displayed_state, trials))
+    left_behind = tuner.left_behind()
+    states = Counter(displayed_state(t, is_tuned=not left_behind) for t in trials)
     excluded = _count_excluded(trials)
     best, no_best = tuner.best_trials, tuner.definition.explain_no_best(trials)
     final_runs = [a for a in tuner.attempts() if a.is_final]
@@ -47,6 +50,7 @@ def print_status(
         "no_best": str(no_best) if no_best else None,
         "final_runs": [{"name": a.name, "trial": a.trial, "state": a.state} for a in final_runs],
         "owner": owner,
+        "left_behind": [a.name for a in left_behind],
         "failures": [dataclasses.asdict(group) for group in group_failures(trials)],
         "costs": dataclasses.asdict(costs),
         **(more or {}),
@@ -56,15 +60,29 @@ def print_status(
         lines.append(f"complete, but cannot be the best: {_format_counts(excluded)}")
     if owner:
         lines.append(f"tuned by {owner}")
+    if left_behind:
+        lines.append(_describe_left_behind(left_behind, options.file))
     for trial in best[:5]:
         values, params = format_values(trial.values), _format_params(trial.params)
         lines.append(f"best: trial {trial.number}, {values}  {params}")
     if no_best and trials:
         lines.append(f"best: none: {explain_outcome(no_best, trials)}")
     lines += [f"{label}: {text}" for label, text in costs.rows()]
-    lines += [f"{a.name}: trial {a.trial}, {a.state.lower()}" for a in final_runs]
+    for run in final_runs:
+        state = "left behind" if run in left_behind else run.state.lower()
+        lines.append(f"{run.name}: trial {run.trial}, {state}")
     print_result(options, facts, "\n".join(lines))
     return 0
+
+
+def _describe_left_behind(attempts: Sequence[Attempt], file: Path) -> str:
+    names = ", ".join(a.name for a in attempts[:5]) + (", ..." if len(attempts) > 5 else "")
+    train = any(a.is_final for a in attempts)
+    command = f"`tune-jobs {'train-best' if train else 'run'} {file}`"
+    return (
+        f"left behind: {names}: no process tunes the study. The next {command} adopts the runs "
+        "that go on, collects those that have ended, and runs the others again"
+    )
 
 
 def _count_excluded(trials: Sequence[FrozenTrial]) -> Counter[str]:
@@ -80,7 +98,9 @@ def format_values(values: Sequence[float]) -> str:
 
 
 def _format_counts(states: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {state.lower()}" for state, count in sorted(states.items()))
+    return ", ".join(
+        f"{count} {state.lower().replace('_', ' ')}" for state, count in sorted(states.items())
+    )
 
 
 def _format_params(params: Mapping[str, Any]) -> str:

@@ -9,10 +9,12 @@ hand_over         end at once and leave the live runs to the next owner
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
+
+from tune_jobs.core.attempts import Attempt
 
 COMMANDS = ("pause", "resume", "stop", "cancel", "set", "hand_over")
 
@@ -33,6 +35,21 @@ class Control:
     def __str__(self) -> str:
         arguments = ", ".join(f"{name}={value}" for name, value in self.argument.items())
         return " ".join(filter(None, [self.command.replace("_", " "), arguments]))
+
+
+def find_cancel_problem(trial: int, state: str | None, attempts: Iterable[Attempt]) -> str | None:
+    """Return why a trial cannot be canceled; None if it can.
+
+    Args:
+        trial: Its number.
+        state: Its state; None if there is no such trial.
+        attempts: The study's attempts.
+    """
+    if state is None:
+        return f"there is no trial {trial} to cancel"
+    if any(a.trial == trial and not a.is_final and a.told is None for a in attempts):
+        return None
+    return f"trial {trial} is {state} and has no live job run to cancel"
 
 
 class End(Enum):

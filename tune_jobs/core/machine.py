@@ -23,7 +23,7 @@ from tune_jobs.core import events as e
 from tune_jobs.core.attempts import Attempt, AttemptState, attempt_name
 from tune_jobs.core.budget import Budget
 from tune_jobs.core.commands import Control, ControlState, End, apply_control
-from tune_jobs.core.job_runs import RunUpdate
+from tune_jobs.core.job_runs import RunState, RunUpdate
 from tune_jobs.core.limits import always_diverging
 from tune_jobs.core.objectives import Reading
 from tune_jobs.core.outcomes import (
@@ -40,6 +40,7 @@ from tune_jobs.core.prune_deferral import PruneDeferral
 BURST = 8
 """New trials in one turn: the first of many runs start while the others are being suggested."""
 
+_CANCELED_ON_REQUEST = "canceled on request"
 _Instructions = list[e.Instruction]
 
 
@@ -310,7 +311,7 @@ class TuningMachine:
                 outcome,
                 action=Action.FINISH,
                 trial_state=TrialState.FAIL,
-                cause="canceled on request",
+                cause=_CANCELED_ON_REQUEST,
                 diverged=False,
             )
         if outcome.action is Action.RETRY:
@@ -424,16 +425,30 @@ class TuningMachine:
         instructions: _Instructions = []
         if control.command == "cancel":
             instructions = self._fail(control)
-            if instructions or control in self._to_fail.values():
+            if instructions or control in self._to_fail.values() or control.id in self._completed:
                 return instructions  # completed when the trial has failed
         return [e.Say(f"request: {control}"), e.CompleteControl(control.id)]
 
     def _fail(self, control: Control) -> _Instructions:
-        """Stop the run of a trial that is to fail."""
-        live = [a for a in self._live.values() if a.trial == control.argument.get("trial")]
+        """Stop the run of a trial that is to fail, or its wait for another attempt."""
+        number = control.argument.get("trial")
+        for attempt in self._waiting:
+            if attempt.trial == number and not attempt.is_final:
+                return self._fail_waiting(attempt, control)
+        live = [a for a in self._live.values() if a.trial == number]
         new = [a.name for a in live if a.name not in self._to_fail and not a.is_final]
         self._to_fail.update(dict.fromkeys(new, control))
         return [e.Cancel(name) for name in new]
+
+    def _fail_waiting(self, attempt: Attempt, control: Control) -> _Instructions:
+        self._waiting.remove(attempt)
+        self._not_before.pop(attempt.name, None)
+        self._completed.append(control.id)
+        canceled = RunUpdate(attempt.name, RunState.CANCELED)
+        outcome = Outcome(
+            Action.FINISH, AttemptState.CANCELED, TrialState.FAIL, _CANCELED_ON_REQUEST
+        )
+        return self._finish(attempt, canceled, Reading(None, "", {}, {}, {}), outcome)
 
     def _interrupted(self) -> _Instructions:
         """Stop the live runs; their attempts stay open, so that the next call retries them."""

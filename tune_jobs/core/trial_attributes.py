@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from optuna import Trial
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 RUN_ATTRIBUTE = "tune_jobs:run"
 """Name of the trial's last attempt."""
@@ -77,8 +77,14 @@ def counts_as_finished(trial: FrozenTrial) -> bool:
     return trial.state.is_finished() and not extra and not is_promoted(trial)
 
 
-def displayed_state(trial: FrozenTrial) -> str:
-    """Return a trial's state, or REFUSED or REUSED if it had no run."""
+def displayed_state(trial: FrozenTrial, *, is_tuned: bool = True) -> str:
+    """Return a trial's state as people see it.
+
+    It is REFUSED or REUSED if the trial had no run, and LEFT_BEHIND if no process tunes the study
+    any more and the next one has to finish the trial.
+    """
+    if trial.state == TrialState.RUNNING and RUN_ATTRIBUTE in trial.user_attrs and not is_tuned:
+        return "LEFT_BEHIND"
     if REFUSED_ATTRIBUTE in trial.user_attrs:
         return "REFUSED"
     return "REUSED" if SAME_ATTRIBUTE in trial.user_attrs else trial.state.name

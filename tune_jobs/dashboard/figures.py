@@ -267,7 +267,7 @@ def timeline_info(runs: Sequence[Attempt], now: float) -> Timeline:
 
 def timeline_figure(study: Study, now: float) -> Figure:
     """Return a figure of the slots over time: provisioning and running; gaps are idle time."""
-    info = timeline_info(study.runs, now)
+    info = timeline_info(study.runs, study.known_until(now))
     bars = list(info.bars)[-MANY_RUNS:]
     base = min((b.requested for b in bars), default=0.0)
 

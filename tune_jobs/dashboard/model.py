@@ -159,6 +159,18 @@ class Study:
                 counts[trial.state] += 1
         return counts
 
+    @property
+    def left_behind(self) -> list[Attempt]:
+        """Runs that no process watches any more: the study has no owner."""
+        return [] if self.owner else [run for run in self.runs if run.told is None]
+
+    def known_until(self, now: float) -> float:
+        """Return the time up to which live runs are known: now, or the last event before it."""
+        if not self.left_behind:
+            return now
+        times = [t for r in self.runs for t in (r.intended, r.accepted, r.started, r.told) if t]
+        return min(now, max(times))
+
     def version(self) -> str:
         """Return a string that changes whenever something that is shown changes."""
         unfinished = [t for t in self.trials if t.state in ("RUNNING", "WAITING")]

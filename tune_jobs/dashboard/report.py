@@ -167,7 +167,7 @@ def _study(
 
 def _summary(study: Study, now: float) -> list[tuple[str, object]]:
     counts = study.counts()
-    timeline = timeline_info(study.runs, now)
+    timeline = timeline_info(study.runs, study.known_until(now))
     best = study.best()
     rows: list[tuple[str, object]] = [
         (

@@ -21,6 +21,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from tune_jobs.core.commands import find_cancel_problem
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names
@@ -239,7 +240,10 @@ class Dashboard:
             raise ValueError("no process is tuning this study")
         argument: dict[str, Any] = {}
         if command == "cancel":
-            argument["trial"] = int(content["trial"])
+            argument["trial"] = trial = int(content.get("trial", -1))
+            states = {t.number: t.state for t in study.trials}
+            if problem := find_cancel_problem(trial, states.get(trial), study.runs):
+                raise ValueError(problem)
         if command == "stop":
             argument["runs"] = "cancel" if content.get("runs") == "cancel" else "finish"
         number = Controls(engine, study.uid).request(command, **argument)

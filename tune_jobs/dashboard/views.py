@@ -59,7 +59,7 @@ def head_view(head: Head, now: float) -> dict[str, Any]:
         "best": json_number(head.best),
         "no_best": head.no_best,
         "run_hours": head.run_hours,
-        "live": head.live,
+        "live": head.live if head.owner else 0,
         "owner": head.owner,
         "rate": finished / hours if active and hours > 0 else None,
         "last": head.last,
@@ -73,7 +73,7 @@ def study_view(study: Study, now: float) -> dict[str, Any]:
         study: The study.
         now: Seconds since the epoch.
     """
-    timeline = timeline_info(study.runs, now)
+    timeline = timeline_info(study.runs, study.known_until(now))
     return {
         "key": study.key,
         "name": bounded(study.name),
@@ -86,6 +86,7 @@ def study_view(study: Study, now: float) -> dict[str, Any]:
         "no_best": bounded(study.no_best() or ""),
         "not_best": count_excluded(study),
         "owner": study.owner,
+        "left_behind": len(study.left_behind),
         "run_hours": sum(r.seconds or 0.0 for r in study.runs) / 3600.0,
         "cost": sum(t.cost for t in study.trials),
         "slots": timeline.slots,

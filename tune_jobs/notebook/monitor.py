@@ -119,6 +119,7 @@ class StudyMonitor:
             ("best", no_best.summary if no_best else "; ".join(map(_describe, front[:3]))),
             ("run time", duration(sum(r.seconds or 0.0 for r in study.runs))),
             ("tuned by", study.owner or "no process"),
+            ("left behind", ", ".join(run.name for run in study.left_behind[:5])),
         ]
 
     def __repr__(self) -> str:

@@ -93,6 +93,12 @@ class Session:
         if previous:
             self.messages.say(f"taking over from {describe(previous)}, which is gone")
 
+    def is_tuned(self) -> bool:
+        """Return whether a process tunes the study; one in memory is tuned by this process."""
+        if not self.ledger.durable:
+            return True
+        return find_owner(self.ledger.engine, self.ledger.uid) is not None
+
     def renew(self) -> None:
         """Renew the lease if it is due; see `Lease.renew`."""
         if self.lease.held:

@@ -31,6 +31,7 @@
  * @property {string} no_best Why there is no best trial; empty if there is one.
  * @property {Counts} not_best Number of complete trials that cannot be the best, by reason.
  * @property {string | null} owner
+ * @property {number} left_behind Job runs that no process watches any more.
  * @property {number} run_hours
  * @property {number} cost
  * @property {number} slots

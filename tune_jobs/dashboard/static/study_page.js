@@ -103,7 +103,7 @@ function studyTiles(study) {
     tile(
       "Trials",
       study.n_trials ? `${finished} of ${study.n_trials}` : finished,
-      `${counts.RUNNING} running, ${counts.PRUNED} pruned, ${counts.FAIL} failed` +
+      `${counts.RUNNING} ${study.left_behind ? "left behind" : "running"}, ${counts.PRUNED} pruned, ${counts.FAIL} failed` +
         excluded.join(""),
     ),
     tile(
