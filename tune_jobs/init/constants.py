@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from tune_jobs.init.flags import Flag
 from tune_jobs.init.hyperparameters import propose
+from tune_jobs.init.interpreting.modules import list_nodes
 from tune_jobs.init.parsers.types import kind_of
 
 ARGV = re.compile("argv")
@@ -18,7 +19,7 @@ def find_constants(trees: Mapping[str, ast.Module]) -> list[str]:
     """Return the assignments and arguments that give a hyperparameter a number, with places."""
     found = []
     for file, tree in trees.items():
-        for node in ast.walk(tree):
+        for node in list_nodes(tree):
             for name, value in _find_named(node):
                 number = value.value if isinstance(value, ast.Constant) else None
                 if not isinstance(number, int | float) or isinstance(number, bool):
@@ -52,7 +53,7 @@ def mentions(trees: Mapping[str, ast.Module], pattern: re.Pattern[str]) -> bool:
     return any(
         pattern.fullmatch(name)
         for tree in trees.values()
-        for node in ast.walk(tree)
+        for node in list_nodes(tree)
         for name in _list_names(node)
     )
 

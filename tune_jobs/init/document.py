@@ -157,6 +157,9 @@ def _write_missing_parameters(draft: Draft) -> Iterator[str]:
         yield "#   lr: {environment: LR}     under command_line: parameters"
     for line in draft.constants:
         yield comment(line)
+    if draft.required_variables:
+        names = ", ".join(flag.name for flag in draft.required_variables)
+        yield from paragraph(f"It needs the environment variables {names}.")
     yield f"parameters: {FILL_IN}"
 
 
@@ -229,7 +232,8 @@ def _write_command_line(draft: Draft) -> Iterator[str]:
     naming = _get_naming(draft)
     carriers = {each.flag.carrier for each in (*draft.tuned, *draft.offered)}
     default = next((carrier for carrier in ("hydra", "key", "config") if carrier in carriers), None)
-    written = [*(each.flag for each in draft.tuned), *draft.required_variables]
+    written = [each.flag for each in draft.tuned]
+    written += draft.required_variables if draft.tuned else []
     styles = [(flag.name, _write_style(flag, naming, default)) for flag in written]
     offered = [(each.flag.name, _write_style(each.flag, naming, default)) for each in draft.offered]
     arguments = list(_write_arguments(draft.levels))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from tune_jobs.init.interpreting.modules import list_nodes
 from tune_jobs.init.metrics import MetricGuess, make_guess
 
 _TRACKERS = {"add_scalar", "log_metric", "log_metrics", "add_scalars", "log_scalar"}
@@ -26,13 +27,13 @@ class _Calls:
         self.nodes = [
             (file, node)
             for file, tree in trees.items()
-            for node in ast.walk(tree)
+            for node in list_nodes(tree)
             if isinstance(node, ast.Call)
         ]
         imports = [
             node
             for tree in trees.values()
-            for node in ast.walk(tree)
+            for node in list_nodes(tree)
             if isinstance(node, ast.Import | ast.ImportFrom)
         ]
         self.packages = {
@@ -250,7 +251,7 @@ def find_written(trees: Mapping[str, ast.Module]) -> list[MetricGuess]:
     for file, tree in trees.items():
         dicts = {
             target.id: node.value
-            for node in ast.walk(tree)
+            for node in list_nodes(tree)
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
             for target in node.targets
             if isinstance(target, ast.Name)
@@ -265,7 +266,7 @@ def find_written(trees: Mapping[str, ast.Module]) -> list[MetricGuess]:
 
 def _find_dumps(tree: ast.Module) -> Iterator[tuple[str, ast.expr, ast.AST]]:
     """Yield file, document and place of what is dumped as JSON to an open file."""
-    for node in ast.walk(tree):
+    for node in list_nodes(tree):
         if not isinstance(node, ast.With):
             continue
         opened = {

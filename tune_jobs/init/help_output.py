@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 import selectors
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_OUTPUT = 1 << 18
+_MAX_ROUNDS = 10
+_END_SECONDS = 5.0
 _MARK = "TUNE_JOBS_INIT"
 _SETTINGS = {
     # Wide and plain, so that a description is one line.
@@ -116,12 +119,26 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> int:
     # Until the leader is reaped, the number of its group is not assigned again.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    for pid in _find_marked(mark):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    for _ in range(_MAX_ROUNDS):  # one may start another one meanwhile
+        found = [pid for pid in _find_marked(mark) if pid != process.pid]
+        for pid in found:
+            _kill(pid)
+        if not found:
+            break
     if process.stdout is not None:
         process.stdout.close()
     return process.wait()
+
+
+def _kill(pid: int) -> None:
+    """Kill a process that is no child, and wait for its end."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            select.select([descriptor], [], [], _END_SECONDS)
+        finally:
+            os.close(descriptor)
 
 
 def _find_marked(mark: str) -> list[int]:

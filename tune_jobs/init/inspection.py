@@ -17,7 +17,7 @@ from tune_jobs.init.hyperparameters import read_range
 from tune_jobs.init.interpreting.interpreter import Interpreter
 from tune_jobs.init.interpreting.modules import Sources
 from tune_jobs.init.links import find_links, find_parents
-from tune_jobs.init.metrics import MetricGuess, choose_metrics, find_printed
+from tune_jobs.init.metrics import MetricGuess, add_step, choose_metrics, find_printed
 from tune_jobs.init.other_languages import find_text_flags, read_text, sample_text_lines
 from tune_jobs.init.parsers.findings import LoadedFile
 from tune_jobs.init.parsers.library import ModeledPackages, choose_parser
@@ -26,6 +26,7 @@ from tune_jobs.init.settings import SettingsReader, pass_config
 from tune_jobs.init.targets import is_python
 
 OUTPUTS = "{outputs}"
+_MAX_METRICS = 6
 _LOGGING = re.compile(
     r"basicConfig|setLevel|dictConfig|fileConfig|StreamHandler|set_verbosity\w*|coloredlogs|loguru"
     r"|(?:setup|init|get|make|create|config\w*)_?log\w*"
@@ -128,6 +129,8 @@ class Inspection:
         text = read_text(path)
         command = find_text_flags(text, path.name, path.suffix.lower())
         levels = classify([(None, command)], OUTPUTS)
+        lines = sample_text_lines(text, path.name)
+        metrics = [add_step(guess, lines) for guess in choose_metrics(find_printed(lines))]
         self.notes.append(
             "It is not Python: its flags are what its text looks like, so that types and defaults "
             "may be missing."
@@ -137,7 +140,7 @@ class Inspection:
             entry=self.entry,
             parser="found in its text" if command.flags else "",
             notes=self.notes,
-            metrics=choose_metrics(find_printed(sample_text_lines(text, path.name))),
+            metrics=metrics[:_MAX_METRICS],
             levels=levels,
             budget=find_budget(levels),
         )
@@ -187,7 +190,8 @@ class Inspection:
     ) -> tuple[list[MetricGuess], list[MetricGuess]]:
         """Return the metrics that are printed, and those that are not."""
         trees = self.sources.trees
-        printed = find_printed(list(sample_lines(trees)))
+        lines = list(sample_lines(trees))
+        printed = find_printed(lines)
         hidden: list[MetricGuess] = []
         if kind != "hydra" and not mentions(trees, _LOGGING):  # Hydra sets up logging
             hidden = [guess for guess in printed if guess.logged]
@@ -201,7 +205,8 @@ class Inspection:
             guesses = [*find_written(trees), *guesses]
         note = "is logged, but shown only after logging.basicConfig(level=logging.INFO)"
         unseen = [replace(guess, note=note) for guess in hidden if kind != "absl"]
-        return choose_metrics(guesses), [*choose_metrics(unseen), *find_tracked(trees)]
+        metrics = [add_step(guess, lines) for guess in choose_metrics(guesses)[:_MAX_METRICS]]
+        return metrics, [*choose_metrics(unseen), *find_tracked(trees)]
 
 
 def _name_inputs(inputs: Command) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from tune_jobs.init.flags import Flag
+from tune_jobs.init.interpreting.modules import list_nodes
 
 _READERS = {
     "open",
@@ -99,7 +100,7 @@ def _first_part(string: str) -> str:
 
 def _find_strings(tree: ast.Module, written: set[str]) -> Iterator[tuple[str, bool]]:
     """Yield the strings of a file, and whether each is an argument of what reads files."""
-    for node in ast.walk(tree):
+    for node in list_nodes(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value, False
         if isinstance(node, ast.Call):

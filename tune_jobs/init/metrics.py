@@ -121,8 +121,7 @@ def find_printed(lines: Sequence[PrintedLine]) -> list[MetricGuess]:
     """Return the metrics in what a program prints."""
     guesses = [each for i, line in enumerate(lines) for each in _read_line(line, i)]
     log = "".join(f"{line.text}\n" for line in lines).encode()
-    distinct = [_distinguish(guess, guesses, log) for guess in guesses]
-    return [replace(guess, step=find_step(guess, log)) for guess in distinct]
+    return [_distinguish(guess, guesses, log) for guess in guesses]
 
 
 def _read_line(line: PrintedLine, position: int) -> Iterator[MetricGuess]:
@@ -229,13 +228,14 @@ def _extract(name: str, pattern: str, log: bytes, step: str | None) -> list[Reco
     return [*extractor.feed(log + b"\n", 0.0), *extractor.finish(0.0)]
 
 
-def find_step(guess: MetricGuess, log: bytes) -> str | None:
-    """Return the name of the step that is printed with a metric; None if there is none."""
-    for step in _STEP_NAMES:
+def add_step(guess: MetricGuess, lines: Sequence[PrintedLine]) -> MetricGuess:
+    """Return a guess with the name of the step that is printed with it, if there is one."""
+    log = "".join(f"{line.text}\n" for line in lines).encode()
+    for step in _STEP_NAMES if guess.step is None else ():
         records = _extract(guess.name, guess.pattern, log, step)
         if any(record.step is not None for record in records):
-            return step
-    return None
+            return replace(guess, step=step)
+    return guess
 
 
 def choose_metrics(guesses: Iterable[MetricGuess]) -> list[MetricGuess]:

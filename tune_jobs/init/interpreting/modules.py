@@ -6,10 +6,19 @@ import ast
 import os
 import warnings
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 _MAX_BYTES = 2 << 20
-_MAX_MODULES = 100
+_MAX_MODULES = 50
+_MAX_TOTAL = 3 << 20
+_MAX_DEPTH = 20
+
+
+@lru_cache(maxsize=2 * _MAX_MODULES)
+def list_nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Return all nodes of a file, which several modules look through."""
+    return tuple(ast.walk(tree))
 
 
 @dataclass
@@ -29,6 +38,7 @@ class Sources:
     main: str
     further: tuple[Path, ...] = ()
     problems: dict[str, str] = field(default_factory=dict)
+    _size: int = 0
     _trees: dict[str, ast.Module | None] = field(default_factory=dict)
 
     @property
@@ -44,7 +54,7 @@ class Sources:
     def parse(self, file: str) -> ast.Module | None:
         """Return the tree of a file; None if it cannot be read or parsed."""
         if file not in self._trees:
-            if len(self._trees) >= _MAX_MODULES:
+            if len(self._trees) >= _MAX_MODULES or self._size > _MAX_TOTAL:
                 return None
             self._trees[file] = self._parse(file)
         return self._trees[file]
@@ -53,6 +63,7 @@ class Sources:
         try:
             with (self.root / file).open("rb") as opened:
                 source = opened.read(_MAX_BYTES + 1)
+            self._size += len(source)
             if len(source) > _MAX_BYTES:
                 self.problems[file] = f"it is larger than {_MAX_BYTES >> 20} MiB"
                 return None
@@ -78,6 +89,8 @@ class Sources:
             Path relative to the root; None if the module is not part of the program.
         """
         parts = [part for part in name.split(".") if part]
+        if len(parts) + level > _MAX_DEPTH:
+            return None
         folder = Path(importer).parent
         for _ in range(level - 1):
             folder = folder.parent
@@ -87,9 +100,10 @@ class Sources:
         places = [folder] if level else list(absolute)
         for place in places:
             path = place.joinpath(*parts)
-            for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-                if parts and (self.root / candidate).is_file():
-                    return candidate.as_posix()
-            if not parts and (self.root / path / "__init__.py").is_file():
-                return (path / "__init__.py").as_posix()
+            names = [f"{path}/__init__.py"]
+            if parts:
+                names.insert(0, f"{path}.py")
+            for name in names:
+                if (self.root / name).is_file():
+                    return os.path.normpath(name)
         return None
