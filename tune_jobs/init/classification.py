@@ -10,6 +10,7 @@ from typing import Any
 from tune_jobs.config.study_config import FILL_IN
 from tune_jobs.init.flags import Command, Flag
 from tune_jobs.init.hyperparameters import Values, divide, is_secondary, propose, propose_any
+from tune_jobs.script.styles import VARIABLE
 from tune_jobs.script.values import FLAG, to_hydra
 
 _OUTPUT = re.compile(
@@ -101,13 +102,37 @@ def classify(commands: Sequence[tuple[str | None, Command]], outputs: str) -> li
         outputs: Folder for what a run leaves, as a placeholder.
     """
     levels = [_classify(word, command, outputs, propose) for word, command in commands]
+    if not any(level.tuned for level in levels):
+        levels = [_classify(word, command, outputs, propose_any) for word, command in commands]
+    _drop_conflicts(levels)
     tuned = [each for level in levels for each in level.tuned]
-    if not tuned:
-        return [_classify(word, command, outputs, propose_any) for word, command in commands]
     if sum(not is_secondary(each.flag) for each in tuned) >= _ENOUGH:
         for level in levels:
             _offer_secondary(level)
     return levels
+
+
+def _drop_conflicts(levels: Sequence[Level]) -> None:
+    """Tune a flag that the script and its command share, or that is given, only once."""
+    given = {word.partition("=")[0] for each in levels for word in _list_given(each)}
+    taken: set[str] = set()
+    for level in reversed(levels):
+        for kind in (level.tuned, level.offered):
+            for each in list(kind):
+                flag = each.flag
+                claims = {flag.name, flag.option, flag.off or ""} - {""}
+                if claims & taken or (flag.carrier == "option" and claims & given):
+                    kind.remove(each)
+                    if flag.name in level.positional:
+                        argument = Argument(flag, write(flag, FILL_IN), True, "required")
+                        level.positional[level.positional.index(flag.name)] = argument
+                taken |= claims
+        level.variables = [flag for flag in level.variables if flag.name not in taken]
+        taken |= {flag.name for flag in level.variables}
+
+
+def _list_given(level: Level) -> list[str]:
+    return [words for each in level.arguments if each.active for words in each.words]
 
 
 def _offer_secondary(level: Level) -> None:
@@ -139,10 +164,14 @@ def _classify(word: str | None, command: Command, outputs: str, suggest: Any) ->
 
 def _can_be_written(flag: Flag) -> bool:
     """Return whether a style writes the flag as a parameter."""
+    if flag.carrier == "environment":
+        return VARIABLE.fullmatch(flag.name) is not None
     if flag.carrier in _CARRIED:
         return True
     if flag.carrier == "positional":
         return not flag.many
+    if flag.off is not None and not (FLAG.fullmatch(flag.off) and flag.off != flag.option):
+        return False
     is_option = FLAG.fullmatch(flag.option) is not None
     return is_option or (bool(flag.option) and not flag.switch and not flag.many)
 
@@ -158,7 +187,7 @@ def _add_argument(
         level.positional.append(argument)
         return
     if flag.carrier == "environment":
-        level.variables.append(flag)
+        level.variables += [flag] if VARIABLE.fullmatch(flag.name) else []
         return
     offered = propose_any(flag) if _can_be_written(flag) and not argument.active else None
     if offered is not None and not flag.exclusive:

@@ -19,7 +19,7 @@ from tune_jobs.space.yaml_source import Located, loads
 HELP_SECONDS = 15.0
 """Time limit of a script's ``--help`` in seconds."""
 
-_BLANKS = {"metric": "metric", "direction": "minimize", "parameters": "{x: [1, 2]}"}
+_BLANKS = {"metric": "metric", "direction": "minimize", "parameters": "{blank_parameter: [1, 2]}"}
 
 
 @dataclass(frozen=True)

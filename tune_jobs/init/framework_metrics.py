@@ -112,9 +112,13 @@ def _find_keras(calls: _Calls) -> Iterator[MetricGuess]:
         for each in metrics.elts if isinstance(metrics, ast.List | ast.Tuple) else []:
             names.append(_name_keras_metric(each))
     prefix = "val_" if validated else ""
-    for name in filter(None, names):
+    for position, name in enumerate(filter(None, names), 1):
         yield make_guess(
-            f"{prefix}{name}", place=_place(file, fit), step="epoch", note="Keras prints it"
+            f"{prefix}{name}",
+            place=_place(file, fit),
+            step="epoch",
+            note="Keras prints it",
+            position=position,
         )
 
 

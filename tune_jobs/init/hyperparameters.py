@@ -38,6 +38,7 @@ _STATED = re.compile(
     rf"(?i)\b{_DECIMAL} (?:to|\.\.\.?) {_DECIMAL}\b|\bbetween {_DECIMAL} and {_DECIMAL}\b"
     rf"|[\[(]{_DECIMAL}, ?{_DECIMAL}[\])]"
 )
+_MAX_CHOICES = 20
 Values = Range | Choices
 _Propose = Callable[[Flag], "Values"]
 
@@ -216,13 +217,23 @@ def propose(flag: Flag) -> Values | None:
     if len(flag.choices) > 1:
         is_number = all(isinstance(each, int | float) for each in flag.choices)
         wanted = _CATEGORIES.fullmatch(name) or (is_number and _find_rule(name))
-        return Choices(flag.choices[:20]) if wanted else None
+        return choose(flag.choices) if wanted else None
     rule = _find_rule(name)
     if rule is None or flag.kind == "str":
         return None
     if flag.many or isinstance(flag.default, list):
         return _propose_lists(flag)
     return clip(flag, rule(flag))
+
+
+def choose(values: Sequence[Any]) -> Choices | None:
+    """Return a choice between values, as far as Optuna can tell them apart; None if it cannot."""
+    distinct: list[Any] = []
+    for value in values[:_MAX_CHOICES]:
+        if value not in distinct:
+            distinct.append(value)
+    types = {type(value) for value in distinct}
+    return Choices(tuple(distinct)) if len(distinct) > 1 and not {bool, str} <= types else None
 
 
 def is_secondary(flag: Flag) -> bool:
@@ -236,7 +247,7 @@ def propose_any(flag: Flag) -> Values | None:
     if flag.caution or flag.switch or is_list or _FIXED.fullmatch(divide(flag.name)):
         return None
     if len(flag.choices) > 1:
-        return Choices(flag.choices[:20])
+        return choose(flag.choices)
     default = _number(flag)
     if flag.kind == "float":
         if default is None or default <= 0:

@@ -7,9 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tune_jobs.core.strict_json import encode_json
-from tune_jobs.script.values import to_json
-
 _PLAIN = re.compile(
     r"[A-Za-z_][\w.\-]*(?: [A-Za-z0-9][\w.\-]*)*"  # val_acc, Average loss
     r"|[\w.\-]*/[\w./\-]+"  # data/train.csv
@@ -31,10 +28,19 @@ def scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return _number(value)
-    string = str(value).encode("utf-8", "replace").decode()
+    string = str(value)
     if _PLAIN.fullmatch(string) and not _SPECIAL.fullmatch(string):
         return string
-    return to_json(string) if string.isprintable() else encode_json(string)
+    return f'"{"".join(map(_escape, string))}"'
+
+
+def _escape(character: str) -> str:
+    """Return a character of a string in double quotes; what UTF-8 cannot encode is replaced."""
+    if character in '"\\':
+        return f"\\{character}"
+    if "\ud800" <= character <= "\udfff":
+        return "?"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _number(value: float) -> str:
