@@ -152,7 +152,7 @@ def test_the_storage_keeps_what_optuna_can_read() -> None:
             "x: choices mix booleans and strings: quote every choice",
         ),
         ({"x": [object()]}, "invalid choice"),
-        ({"x": None}, "x: invalid parameter None"),
+        ({"x": None}, "x: is empty: write a range, choices or a value"),
         ({"x": np.int64(3)}, "invalid parameter"),
         ({"": [1, 2]}, "parameter name '' is empty"),
         ({"a\nb": [1, 2]}, "parameter name 'a\\nb' is empty or has control characters"),
@@ -258,6 +258,17 @@ def test_a_constraint_that_cannot_be_computed_is_a_space_error() -> None:
     space = as_space(function_space, constraints=["1 / width > lr"])
     with pytest.raises(SpaceError, match="division by zero"):
         space.refusal({"width": 0, "lr": 1})
+
+
+def test_a_condition_that_cannot_be_computed_is_named_with_its_line(tmp_path: Path) -> None:
+    parameters = "parameters:\n  a: [0, 1]\n  b: [2, 3]\n"
+    (tmp_path / "c.yaml").write_text(f"{parameters}constraints:\n  - b > 1\n  - b / a > 1\n")
+    with pytest.raises(SpaceError, match=r"c\.yaml:6: constraint: expression 'b / a > 1' cannot"):
+        load_space(tmp_path / "c.yaml").refusal({"a": 0, "b": 2})
+    (tmp_path / "w.yaml").write_text(f"{parameters}  c: {{choices: [1], when: b / a > 1}}\n")
+    space = load_space(tmp_path / "w.yaml")
+    with pytest.raises(SpaceError, match=r"w\.yaml:4: when of 'c': expression 'b / a > 1' cannot"):
+        check_space(space, new_study())
 
 
 def test_a_valid_that_raises_is_chained() -> None:

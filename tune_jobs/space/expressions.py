@@ -33,19 +33,24 @@ class Expression:
     Attributes:
         source: The expression as it was written.
         names: Parameters that it contains.
+        place: Where it is written, such as ``study.yaml:12``; empty if it is not in a file.
     """
 
     source: str
     names: frozenset[str]
+    place: str = field(default="", repr=False, compare=False, kw_only=True)
     _tree: ast.expr = field(repr=False, compare=False)
 
     @classmethod
-    def parse(cls, source: str, names: Collection[str] | None = None) -> Expression:
+    def parse(
+        cls, source: str, names: Collection[str] | None = None, place: str = ""
+    ) -> Expression:
         """Parse an expression.
 
         Args:
             source: The expression.
             names: Parameters that exist; None if they are not known yet.
+            place: Where it is written.
 
         Raises:
             ConfigError: If the expression is invalid, or contains no parameter or an unknown one;
@@ -65,7 +70,7 @@ class Expression:
             for name, node in found.items():
                 if name not in names:
                     raise _error(line, node, f"unknown name {name!r} {did_you_mean(name, names)}")
-        return cls(line, frozenset(found), tree)
+        return cls(line, frozenset(found), tree, place=place)
 
     def holds(self, params: Mapping[str, Any]) -> bool | None:
         """Return whether the condition holds; None if it needs an absent parameter.
@@ -81,7 +86,8 @@ class Expression:
         except (TypeError, ValueError, ArithmeticError) as error:
             values = ", ".join(f"{name}={params.get(name)!r}" for name in sorted(self.names))
             raise ConfigError(
-                f"expression {self.source!r} cannot be evaluated for {values}: {error}"
+                f"expression {self.source!r} cannot be evaluated for {values}: {error}. Exclude "
+                "such values with `and` or `or`, or change the expression"
             ) from error
 
 

@@ -65,8 +65,16 @@ class Parameter:
     coded: frozenset[str] = frozenset()
 
     def active(self, params: Mapping[str, Any]) -> bool:
-        """Return whether a configuration with these parameters so far has this one, too."""
-        return self.when is None or self.when.holds(params) is True
+        """Return whether a configuration with these parameters so far has this one, too.
+
+        Raises:
+            SpaceError: If the condition cannot be evaluated.
+        """
+        try:
+            return self.when is None or self.when.holds(params) is True
+        except ConfigError as error:
+            assert self.when is not None
+            raise SpaceError(_locate(self.when, f"when of {self.name!r}", error)) from error
 
     def suggest(self, trial: optuna.Trial) -> Any:
         """Return the value for the command line, which Optuna suggests."""
@@ -330,6 +338,8 @@ def _parse_parameter(
         return Parameter(name, value)
     if isinstance(value, dict):
         return _parse_fields(name, entry, earlier, all_names)
+    if value is None:
+        raise entry.error("is empty: write a range, choices or a value, or remove it")
     if not isinstance(value, bool | int | float | str):
         raise entry.error(f"invalid parameter {value!r}: write a range, choices or a value")
     return Parameter(name, None, constant=value)
@@ -366,7 +376,7 @@ def _parse_when(condition: Located, earlier: list[str], all_names: Collection[st
 
 def _parse_expression(condition: Located, names: Collection[str] | None) -> Expression:
     try:
-        return Expression.parse(condition.string(), names)
+        return Expression.parse(condition.string(), names, condition.place)
     except ConfigError as error:
         raise condition.error(str(error)) from None
 
@@ -431,9 +441,14 @@ def _find_violation(constraint: Expression, params: Mapping[str, Any]) -> str | 
         if constraint.holds(params) is not False:
             return None
     except ConfigError as error:
-        raise SpaceError(f"constraint: {error}") from error
+        raise SpaceError(_locate(constraint, "constraint", error)) from error
     values = ", ".join(f"{n}={params[n]!r}" for n in sorted(constraint.names) if n in params)
     return f"constraint {constraint.source!r} does not hold for {values}"
+
+
+def _locate(condition: Expression, label: str, error: ConfigError) -> str:
+    """Return the message of an error with its place and what it is about."""
+    return ": ".join(filter(None, [condition.place, label, str(error)]))
 
 
 def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:

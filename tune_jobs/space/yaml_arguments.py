@@ -61,6 +61,8 @@ def read_scalar(written: Located, types: tuple[type, ...]) -> Any:
         ConfigError: If the value is of another type.
     """
     if type(written.value) not in types:
+        if written.value is None:
+            raise written.error("is empty: write a value, or remove it")
         names = " or ".join(kind.__name__ for kind in types)
         raise written.error(f"{written.plain()!r} is not of type {names}")
     return written.value

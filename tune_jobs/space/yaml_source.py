@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,8 @@ class Located:
         return self.value
 
     def _not_a(self, kind: str) -> ConfigError:
+        if self.value is None:
+            return self.error(f"is empty: write a {kind.partition(':')[0]}, or remove it")
         value = repr(self.plain())
         value = value if len(value) <= 60 else f"{value[:60]}..."
         return self.error(f"{value} is not a {kind}")
@@ -206,6 +208,7 @@ _Yaml12.add_implicit_resolver(_TAG + "null", re.compile("^$"), [""])
 class _Reader:
     source: str
     nodes: int = 0
+    open: set[int] = field(default_factory=set)  # nodes around the current one
 
     def read(self, node: yaml.Node, name: str, line: int, depth: int = 0) -> Located:
         """Convert a node; ``line`` is that of its key if it has one."""
@@ -213,22 +216,26 @@ class _Reader:
         self.nodes += 1
         if self.nodes > _MAX_NODES:
             raise here.error(f"aliases expand to more than {_MAX_NODES} values: write fewer")
+        if id(node) in self.open:
+            raise here.error("contains itself by an alias: write the value instead of `*...`")
         if depth > _MAX_DEPTH:
             raise here.error(f"is nested deeper than {_MAX_DEPTH}: flatten it")
-        kind = node.tag.removeprefix(_TAG)
+        self.open.add(id(node))
+        try:
+            return replace(here, value=self._value(node, here, depth))
+        finally:
+            self.open.remove(id(node))
+
+    def _value(self, node: yaml.Node, here: Located, depth: int) -> Any:
+        kind, name = node.tag.removeprefix(_TAG), here.name
         if isinstance(node, yaml.MappingNode) and kind == "map":
-            return replace(here, value=self._mapping(node, name, depth))
+            return self._mapping(node, name, depth)
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             items = enumerate(node.value)
-            return replace(
-                here,
-                value=[
-                    self.read(item, f"{name}[{i}]", _line(item), depth + 1) for i, item in items
-                ],
-            )
+            return [self.read(item, f"{name}[{i}]", _line(item), depth + 1) for i, item in items]
         if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
             try:
-                return replace(here, value=_SCALARS[kind](node.value))
+                return _SCALARS[kind](node.value)
             except (ValueError, KeyError):
                 raise here.error(f"{node.value[:60]!r} is not a {kind}") from None
         raise here.error(f"tag {node.tag!r} is not supported: write a plain value")
