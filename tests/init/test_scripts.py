@@ -181,6 +181,24 @@ def test_a_study_runs(kind: Kind, copy: Copy, run: Run) -> None:
         assert study.trials[0].intermediate_values
 
 
+def test_writes_no_empty_command_line(run: Run, tmp_path: Path) -> None:
+    """A command line of which only parameters that are not tuned are described is a comment."""
+    (tmp_path / "train.py").write_text(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr', type=float, default=0.1)\n"
+        "parser.add_argument('--batch-size', type=int, default=32)\n"
+        "parser.add_argument('--weight-decay', type=float, default=0.1)\n"
+        "parser.add_argument('--learning_rate_decay', type=float, default=float('inf'))\n"
+        "print(f'loss={parser.parse_args().lr}')\n"
+    )
+    code, out, err = run("init", "train.py", "--no-run")
+    assert code == 0, out + err
+    assert "\n# command_line:\n" in (tmp_path / "study.yaml").read_text()
+    code, out, err = run("preview", "study.yaml", "-n", "1")
+    assert code == 0, out + err
+
+
 def assert_as_expected(config: StudyConfig, kind: Kind) -> None:
     """Check a study.yaml against the kind's expectations."""
     (metric,) = metrics(config)

@@ -162,6 +162,8 @@ def test_missing_files(tmp_path: Path) -> None:
     refused(".", tmp_path, f"{tmp_path} is a folder: name a script in it")
     refused(["env", "trian.py"], tmp_path, "trian.py: file not found .* 'train.py'")
     refused(["./trian.py"], tmp_path, "file not found")
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    refused("loop.py", tmp_path, "loop.py is neither a file nor a link to one")
     # Options and URLs are not scripts.
     EntryPoint.parse(["env", "--run=x.py", "https://host/x.py"], root=tmp_path).check()
 

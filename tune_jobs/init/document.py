@@ -253,7 +253,8 @@ def _write_command_line(draft: Draft) -> Iterator[str]:
     elif described:
         lines += ["  # parameters:", *described]
     if lines:
-        yield "command_line:"
+        only_comments = all(line.lstrip().startswith("#") for line in lines)
+        yield "# command_line:" if only_comments else "command_line:"
         yield from lines
 
 

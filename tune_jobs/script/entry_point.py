@@ -215,6 +215,10 @@ def _check_file(path: Path) -> None:
         raise ConfigError(f"entry point {path} is a folder: name a script in it")
     if path.is_file():
         return
+    if os.path.lexists(path):
+        raise ConfigError(
+            f"entry point {path} is neither a file nor a link to one: name a script, or repair the link"
+        )
     if not path.parent.is_dir():
         raise ConfigError(f"entry point {path}: folder {path.parent} not found: correct the path")
     hint = _nearest(path.name, (each.name for each in path.parent.iterdir()))
