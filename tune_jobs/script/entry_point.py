@@ -217,7 +217,8 @@ def _check_file(path: Path) -> None:
         return
     if os.path.lexists(path):
         raise ConfigError(
-            f"entry point {path} is neither a file nor a link to one: name a script, or repair the link"
+            f"entry point {path} is neither a file nor a link to one: name a script, or repair the "
+            "link"
         )
     if not path.parent.is_dir():
         raise ConfigError(f"entry point {path}: folder {path.parent} not found: correct the path")
