@@ -242,6 +242,15 @@ def test_commands_that_read_do_not_create_the_study(command: str, run: Run, tmp_
     assert not (tmp_path / "digits.db").exists()
 
 
+def test_a_storage_whose_folder_cannot_be_created(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(f"{file.read_text()}storage: sqlite:///train.sh/runs/s.db\n")
+    code, _, err = run("run")
+    assert code == 3
+    assert "storage: the folder" in err
+    assert "train.sh/runs cannot be created: Not a directory" in err
+
+
 def test_reading_a_study_creates_no_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(STUDY + "storage: sqlite:///deep/down/s.db\n")
     assert run("status")[0] == 3

@@ -75,7 +75,13 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
 def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
     storage = resolve_storage(config, file)
     if path := find_missing_file(storage):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(
+                f"{file}: storage: the folder {path.parent} cannot be created: {error.strerror}; "
+                "name a folder that you may write to"
+            ) from None
     with _opening(config, file):
         study = optuna.create_study(
             study_name=config.study,
