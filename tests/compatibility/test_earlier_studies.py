@@ -119,4 +119,5 @@ def test_command_line_lists_the_runs(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["show", "study.yaml", "2"]) == 0
     assert "trial-000002-1" in capsys.readouterr().out
     assert main(["status", "study.yaml"]) == 0
-    assert "2 complete, 1 fail, 1 pruned" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 complete, 1 fail, 2 left behind, 1 pruned" in out

@@ -86,7 +86,7 @@ def test_what_is_shown_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "tune_jobs"):
         tuner.optimize(n_trials=2, target=-1.0)
     messages = [r.getMessage() for r in caplog.records if r.name == "tune_jobs.tuning"]
-    assert any(m.startswith("trial 0 COMPLETE: ") and "'x'" in m for m in messages)
+    assert any(m.startswith("trial 0 COMPLETE  acc=") and "x=" in m for m in messages)
     assert any(m.startswith("ended: target=-1 is reached") for m in messages)
 
 

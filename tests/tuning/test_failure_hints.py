@@ -129,7 +129,7 @@ def test_relative_folders_of_the_python_path_are_found(
     assert f"module mine is in {tmp_path}/src, where the run does not look for it: " in cause
     assert f'LocalBackend(env={{"PYTHONPATH": "{tmp_path}/src"}})' in cause
     assert tune(body, {"env": {"PYTHONPATH": "src"}}).check()
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", os.environ["PYTHONPATH"]]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", os.environ.get("PYTHONPATH", ".")]))
     assert tune(body).check()
 
 
