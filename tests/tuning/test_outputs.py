@@ -267,7 +267,7 @@ study: s
 direction: maximize
 command: [sh, train.sh]
 metric: value
-parameters: {x: [1, 2]}
+parameters: {x: {type: float, low: 0, high: 1}}
 n_trials: 1
 """
 
@@ -311,6 +311,6 @@ def test_outputs_from_the_command_line(run: Callable[..., Any], tmp_path: Path) 
 def test_a_study_without_outputs(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("echo value=1\n")
     assert main(["run", "study.yaml", "--n-trials", "2"]) == 0
-    assert run("study.yaml", "0")[0] == 0
-    code, _, err = run("study.yaml", "0", "-o", "out")
+    assert run("study.yaml", "1")[0] == 0
+    code, _, err = run("study.yaml", "1", "-o", "out")
     assert (code, "nothing to download" in err) == (3, True)
