@@ -11,14 +11,14 @@ import pytest
 from tune_jobs.init.flags import Flag, Parser
 from tune_jobs.init.interpreting.interpreter import Interpreter
 from tune_jobs.init.interpreting.modules import Sources
-from tune_jobs.init.parsers.library import ModeledPackages, choose_parser
+from tune_jobs.init.parsers.modeled_packages import ModeledPackages, choose_parser
 
 
 def interpret(source: str, folder: Path) -> tuple[bool, ModeledPackages]:
     """Interpret a script; return whether that came to its end, and what was found."""
     (folder / "train.py").write_text(textwrap.dedent(source))
-    library = ModeledPackages()
-    return Interpreter(Sources(folder, "train.py"), library).run(), library
+    packages = ModeledPackages()
+    return Interpreter(Sources(folder, "train.py"), packages).run(), packages
 
 
 def read_parser(source: str, folder: Path) -> Parser:

@@ -159,7 +159,7 @@ class Finished:
     """A trial's result was taken.
 
     Args:
-        finish: What was asked for.
+        finish: The instruction that this event answers.
         closed: Attempts to close in the same transaction.
         result: The trial as Optuna has it now, with all its constraints; None for a final run,
             and for a trial that Optuna's own loop finishes.

@@ -367,7 +367,7 @@ class TuningMachine:
         return [finish, *self._mention_divergence(outcome)]
 
     def _mention_divergence(self, outcome: Outcome) -> _Instructions:
-        """Say once that all trials so far diverged: the call goes on, perhaps for nothing."""
+        """Warn once if all trials so far diverged; the call continues."""
         if not outcome.diverged or not always_diverging(self.budget.tally):
             return []
         line = f"the first {self.budget.tally.diverged} trials all diverged; the last one: "

@@ -16,7 +16,7 @@ from tune_jobs.init.interpreting.modules import Sources
 from tune_jobs.init.interpreting.values import is_literal
 from tune_jobs.init.parsers.absl_flags import ConfigDict
 from tune_jobs.init.parsers.findings import ConfigSource
-from tune_jobs.init.parsers.library import ModeledPackages
+from tune_jobs.init.parsers.modeled_packages import ModeledPackages
 from tune_jobs.init.parsers.signatures import Convention, add_entries, read_fields
 from tune_jobs.init.parsers.types import kind_of
 from tune_jobs.space.yaml_source import load, loads

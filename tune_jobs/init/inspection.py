@@ -20,7 +20,7 @@ from tune_jobs.init.links import find_links, find_parents
 from tune_jobs.init.metrics import MetricGuess, add_step, choose_metrics, find_printed
 from tune_jobs.init.other_languages import find_text_flags, read_text, sample_text_lines
 from tune_jobs.init.parsers.findings import LoadedFile
-from tune_jobs.init.parsers.library import ModeledPackages, choose_parser
+from tune_jobs.init.parsers.modeled_packages import ModeledPackages, choose_parser
 from tune_jobs.init.printed_lines import sample_lines
 from tune_jobs.init.settings import SettingsReader, pass_config
 from tune_jobs.init.targets import is_python
@@ -70,11 +70,11 @@ class Inspection:
         """
         if not is_python(self.entry):
             return self._draft_text(study)
-        library = ModeledPackages()
-        interpreter = Interpreter(self.sources, library)
+        packages = ModeledPackages()
+        interpreter = Interpreter(self.sources, packages)
         self._check_sources(interpreter.run())
-        reader = SettingsReader(self.sources, self._folders, self.base, library.findings)
-        parser = choose_parser(library.findings)
+        reader = SettingsReader(self.sources, self._folders, self.base, packages.findings)
+        parser = choose_parser(packages.findings)
         command = parser.command if parser is not None else Command()
         if parser is not None:
             reader.read_configs(parser, interpreter)
@@ -82,7 +82,7 @@ class Inspection:
         reader.add_inputs(command)
         loaded = reader.read_loaded(command)
         self.notes += reader.notes
-        kind = parser.kind if parser is not None else _name_inputs(library.findings.inputs)
+        kind = parser.kind if parser is not None else _name_inputs(packages.findings.inputs)
         return self._classify(study, command, kind, reader, loaded)
 
     def _classify(

@@ -60,7 +60,7 @@ def read_metrics_file(
         live: Whether the script still runs. Then, in formats with one record per line, a last line
             without a newline may be incomplete and is ignored.
         patterns: Regular expressions by metric, as of `Extractor`. These metrics are searched for
-            in the text of the file, line by line, whatever its format is.
+            in the text of the file, line by line, for every format.
 
     Returns:
         The records, whose time is that of the last write, and a problem or None. Both are possible,

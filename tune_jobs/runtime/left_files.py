@@ -47,7 +47,7 @@ class LeftFiles(NamedTuple):
     Attributes:
         kept: Those to keep, smallest first.
         omitted: Those above the limits.
-        too_many: Whether there are so many files that none was looked at.
+        too_many: Whether the search stopped early because there are too many files.
     """
 
     kept: list[LeftFile]

@@ -40,7 +40,7 @@ def check_space(space: Space, study: optuna.Study) -> dict[str, BaseDistribution
     existing: dict[str, BaseDistribution] = {}
     for trial in study.get_trials(deepcopy=False):
         if trial.state == TrialState.WAITING or REFUSED_ATTRIBUTE in trial.user_attrs:
-            continue  # not of this space, perhaps: it fails, or has failed
+            continue  # it may be of another space: it fails, or has failed, for that
         for name, distribution in trial.distributions.items():
             existing.setdefault(name, distribution)  # Optuna keeps them compatible in a study
     for name in met.keys() & existing.keys():

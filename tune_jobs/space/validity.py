@@ -1,8 +1,8 @@
-"""Which values a parameter may have: the one place that decides, whoever suggests a value.
+"""Validation of parameter values, for suggested and for enqueued trials alike.
 
-Optuna uses a value that somebody fixed even if it is out of range, rounds 1.1 to 1 for an integer,
-takes ``"0.5"`` and ``True`` for numbers, and raises for the rest. Here such a value is a problem,
-described with the parameter, the value and what is allowed.
+Optuna accepts fixed values that are out of range, rounds 1.1 to 1 for an integer, converts
+``"0.5"`` and ``True`` to numbers, and raises an exception for others. This module rejects all of
+them, with a message that names the parameter, the value and the allowed values.
 """
 
 from __future__ import annotations

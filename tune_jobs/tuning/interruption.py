@@ -1,7 +1,7 @@
 """Ctrl-C ends a call after its turn; a second one ends it at once.
 
-SIGTERM does the same in a program that asked for it with `interrupt_on_termination`. A SIGINT that
-the program inherited as ignored stays ignored, as that of a background job of a shell script is.
+SIGTERM does the same in programs that call `interrupt_on_termination`. A SIGINT that is ignored when
+the program starts, as in background jobs of a shell script, remains ignored.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Interruption:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
     def ask(self) -> None:
-        """Ask for the end of the call.
+        """Request the end of the call.
 
         Raises:
-            KeyboardInterrupt: If that was asked for already.
+            KeyboardInterrupt: If the end was requested before.
         """
         if self.asked:
             raise KeyboardInterrupt

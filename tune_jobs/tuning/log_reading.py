@@ -46,7 +46,7 @@ class LogReading:
         lines: Number of lines.
         values: Values by metric, in the order of the log.
         problems: Why nothing was read, by metric; or why a pattern was not searched to the end.
-        step_names: Names of steps that the log has, if none was asked for.
+        step_names: Names of steps that the log contains, if no step was requested.
     """
 
     lines: int

@@ -212,7 +212,8 @@ class ObjectiveRuns:
         """Finish a trial without a run.
 
         Returns:
-            Values with which Optuna's loop fails the trial and goes on; it would end with an error.
+            NaN for every objective. Optuna's loop then fails the trial and continues; an exception
+            would end it.
         """
         refusal.record(trial)
         if refusal.state == TrialState.PRUNED:

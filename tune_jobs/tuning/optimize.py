@@ -121,7 +121,7 @@ class Optimization:
         live = list(machine.live.values())
         return Snapshot(
             study=self._spec.study.study_name,
-            # What an earlier call has left open may be more than what this one is asked for.
+            # Attempts that an earlier call left open count too, and may exceed n_trials.
             n_trials=None if limits.n_trials is None else max(limits.n_trials, tally.started),
             complete=tally.complete,
             pruned=tally.pruned,

@@ -65,7 +65,7 @@ def draw_configuration(
         space: The search space.
         trial: The trial, to suggest its parameters.
         frozen: The same trial, before any parameter was suggested.
-        enqueued: Whether somebody asked for it, not the sampler.
+        enqueued: Whether the trial was enqueued instead of suggested by the sampler.
     """
     try:
         params = space.sample(trial, read_requested_params(frozen))

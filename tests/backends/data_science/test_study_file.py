@@ -213,7 +213,7 @@ def test_outputs_are_listed_and_downloaded_from_the_bucket(
     assert files[1]["uri"].startswith("oci://tune-jobs@")
     assert main(["outputs", str(study_yaml), "0", "-o", "out"]) == 0
     assert (tmp_path / "out/model.pt").read_text() == "kept"
-    assert float((tmp_path / "out/work/model.pt").read_text()) <= 1
+    assert float((tmp_path / "out" / "work" / "model.pt").read_text()) <= 1
     capsys.readouterr()
     assert main(["train-best", str(study_yaml), "--json"]) == 0
     final = json.loads(capsys.readouterr().out)

@@ -32,7 +32,7 @@ MAX_UNROLLED = 100
 """Items of a literal up to which a loop over it is followed for each item."""
 
 
-class Library(Protocol):
+class Packages(Protocol):
     """Model of the packages that a program uses."""
 
     def call(self, evaluator: Evaluator, name: str, call: Call) -> Value:
@@ -64,11 +64,11 @@ class Evaluator(ABC):
     """Evaluator of expressions.
 
     Args:
-        library: Model of all packages that are not part of the program.
+        packages: Model of all packages that are not part of the program.
     """
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
+    def __init__(self, packages: Packages) -> None:
+        self.packages = packages
         self._stack: list[ast.AST] = []
         self._steps = 0
         self._returned: list[Value] = []
@@ -151,7 +151,7 @@ class Evaluator(ABC):
                 pair = ast.copy_location(ast.Tuple([key, value], ast.Load()), node)
                 pairs = self._comprehend(pair, generators, scope)
                 call = Call([pairs], {}, Place(scope.module, node.lineno))
-                return self.library.call(self, "dict", call)
+                return self.packages.call(self, "dict", call)
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.expr):
                 self.evaluate(child, scope)
@@ -223,11 +223,11 @@ class Evaluator(ABC):
         if isinstance(key, ast.Slice):
             start = self.evaluate(key.lower, scope) if key.lower else 0
             if isinstance(owner, External):
-                return self.library.item(owner.name, slice(start, None), place)
+                return self.packages.item(owner.name, slice(start, None), place)
             return owner.item(slice(start, None)) if isinstance(owner, Object) else UNKNOWN
         index = self.evaluate(key, scope)
         if isinstance(owner, External):
-            return self.library.item(owner.name, index, place)
+            return self.packages.item(owner.name, index, place)
         if isinstance(owner, Object):
             return owner.item(index)
         return literals.subscript(owner, index)
@@ -319,7 +319,7 @@ class Evaluator(ABC):
         """Return the result of a call."""
         match function:
             case External(name=name):
-                return self.library.call(self, name, call)
+                return self.packages.call(self, name, call)
             case Function():
                 return self._call_function(function, call)
             case BoundFunction():
@@ -328,7 +328,7 @@ class Evaluator(ABC):
             case Class():
                 return self._instantiate(function, call)
             case Method(receiver=receiver, name=name) if receiver is UNKNOWN:
-                return self.library.call_unknown(name, call)
+                return self.packages.call_unknown(name, call)
             case Method(receiver=Object() as receiver, name=name):
                 return receiver.call_method(name, call)
             case Method(receiver=receiver, name=name):
@@ -383,7 +383,7 @@ class Evaluator(ABC):
     def _instantiate(self, cls: Class, call: Call) -> Value:
         instance = Instance(cls)
         for name in cls.external_bases():
-            native = self.library.call(
+            native = self.packages.call(
                 self, name, Call([cls, *call.args], call.keywords, call.place)
             )
             if isinstance(native, Object):

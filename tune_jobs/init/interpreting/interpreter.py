@@ -3,7 +3,7 @@
 Nothing of the program is executed. Statements are followed in their order: both branches of an
 `if` whose condition is unknown, the body of a loop once, or for each item of a literal; calls of
 the program's own functions are followed into their bodies. What a call of another package does is
-up to a `Library`, which models argument parsers and the like and collects what it sees.
+up to a `Packages`, which models argument parsers and the like and collects what it sees.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tune_jobs.init.interpreting.expressions import (
     MAX_UNROLLED,
     Evaluator,
     Exhausted,
-    Library,
+    Packages,
     iterate,
 )
 from tune_jobs.init.interpreting.modules import Sources
@@ -43,11 +43,11 @@ class Interpreter(Evaluator):
 
     Args:
         sources: Modules of the program.
-        library: Model of all other packages.
+        packages: Model of all other packages.
     """
 
-    def __init__(self, sources: Sources, library: Library) -> None:
-        super().__init__(library)
+    def __init__(self, sources: Sources, packages: Packages) -> None:
+        super().__init__(packages)
         self._sources = sources
         self._modules: dict[str, Module] = {}
 
@@ -180,11 +180,11 @@ class Interpreter(Evaluator):
         place = Place(scope.module, node.lineno)
         if isinstance(node, ast.While):
             endless = self.evaluate(node.test, scope) in (True, 1)
-            self.library.loop(place, [], endless=endless)
+            self.packages.loop(place, [], endless=endless)
             self.execute([*node.body, *node.orelse], scope)
             return
         variables = [each.id for each in ast.walk(node.target) if isinstance(each, ast.Name)]
-        self.library.loop(place, variables, endless=False)
+        self.packages.loop(place, variables, endless=False)
         iterable = self.evaluate(node.iter, scope)
         items = None if isinstance(iterable, range) else iterate(iterable)
         if items is None or len(items) > MAX_UNROLLED:
@@ -200,7 +200,7 @@ class Interpreter(Evaluator):
             case ast.Name(id=name):
                 before = scope.names.get(name, UNKNOWN)
                 scope.names[name] = value
-                self.library.bind(name, value, before)
+                self.packages.bind(name, value, before)
             case ast.Attribute(value=owner, attr=name):
                 receiver = self.evaluate(owner, scope)
                 if isinstance(receiver, Object):
@@ -222,7 +222,7 @@ class Interpreter(Evaluator):
         items: Sequence[Value] = iterate(value) or []
         if isinstance(value, External):
             place = Place(scope.module, parts[0].lineno)
-            items = [self.library.item(value.name, i, place) for i in range(len(parts))]
+            items = [self.packages.item(value.name, i, place) for i in range(len(parts))]
         elif isinstance(value, Object):
             items = [value.item(i) for i in range(len(parts))]
         starred = any(isinstance(part, ast.Starred) for part in parts)

@@ -50,7 +50,7 @@ _TRAINING = {"epoch", "step", "iteration", "batch", "episode", "epochs", "steps"
 
 
 class ModeledPackages:
-    """Library for an interpreter; it collects `Findings`."""
+    """Packages for an interpreter; it collects `Findings`."""
 
     def __init__(self) -> None:
         self.findings = Findings()
