@@ -1,7 +1,7 @@
 """Ctrl-C ends a call after its turn; a second one ends it at once.
 
-SIGTERM does the same in programs that call `interrupt_on_termination`. A SIGINT that is ignored when
-the program starts, as in background jobs of a shell script, remains ignored.
+SIGTERM does the same in programs that call `interrupt_on_termination`. A SIGINT that is ignored
+when the program starts, as in background jobs of a shell script, remains ignored.
 """
 
 from __future__ import annotations
