@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tune_jobs.runtime.extract import Extractor
 from tune_jobs.runtime.records import MAX_LINE
-from tune_jobs.runtime.unread import explain_unread
+from tune_jobs.runtime.unread import explain_unread, metric_like_names
 
 BAR = "\u2588" * 10
 YOLO = (
@@ -99,3 +99,32 @@ def test_a_pattern_that_matches_nothing_is_named() -> None:
 def test_any_log_can_be_explained(log: bytes, name: str) -> None:
     for data in (log, b"accuracy a | ( \\ " + log, log.replace(b"\n", b" a ")):
         assert explain_unread(data, name, step="epoch").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "names"),
+    [
+        ("loss: 0.5\nval_accuracy=0.9", "accuracy", ["val_accuracy", "loss"]),
+        ("Accuracy: 0.9 lr: 0.1", "accuracy", ["Accuracy", "lr"]),
+        ('{"val": {"accuracy": 0.9}, "lr": 1}', "accuracy", ["val.accuracy", "lr"]),
+        ("epoch: 3, time: 0.5, f1: 0.6", "", ["f1", "epoch", "time"]),
+        ("line 3 of 10 took 5 s", "accuracy", []),
+        ("2024-01-02 10:11:12,123 INFO started on 10.0.0.1, Python 3.8.18, pid 77", "accuracy", []),
+        ("", "accuracy", []),
+        ("a\x1b[1mcc: 0.5", "acc", ["acc"]),
+    ],
+)
+def test_metric_like_names(text: str, wanted: str, names: list[str]) -> None:
+    assert metric_like_names(text.encode(), wanted=wanted) == names
+
+
+def test_metric_like_names_are_few_and_can_be_shown() -> None:
+    text = (
+        "".join(f"name_{i}: 0.5\n" for i in range(5000))
+        + '{"a\\ud800b": 1, "'
+        + "x" * 300
+        + '": 1}'
+    )
+    assert len(metric_like_names(text.encode())) == 20
+    assert len(metric_like_names(text.encode(), limit=3)) == 3
+    assert all(name.startswith("name_") for name in metric_like_names(text.encode(), limit=10_000))
