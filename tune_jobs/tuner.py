@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
@@ -16,7 +15,7 @@ import optuna
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.attempts import Attempt, select_attempt
-from tune_jobs.core.commands import COMMANDS, End, find_cancel_problem
+from tune_jobs.core.commands import End
 from tune_jobs.core.costs import Costs
 from tune_jobs.core.formatting import html_table
 from tune_jobs.core.job_runs import MetricSources
@@ -27,7 +26,7 @@ from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress, Verbosity
 from tune_jobs.core.trial_attributes import counts_as_finished
 from tune_jobs.core.usage import RunStatistics
-from tune_jobs.errors import ConfigError, StudyError, did_you_mean
+from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.background import Background
 from tune_jobs.notebook.panels import open_progress
 from tune_jobs.notebook.tables import trials_dataframe
@@ -36,6 +35,7 @@ from tune_jobs.script.interface import CommandFunction, as_interface
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
 from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.choice import check_choice
+from tune_jobs.tuning.control import CONTROL_SECONDS, send_command
 from tune_jobs.tuning.final_run import FinalRun, train_best
 from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.messages import Messages
@@ -60,15 +60,6 @@ from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
     from tune_jobs.notebook.monitor import StudyMonitor
-
-CONTROL_SECONDS = 30.0
-"""Seconds to wait until the process that tunes a study has executed a command."""
-
-_CONTROL_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "stop": ("runs",),
-    "cancel": ("trial",),
-    "set": ("max_parallel", "n_trials"),
-}
 
 
 @documents(TunerOptions)
@@ -443,33 +434,7 @@ class Tuner:
             StudyError: If no process is tuning the study, or a trial to cancel has no live run.
             ConfigError: If the command or an argument is unknown.
         """
-        if command not in COMMANDS:
-            raise ConfigError(f"unknown command {command!r} {did_you_mean(command, COMMANDS)}")
-        known = _CONTROL_ARGUMENTS.get(command, ())
-        for name in argument.keys() - set(known):
-            raise ConfigError(f"{command}: unknown argument {name!r} {did_you_mean(name, known)}")
-        if argument.get("runs", "finish") not in ("finish", "cancel"):
-            raise ConfigError(f"stop: invalid runs={argument['runs']!r}: use 'finish' or 'cancel'")
-        if command == "cancel" and not isinstance(argument.get("trial"), int):
-            raise ConfigError("cancel: name the trial to cancel, such as trial=12")
-        with Session(self.definition) as session:
-            if find_owner(session.ledger.engine, session.ledger.uid) is None:
-                raise StudyError(f"no process is tuning study {self.study.study_name!r}")
-            if command == "cancel":
-                self._check_cancel(session, argument["trial"])
-            number = session.controls.request(command, **argument)
-            deadline = time.monotonic() + wait
-            while not session.controls.is_done(number):
-                if time.monotonic() > deadline:
-                    return False
-                time.sleep(0.2)  # the other process may be on another machine
-        return True
-
-    def _check_cancel(self, session: Session, trial: int) -> None:
-        states = {t.number: t.state.name for t in self.study.get_trials(deepcopy=False)}
-        attempts = session.ledger.read_attempts(trial)
-        if problem := find_cancel_problem(trial, states.get(trial), attempts):
-            raise StudyError(problem)
+        return send_command(self.definition, command, argument, wait)
 
     def watch(self) -> optuna.Study:
         """Show the progress of the process that is tuning the study until it ends.

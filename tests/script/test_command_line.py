@@ -15,7 +15,8 @@ import yaml
 from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, ConfigError
-from tune_jobs.script.command_line import PARAMETERS, CommandLine, format_invocation
+from tune_jobs.script.command_line import CommandLine, format_invocation
+from tune_jobs.script.fixed_arguments import PARAMETERS
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,

@@ -36,6 +36,16 @@ from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.formatting import abbreviate
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import CommandLineError, did_you_mean
+from tune_jobs.script.fixed_arguments import (
+    PARAMETERS,
+    Place,
+    drop_values,
+    find_fixed_claim,
+    find_placed,
+    format_claim,
+    substitute,
+    substitute_all,
+)
 from tune_jobs.script.from_yaml import (
     check_keys,
     parse_config_file,
@@ -54,7 +64,6 @@ from tune_jobs.script.styles import (
     Option,
     Positional,
     Style,
-    key_claim,
 )
 from tune_jobs.script.values import (
     FLAG,
@@ -73,17 +82,8 @@ from tune_jobs.script.values import (
 )
 
 Naming = Literal["dash", "underscore", "as_is"]
-PARAMETERS = "{parameters}"
-"""In ``arguments``, where the parameters go that have no ``{param:NAME}`` of their own."""
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 NO_OVERRIDES: Mapping[str, ParamValue] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Place among the fixed arguments for one parameter, or, if None, for all others."""
-
-    name: str | None
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class CommandLine:
         for (first, owner), (second, other) in pairwise(sorted(claimed)):
             if second[: len(first)] == first and owner != other:
                 raise CommandLineError(
-                    f"{owner} and {other} are both written as {_format_claim(first)}: "
+                    f"{owner} and {other} are both written as {format_claim(first)}: "
                     "describe one of them differently in parameters"
                 )
         for name in names:
@@ -239,7 +239,7 @@ class CommandLine:
     @property
     def described(self) -> frozenset[str]:
         """Parameters that are described or placed, without ``overrides``."""
-        return frozenset({*self.parameters, *_find_placed(self._slots)} - set(self.overrides))
+        return frozenset({*self.parameters, *find_placed(self._slots)} - set(self.overrides))
 
     def unused(self, names: Iterable[str]) -> list[str]:
         """Return the described parameters that are not among ``names``."""
@@ -274,16 +274,16 @@ class CommandLine:
     # -- derived from the description --------------------------------------------------------
 
     @property
-    def _slots(self) -> list[str | _Place]:
-        """``arguments``, with the places of parameters as `_Place`."""
-        slots: list[str | _Place] = []
+    def _slots(self) -> list[str | Place]:
+        """``arguments``, with the places of parameters as `Place`."""
+        slots: list[str | Place] = []
         for argument in self.arguments:
             one = re.fullmatch(r"\{param:(.+)\}", argument, re.DOTALL)
             if argument == PARAMETERS:
-                slots.append(_Place(None))
+                slots.append(Place(None))
             else:
-                slots.append(_Place(one[1]) if one else argument)
-        return slots if _Place(None) in slots else [*slots, _Place(None)]
+                slots.append(Place(one[1]) if one else argument)
+        return slots if Place(None) in slots else [*slots, Place(None)]
 
     @property
     def _fixed(self) -> list[str]:
@@ -330,14 +330,14 @@ class CommandLine:
     def _check_default(self) -> None:
         require(isinstance(self.default, Style), "default", self.default, "it must be a style")
         for claim in self.default.claims("a", self):
-            rule = f"it writes every parameter as {_format_claim(claim)}: use another style"
+            rule = f"it writes every parameter as {format_claim(claim)}: use another style"
             shared = claim in self.default.claims("b", self)
             require(not shared, "default", self.default, rule)
 
     def _check_places(self) -> None:
         once = self.arguments.count(PARAMETERS) < 2
         require(once, "arguments", self.arguments, f"{PARAMETERS} may occur only once")
-        placed = _find_placed(self._slots)
+        placed = find_placed(self._slots)
         carriers = [self._carrier(name) for name in placed]
         for name, carrier in zip(placed, carriers, strict=True):
             once = carriers.count(carrier) == 1
@@ -365,37 +365,37 @@ class CommandLine:
 
     def _check_not_fixed(self, owner: str, claim: Claim) -> None:
         for fixed in self._fixed:
-            if _fixed_claim(fixed) == claim:
+            if find_fixed_claim(fixed) == claim:
                 raise CommandLineError(
-                    f"{owner} is written as {_format_claim(claim)}, which the fixed argument "
+                    f"{owner} is written as {format_claim(claim)}, which the fixed argument "
                     f"{fixed!r} already sets: remove it from arguments"
                 )
 
     # -- rendering --------------------------------------------------------------------------
 
     def _with_override(
-        self, slots: list[str | _Place], name: str, value: Plain
-    ) -> list[str | _Place]:
+        self, slots: list[str | Place], name: str, value: Plain
+    ) -> list[str | Place]:
         """Replace the fixed arguments that set the same as an override by its place."""
         style = self._style(name)
         claims = style.claims(name, self)
         has_value = isinstance(style, Option) and not style.is_switch(value, self)
         several = isinstance(style, Option) and style.many == "spread"
-        result: list[str | _Place] = []
+        result: list[str | Place] = []
         rest = deque(slots)
         while rest:
             slot = rest.popleft()
-            if not isinstance(slot, str) or _fixed_claim(slot) not in claims:
+            if not isinstance(slot, str) or find_fixed_claim(slot) not in claims:
                 result.append(slot)
                 continue
-            if _Place(name) not in [*result, *rest]:
-                result.append(_Place(name))
+            if Place(name) not in [*result, *rest]:
+                result.append(Place(name))
             if has_value and "=" not in slot:
-                _drop_values(rest, several)
+                drop_values(rest, several)
         return result
 
     def _render(
-        self, values: Mapping[str, Plain], paths: RunPaths, slots: list[str | _Place]
+        self, values: Mapping[str, Plain], paths: RunPaths, slots: list[str | Place]
     ) -> Invocation:
         places = dict(vars(paths))
         if self.config_file is not None:
@@ -421,7 +421,7 @@ class CommandLine:
         if self.config_file is not None:
             templates[IN_FILE] = self.config_file.template
         documents = {
-            carrier: _substitute_all(template, places) for carrier, template in templates.items()
+            carrier: substitute_all(template, places) for carrier, template in templates.items()
         }
         for name, value in values.items():
             style = self._style(name)
@@ -449,17 +449,17 @@ class CommandLine:
     def _argv(
         self,
         tokens: Mapping[Carrier, list[str]],
-        slots: list[str | _Place],
+        slots: list[str | Place],
         places: Mapping[str, str],
     ) -> tuple[str, ...]:
-        placed = [self._carrier(name) for name in _find_placed(slots)]
+        placed = [self._carrier(name) for name in find_placed(slots)]
         others = [carrier for carrier in tokens if carrier[0] in IN_ARGV and carrier not in placed]
         argv: list[str] = []
         order: list[Carrier] = []
         for slot in slots:
             if isinstance(slot, str):
                 argv.append(
-                    validate_argument(f"argument {abbreviate(slot)}", _substitute(slot, places))
+                    validate_argument(f"argument {abbreviate(slot)}", substitute(slot, places))
                 )
                 continue
             here = others if slot.name is None else [self._carrier(slot.name)]
@@ -496,74 +496,3 @@ def format_invocation(entry: Sequence[str], invocation: Invocation) -> str:
     for path, content in invocation.files.items():
         lines += [f"# {path}:", *(f"#   {line}" for line in content.splitlines())]
     return "\n".join(lines)
-
-
-# -- fixed arguments --------------------------------------------------------------------------
-
-
-def _find_placed(slots: Iterable[str | _Place]) -> list[str]:
-    """Return the parameters with a place of their own."""
-    return [slot.name for slot in slots if isinstance(slot, _Place) and slot.name is not None]
-
-
-def _fixed_claim(fixed: str) -> Claim | None:
-    name, equals, _ = fixed.partition("=")
-    if _is_option(fixed):
-        return ("option", name)
-    return key_claim(name) if equals else None
-
-
-def _format_claim(claim: Claim) -> str:
-    kind, *names = claim
-    return f"{kind} {'.'.join(names)}".rstrip()
-
-
-def _is_option(token: str) -> bool:
-    try:
-        float(token)
-    except ValueError:
-        return token.startswith("-") and token != "-"
-    return False
-
-
-def _drop_values(rest: deque[str | _Place], several: bool) -> None:
-    """Drop the value, or the values, of a fixed option."""
-    while rest and isinstance(rest[0], str) and not _is_option(rest[0]):
-        rest.popleft()
-        if not several:
-            return
-
-
-def _substitute(string: str, places: Mapping[str, str]) -> str:
-    """Substitute the placeholders of a string; ``{{`` and ``}}`` become braces."""
-
-    def replacement(found: re.Match[str]) -> str:
-        if found[0] in ("{{", "}}"):
-            return found[0][0]
-        if found[1] in places:
-            return places[found[1]]
-        if found[0] == PARAMETERS or found[0].startswith("{param:"):
-            raise CommandLineError(f"{string!r}: {found[0]} must be an argument of its own")
-        if found[0] == "{config}":
-            raise CommandLineError(
-                f"{string!r}: {{config}} needs a configuration file: "
-                "add config_file=ConfigFile('config.yaml')"
-            )
-        valid = ", ".join(f"{{{name}}}" for name in places)
-        raise CommandLineError(
-            f"{string!r}: unknown placeholder {found[0]!r} (known: {valid} and, as arguments of "
-            f"their own, {PARAMETERS} and {{param:NAME}}); write {{{{ and }}}} for braces"
-        )
-
-    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}|[{}]", replacement, string)
-
-
-def _substitute_all(template: object, places: Mapping[str, str]) -> Plain:
-    """Copy a template, with the placeholders in its strings substituted."""
-    if isinstance(template, str):
-        return _substitute(template, places)
-    if isinstance(template, list):
-        return [_substitute_all(element, places) for element in template]
-    if isinstance(template, dict):
-        return {key: _substitute_all(value, places) for key, value in template.items()}
-    return to_plain("template", template)
