@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,12 +64,10 @@ def test_an_unread_metric_is_explained(log: str, capsys: pytest.CaptureFixture[s
     ]
 
 
-def test_a_log_from_standard_input(
-    log: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(LOG.encode()), "utf-8"))
-    assert main(["check", "--log", "-", "--metric", "loss"]) == 0
-    out = capsys.readouterr().out
+def test_a_log_from_standard_input(log: str) -> None:
+    command = [sys.executable, "-m", "tune_jobs.cli", "check", "--log", "-", "--metric", "loss"]
+    done = subprocess.run(command, input=LOG.encode(), capture_output=True, check=True)
+    out = done.stdout.decode()
     assert out.startswith("standard input: 6 lines")
     assert "The values have no steps; the log has some: add --step epoch." in out
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
+from tests.recording_display import RecordingDisplay
 from tests.simulation import fails, simulated
-from tune_jobs.core.snapshot import Snapshot
 
 WARN = """\
 import logging, sys
@@ -21,26 +20,9 @@ Messages(open_progress({progress})).warn("the service does not respond")
 """
 
 
-class Recording:
-    """Display that records what it shows."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
-        if last:
-            self.lines.append(snapshot().line())
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def close(self) -> None:
-        pass
-
-
 def test_displayed_lines_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     tuner, _ = simulated(fails)
-    display = tuner.progress = Recording()
+    display = tuner.progress = RecordingDisplay()
     with caplog.at_level(logging.INFO, logger="tune_jobs"):
         tuner.optimize(n_trials=12, target=-0.6)
         tuner.train_best()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -11,9 +10,9 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from tests.conftest import MakeTuner
+from tests.recording_display import RecordingDisplay
 from tests.simulation import simulated
 from tune_jobs.core.failures import describe_failures, group_failures
-from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, StudyError
 
 OUTPUT = """\
@@ -22,27 +21,6 @@ echo weights > "$TUNE_JOBS_OUTPUTS_DIR/model"
 [ "$n" = 1 ] && exit 3
 echo "value=$x"
 """
-
-
-class Display:
-    """Display that records what it shows."""
-
-    def __init__(self, *, shows_trials: bool) -> None:
-        self.shows_trials = shows_trials
-        self.lines: list[str] = []
-
-    def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
-        if last:
-            self.lines.append(snapshot().line())
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-    def close(self) -> None:
-        pass
-
-    def show(self, word: str) -> list[str]:
-        return [line for line in self.lines if word in line]
 
 
 def test_each_finished_trial_and_the_best_ones_are_lines_of_a_file(
@@ -74,7 +52,7 @@ def test_each_finished_trial_and_the_best_ones_are_lines_of_a_file(
 def test_verbosity(
     verbosity: Any, shows_trials: bool, results: int, starts: int, counts: int
 ) -> None:
-    display = Display(shows_trials=shows_trials)
+    display = RecordingDisplay(shows_trials=shows_trials)
     tuner, _ = simulated(verbosity=verbosity, max_parallel=1)
     tuner.progress = display
     tuner.study.enqueue_trial({"x": "?"})
@@ -96,7 +74,7 @@ def test_unknown_verbosity() -> None:
 def test_a_call_without_a_complete_trial_shows_the_causes(
     make_tuner: MakeTuner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    display = Display(shows_trials=False)
+    display = RecordingDisplay(shows_trials=False)
     tuner = make_tuner("echo ModuleNotFoundError: no torch; exit 1", progress=display)
     tuner.optimize(n_trials=3)
     (shown,) = display.show("no trial is complete yet (3 failed):\n  3 trials, such as trial")

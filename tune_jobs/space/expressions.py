@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.errors import ConfigError, did_you_mean
+from tune_jobs.space.operators import ARITHMETIC, ORDER
 
 _MAX_LENGTH = 500
 _MAX_DEPTH = 50
@@ -249,22 +250,9 @@ def _power(base: float, exponent: float) -> float:
     return result
 
 
-_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: _power,
-}
+_ARITHMETIC = {**ARITHMETIC, ast.Pow: _power}
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
+    **ORDER,
     ast.In: _is_contained,
     ast.NotIn: lambda value, items: not _is_contained(value, items),
 }

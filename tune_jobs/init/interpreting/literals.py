@@ -13,33 +13,21 @@ from itertools import islice
 from typing import Any
 
 from tune_jobs.init.interpreting.values import UNKNOWN, Value, is_literal
+from tune_jobs.space.operators import ARITHMETIC, ORDER
 
 MAX_ITEMS = 1000
 _MAX_STRING = 10_000
 _MAX_NUMBER = 2.0**64
 _MAX_EXPONENT = 64
 
-_BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-}
+_BINARY = {**ARITHMETIC, ast.Pow: operator.pow}
 _UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,
 }
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
+    **ORDER,
     ast.Is: operator.is_,
     ast.IsNot: operator.is_not,
     ast.In: lambda item, container: item in container,
