@@ -26,7 +26,7 @@ from tune_jobs.init.interpreting.values import (
     is_literal,
 )
 
-_MAX_STEPS = 300_000
+MAX_STEPS = 300_000
 _MAX_CALLS = 30
 MAX_UNROLLED = 100
 """Items of a literal up to which a loop over it is followed for each item."""
@@ -65,12 +65,13 @@ class Evaluator(ABC):
 
     Args:
         packages: Model of all packages that are not part of the program.
+        max_steps: Statements and expressions after which the program is too large.
     """
 
-    def __init__(self, packages: Packages) -> None:
+    def __init__(self, packages: Packages, max_steps: int) -> None:
         self.packages = packages
         self._stack: list[ast.AST] = []
-        self._steps = 0
+        self._steps, self._max_steps = 0, max_steps
         self._returned: list[Value] = []
 
     @abstractmethod
@@ -92,7 +93,7 @@ class Evaluator(ABC):
             Exhausted: If there were too many.
         """
         self._steps += 1
-        if self._steps > _MAX_STEPS:
+        if self._steps > self._max_steps:
             raise Exhausted
 
     # -- expressions --------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from tune_jobs.init.interpreting import literals
 from tune_jobs.init.interpreting.expressions import (
+    MAX_STEPS,
     MAX_UNROLLED,
     Evaluator,
     Exhausted,
@@ -44,10 +45,11 @@ class Interpreter(Evaluator):
     Args:
         sources: Modules of the program.
         packages: Model of all other packages.
+        max_steps: Statements and expressions after which the program is too large.
     """
 
-    def __init__(self, sources: Sources, packages: Packages) -> None:
-        super().__init__(packages)
+    def __init__(self, sources: Sources, packages: Packages, max_steps: int = MAX_STEPS) -> None:
+        super().__init__(packages, max_steps)
         self._sources = sources
         self._modules: dict[str, Module] = {}
 
