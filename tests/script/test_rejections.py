@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -252,8 +251,6 @@ def test_other_failures_are_no_rejection(log: str) -> None:
     assert explain_rejection(log, ["--learning-rate=1"], NAMES) == ""
 
 
-def test_a_long_log_costs_little() -> None:
-    log = "usage: " + "[--a " * 20_000 + "\nerror: unrecognized arguments: " + "--b=1 " * 10_000
-    began = time.perf_counter()
+def test_a_long_log_costs_linear_time() -> None:  # quadratic: beyond the suite's time limit
+    log = "usage: " + "[--a " * 200_000 + "\nerror: unrecognized arguments: " + "--b=1 " * 100_000
     assert explain_rejection(log, ["--b=1"], NAMES)
-    assert time.perf_counter() - began < 5

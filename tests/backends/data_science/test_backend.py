@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -237,9 +236,8 @@ def test_cancel_does_not_wait(
     service.submit(run("trial-000000-1"))
     while "trial-000000-1" not in service._live:
         service.wait(0.1)
-    before = time.monotonic()
     service.cancel("trial-000000-1")
-    assert time.monotonic() - before < 0.5
+    assert "trial-000000-1" in service._live  # the end is still to come
     end = wait_for_end(service, "trial-000000-1")
     assert end.state == RunState.CANCELED
     emulator.requests.clear()
