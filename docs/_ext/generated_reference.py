@@ -6,7 +6,6 @@ Sphinx reads the page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from cli_reference import render_cli
@@ -14,17 +13,21 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from study_yaml_reference import render_study_yaml
+from study_yaml_reference import render_sections
 
-GENERATED: Mapping[str, Callable[[], str]] = {"cli": render_cli, "study.yaml": render_study_yaml}
+
+def render_pages() -> dict[str, str]:
+    """Return what the placeholders stand for, by name."""
+    sections = {f"study.yaml {name}": text for name, text in render_sections().items()}
+    return {"cli": render_cli(), **sections}
 
 
 def fill_placeholders(app: Sphinx, docname: str, source: list[str]) -> None:
     """Replace the placeholders of a page by what the code says."""
-    for name, render in GENERATED.items():
-        placeholder = f"<!-- generated: {name} -->"
-        if placeholder in source[0]:
-            source[0] = source[0].replace(placeholder, render())
+    if "<!-- generated: " not in source[0]:
+        return
+    for name, text in render_pages().items():
+        source[0] = source[0].replace(f"<!-- generated: {name} -->", text)
 
 
 def resolve_missing(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
@@ -18,34 +17,25 @@ from tune_jobs.core.promotion import Promotion
 from tune_jobs.oci.connection import Connection
 from tune_jobs.script import from_yaml
 from tune_jobs.script.command_line import CommandLine
-from tune_jobs.space import search_space
 from tune_jobs.space.yaml_arguments import argument_types
 
+_GOAL = "`minimize` or `maximize`; needed unless the file has a `direction`."
 _ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): (.*)")
 
 
-def render_study_yaml() -> str:
-    """Return the reference as Markdown."""
-    return "\n\n".join(
-        [
-            "## Keys",
-            *_render_keys("", study_config.documented_keys()),
-            "## metric",
-            _keys_of(Metric),
-            "## parameters and constraints",
-            _example(search_space),
-            "## command_line",
-            _keys_of(CommandLine),
-            _render_styles(),
-            "## promotion",
-            _keys_of(Promotion),
-            "## sampler",
-            _render_choices(choices.SAMPLERS),
-            "## pruner",
-            _render_choices(choices.PRUNERS),
-            *_render_backends(),
-        ]
-    )
+def render_sections() -> dict[str, str]:
+    """Return the generated sections of the reference, by name, as Markdown."""
+    return {
+        "keys": _render_keys(study_config.documented_keys()),
+        "metric": _table("key", _describe_fields(Metric) | {"goal": _GOAL}),
+        "command_line": _table("key", _describe_fields(CommandLine)),
+        "styles": _render_styles(),
+        "promotion": _table("key", _describe_fields(Promotion)),
+        "sampler": _render_choices(choices.SAMPLERS),
+        "pruner": _render_choices(choices.PRUNERS),
+        "backend local": _render_local(),
+        "backend data_science": _render_data_science(),
+    }
 
 
 def read_arguments(*documented: Any) -> dict[str, str]:
@@ -75,21 +65,13 @@ def _as_markdown(text: str) -> str:
     return text.replace("``", "`")
 
 
-def _render_keys(prefix: str, keys: Mapping[str, str]) -> Iterator[str]:
-    for key, text in keys.items():
-        yield f"```{{confval}} {prefix}{key}\n{text}\n```"
+def _render_keys(keys: Mapping[str, str]) -> str:
+    return "\n\n".join(f"```{{confval}} {key}\n{text}\n```" for key, text in keys.items())
 
 
-def _keys_of(cls: type[Any]) -> str:
+def _describe_fields(cls: type[Any]) -> dict[str, str]:
     documented = read_arguments(cls)
-    return _table("key", {each.name: documented.get(each.name, "") for each in fields(cls)})
-
-
-def _example(module: Any) -> str:
-    """Return the first indented block of a module's docstring, as YAML."""
-    block = re.search(r"(?:^    .*\n|^\n)+", f"{inspect.getdoc(module)}\n", re.MULTILINE)
-    assert block is not None
-    return f"```yaml\n{textwrap.dedent(block[0]).strip()}\n```"
+    return {each.name: documented.get(each.name, "") for each in fields(cls)}
 
 
 def _render_styles() -> str:
@@ -101,7 +83,7 @@ def _render_styles() -> str:
             f"`{main}`" if main else "",
             ", ".join(settings),
         )
-    return _table("style, its value, further settings", rows)
+    return _table("style, in Python, its value, further settings", rows)
 
 
 def _render_choices(classes: Mapping[str, type[Any]]) -> str:
@@ -112,17 +94,22 @@ def _render_choices(classes: Mapping[str, type[Any]]) -> str:
     return _table("name, class, arguments", rows)
 
 
-def _render_backends() -> Iterator[str]:
+def _render_local() -> str:
+    return _arguments_of(LocalBackend, read_arguments(LocalBackend), without=("script", "python"))
+
+
+def _render_data_science() -> str:
     documented = read_arguments(DataScienceBackend, DataScienceBackend.from_script, Infrastructure)
     documented["job"] = "OCID of an existing job, or path of a job in the YAML of ADS."
-    yield "## backend: local"
-    yield _arguments_of(LocalBackend, read_arguments(LocalBackend), without=("script", "python"))
-    yield "## backend: data_science"
-    yield _table("key", {key: documented[key] for key in ("job", "source", "conda")})
-    yield _arguments_of(Infrastructure, documented)
-    yield _arguments_of(DataScienceBackend, documented, without=("definition",))
-    yield "### connection"
-    yield _arguments_of(Connection, read_arguments(Connection))
+    return "\n\n".join(
+        [
+            _table("key", {key: documented[key] for key in ("job", "source", "conda")}),
+            _arguments_of(Infrastructure, documented),
+            _arguments_of(DataScienceBackend, documented, without=("definition",)),
+            "The keys of `connection`:",
+            _arguments_of(Connection, read_arguments(Connection)),
+        ]
+    )
 
 
 def _arguments_of(
