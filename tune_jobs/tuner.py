@@ -365,6 +365,8 @@ class Tuner:
         with self._objective_lock:  # Optuna calls from n_jobs threads at once
             if self._objective_runs is None or not self._objective_runs.is_open:
                 self.definition.check()
+                if self._objective_runs is not None:
+                    self._objective_runs.release()
                 self._objective_runs = ObjectiveRuns(self.definition)
             runs = self._objective_runs
         return runs.run(trial)

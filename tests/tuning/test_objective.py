@@ -250,3 +250,65 @@ def test_a_trial_that_optuna_gave_to_two_threads_is_run_once(make_tuner: MakeTun
         study.tell(trial, tuner.objective(trial))
     assert [t.value for t in study.trials] == [0.25, 0.75]
     assert [a.trial for a in tuner.attempts()] == [0, 1]
+
+
+INTERRUPTED = """
+import os, signal, sys
+import optuna
+from tests.conftest import space
+from tune_jobs import LocalBackend, Tuner
+from tune_jobs.tuning.interruption import interrupt_on_termination
+
+if sys.argv[2] == "SIGTERM":
+    interrupt_on_termination()
+study = optuna.load_study(study_name="s", storage="sqlite:///s.db")
+backend = LocalBackend("train.sh", grace=0.2)
+tuner = Tuner(study, space, backend, metric="value", store="runs", progress=False)
+before = signal.getsignal(signal.SIGINT)
+try:
+    study.optimize(tuner.objective, n_trials=6, n_jobs=int(sys.argv[1]))
+except KeyboardInterrupt:
+    assert signal.getsignal(signal.SIGINT) is before
+    print("interrupted, owner:", tuner.owner())
+"""
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "number"),
+    [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGTERM)],
+    ids=["one", "several", "terminated"],
+)
+def test_an_interrupted_loop_stops_its_runs_and_is_resumed(
+    n_jobs: int, number: signal.Signals, make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(
+        f"touch {tmp_path}/live.$$; until [ -e {tmp_path}/go ]; do sleep 0.02; done; "
+        'echo "value=$x"'
+    )
+    loop = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(n_jobs), number.name],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    while len(list(tmp_path.glob("live.*"))) < n_jobs:
+        assert loop.poll() is None
+        threading.Event().wait(0.05)
+    loop.send_signal(number)
+    printed, _ = loop.communicate(timeout=60)
+    assert printed == "interrupted, owner: None\n"
+    for started in tmp_path.glob("live.*"):
+        assert not Path("/proc", started.suffix[1:]).exists()
+        started.unlink()
+    before = tuner.study.get_trials()
+    assert [t.state for t in before] == [TrialState.RUNNING] * n_jobs
+    (tmp_path / "go").touch()
+    tuner.optimize(n_trials=n_jobs)
+    trials = tuner.study.trials
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * n_jobs
+    assert [t.params for t in trials] == [t.params for t in before]
+    assert sorted(a.name for a in tuner.attempts() if a.state == "SUCCEEDED") == [
+        f"trial-{n:06d}-2" for n in range(n_jobs)
+    ]

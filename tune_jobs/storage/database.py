@@ -9,7 +9,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, _CachedSto
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
-from tune_jobs.storage.fence import FencedStorage
+from tune_jobs.storage.fence import remove_fence
 
 _memory_engines: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """Ledgers of studies in memory; they live as long as the studies."""
@@ -50,7 +50,5 @@ def _create_memory_engine() -> Engine:
 
 def unwrap_storage(study: optuna.Study) -> BaseStorage:
     """Return the study's storage without its fence and without Optuna's cache around it."""
-    storage = study._storage
-    if isinstance(storage, FencedStorage):
-        storage = storage.inner
+    storage = remove_fence(study)
     return storage._backend if isinstance(storage, _CachedStorage) else storage

@@ -42,6 +42,7 @@ class FencedStorage(BaseStorage):
         self.inner, self._study_id, self._writer = inner, study_id, writer
         self._with_result: dict[int, ExtraWrites] = {}
         self._refused: set[int] = set()
+        self._left_open: set[int] = set()
         self._claimed: set[int] = set()
         self._adopted: set[int] = set()
         self._claiming = threading.Lock()
@@ -60,6 +61,14 @@ class FencedStorage(BaseStorage):
         if is_taken:
             vars(trial).update(vars(trial.study.ask()))
             self.adopt(trial)
+
+    def leave_open(self, trial: optuna.Trial) -> None:
+        """Ignore the result that Optuna's loop will report of a trial: it stays RUNNING."""
+        self._left_open.add(trial._trial_id)
+
+    def lift(self, writer: StudyWriter) -> None:
+        """Write through another writer from now on, such as one without a lease."""
+        self._writer = writer
 
     def write_with_result(self, trial: optuna.Trial, extra_writes: ExtraWrites) -> None:
         """Add writes to the transaction in which Optuna will finish a trial."""
@@ -113,6 +122,9 @@ class FencedStorage(BaseStorage):
         self.check_trial_is_updatable(trial_id, trial.state)
         if state == TrialState.RUNNING:
             return self._claim(trial_id, trial_attempt_name(trial.number, 1))
+        if trial_id in self._left_open:
+            self._refused.add(trial_id)
+            return True
         trial.state, trial.values = state, None if values is None else list(values)
         trial.datetime_complete = create_trial(state=TrialState.FAIL).datetime_complete
         change = TrialChange(trial_id, trial, finished=True)
@@ -202,18 +214,18 @@ def _nothing(connection: object) -> None:
 
 
 def fence_study(study: optuna.Study, writer: StudyWriter) -> FencedStorage:
-    """Replace a study's storage by a fenced one."""
-    fenced = FencedStorage(study._storage, study._study_id, writer)
+    """Replace a study's storage by a fenced one, instead of an earlier fence."""
+    fenced = FencedStorage(remove_fence(study), study._study_id, writer)
     study._storage = fenced
     return fenced
+
+
+def remove_fence(study: optuna.Study) -> BaseStorage:
+    """Return the storage of a study without its fence."""
+    storage = study._storage
+    return storage.inner if isinstance(storage, FencedStorage) else storage
 
 
 def freeze_trial(trial: optuna.Trial) -> FrozenTrial:
     """Return a running trial as it is stored, with its system attributes."""
     return trial.storage.get_trial(trial._trial_id)
-
-
-def unfence_study(study: optuna.Study) -> None:
-    """Undo `fence_study`."""
-    if isinstance(study._storage, FencedStorage):
-        study._storage = study._storage.inner

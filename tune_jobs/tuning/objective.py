@@ -38,10 +38,13 @@ from tune_jobs.core.trial_attributes import (
 )
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.errors import ConfigError, TuneJobsError
-from tune_jobs.storage.fence import fence_study, freeze_trial, unfence_study
+from tune_jobs.storage.fence import FencedStorage, fence_study, freeze_trial
 from tune_jobs.storage.lease import LeaseLost, StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.storage.optuna_loop import LoopWatch
+from tune_jobs.storage.writers import build_writer
 from tune_jobs.tuning.engine import TICK, Engine
+from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.recovery import recover_study
 from tune_jobs.tuning.session import RunSession
@@ -77,6 +80,12 @@ class _LoopTrials(StudyTrials):
         """Forget a trial of Optuna's loop."""
         for known in (self._offered, self._params, self._reported, self.results):
             known.pop(number, None)
+
+    def interrupt(self) -> None:
+        """End the wait for every result to come."""
+        for result in self.results.values():
+            if not result.done():
+                result.set_exception(KeyboardInterrupt())
 
     def _intend(self, intent: e.Intend | e.Retry) -> e.Intended:
         number = intent.ticket if isinstance(intent, e.Intend) else intent.attempt.trial
@@ -136,7 +145,7 @@ class ObjectiveRuns:
         lease = self._session.lease if self._session.lease.held else None
         mirror = StudyMirror(spec.study, lease, self._session.retry)
         self._fenced = None if lease is None else fence_study(spec.study, mirror.writer)
-        self._finalizer = weakref.finalize(self, _close, self._session, spec.study)
+        self._finalizer = weakref.finalize(self, _close, self._session, spec.study, self._fenced)
         self._trials = _LoopTrials(self._session, mirror, closes_with_result=lease is not None)
         statistics = RunStatistics(
             spec.options.prices or {}, self._session.ledger.read_ended_attempts()
@@ -148,16 +157,19 @@ class ObjectiveRuns:
         self._driving = threading.Lock()
         self._watching = threading.Lock()
         self._changed = threading.Condition()
+        self._interrupted = False
         recover_study(self._engine, self._session, mirror)
 
     @property
     def is_open(self) -> bool:
         """Whether this process still owns the study."""
+        if self._interrupted or not self._finalizer.alive:
+            return False
         if self._fenced is None:
-            return self._finalizer.alive
+            return True
         with contextlib.suppress(LeaseLost):
             self._session.verify()
-        return self._finalizer.alive and self._session.lease.held
+        return self._session.lease.held
 
     def release(self) -> None:
         """Release the study.
@@ -183,9 +195,28 @@ class ObjectiveRuns:
             optuna.TrialPruned: If the study's pruner stopped it.
             JobRunFailed: If it has no value.
             LeaseLost: If another process has taken the study over.
+            KeyboardInterrupt: If Optuna's loop was interrupted. All runs are stopped, their trials
+                stay RUNNING, and the next call runs their configurations again.
         """
         if self._fenced is not None:
             self._fenced.adopt(trial)
+        try:
+            return self._run(trial)
+        except Exception:
+            raise
+        except BaseException:
+            if self._fenced is not None:
+                self._fenced.leave_open(trial)
+            self._interrupt()
+            raise
+        finally:
+            with self._driving:
+                self._trials.withdraw(trial.number)
+                is_last = self._interrupted and not self._trials.results
+            if is_last:
+                self._finalizer()
+
+    def _run(self, trial: optuna.Trial) -> float | Sequence[float]:
         # If this process is killed from here on, the next owner knows whose trial it is.
         trial.set_user_attr(RUN_ATTRIBUTE, trial_attempt_name(trial.number, 1))
         frozen = freeze_trial(trial)
@@ -194,19 +225,23 @@ class ObjectiveRuns:
         if isinstance(drawn, Refusal):
             return self._refuse(trial, drawn)
         try:
-            with self._driving:
-                result = self._trials.offer(trial, drawn)
-                self._engine.handle(e.Suggested(trial.number))
-                self._engine.commit()
-            self._wait(result)
+            with Interruption() as interruption:
+                result = self._start(trial, drawn)
+                self._wait(result, interruption)
             return self._deliver(trial, result.result())
         except ConfigError as error:
             if not enqueued:
                 raise
             return self._refuse(trial, Refusal(str(error), TrialState.FAIL))
-        finally:
-            with self._driving:
-                self._trials.withdraw(trial.number)
+
+    def _start(self, trial: optuna.Trial, params: dict[str, Any]) -> Future[e.Finish]:
+        with self._driving:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            result = self._trials.offer(trial, params)
+            self._engine.handle(e.Suggested(trial.number))
+            self._engine.commit()
+            return result
 
     def _refuse(self, trial: optuna.Trial, refusal: Refusal) -> float | Sequence[float]:
         """Finish a trial without a run.
@@ -222,9 +257,24 @@ class ObjectiveRuns:
         values = [math.nan] * len(self._spec.objectives.metrics)
         return values[0] if len(values) == 1 else values
 
-    def _wait(self, result: Future[e.Finish]) -> None:
-        """Wait for a result; one of the waiting threads watches the runs for all."""
+    def _interrupt(self) -> None:
+        """Stop all runs, once; their attempts stay open."""
+        with self._watching, self._driving:
+            if not self._interrupted:
+                self._interrupted = True
+                self._engine.stop_runs()
+                self._trials.interrupt()
+
+    def _wait(self, result: Future[e.Finish], interruption: Interruption) -> None:
+        """Wait for a result; one of the waiting threads watches the runs for all.
+
+        Raises:
+            KeyboardInterrupt: If Optuna's loop was interrupted.
+        """
+        loop = LoopWatch(self._spec.study)
         while not result.done():
+            if interruption.asked or loop.is_interrupted():
+                raise KeyboardInterrupt
             if self._watching.acquire(blocking=False):
                 try:
                     observations = self._engine.wait(TICK)
@@ -266,6 +316,7 @@ class ObjectiveRuns:
         return values[0] if len(values) == 1 else values
 
 
-def _close(session: RunSession, study: optuna.Study) -> None:
+def _close(session: RunSession, study: optuna.Study, fenced: FencedStorage | None) -> None:
     session.close()
-    unfence_study(study)
+    if fenced is not None:
+        fenced.lift(build_writer(study, retry=session.retry))
