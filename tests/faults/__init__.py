@@ -1,6 +1,6 @@
-"""A deterministic fault harness: the tuner is killed before and after every call to the outside.
+"""Deterministic fault injection: processes are killed or suspended at every outside call.
 
-    python -m tests.faults.kill --backend local --kills 1000
+    python -m tests.faults.kill --list
 
-See `kill`.
+See `tests.faults.kill`.
 """

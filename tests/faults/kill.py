@@ -1,312 +1,172 @@
-"""Kill the tuner at every point of a study, start it again, and look whether anything is wrong.
+"""Kill or suspend a tuner and its local host at every point, and check the result.
 
-    python -m tests.faults.kill --kills 1000 [--seed 7]
-    python -m tests.faults.kill --backend oci --kills 100
-    python -m tests.faults.kill --storage journal --kills 300        (or postgresql, mariadb)
-    python -m tests.faults.kill --scenario promotion --kills 300
+    python -m tests.faults.kill                                every point once (SQLite, pruning)
+    python -m tests.faults.kill --storage journal --scenario promotion
+    python -m tests.faults.kill --backend oci --limit 100
+    python -m tests.faults.kill --action suspend
+    python -m tests.faults.kill --results FILE --rounds 1000   continue where FILE ends
+    python -m tests.faults.kill --list
 
-A study of a few trials (`scenarios`) is run once, to count its points (`points`): before and after
-every commit, every access to a journal, every call of the backend, every access to the store. Then,
-again and again, in a folder of its own: a tuner that is killed by SIGKILL at a random point,
-sometimes a second one that is killed, too, and one that is left alone. After that must hold:
+A study of four trials (`scenarios`) is run once to list its points (`points`): before and after
+each commit, access to a journal, call of the backend, access to the store, and what the local host
+does for a run. Then, for each point, in a folder of its own: a tuner that gets SIGKILL there (or
+whose host does), and one that is left alone. With ``--rounds`` beyond the number of points, each is
+visited again, with a second kill at a random point. After a round must hold:
 
-    every trial is told once, as what it should be, with the value that its own run wrote
+    every trial is finished once, as it should be, with the value that its own run wrote
     every run that was started is an attempt of the ledger, and every attempt is one run
-    no run is live, no attempt is open, nobody owns the study
+    if only tuners were killed, every run was adopted: none is lost, none has a second attempt
+    no process is live, no attempt is open, no temporary file is left, the study has no owner
+    a killed tuner ended by SIGKILL; the one that was left alone ended with 0
 
-The tuner is a forked process, so that a kill is real and costs no imports.
+Only rounds whose signal was sent are counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 
 from tests.databases import SERVERS
-from tests.faults.points import Points
-from tests.faults.scenarios import SCENARIOS, TRIALS, Scenario
-from tune_jobs.backends.base import Backend
-from tune_jobs.backends.local.backend import LocalBackend
-from tune_jobs.core.trial_attributes import counts_as_finished
-from tune_jobs.tuner import Tuner
+from tests.faults.places import EmulatedOci, Place, open_storage, place_locally
+from tests.faults.points import SIGNALS, Point, append_line, read_lines
+from tests.faults.rounds import Result, list_points, play_round
+from tests.faults.scenarios import SCENARIOS
 
-Storage = Callable[[Path], BaseStorage | str]
-
-
-@contextlib.contextmanager
-def unwrap_storage(kind: str) -> Iterator[Storage]:
-    """Where studies are kept: in a file of their own, or all in one server."""
-    if kind in SERVERS:
-        with SERVERS[kind]() as server:
-            yield lambda _: server.url
-    elif kind == "journal":
-        yield lambda folder: JournalStorage(JournalFileBackend(f"{folder}/study.log"))
-    else:
-        yield lambda folder: f"sqlite:///{folder}/study.db"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one round happens.
-
-    Args:
-        folder: The study, and what was run: a file ``<attempt>.<pid>`` for each run.
-        store: The metric store.
-        make: Makes the backend.
-        scenario: What is tuned.
-        storage: Where the study of a folder is kept.
-    """
-
-    folder: Path
-    store: str
-    make: Callable[[Path], Backend]
-    scenario: Scenario
-    storage: Storage
-
-    def tuner(self) -> Tuner:
-        """A tuner of the round's study."""
-        study = optuna.create_study(
-            study_name=self.folder.name,
-            storage=self.storage(self.folder),
-            sampler=optuna.samplers.RandomSampler(),
-            pruner=self.scenario.pruner(),
-            load_if_exists=True,
-        )
-        return Tuner(
-            study,
-            {"x": optuna.distributions.FloatDistribution(0.0, 1.0)},
-            self.make(self.folder),
-            metric="value",
-            step="epoch",
-            max_parallel=2,
-            store=self.store,
-            progress=False,
-            **self.scenario.settings,
-        )
-
-    def work(self, points: Points) -> None:
-        """Tune to the end, as ``tune-jobs run`` would."""
-        points.install()
-        tuner = self.tuner()
-        if not tuner.study.trials:
-            tuner.study.enqueue_trial({"x": 0.25})
-            tuner.study.enqueue_trial({"x": 0.75})
-        tuner.optimize(n_trials=TRIALS - sum(counts_as_finished(t) for t in tuner.study.trials))
-        if self.scenario.final:
-            tuner.train_best(arguments={"epochs": 3})
-
-
-def local(folder: Path, scenario: Scenario, storage: Storage) -> Place:
-    """Runs on this machine."""
-    script = folder / "train.sh"
-    script.write_text(scenario.script)
-
-    def make(folder: Path) -> Backend:
-        return LocalBackend(script, env={"HERE": str(folder)})
-
-    return Place(folder, str(folder / "runs"), make, scenario, storage)
-
-
-class Oci:
-    """Runs of an emulated OCI, in a process of its own."""
-
-    def __init__(self, folder: Path, scenario: Scenario) -> None:
-        self._scenario = scenario
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.oci_emulator", "--folder", str(folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        lines = [self._process.stdout.readline().split() for _ in range(5)]
-        facts = dict(line[-1].split("=", 1) for line in lines[:2])
-        self._endpoint = facts["TUNE_JOBS_OCI_ENDPOINT"]
-        self._config = facts["OCI_CONFIG_LOCATION"]
-        self._compartment, self._project, self._store = (line[2] for line in lines[2:])
-        self._job = self._make_job(folder)
-
-    def _make_job(self, folder: Path) -> str:
-        """One job for all rounds: making it takes longer than a round."""
-        from tune_jobs import Connection, DataScienceBackend, Infrastructure
-        from tune_jobs.core.job_runs import MetricSources
-
-        script = folder / "train.sh"
-        script.write_text(self._scenario.script)
-        connection = Connection(config_file=self._config, endpoint=self._endpoint)
-        on = Infrastructure(self._compartment, self._project, "VM.Standard2.1")
-        backend = DataScienceBackend.from_script(script, on, connection=connection)
-        with backend.open(
-            self._store, "job", MetricSources(("value",)), keep_runs=True, notice=lambda text: None
-        ) as service:
-            job = service.describe()["job"]
-        return str(job)
-
-    def place(self, folder: Path, storage: Storage) -> Place:
-        """A round's place: a prefix of its own in the bucket."""
-
-        def make(folder: Path) -> Backend:
-            from tune_jobs import Connection, DataScienceBackend
-
-            return DataScienceBackend.from_ocid(
-                self._job,
-                connection=Connection(config_file=self._config, endpoint=self._endpoint),
-                env={"HERE": str(folder)},
-                poll_seconds=0.2,
-                start_rate=100.0,
-            )
-
-        return Place(folder, f"{self._store}/{folder.name}", make, self._scenario, storage)
-
-    def close(self) -> None:
-        """End the services."""
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait()
-
-
-def forked(work: Callable[[], Any], kill_after: float = 120.0) -> tuple[int, Any]:
-    """Do something in a forked process; its exit code (negative: a signal) and its result."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read)
-        try:
-            answer = json.dumps(work()).encode()
-            os.write(write, answer)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGABRT))
-        signal.alarm(int(kill_after))
-        text = pipe.read()
-        _, status = os.waitpid(pid, 0)
-        signal.alarm(0)
-    return os.waitstatus_to_exitcode(status), json.loads(text) if text else None
-
-
-def problems(place: Place) -> list[str]:
-    """What is wrong after the last tuner has ended."""
-    tuner = place.tuner()
-    trials, attempts = tuner.study.trials, tuner.attempts()
-    found = place.scenario.problems(trials)
-    found += [
-        f"trial {t.number} has {t.value}, its run wrote {t.params.get('x')}"
-        for t in trials
-        if t.value != t.params.get("x")
-    ]
-    runs = Counter(p.name.rsplit(".", 1)[0] for p in place.folder.glob("*-*.*"))
-    found += [f"{name} was run {count} times" for name, count in runs.items() if count > 1]
-    if set(runs) != {a.name for a in attempts}:
-        found.append(f"runs {sorted(runs)}, attempts {[a.name for a in attempts]}")
-    found += [f"{a.name} is open: {a.state}" for a in attempts if a.told is None]
-    over = [a for a in attempts if a.state in ("SUCCEEDED", "CANCELED") and not a.is_final]
-    ended = Counter(a.trial for a in over)
-    found += [
-        f"runs of trial {t.number} ended {n} times" for t in trials if (n := ended[t.number]) != 1
-    ]
-    finals = [a.name for a in attempts if a.is_final and a.state == "SUCCEEDED"]
-    if len(finals) != place.scenario.final:
-        found.append(f"final runs that succeeded: {finals}")
-    if tuner.owner() is not None:
-        found.append(f"owned by {tuner.owner()}")
-    return found
-
-
-def one_round(place: Place, kills: list[int]) -> list[str]:
-    """Tuners that are killed at these points, one that is not; what is wrong then."""
-    for point in kills:
-        forked(lambda point=point: place.work(Points(point)))  # type: ignore[misc]
-    code, _ = forked(lambda: place.work(Points(None)))
-    if code != 0:
-        return [f"the tuner that was left alone ended with {code}"]
-    _, found = forked(lambda: problems(place))
-    return ["its end could not be looked at"] if found is None else list(found)
-
-
-def count_points(place: Place) -> int:
-    """How many points an undisturbed study has."""
-
-    def work() -> int:
-        points = Points(None)
-        place.work(points)
-        return points.passed
-
-    code, passed = forked(work)
-    assert code == 0, "the study fails even if nobody kills the tuner"
-    return int(passed)
+Visit = tuple[Point, Point | None]
+Fresh = Callable[[str], Place]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run rounds; the exit code is 1 if anything was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Play rounds; return 1 if anything was wrong."""
+    options = _parse(arguments)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with _open_places(options) as fresh:
+        points = [p for p in list_points(fresh("undisturbed")) if _is_wanted(p, options)]
+        if options.list:
+            print(*points, sep="\n")
+            return 0
+        return _play(_plan(points, options), fresh, options, len(points))
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--backend", choices=["local", "oci"], default="local")
     parser.add_argument("--storage", choices=["sqlite", "journal", *SERVERS], default="sqlite")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="pruning")
-    parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    options = parser.parse_args(arguments)
-    print(f"seed {options.seed}", flush=True)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    parser.add_argument("--action", choices=sorted(SIGNALS), default="kill")
+    parser.add_argument("--role", choices=["tuner", "host"], help="only points of these processes")
+    parser.add_argument("--rounds", type=int, help="by default, as many as there are points")
+    parser.add_argument("--limit", type=int, help="stop after so many rounds of this call")
+    parser.add_argument("--seed", type=int, default=7, help="of the order, and of second kills")
+    parser.add_argument("--results", type=Path, help="file of rounds: those in it are not repeated")
+    parser.add_argument("--list", action="store_true", help="list the points, and play no round")
+    return parser.parse_args(arguments)
+
+
+def _is_wanted(point: Point, options: argparse.Namespace) -> bool:
+    if options.action == "suspend" and point.role == "host":
+        return False  # a suspended host is waited for: see the tests of the local backend
+    return options.role in (None, point.role)
+
+
+def _plan(points: Sequence[Point], options: argparse.Namespace) -> Iterator[Visit]:
+    """List visits: each point alone, then each with a second kill, again and again."""
     chance = random.Random(options.seed)
-    root = Path(tempfile.mkdtemp(prefix="faults-"))
-    (root / "oci").mkdir()
+    order = sorted(points)
+    chance.shuffle(order)
+    yield from ((point, None) for point in order)
+    while True:
+        chance.shuffle(order)
+        yield from ((point, chance.choice(points)) for point in order)
+
+
+@contextlib.contextmanager
+def _open_places(options: argparse.Namespace) -> Iterator[Fresh]:
     scenario = SCENARIOS[options.scenario]
-    oci = Oci(root / "oci", scenario) if options.backend == "oci" else None
+    root = Path(tempfile.mkdtemp(prefix="faults-"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, root, ignore_errors=True)
+        storage = stack.enter_context(open_storage(options.storage))
+        oci = None
+        if options.backend == "oci":
+            (root / "oci").mkdir()
+            oci = EmulatedOci(root / "oci", scenario)
+            stack.callback(oci.close)
 
-    try:
-        with unwrap_storage(options.storage) as storage:
+        def fresh(name: str) -> Place:
+            folder = root / name
+            folder.mkdir()
+            return oci.place(folder, storage) if oci else place_locally(folder, scenario, storage)
 
-            def fresh(number: int) -> Place:
-                folder = root / f"round-{number}"
-                folder.mkdir()
-                return oci.place(folder, storage) if oci else local(folder, scenario, storage)
-
-            return _rounds(options.kills, chance, fresh)
-    finally:
-        if oci:
-            oci.close()
-        shutil.rmtree(root, ignore_errors=True)
+        yield fresh
 
 
-def _rounds(wanted: int, chance: random.Random, fresh: Callable[[int], Place]) -> int:
-    points = count_points(fresh(0))
-    done, number, bad, began = 0, 0, 0, time.monotonic()
-    while done < wanted:
-        number += 1
-        place = fresh(number)
-        kills = [chance.randint(1, points)]
-        if chance.random() < 0.3:
-            kills.append(chance.randint(1, points))
-        found = one_round(place, kills)
-        done += len(kills)
-        bad += bool(found)
-        for problem in found:
-            print(f"round {number}, killed at {kills} of {points}: {problem}", flush=True)
-        shutil.rmtree(place.folder, ignore_errors=True)
-    seconds = time.monotonic() - began
-    print(f"{done} kills in {number} rounds, {points} points, {bad} bad rounds, {seconds:.0f} s")
+def _play(plan: Iterator[Visit], fresh: Fresh, options: argparse.Namespace, points: int) -> int:
+    key = f"{options.backend}/{options.storage}/{options.scenario}/{options.action}"
+    wanted = options.rounds or points
+    earlier = _read_results(options.results, key)
+    hits, missed, bad, began = 0, 0, 0, time.monotonic()
+    for number, visit in enumerate(itertools.islice(plan, wanted)):
+        if _describe(visit) in earlier:
+            continue
+        if options.limit is not None and hits + missed >= options.limit:
+            break
+        place = fresh(f"round-{number}")
+        result = _play_until_hit(place, visit, options.action, fresh)
+        hits, missed = hits + result.hit, missed + (not result.hit)
+        bad += bool(result.problems)
+        _record(options.results, key, visit, result)
+    print(
+        f"{key}: {points} points, {len(earlier)} earlier rounds, {hits} rounds, {missed} not hit, "
+        f"{bad} bad rounds, {time.monotonic() - began:.0f} s"
+    )
     return 1 if bad else 0
+
+
+def _play_until_hit(place: Place, visit: Visit, action: str, fresh: Fresh) -> Result:
+    """Play a round; repeat it if its point was not passed, since threads may differ in order."""
+    point, second = visit
+    for attempt in range(3):
+        result = play_round(place, point, action, second)
+        if result.hit or result.problems:
+            break
+        place = fresh(f"{place.folder.name}-{attempt}")
+    for problem in result.problems:
+        print(f"{_describe(visit)}: {problem}", flush=True)
+    if not result.problems:
+        shutil.rmtree(place.folder, ignore_errors=True)
+    return result
+
+
+def _describe(visit: Visit) -> str:
+    point, second = visit
+    return f"{point}" if second is None else f"{point}, then {second}"
+
+
+def _read_results(path: Path | None, key: str) -> set[str]:
+    """Return the visits that an earlier call made without finding a problem."""
+    lines = map(json.loads, read_lines(path) if path else ())
+    return {line["visit"] for line in lines if line["key"] == key and not line["problems"]}
+
+
+def _record(path: Path | None, key: str, visit: Visit, result: Result) -> None:
+    if path is not None and (result.hit or result.problems):
+        line = {"key": key, "visit": _describe(visit), "problems": result.problems}
+        append_line(path, json.dumps(line))
 
 
 if __name__ == "__main__":

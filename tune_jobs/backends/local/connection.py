@@ -22,6 +22,9 @@ from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import BackendError
 from tune_jobs.runtime import report
 
+HOST_MODULE = "tune_jobs.backends.local.host"
+"""The module that a host runs."""
+
 _CONNECT_SECONDS = 15.0
 
 _HOST_KILLED = "the process that runs local job runs was killed; call optimize() again to resume"
@@ -163,7 +166,7 @@ def _start_host(path: str) -> subprocess.Popen[bytes]:
     package = str(Path(report.__file__).parents[2])
     return subprocess.Popen(
         # Without the site module it starts in half the time; all paths are passed instead.
-        [sys.executable, "-S", "-m", "tune_jobs.backends.local.host", path],
+        [sys.executable, "-S", "-m", HOST_MODULE, path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
