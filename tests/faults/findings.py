@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tests.faults.places import MARK, Place
 from tune_jobs.core.attempts import Attempt
@@ -66,13 +66,14 @@ def _find_open(attempts: Sequence[Attempt]) -> list[str]:
 
 
 def _count_ends(trials: Sequence[FrozenTrial], attempts: Sequence[Attempt]) -> Iterator[str]:
-    """Each trial has one run that ended with its result."""
+    """Each value comes from one run that ended; a pruned run may have died with its host."""
     ended = Counter(
         a.trial for a in attempts if a.state in ("SUCCEEDED", "CANCELED") and not a.is_final
     )
     for trial in trials:
-        if ended[trial.number] != 1:
-            yield f"runs of trial {trial.number} ended {ended[trial.number]} times"
+        count = ended[trial.number]
+        if count > 1 or (count == 0 and trial.state != TrialState.PRUNED):
+            yield f"runs of trial {trial.number} ended {count} times"
 
 
 def _check_finals(place: Place, attempts: Sequence[Attempt]) -> Iterator[str]:
