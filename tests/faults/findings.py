@@ -27,6 +27,8 @@ def find_problems(place: Place, *, only_tuners: bool) -> list[str]:
     """
     tuner = place.make_tuner()
     trials, attempts = tuner.study.trials, tuner.attempts()
+    if place.scenario.objective:
+        trials = _without_unstarted(trials, attempts)
     found = [
         *place.scenario.find_problems(trials),
         *_compare_values(trials),
@@ -40,6 +42,21 @@ def find_problems(place: Place, *, only_tuners: bool) -> list[str]:
     if tuner.owner() is not None:
         found.append(f"owned by {tuner.owner()}")
     return found
+
+
+def _without_unstarted(
+    trials: Sequence[FrozenTrial], attempts: Sequence[Attempt]
+) -> list[FrozenTrial]:
+    """Leave out trials whose process was killed after Optuna created them, before it called us.
+
+    They are Optuna's: nothing tells them from the trials of another program that are running.
+    """
+    known = {a.trial for a in attempts}
+    return [
+        t
+        for t in trials
+        if t.params or t.number in known or t.state not in (TrialState.RUNNING, TrialState.WAITING)
+    ]
 
 
 def _compare_values(trials: Sequence[FrozenTrial]) -> Iterator[str]:
