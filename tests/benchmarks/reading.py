@@ -24,6 +24,8 @@ PIECES = [
     *("\x1b[", "\x1b]", "\x1b[31m", "[rank0]: ", "|", "\u2502 ", " ", "\t", "-", "=", "#", "a:"),
     *("accuracy\r", "accuracy: 1\r", "accuracy 1\n", "  accuracy: 1\n", "title:\n", "\n"),
     *("| accuracy | 1 |\n", "| a | 1 |\n", "  a: 1\n", " 'a': 1,\n", ' "accuracy": 1,\n'),
+    *("- accuracy: 1\n", "- a: 1\n", "[a]\n", "accuracy = 1\n", "a = 1\n", "<a>", ">", "</a>"),
+    *("<accuracy>1</accuracy>\n", "  <epoch>1</epoch>\n", "<a b='", "    - "),
 ]
 
 

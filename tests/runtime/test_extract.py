@@ -287,6 +287,37 @@ def test_steps_with_other_names(name: str, line: str) -> None:
     assert find(text, "loss", step=name) == [(5, {"loss": 1.0}), (5, {"loss": 2.0})]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- accuracy: 0.9\n  epoch: 1\n- accuracy: 0.91\n  epoch: 2\n",
+        "- loss: 3\n  accuracy: 0.9\n  epoch: 1\n- loss: 4\n  accuracy: 0.91\n  epoch: 2\n",
+        "runs:\n  - accuracy: 0.9\n    epoch: 1\n  - accuracy: 0.91\n    epoch: 2\n",
+        "a:\n  - b: 3\n    accuracy: 0.9\n    epoch: 1\n"
+        "  - b: 4\n    accuracy: 0.91\n    epoch: 2\n",
+        "runs:\n  - epoch: 1\n    accuracy: 0.9\n  - epoch: 2\n    accuracy: 0.91\n",
+        "[result]\naccuracy = 0.9\nepoch = 1\n\n[result]\nloss=1\naccuracy = 0.91\nepoch = 2\n",
+        "<r>\n  <accuracy>0.9</accuracy>\n  <epoch>1</epoch>\n</r>\n"
+        "<r>\n  <accuracy>0.91</accuracy>\n  <epoch>2</epoch>\n</r>\n",
+        "<r><epoch>1</epoch><accuracy>0.9</accuracy></r>\n"
+        "<r><accuracy>0.91</accuracy><epoch>2</epoch></r>\n",
+        '[\n {\n  "accuracy": 0.9,\n  "epoch": 1\n },\n'
+        ' {\n  "accuracy": 0.91,\n  "epoch": 2\n }\n]\n',
+    ],
+)
+@pytest.mark.parametrize("chunk", [1, 1000])
+def test_the_step_below_a_metric_in_its_item(text: str, chunk: int) -> None:
+    found = [(1, {"accuracy": 0.9}), (2, {"accuracy": 0.91})]
+    pattern = {"accuracy": r"accuracy\W+([\d.]+)"}
+    assert find(text, "accuracy", chunk=chunk) == found
+    assert find(text, patterns=pattern, chunk=chunk) == found
+
+
+def test_settings_outside_of_a_section_have_the_step_above() -> None:
+    text = "epoch = 1\naccuracy = 0.9\nepoch = 2\naccuracy = 0.91\n"
+    assert find(text, "accuracy") == [(1, {"accuracy": 0.9}), (2, {"accuracy": 0.91})]
+
+
 # -- redraws --------------------------------------------------------------------------------------
 
 

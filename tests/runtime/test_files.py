@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,10 +27,11 @@ def read(
     names: Sequence[str] = NAMES,
     step: str | None = "epoch",
     live: bool = False,
+    patterns: Mapping[str, str] | None = None,
 ) -> tuple[Found, str | None]:
     """Read a file with this name and content; return pairs of step and values."""
     Path(file).write_bytes(content.encode() if isinstance(content, str) else content)
-    records, problem = read_metrics_file(file, names, step=step, live=live)
+    records, problem = read_metrics_file(file, names, step=step, live=live, patterns=patterns)
     return [(r.step, dict(r.values)) for r in records], problem
 
 
@@ -315,3 +316,63 @@ def test_any_content_will_do(content: bytes, suffix: str, live: bool) -> None:
     assert records or problem
     for record in records:
         encode(record)
+
+
+# -- patterns -------------------------------------------------------------------------------------
+
+ITEMS = {
+    "list.yaml": "- accuracy: 0.8\n  epoch: 1\n- accuracy: 0.9\n  epoch: 2\n  loss: 1\n",
+    "flow.yaml": "[{accuracy: 0.8, epoch: 1}, {accuracy: 0.9,\n epoch: 2}]",
+    "nested.yaml": "runs:\n  - val:\n      accuracy: 0.8\n    epoch: 1\n  # then\n"
+    "  - val: {accuracy: 0.9}\n    epoch: 2\n",
+    "documents.yaml": "accuracy: 0.8\nepoch: 1\n---\naccuracy: 0.9\nepoch: 2\n",
+    "text.yaml": "- 'Epoch 1: accuracy 0.8'\n- 'Epoch 2: accuracy 0.9'\n",
+    "lines.json": '[\n {"accuracy": 0.8,\n  "epoch": 1}, {"val":\n'
+    ' {"accuracy": 0.9},\n "epoch": 2}\n]',
+    "line.json": '[{"accuracy": 0.8, "epoch": 1}, {"a}": "{", "accuracy": 0.9, "Epoch": "2"}]',
+    "nested.json": '{"runs": [{"accuracy": 0.8, "epoch": 1},'
+    ' {"folds": [{"accuracy": 0.9}], "epoch": 2}]}',
+    "rows.jsonl": '{"accuracy": 0.8, "epoch": 1}\n{"accuracy": 0.9, "epoch": 2}\n',
+    "rows.csv": "Epoch,name,value\n1,accuracy,0.8\n2,accuracy,0.9\n",
+    "rows": "epoch,name,accuracy\n1,accuracy,0.8\n2,accuracy,0.9\n",
+    "log.txt": "- accuracy: 0.8\n  epoch: 1\n- accuracy: 0.9\n  epoch: 2\n",
+}
+
+
+@pytest.mark.parametrize("file", ITEMS)
+def test_a_pattern_has_the_step_of_its_item(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pattern = {"accuracy": r"accuracy\W+([\d.]+)"}
+    found = [(1, {"accuracy": 0.8}), (2, {"accuracy": 0.9})]
+    assert read(file, ITEMS[file], ["accuracy"], patterns=pattern) == (found, None)
+    if file == "list.yaml":
+        without_yaml(monkeypatch)
+        assert read(file, ITEMS[file], ["accuracy"], patterns=pattern) == (found, None)
+
+
+def test_a_pattern_sees_the_line_with_the_dash_of_its_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pattern = {"accuracy": r"^- accuracy: (\S+)"}
+    assert read("list.yaml", ITEMS["list.yaml"], ["accuracy", "loss"], patterns=pattern)[0] == [
+        (2, {"loss": 1.0, "accuracy": 0.9}),
+        (1, {"accuracy": 0.8}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("m.csv", "Epoch,accuracy\n1,0.8\n2,0.9\n"),
+        ("m.json", '{"EPOCH": [1, 2], "accuracy": [0.8, 0.9]}'),
+        ("m.yaml", "- {Epoch: 1, accuracy: 0.8}\n- {Epoch: 2, accuracy: 0.9}\n"),
+    ],
+)
+def test_the_case_of_the_step_may_differ(
+    file: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read(file, content)[0] == [(1, {"accuracy": 0.8}), (2, {"accuracy": 0.9})]

@@ -6,6 +6,11 @@
     |    total_timesteps | 2048     |          trial_id: 1d2f                }
     ---------------------------------
 
+    - accuracy: 0.9             [result]                <result>
+      epoch: 3                  accuracy = 0.9            <accuracy>0.9</accuracy>
+    - accuracy: 0.91            epoch = 3                 <epoch>3</epoch>
+      epoch: 4                                          </result>
+
 Records of such a block are held until its step is found, or until it ends.
 """
 
@@ -30,9 +35,18 @@ _PAIR = re.compile(rb"[ \t]{1,40}[\"']?(?!\s)" + _WORD + rb"{1,80}[\"']?\s?[:=]\
 _INDENTED = re.compile(rb"[ \t]+\S")
 _ITEM = re.compile(rb"\s{0,80}[{\[]{0,4}\s?[\"'][^\"']{1,256}[\"']\s?:.*[^}\s]\s*", re.DOTALL)
 _IN_OBJECT = re.compile(rb"\s{0,80}(?:[\"'}\])]|[-+0-9.]+,?\s*\Z)")
+_LIST_ITEM = re.compile(
+    rb"[ \t]{0,40}-[ \t]{1,8}[\"']?[^\W\d][^:=\"'{}\[\]|,\n]{0,80}[\"']?:(?:\s|\Z)"
+)
+_SECTION = re.compile(rb"\s{0,8}\[[^\W\d][\w .:/-]{0,80}\]\s*")
+_SETTING = re.compile(rb"\s{0,8}[^\W\d][\w .@/-]{0,80}\s?[=:]\s{0,8}\S{1,60}\s*")
+_ELEMENT = re.compile(rb"\s{0,80}<([\w.:@-]{1,80})(?:\s[^<>]{0,200})?>[^<>]{0,200}</\1>\s*")
+_TAG = re.compile(rb"\s{0,80}<[/\w!]")
+_CLOSING_TAG = re.compile(rb"\s{0,80}</")
 _MAX_LINES = 1000
+_MAX_ABOVE = 20
 
-BOX, INDENTED, OBJECT = "box", "indented", "object"
+BOX, INDENTED, OBJECT, ITEM, SECTION, XML = "box", "indented", "object", "item", "section", "xml"
 
 
 def find_shape(line: bytes) -> str | None:
@@ -41,14 +55,29 @@ def find_shape(line: bytes) -> str | None:
         return BOX
     if _is_item(line):
         return OBJECT
-    return INDENTED if _PAIR.fullmatch(line) else None
+    if _PAIR.fullmatch(line):
+        return INDENTED
+    if _LIST_ITEM.match(line):
+        return ITEM
+    if _ELEMENT.fullmatch(line):
+        return XML
+    return SECTION if _SETTING.fullmatch(line) else None
 
 
 def shape_below(line: bytes) -> str:
     """Return the shape of the block that a line with a step begins or continues."""
     if _BOX_ROW.fullmatch(line):
         return BOX
+    if _ELEMENT.fullmatch(line):
+        return XML
+    if _LIST_ITEM.match(line):
+        return ITEM
     return OBJECT if _is_item(line) else INDENTED
+
+
+def find_indent(line: bytes) -> int:
+    """Return the width of a line's indentation."""
+    return len(line) - len(line.lstrip())
 
 
 def _is_item(line: bytes) -> bool:
@@ -57,8 +86,29 @@ def _is_item(line: bytes) -> bool:
     return not is_whole and _ITEM.fullmatch(line) is not None
 
 
+def stands_in_section(above: bytes) -> bool:
+    """Return whether lines like ``accuracy = 0.9`` stand in a section that begins ``[result]``.
+
+    Args:
+        above: What was printed before them; the end is enough.
+    """
+    end = len(above)
+    for _ in range(_MAX_ABOVE):
+        end -= above.endswith(b"\n", 0, end)
+        end -= above.endswith(b"\r", 0, end)
+        start = find_line_start(above, end)
+        if _SECTION.fullmatch(above, start, end):
+            return True
+        if start == 0 or not _SETTING.fullmatch(above, start, end):
+            return False
+        end = start
+    return False
+
+
 def stands_below_title(above: bytes) -> bool:
     """Return whether indented lines stand below a line like ``Result for PPO_CartPole:``.
+
+    The first line of an item of a list, ``- loss: 0.3``, is one as well.
 
     Args:
         above: What was printed before them; the end is enough.
@@ -70,7 +120,7 @@ def stands_below_title(above: bytes) -> bool:
         start = find_line_start(above, end)
         line = above[start:end]
         if not _INDENTED.match(line):
-            return line.rstrip().endswith(b":")
+            return line.rstrip().endswith(b":") or _LIST_ITEM.match(line) is not None
         end = start - 1
     return False
 
@@ -79,17 +129,22 @@ class Block:
     """Lines that belong together, and the records among them whose step is not known yet.
 
     Args:
-        shape: ``BOX``, ``INDENTED`` or ``OBJECT``.
+        shape: ``BOX``, ``INDENTED`` and the like.
+        first: Its first line, which has a metric or the step.
         step: The step, if it stood above.
         holds: Whether records without a step are held; if not, the step that was known before is
             theirs.
     """
 
-    def __init__(self, shape: str, step: int | None = None, holds: bool = True) -> None:
+    def __init__(
+        self, shape: str, first: bytes, step: int | None = None, holds: bool = True
+    ) -> None:
         self.shape = shape
+        self._indent = find_indent(first)
         self._holds = holds
         self._is_titled = shape == INDENTED and holds and step is None
         self._step = step
+        self._step_is_below = False
         self._held: list[Record] = []
         self._indents: dict[str, int] = {}
         self._lines = 0
@@ -122,6 +177,7 @@ class Block:
         """Return the records that were held, with the step of a line of this block."""
         released = self._start_group() if self._step is not None else []
         self._step = step
+        self._step_is_below = bool(self._held)
         released += [replace(record, step=step) for record in self._held]
         self._held = []
         return released
@@ -140,18 +196,28 @@ class Block:
             return bool(_BOX_ROW.fullmatch(line) or _BOX_RULE.fullmatch(line))
         if self.shape == OBJECT:
             return bool(_IN_OBJECT.match(line))
-        return bool(_INDENTED.match(line))
+        if self.shape == SECTION:
+            return bool(_SETTING.fullmatch(line))
+        if self.shape == XML:
+            return bool(_TAG.match(line))
+        if not _INDENTED.match(line):
+            return False
+        if self.shape == ITEM:
+            return find_indent(line) > self._indent
+        return not (_LIST_ITEM.match(line) and find_indent(line) < self._indent)
 
     def ends_with(self, line: bytes) -> bool:
         """Return whether a line of the block is its last one."""
         if self.shape == BOX:
             return bool(_BOX_END.match(line)) and self._lines > 1
+        if self.shape == XML:
+            return bool(_CLOSING_TAG.match(line))
         return self.shape == OBJECT and line.rstrip().endswith(b"}")
 
     def _start_group(self) -> list[Record]:
         """Begin with another table that follows without a line between."""
         held = self.close()
         self._indents = {}
-        if self.shape == BOX:
+        if self.shape == BOX or self._step_is_below:
             self._step = None
         return held

@@ -36,7 +36,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Dict, NamedTuple, Optional
 
-from .blocks import INDENTED, Block, find_shape, shape_below, stands_below_title
+from .blocks import (
+    INDENTED,
+    SECTION,
+    Block,
+    find_indent,
+    find_shape,
+    shape_below,
+    stands_below_title,
+    stands_in_section,
+)
 from .lines import clean, find_all, find_line, find_stream, normalize, remove_progress
 from .numerals import VALUE, parse_number
 from .objects import remove_objects
@@ -222,13 +231,20 @@ class Extractor:
             released += self._complete_line() + self._block.set_step(step)
         elif self._block is None and step is None:
             shape = find_shape(line)
-            if shape is not None:
+            if shape is not None and (block := self._open_block(shape, data, start, line)):
                 released += self._complete_line()
-                holds = shape != INDENTED or stands_below_title(self._find_above(data, start))
-                self._block = Block(shape, holds=holds)
+                self._block = block
         self._line_in_block = self._block is not None and step is None
-        self._indent = len(line) - len(line.lstrip())
+        self._indent = find_indent(line)
         return released
+
+    def _open_block(self, shape: str, data: bytes, start: int, line: bytes) -> Block | None:
+        """Return the block that begins with a line that has a metric and no step, if one does."""
+        if shape == SECTION:
+            is_one = stands_in_section(self._find_above(data, start))
+            return Block(shape, line) if is_one else None
+        holds = shape != INDENTED or stands_below_title(self._find_above(data, start))
+        return Block(shape, line, holds=holds)
 
     def _find_above(self, data: bytes, start: int) -> bytes:
         """Return what was printed before a line, as far as a title is looked for."""
@@ -277,7 +293,7 @@ class Extractor:
                 continue
             if not noted:
                 self._steps[None] = step
-                self._block = Block(shape_below(data[start:end]), step)
+                self._block = Block(shape_below(data[start:end]), data[start:end], step)
                 self._follow_block(data[end:], [])
             if stream is None:
                 return

@@ -18,7 +18,6 @@ import csv
 import difflib
 import io
 import json
-import math
 import os
 import re
 import stat
@@ -26,8 +25,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Dict
 
 from .extract import Extractor
+from .items import Item, find_json_items, find_yaml_items, read_step, split_by_item
 from .patterns import UserPattern
-from .records import MAX_STEP, Record, leaves, number
+from .records import Record, leaves, number
+from .steps import spell
 from .unread import explain_unread, metric_like_names
 
 MAX_FILE = 16 * 1024 * 1024
@@ -60,7 +61,8 @@ def read_metrics_file(
         live: Whether the script still runs. Then, in formats with one record per line, a last line
             without a newline may be incomplete and is ignored.
         patterns: Regular expressions by metric, as of `Extractor`. These metrics are searched for
-            in the text of the file, line by line, for every format.
+            in the text of the file, line by line, for every format. A step may stand anywhere in
+            the same item of a JSON or YAML file.
 
     Returns:
         The records, whose time is that of the last write, and a problem or None. Both are possible,
@@ -76,6 +78,7 @@ def read_metrics_file(
     try:
         for row in _parse_rows(os.path.splitext(path)[1].lower(), content, reading, live):
             reading.add(row)
+        reading.search_items(content)
         reading.search(content[: content.rfind("\n") + 1] if live else content)
     except (ValueError, RecursionError, csv.Error) as error:
         reading.complain(str(error))
@@ -91,13 +94,18 @@ class _Reading:
     def __init__(
         self, names: Sequence[str], step: str | None, time: float, patterns: Mapping[str, str]
     ) -> None:
+        self.all_names = list(names)
         self.names = [name for name in names if name not in patterns]
         self.step = step
+        self.step_names = spell(step) if step is not None else []
         self.time = time
         self._sources = patterns
         self._patterns = [UserPattern(name, source) for name, source in patterns.items()]
         self._searched = False
+        self.items: list[Item] = []
+        """Of a JSON or YAML document, if there are patterns."""
         self.records: list[Record] = []
+        self._by_step: dict[int, int] = {}
         self.problem = ""
         self._other_names: dict[str, None] = {}
 
@@ -117,7 +125,7 @@ class _Reading:
                 values[name] = number(value)
             except ValueError as error:
                 self.complain(f"{name!r}: {error}")
-        step = self._step(row)
+        step = self.find_step(row)
         if isinstance(row, _Line):
             self._searched = True
             for pattern in self._patterns:
@@ -126,29 +134,52 @@ class _Reading:
                     values[pattern.name] = value
                     step = step if its_step is None else its_step
         if values:
-            self.records.append(Record(self.time, step, values))
+            self._append(Record(self.time, step, values))
         elif not self.records and len(self._other_names) < 1000:
             self._other_names.update((name, None) for name in row if _is_number(row[name]))
 
-    def search(self, content: str, names: Sequence[str] = ()) -> None:
-        """Search for the patterns, and for some names, in the text of a file."""
-        if self._searched or not (self._patterns or names):
+    @property
+    def has_patterns(self) -> bool:
+        """Whether items have to be found."""
+        return bool(self._patterns)
+
+    def search_items(self, content: str) -> None:
+        """Search for the patterns in the items of a file, unless none of them has the step."""
+        if not self.items or (self.step and all(item.step is None for item in self.items)):
             return
         self._searched = True
-        extractor = Extractor(names, self._sources, self.step)
-        data = content.encode("utf-8", "replace")
-        for record in extractor.feed(data, self.time) + extractor.finish(self.time):
-            self._merge(record)
-        self.complain(extractor.problem)
+        for text, step in split_by_item(content, self.items):
+            for pattern in self._patterns:
+                value, its_step = pattern.search(text)
+                if value is not None:
+                    its_step = step if its_step is None else its_step
+                    self._merge(Record(self.time, its_step, {pattern.name: value}))
+
+    def search(self, content: str, names: Sequence[str] = ()) -> None:
+        """Search for the patterns, and for some names, in the text of a file."""
+        if not self._searched and (self._patterns or names):
+            self._searched = True
+            extractor = Extractor(names, self._sources, self.step)
+            data = content.encode("utf-8", "replace")
+            for record in extractor.feed(data, self.time) + extractor.finish(self.time):
+                self._merge(record)
+            self.complain(extractor.problem)
+        for pattern in self._patterns:
+            self.complain(pattern.problem)
+
+    def _append(self, record: Record) -> None:
+        if record.step is not None:
+            self._by_step.setdefault(record.step, len(self.records))
+        self.records.append(record)
 
     def _merge(self, record: Record) -> None:
         """Add a record to that of the same step, or as one of its own."""
-        for i, other in enumerate(self.records):
-            if record.step is not None and other.step == record.step:
-                values = {**other.values, **record.values}
-                self.records[i] = Record(self.time, record.step, values)
-                return
-        self.records.append(record)
+        place = None if record.step is None else self._by_step.get(record.step)
+        if place is None:
+            self._append(record)
+        else:
+            values = {**self.records[place].values, **record.values}
+            self.records[place] = Record(self.time, record.step, values)
 
     def describe_content(self, content: str) -> str:
         """Describe that the metrics are missing, and which others the file has."""
@@ -162,11 +193,9 @@ class _Reading:
         found = ", ".join(name[:100] for name in others[:_MAX_NAMES])
         return f"it has no {wanted}, " + (f"but: {found}" if found else "and no other metrics")
 
-    def _step(self, row: Mapping[str, object]) -> int | None:
-        value = row.get(self.step) if self.step is not None else None
-        if not _is_number(value) or not abs(number(value)) <= MAX_STEP:
-            return None
-        return math.floor(number(value))
+    def find_step(self, row: Mapping[str, object]) -> int | None:
+        """Return the step of a row."""
+        return next((read_step(row[name]) for name in self.step_names if name in row), None)
 
 
 class _Line(Dict[str, object]):
@@ -215,14 +244,17 @@ def _parse_rows(
     if suffix == ".json" or content.lstrip()[:1] in ("{", "["):
         return _parse_json(content, lines, reading)
     header, _ = next(_split_cells(content), ([], ""))
-    if len(header) > 1 and any(name in header for name in reading.names):
+    if len(header) > 1 and any(name in header for name in reading.all_names):
         return _parse_csv(lines)
     return _search_output(lines, reading)
 
 
 def _parse_json(content: str, lines: str, reading: _Reading) -> Iterator[Mapping[str, object]]:
     try:
-        return _parse_tree(json.loads(content), reading)
+        tree = json.loads(content)
+        if reading.has_patterns:
+            reading.items = find_json_items(content, reading.step_names)
+        return _parse_tree(tree, reading)
     except ValueError as error:
         if _parse_object(content.lstrip().partition("\n")[0]) is not None:
             return _parse_json_lines(lines, reading)
@@ -261,7 +293,7 @@ def _parse_tree(tree: object, reading: _Reading) -> Iterator[Mapping[str, object
 
 
 def _parse_columns(row: Mapping[str, object], reading: _Reading) -> Iterator[Mapping[str, object]]:
-    wanted = [*reading.names, reading.step]
+    wanted = [*reading.names, *reading.step_names]
     columns = {n: v for n, v in row.items() if n in wanted and isinstance(v, list)}
     for i in range(max(map(len, columns.values()), default=0)):
         yield {name: column[i] for name, column in columns.items() if i < len(column)}
@@ -298,12 +330,18 @@ def _parse_yaml(content: str, reading: _Reading) -> Iterator[Mapping[str, object
     try:
         import yaml
     except ImportError:
-        yield from _parse_flat_yaml(content)
+        for row, start, end in _parse_flat_yaml(content):
+            if reading.has_patterns:
+                reading.items.append(Item(start, end, reading.find_step(row)))
+            yield row
         return
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _check_yaml(content, loader)
         trees = list(yaml.load_all(content, Loader=loader))
+        if reading.has_patterns:
+            nodes = yaml.compose_all(content, Loader=loader)
+            reading.items = find_yaml_items(nodes, content, reading.step_names)
     except Exception as error:  # PyYAML also raises other errors than its own
         raise ValueError(f"invalid YAML (incomplete?): {error}") from None
     for tree in trees:
@@ -324,11 +362,13 @@ def _check_yaml(content: str, loader: type) -> None:
             raise ValueError(f"it is nested deeper than {_MAX_YAML_DEPTH} levels")
 
 
-def _parse_flat_yaml(content: str) -> Iterator[Mapping[str, object]]:
-    """Yield the rows of ``name: value`` lines, or of a list of such groups."""
+def _parse_flat_yaml(content: str) -> Iterator[tuple[Mapping[str, object], int, int]]:
+    """Yield the rows of ``name: value`` lines, or of a list of such groups, and their places."""
     row: dict[str, object] = {}
     column = None
-    for count, line in enumerate(content.splitlines(), 1):
+    start = end = 0
+    for count, line in enumerate(content.splitlines(keepends=True), 1):
+        line_start, end = end, end + len(line)
         line = re.split(r"(?:^|\s)#", line)[0].rstrip()
         if line in ("", "---", "..."):
             continue
@@ -340,11 +380,11 @@ def _parse_flat_yaml(content: str) -> Iterator[Mapping[str, object]]:
                 f"runs, which would read more: {line[:80]!r}"
             )
         if starts_item and row:
-            yield row
-            row = {}
+            yield row, start, line_start
+            row, start = {}, line_start
         column = match.start("name")
         row[match["name"].strip(" \"'")] = (match["value"] or "").strip("\"'")
-    yield row
+    yield row, start, end
 
 
 def _search_output(content: str, reading: _Reading) -> Iterator[Mapping[str, object]]:

@@ -18,7 +18,10 @@ from .records import MAX_STEP, check_name
 
 BEFORE_NAME = r"(?<![\w\-/.@\\$])"
 _BEFORE_STEP_NAME = r"(?<![\w\-.@\\$])(?<![^0-9]/)"  # ``epoch=0/step=10``
-SIGN = r"\s{0,64}(?:[:=|\u2502\u2503]|[-=]>|(?<=\s)[-\u2013](?=\s))\s{0,64}"
+SIGN = (
+    r"\s{0,64}(?:[:=|\u2502\u2503]|[-=]>|(?<=\s)[-\u2013](?=\s)"
+    r"|>(?=[^<>\n]{1,40}</))\s{0,64}"  # <epoch>3</epoch>
+)
 _PHASE = r"(?:\s?\((?P<phase>[A-Za-z_ ]{1,20})\))?"
 _STEP_VALUE = (
     rf"""{_PHASE}["']?(?:{SIGN}|\s{{1,64}}|(?=[\[(#]))["']?[\[(#]{{0,4}}\s{{0,16}}{COUNT}"""
@@ -57,7 +60,7 @@ class StepFinder:
     """
 
     def __init__(self, name: str) -> None:
-        self._names = _spell(name)
+        self._names = spell(name)
         longest_first = sorted(map(normalize, self._names), key=len, reverse=True)
         self._pattern = compile_names(longest_first, _STEP_VALUE, _BEFORE_STEP_NAME)
         self._hint = _compile_hint(self._names)
@@ -180,7 +183,7 @@ def find_needles(names: Sequence[str]) -> list[bytes]:
     return [n for n in needles if not any(other in n and other != n for other in needles)]
 
 
-def _spell(step: str) -> list[str]:
+def spell(step: str) -> list[str]:
     """Return the spellings of a step's name: ``epoch``, ``Epoch``, ``EPOCH``."""
     check_name(step)
     return list(dict.fromkeys([step, step.lower(), step[0].upper() + step[1:], step.upper()]))
