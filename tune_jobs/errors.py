@@ -2,12 +2,15 @@
 
     TuneJobsError
     ├── ConfigError           an argument, or a value in study.yaml, is invalid
+    │   ├── ArgumentError     a function has no such argument, or one is missing
     │   ├── SpaceError        the search space is empty, contradictory or incompatible
     │   ├── CommandLineError  a parameter cannot be passed to the script
     │   ├── MetricError       the definition of a metric is invalid
     │   ├── MissingPackage    a package that the feature needs is not installed
     │   └── ComparisonError   the studies cannot be compared
     ├── StudyError            the study cannot be used as requested (direction, owner, storage)
+    │   └── StudyNotFound     the storage has no such study
+    ├── SamplerError          the sampler of the study raised an error
     ├── StoreError            the metric store cannot be read or written
     ├── BackendError          the backend cannot start any job run
     │   └── SubmitError       the backend cannot start this job run
@@ -20,7 +23,7 @@ Every message names the thing, its value and the fix.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 
 
@@ -30,6 +33,13 @@ class TuneJobsError(Exception):
 
 class ConfigError(TuneJobsError):
     """An argument, or a value in study.yaml, is invalid."""
+
+
+class ArgumentError(ConfigError, TypeError):
+    """A function has no such argument, or an argument is missing.
+
+    Also a ``TypeError``, which Python raises.
+    """
 
 
 class SpaceError(ConfigError):
@@ -60,6 +70,20 @@ class ComparisonError(ConfigError, ValueError):
 
 class StudyError(TuneJobsError):
     """The study cannot be used as requested."""
+
+
+class StudyNotFound(StudyError, KeyError):
+    """The storage has no such study.
+
+    Also a ``KeyError``, which Optuna raises.
+    """
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # that of KeyError is a repr
+
+
+class SamplerError(TuneJobsError):
+    """The sampler of the study raised an error; the message names both."""
 
 
 class StoreError(TuneJobsError):
@@ -103,9 +127,45 @@ def require_package(feature: str, package: str, *, extra: str = "", module: str 
         raise MissingPackage(f"{feature} needs {package!r}: pip install {requirement}")
 
 
+SYNONYMS: Mapping[str, Sequence[str]] = {
+    "goal": ("direction",),
+    "mode": ("direction",),
+    "maximize": ("direction",),
+    "minimize": ("direction",),
+    "n_jobs": ("max_parallel",),
+    "n_workers": ("max_parallel",),
+    "max_workers": ("max_parallel",),
+    "concurrency": ("max_parallel",),
+    "max_concurrent": ("max_parallel",),
+    "max_concurrent_trials": ("max_parallel",),
+    "parallelism": ("max_parallel",),
+    "n_iter": ("n_trials",),
+    "num_samples": ("n_trials",),
+    "max_trials": ("n_trials",),
+    "max_evals": ("n_trials",),
+    "params": ("space", "parameters"),
+    "search_space": ("space", "parameters"),
+    "param_space": ("space", "parameters"),
+    "param_distributions": ("space", "parameters"),
+    "objective": ("metric",),
+    "show_progress_bar": ("progress",),
+    "verbose": ("verbosity",),
+    "seed": ("sampler",),
+    "environment": ("env",),
+    "eta": ("factor",),
+    "reduction_factor": ("factor",),
+    "min_resource": ("minimum",),
+    "max_resource": ("maximum",),
+    "time_limit": ("timeout",),
+    "timeout": ("time_limit",),
+}
+"""Names that other libraries use, and ours for the same; those that are spelled alike are found."""
+
+
 def suggest(word: str, known: Collection[str]) -> str:
     """Return ``(did you mean 'x'?)`` for the closest known word, or an empty string."""
-    near = difflib.get_close_matches(word, known, n=1)
+    near = [name for name in SYNONYMS.get(word, ()) if name in known]
+    near = near or difflib.get_close_matches(word, known, n=1)
     return f"(did you mean {near[0]!r}?)" if near else ""
 
 

@@ -29,6 +29,8 @@ Paths in the file are relative to the file. `exit_codes` lists the exit codes.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -44,7 +46,8 @@ from tune_jobs.cli.inspection import add_inspection_commands
 from tune_jobs.cli.outputs import add_outputs_command
 from tune_jobs.cli.replay import add_replay_command
 from tune_jobs.cli.tuning import add_tuning_commands
-from tune_jobs.errors import TuneJobsError
+from tune_jobs.errors import StudyError, TuneJobsError
+from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 from tune_jobs.tuning.interruption import interrupt_on_termination
 
 
@@ -54,14 +57,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     interrupt_on_termination()
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         resume = ": run the same command again to resume" if options.resumable else ""
         print(f"interrupted{resume}", file=sys.stderr)
         return INTERRUPTED
-    except TuneJobsError as error:
-        print(f"tune-jobs: {error}", file=sys.stderr)
-        return find_exit_code(error)
+    except BrokenPipeError:  # of a pager or `head` that has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        known = _as_known_error(error)
+        if known is None:
+            raise
+        print(f"tune-jobs: {known}", file=sys.stderr)
+        return find_exit_code(known)
+
+
+def _as_known_error(error: Exception) -> TuneJobsError | None:
+    """Return an error whose message says what to do; None for errors of tune_jobs itself."""
+    if isinstance(error, TuneJobsError):
+        return error
+    if is_database_error(error):
+        return StudyError(f"the database does not answer: {explain_database_error(error)}")
+    return None
 
 
 def build_parser() -> argparse.ArgumentParser:

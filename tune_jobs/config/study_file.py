@@ -14,6 +14,7 @@ from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.core.snapshot import Verbosity
 from tune_jobs.errors import StudyError, TuneJobsError
+from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
 from tune_jobs.tuner import Tuner
 
@@ -109,7 +110,8 @@ def _opening(config: StudyConfig, file: Path) -> Iterator[None]:
         raise
     except Exception as error:  # each database driver has errors of its own
         place = config.places.get("storage", file)
-        raise StudyError(f"{place}: the storage cannot be opened: {error}") from error
+        problem = explain_database_error(error)
+        raise StudyError(f"{place}: the storage cannot be opened: {problem}") from error
 
 
 def resolve_storage(config: StudyConfig, file: Path) -> str:

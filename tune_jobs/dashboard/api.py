@@ -8,12 +8,14 @@ from pathlib import Path
 
 import optuna
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.dashboard.comparing import Comparison
 from tune_jobs.dashboard.comparing import compare as compare_studies
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.dashboard.report import write_report as write_studies
 
 
+@strict_types
 def compare(studies: Sequence[optuna.Study]) -> Comparison:
     """Compare studies with one objective: their best trials, and how they differ.
 
@@ -21,14 +23,17 @@ def compare(studies: Sequence[optuna.Study]) -> Comparison:
 
     Raises:
         ComparisonError: If a study has several objectives, or if directions differ.
+        ConfigError: If these are not studies.
     """
     return compare_studies([read_study(study) for study in studies])
 
 
+@strict_types
 def write_report(studies: Sequence[optuna.Study], path: str | os.PathLike[str]) -> Path:
     """Write a report of studies as one HTML file; return its path.
 
     Raises:
+        ConfigError: If these are not studies, or if the file cannot be written.
         MissingPackage: If Plotly is not installed (``pip install 'tune_jobs[dashboard]'``).
     """
     return write_studies([read_study(study) for study in studies], Path(path))

@@ -41,7 +41,10 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
     if kind not in KINDS:
         raise ConfigError(f"invalid image format {kind!r}: use one of {', '.join(KINDS)}")
     named = _figures(studies)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"images cannot be written to {folder}: {error.strerror}") from error
     paths = [folder / f"{name}.{kind}" for name in named]
     for browser in ("chromium", "chromium-browser", "google-chrome"):
         if "BROWSER_PATH" not in os.environ and (found := shutil.which(browser)):

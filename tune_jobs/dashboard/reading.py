@@ -24,6 +24,7 @@ from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import unwrap_storage
+from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.ledger_reader import (
     LedgerContent,
     LedgerReader,
@@ -32,7 +33,7 @@ from tune_jobs.storage.ledger_reader import (
     has_ledger,
     read_summaries,
 )
-from tune_jobs.storage.opening import find_missing_file, find_url_problem
+from tune_jobs.storage.opening import find_missing_file, find_url_problem, is_sqlite_file
 from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
@@ -108,11 +109,13 @@ def open_source(where: str, prefix: str) -> Source:
     Raises:
         StudyError: If the storage does not exist, or cannot be opened.
     """
-    path = Path(where)
-    if "://" not in where and not path.exists():
-        raise StudyError(f"no storage {where!r}: give a database URL or an existing file")
-    if "://" not in where and path.read_bytes()[:15] != b"SQLite format 3":
-        return OptunaSource(JournalStorage(JournalFileBackend(where)), where, prefix)
+    if "://" not in where:
+        path = Path(where)
+        if not path.is_file():
+            hint = "it is a folder" if path.is_dir() else "give a database URL or an existing file"
+            raise StudyError(f"no storage {where!r}: {hint}")
+        if not is_sqlite_file(path):
+            return OptunaSource(_open_journal(where), where, prefix)
     url = where if "://" in where else f"{_SQLITE}{path.absolute()}"
     if (problem := find_url_problem(url)) or find_missing_file(url):
         raise StudyError(problem or f"no storage {url!r}: the file does not exist")
@@ -120,7 +123,17 @@ def open_source(where: str, prefix: str) -> Source:
         return RelationalSource(RDBStorage(url), prefix)
     except Exception as error:  # drivers raise many types
         shown = make_url(url).render_as_string(hide_password=True)
-        raise StudyError(f"cannot open storage {shown}: {error}") from error
+        problem = explain_database_error(error)
+        raise StudyError(f"cannot open storage {shown}: {problem}") from error
+
+
+def _open_journal(path: str) -> JournalStorage:
+    try:
+        return JournalStorage(JournalFileBackend(path))
+    except Exception as error:  # of a file that is something else, or cannot be read
+        raise StudyError(
+            f"{path!r} is neither an SQLite database nor a journal of Optuna: {error}"
+        ) from error
 
 
 # -- relational storages --------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from tune_jobs.dashboard.figures import FIGURES, figure_names, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.plotly_bundle import plotly_js
 from tune_jobs.dashboard.views import bounded, count_excluded
+from tune_jobs.errors import ConfigError
 
 TOP = 20
 """Trials in the table of best trials."""
@@ -82,8 +83,17 @@ def report_html(studies: Sequence[Study], now: float | None = None) -> str:
 
 
 def write_report(studies: Sequence[Study], path: Path) -> Path:
-    """Write the document; return its path."""
-    path.write_text(report_html(studies), encoding="utf-8")
+    """Write the document; return its path.
+
+    Raises:
+        ConfigError: If it cannot be written.
+        MissingPackage: If Plotly is not installed.
+    """
+    document = report_html(studies)
+    try:
+        path.write_text(document, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the report {path} cannot be written: {error.strerror}") from error
     return path
 
 

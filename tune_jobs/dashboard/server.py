@@ -31,10 +31,18 @@ from tune_jobs.dashboard.reading import Source, open_source
 from tune_jobs.dashboard.views import comparison_view, head_view, study_view, trials_view
 from tune_jobs.errors import ConfigError, TuneJobsError
 from tune_jobs.metric_store.store import MetricStore, study_folder
+from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.storage.controls import Controls
+from tune_jobs.storage.database_errors import explain_database_error, is_database_error
+from tune_jobs.storage.retry import is_transient
 
 FRESH_SECONDS = 1.0
 """Seconds for which the same reading answers all requests."""
+
+READ_PATIENCE = 2.0
+"""Seconds during which a locked database is read again, beside its driver's own patience."""
+
+READ_BACKOFF = Backoff(first=0.1, longest=1.0)
 
 LOG_BYTES = 256 * 1024
 """Bytes of the end of a log that the page shows."""
@@ -116,6 +124,11 @@ class Dashboard:
             response = _json({"error": error.description}, error.code or 500)
         except (TuneJobsError, ValueError) as error:
             response = _json({"error": str(error)[:1000]}, 400)
+        except Exception as error:
+            if not is_database_error(error):
+                raise
+            problem = explain_database_error(error)[:1000]
+            response = _json({"error": f"the database does not answer: {problem}"}, 503)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response(environ, start_response)
@@ -276,7 +289,7 @@ class Dashboard:
         with self._lock:
             reading = self._readings.get(key)
             if reading is None or time.monotonic() - reading[0] > FRESH_SECONDS:
-                reading = (time.monotonic(), read())
+                reading = (time.monotonic(), _retry_briefly(read))
                 self._readings[key] = reading
             return reading[1]
 
@@ -300,17 +313,34 @@ def serve(
         StudyError: If a storage cannot be opened.
         ConfigError: If the address is in use, or Plotly is not installed.
     """
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"port {port} does not exist: choose one from 1024 to 65535, or 0")
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
     dashboard = Dashboard(storages, allow_control=allow_control, hosts=[host], token=token)
     plotly_js()
     try:
         server = make_server(host, port, dashboard, threaded=True, request_handler=_QuietHandler)
     except (OSError, SystemExit) as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: choose another --port") from error
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: choose another --port or --host"
+        ) from error
     server.daemon_threads = True  # type: ignore[attr-defined]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{server.server_port}/"
     return server, address if token is None else f"{address}?token={token}"
+
+
+def _retry_briefly(read: Callable[[], Any]) -> Any:
+    """Read from a database that may be locked for a moment, for at most `READ_PATIENCE` seconds."""
+    give_up, attempt = time.monotonic() + READ_PATIENCE, 0
+    while True:
+        try:
+            return read()
+        except Exception as error:
+            if not is_transient(error) or time.monotonic() > give_up:
+                raise
+        attempt += 1
+        time.sleep(READ_BACKOFF.pause(attempt))  # the writer is another process
 
 
 class _QuietHandler(WSGIRequestHandler):

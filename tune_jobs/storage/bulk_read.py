@@ -15,22 +15,27 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from sqlalchemy.exc import SQLAlchemyError
 
+from tune_jobs.arguments.calls import strict_names
+from tune_jobs.storage.opening import open_existing_study
 from tune_jobs.storage.study_reader import read_states, read_trials
 
 _MIN_TRIALS = 200
 """Finished trials below which Optuna is as fast."""
 
 
+@strict_names
 def load_study(
     study_name: str | None,
     storage: str | BaseStorage,
     sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
 ) -> optuna.Study:
-    """Load a study as `optuna.load_study` does, with its finished trials read ahead."""
-    study = optuna.load_study(
-        study_name=study_name, storage=storage, sampler=sampler, pruner=pruner
-    )
+    """Load a study as `optuna.load_study` does, with its finished trials read ahead.
+
+    Raises:
+        StudyError: If the storage cannot be opened, or has no such study; the message has the fix.
+    """
+    study = open_existing_study(study_name, storage, sampler, pruner)
     read_ahead(study)
     return study
 

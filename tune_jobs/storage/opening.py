@@ -11,7 +11,8 @@ from optuna.storages import BaseStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import StudyError, StudyNotFound
+from tune_jobs.storage.database_errors import explain_database_error
 
 _SQLITE_HEADER = b"SQLite format 3"
 _SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
@@ -27,7 +28,7 @@ def find_url_problem(storage: str) -> str:
 
 
 def _propose_url(path: Path) -> str:
-    if path.suffix in _SQLITE_SUFFIXES or _is_sqlite_file(path):
+    if path.suffix in _SQLITE_SUFFIXES or is_sqlite_file(path):
         return f"write sqlite:///{path}"
     return (
         f"write sqlite:///{path.stem or 'study'}.db or another URL of Optuna's; of a journal file, "
@@ -35,7 +36,8 @@ def _propose_url(path: Path) -> str:
     )
 
 
-def _is_sqlite_file(path: Path) -> bool:
+def is_sqlite_file(path: Path) -> bool:
+    """Return whether a file is an SQLite database."""
     try:
         with path.open("rb") as file:
             return file.read(len(_SQLITE_HEADER)) == _SQLITE_HEADER
@@ -53,12 +55,17 @@ def find_missing_file(storage: str) -> Path | None:
 
 
 def open_existing_study(
-    study_name: str,
+    study_name: str | None,
     storage: str | BaseStorage,
     sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
 ) -> optuna.Study:
     """Open a study without creating anything.
+
+    Args:
+        study_name: Its name; None for the only study of the storage.
+        storage: URL of a database, or Optuna's storage.
+        sampler, pruner: See `optuna.load_study`.
 
     Raises:
         StudyError: If its storage cannot be opened, or has no such study; the message has the fix.
@@ -72,11 +79,15 @@ def open_existing_study(
         return optuna.load_study(
             study_name=study_name, storage=storage, sampler=sampler, pruner=pruner
         )
-    except KeyError:
-        known = ", ".join(map(repr, optuna.get_all_study_names(storage)[:10])) or "no studies"
-        raise StudyError(f"the storage has no study {study_name!r}; it has: {known}") from None
+    except (KeyError, ValueError):
+        names = optuna.get_all_study_names(storage)
+        known = ", ".join(map(repr, names[:10])) or "no studies"
+        if study_name is None and len(names) > 1:
+            raise StudyError(f"name one of the storage's studies: {known}") from None
+        raise StudyNotFound(f"the storage has no study {study_name!r}; it has: {known}") from None
     except Exception as error:  # each database driver has errors of its own
-        raise StudyError(f"the storage {_show(storage)} cannot be opened: {error}") from error
+        problem = explain_database_error(error)
+        raise StudyError(f"the storage {_show(storage)} cannot be opened: {problem}") from error
 
 
 def _show(storage: str | BaseStorage) -> str:

@@ -11,6 +11,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tune_jobs.errors import StudyError
 from tune_jobs.runtime.backoff import Backoff
+from tune_jobs.storage.database_errors import explain_database_error
+from tune_jobs.storage.opening import find_missing_file
 
 PATIENCE = 600.0
 """Seconds of failures in a row after which an error is raised."""
@@ -70,7 +72,9 @@ class DatabaseRetry:
         if not is_transient(error) or now - self._failing_since > PATIENCE:
             raise _build_error(self._where, error) from error
         if self._failures == 0:
-            self.notice(f"the study's database does not answer, retrying: {_describe(error)}")
+            self.notice(
+                f"the study's database does not answer, retrying: {explain_database_error(error)}"
+            )
         self._failures += 1
         self._sleep(BACKOFF.pause(self._failures))
 
@@ -93,9 +97,14 @@ def is_transient(error: Exception) -> bool:
 
 
 def _build_error(where: str, error: Exception) -> StudyError:
+    if (file := find_missing_file(where)) is not None:
+        return StudyError(
+            f"the study's database {file} was removed: put it back, and call optimize() again to "
+            "resume"
+        )
     return StudyError(
-        f"the study's database ({where}) cannot be written: {_describe(error)}. All that was "
-        "recorded before is kept; fix the database and call optimize() again to resume."
+        f"the study's database ({where}) cannot be written: {explain_database_error(error)}. All "
+        "that was recorded before is kept; fix the database and call optimize() again to resume."
     )
 
 
@@ -104,8 +113,3 @@ def _find_database_error(error: BaseException | None) -> BaseException | None:
     while error is not None and not isinstance(error, DBAPIError | PoolTimeout):
         error = error.__cause__
     return error
-
-
-def _describe(error: Exception) -> str:
-    found = _find_database_error(error) or error
-    return str(getattr(found, "orig", None) or found).strip()
