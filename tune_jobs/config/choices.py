@@ -13,12 +13,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from tune_jobs.errors import ConfigError, SpaceError, did_you_mean, require_package
+from tune_jobs.errors import ConfigError, SpaceError, did_you_mean
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
 from tune_jobs.samplers import JobSampler, ModelClassSampler
 from tune_jobs.space.search_space import Parameter, Space
 from tune_jobs.space.yaml_arguments import argument_types, at_place, check_required, read_scalar
 from tune_jobs.space.yaml_source import Located
+from tune_jobs.storage.optuna_packages import require_packages
 
 SAMPLERS: Mapping[str, type[BaseSampler]] = {
     "job": JobSampler,
@@ -45,14 +46,6 @@ PRUNERS: Mapping[str, type[BasePruner]] = {
     "truncation": TruncationPruner,
     "median_stopping": MedianStoppingPruner,
 }
-_PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "gp": ("torch", "scipy"),
-    "cmaes": ("cmaes",),
-    "qmc": ("scipy",),
-    "wilcoxon": ("scipy",),
-}
-"""Packages that Optuna imports only after the first trials have run."""
-
 _MAX_GRID = 100_000
 
 
@@ -147,8 +140,7 @@ def build_pruner(choice: Choice) -> BasePruner:
 
 def _build(cls: type[Any], choice: Choice, arguments: Mapping[str, Any]) -> Any:
     with at_place(choice.place):
-        for package in _PACKAGES.get(choice.name, ()):
-            require_package(repr(choice.name), package)
+        require_packages(cls, repr(choice.name))
         try:
             return cls(**arguments)
         except (TypeError, ValueError) as error:

@@ -35,13 +35,29 @@ from optuna.distributions import (
 
 from tune_jobs.core.formatting import abbreviate
 from tune_jobs.core.strict_json import encode_exact_json, encode_json
-from tune_jobs.errors import ConfigError, SpaceError, StudyError, did_you_mean
+from tune_jobs.errors import (
+    ConfigError,
+    MissingPackage,
+    SamplerError,
+    SpaceError,
+    StudyError,
+    did_you_mean,
+)
 from tune_jobs.space.expressions import Expression
 from tune_jobs.space.validity import CheckedTrial, are_same
 from tune_jobs.space.yaml_source import Located, load, located
 
 SpaceFunction = Callable[[optuna.Trial], Mapping[str, Any]]
 Valid = Callable[[dict[str, Any]], "bool | str | None"]
+
+_NOT_OF_THE_FUNCTION = (
+    optuna.exceptions.StorageInternalError,
+    SpaceError,  # of a suggestion
+    SamplerError,
+    MissingPackage,  # of the sampler
+    StudyError,
+)
+"""Errors that are not those of the function which asks for suggestions."""
 
 _MAX_NAME = 512  # size of the column in Optuna's database
 
@@ -123,6 +139,7 @@ class Space:
         Raises:
             SpaceError: If the function raises, or returns anything but named parameters; or if a
                 parameter cannot have the value that was requested, or that the sampler suggested.
+            SamplerError: If the sampler raises an error.
         """
         if not isinstance(trial, optuna.Trial):  # an `optuna.trial.FixedTrial`
             return self._call(trial)
@@ -139,8 +156,8 @@ class Space:
     def _call(self, trial: optuna.Trial) -> dict[str, Any]:
         try:
             returned = self.function(trial) if self.function else self._suggest(trial)
-        except (optuna.exceptions.StorageInternalError, SpaceError, StudyError):
-            raise  # errors of the database and of a suggestion, not of the function
+        except _NOT_OF_THE_FUNCTION:
+            raise
         except Exception as error:
             raise SpaceError(
                 f"{self.label} raised {type(error).__name__} after {_describe_progress(trial)}: "

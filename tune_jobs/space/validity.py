@@ -21,7 +21,8 @@ from optuna.distributions import (
 )
 
 from tune_jobs.core.formatting import abbreviate
-from tune_jobs.errors import SpaceError
+from tune_jobs.errors import SpaceError, TuneJobsError
+from tune_jobs.space.sampler_errors import explain_sampler_errors
 
 _SHOWN_CHOICES = 10
 _ON_GRID = 1e-8  # the tolerance of Optuna's own check
@@ -119,7 +120,8 @@ class CheckedTrial(optuna.Trial):
 
     Raises:
         SpaceError: By the ``suggest`` methods, if the requested value is invalid, or if Optuna
-            refuses the sampler's.
+            refuses the distribution.
+        SamplerError: By the ``suggest`` methods, if the sampler raises an error.
     """
 
     __slots__ = ("_known", "_met", "_requested")  # beside the attributes that are shared
@@ -161,11 +163,14 @@ class CheckedTrial(optuna.Trial):
                 raise SpaceError(problem)
         self._met[name] = distribution
         try:
-            return suggest()
+            with explain_sampler_errors(self.study.sampler):
+                return suggest()
         except (ValueError, TypeError, OverflowError) as error:
+            if isinstance(error, TuneJobsError):
+                raise
+            allowed = describe_allowed(distribution)
             raise SpaceError(
-                f"parameter {name!r} ({describe_allowed(distribution)}) got no value "
-                f"from {type(self.study.sampler).__name__}: {error}"
+                f"parameter {name!r} ({allowed}) cannot be suggested: {error}"
             ) from error
 
     def find_wrong_suggestion(self) -> str | None:

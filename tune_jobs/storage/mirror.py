@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from tune_jobs.core.attempts import trial_attempt_name
 from tune_jobs.core.scratch import unannounced
 from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
+from tune_jobs.space.sampler_errors import explain_sampler_errors
 from tune_jobs.storage.bulk_read import read_ahead
 from tune_jobs.storage.changes import (
     Changes,
@@ -144,9 +145,14 @@ class StudyMirror(InMemoryStorage):
     # -- trials, by number ------------------------------------------------------------------
 
     def ask(self) -> optuna.Trial:
-        """Return a new trial, or an enqueued one."""
+        """Return a new trial, or an enqueued one.
+
+        Raises:
+            SamplerError: If the sampler raises an error.
+        """
         self._view.refresh(self._studies[self._id].trials)
-        return self.study.ask()
+        with explain_sampler_errors(self.study.sampler):
+            return self.study.ask()
 
     def tell(
         self,

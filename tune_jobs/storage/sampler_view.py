@@ -43,7 +43,7 @@ class SamplerView:
 
     def __init__(self, study: optuna.Study) -> None:
         self._maximize = [d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions]
-        self._as_complete = isinstance(_innermost(study.sampler), _LEARN_FROM_COMPLETE)
+        self._as_complete = isinstance(find_innermost_sampler(study.sampler), _LEARN_FROM_COMPLETE)
         self._shown: list[FrozenTrial] = []
         self._is_constrained = False
         self._is_outdated = False
@@ -88,11 +88,11 @@ class SamplerView:
             _replace_constraints(shown, constraints)
 
 
-def _innermost(sampler: BaseSampler) -> BaseSampler:
+def find_innermost_sampler(sampler: BaseSampler) -> BaseSampler:
     for name in _INNER:
         inner = getattr(sampler, name, None)
         if isinstance(inner, BaseSampler):
-            return _innermost(inner)
+            return find_innermost_sampler(inner)
     return sampler
 
 

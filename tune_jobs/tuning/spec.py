@@ -21,6 +21,7 @@ from tune_jobs.script.interface import ScriptInterface
 from tune_jobs.space.compatibility import check_space, find_missing
 from tune_jobs.space.search_space import Space
 from tune_jobs.storage.bulk_read import read_ahead
+from tune_jobs.storage.optuna_packages import require_packages_of_study
 from tune_jobs.tuning.fingerprints import fingerprints
 from tune_jobs.tuning.options import Duplicates, TunerOptions
 from tune_jobs.tuning.suggest import SEED
@@ -72,6 +73,7 @@ class TuningSpec:
         Raises:
             ConfigError: If something is wrong; the message says how to fix it.
         """
+        require_packages_of_study(self.study)
         read_ahead(self.study)
         check_space(self.space, self.study)
         self.backend.check()
