@@ -201,6 +201,8 @@ def test_the_status_of_what_was_left_behind(number: int, run: Run, tmp_path: Pat
     assert facts["left_behind"] == ["trial-000000-1", "trial-000001-1"]
     assert facts["costs"]["committed"]["hours"] == 0
     assert ", left behind: the next call looks for its run" in run("show", "0")[1]
+    code, _, err = run("logs", "0", "--follow")
+    assert (code, "trial-000000-1 was left behind, and no process is tuning" in err) == (0, True)
     monitor = Tuner.attach("digits", f"sqlite:///{tmp_path}/digits.db")
     assert "left behind: trial-000000-1" in repr(monitor)
     bars = monitor.figure("timeline").data[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.snapshot import Snapshot
@@ -35,6 +36,11 @@ def test_line_contains_all_figures() -> None:
         "digits <b>: 10 of 40 done, running 2 of 2 slots, pruned 1, failed 1, "
         "rate 20.0 trials/min, elapsed 30s, left about 1m30s, best accuracy 0.9375 (trial 3)"
     )
+
+
+def test_the_rate_is_that_of_the_time_shown() -> None:
+    assert replace(NOW, earlier=5).per_minute == 10.0
+    assert "rate" not in replace(NOW, elapsed=None).line()
 
 
 def test_no_eta_before_the_first_trial() -> None:

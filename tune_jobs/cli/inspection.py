@@ -20,6 +20,7 @@ from tune_jobs.core.best_trials import read_result
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.errors import StoreError, StudyError
+from tune_jobs.storage.deletion import explain_deletion
 from tune_jobs.tuner import Tuner
 from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.outputs import OutputFile
@@ -88,7 +89,9 @@ def _list_names(outputs: Sequence[OutputFile]) -> str:
 
 
 def _find_trial(tuner: Tuner, number: int) -> FrozenTrial:
-    for trial in tuner.study.get_trials(deepcopy=False):
+    with explain_deletion(tuner.study):
+        trials = tuner.study.get_trials(deepcopy=False)
+    for trial in trials:
         if trial.number == number:
             return trial
     raise StudyError(f"study {tuner.study.study_name!r} has no trial {number}")
@@ -105,17 +108,27 @@ def _describe_attempt(attempt: Attempt, *, is_left_behind: bool) -> list[str]:
 
 
 def _logs(options: argparse.Namespace, config: StudyConfig) -> int:
-    with Session(open_tuner(options, config).definition) as session:
+    tuner = open_tuner(options, config)
+    with explain_deletion(tuner.study), Session(tuner.definition) as session:
         attempt = select_attempt(session.ledger.read_attempts(), options.trial)
         log = open_log(session, attempt)
         while True:
             # The ledger is read first: once it has the run's end, the log is complete.
-            ended = any(
-                a.name == attempt.name and a.told is not None
-                for a in session.ledger.read_attempts()
-            )
+            ended = _has_ended(session, attempt)
+            is_left_behind = not ended and not session.is_tuned()
             sys.stdout.write(log.read().decode("utf-8", "replace"))
             sys.stdout.flush()
-            if ended or not options.follow:
+            if options.follow and is_left_behind:
+                print(
+                    f"{attempt.name} was left behind, and no process is tuning the study: `run` "
+                    "it to continue",
+                    file=sys.stderr,
+                )
+            if ended or is_left_behind or not options.follow:
                 return 0
             time.sleep(FOLLOW_SECONDS)  # the writer is another process, perhaps on another machine
+
+
+def _has_ended(session: Session, attempt: Attempt) -> bool:
+    attempts = session.ledger.read_attempts()
+    return any(each.name == attempt.name and each.told is not None for each in attempts)

@@ -16,6 +16,7 @@ from tune_jobs.core.best_trials import Standing, read_result
 from tune_jobs.core.failures import explain_outcome, group_failures
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import displayed_state
+from tune_jobs.storage.deletion import explain_deletion
 from tune_jobs.tuner import Tuner
 
 
@@ -34,7 +35,9 @@ def print_status(
         tuner: The study.
         more: Further facts for JSON.
     """
-    study, trials = tuner.study, tuner.study.get_trials(deepcopy=False)
+    study = tuner.study
+    with explain_deletion(study):
+        trials = study.get_trials(deepcopy=False)
     left_behind = tuner.left_behind()
     states = Counter(displayed_state(t, is_tuned=not left_behind) for t in trials)
     excluded = _count_excluded(trials)

@@ -33,8 +33,9 @@ class Snapshot:
         costs: Costs of the study so far.
         running: Some of the live runs.
         best: Trial number and values of the best trials (one, or some of the Pareto front).
-        elapsed: Seconds since the call began.
+        elapsed: Seconds since the call began; None if nothing is tuned.
         no_best: Why there is no best trial; empty if there is one.
+        earlier: Trials that had finished before ``elapsed`` began.
     """
 
     study: str
@@ -47,11 +48,12 @@ class Snapshot:
     metric: str
     best: tuple[tuple[int, tuple[float, ...]], ...]
     best_params: Mapping[str, Any]
-    elapsed: float
+    elapsed: float | None
     promoted: int = 0
     costs: Costs = field(default_factory=Costs)
     running: tuple[Running, ...] = ()
     no_best: str = ""
+    earlier: int = 0
 
     @property
     def done(self) -> int:
@@ -61,7 +63,7 @@ class Snapshot:
     @property
     def per_minute(self) -> float:
         """Finished trials per minute so far."""
-        return 60.0 * self.done / self.elapsed if self.elapsed > 0 else 0.0
+        return 60.0 * (self.done - self.earlier) / self.elapsed if self.elapsed else 0.0
 
     @property
     def eta(self) -> float | None:
@@ -78,9 +80,10 @@ class Snapshot:
             ("running", f"{self.live} of {self.max_parallel} slots"),
             ("pruned", str(self.pruned)),
             ("failed", str(self.failed)),
-            ("rate", f"{self.per_minute:.1f} trials/min"),
-            ("elapsed", duration(self.elapsed)),
         ]
+        if self.elapsed is not None:
+            rows.append(("rate", f"{self.per_minute:.1f} trials/min"))
+            rows.append(("elapsed", duration(self.elapsed)))
         if self.promoted:
             rows.insert(3, ("promoted", str(self.promoted)))
         if self.costs.has_prices:
