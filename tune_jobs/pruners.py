@@ -15,6 +15,7 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.errors import ConfigError
 
 
@@ -72,6 +73,7 @@ class BanditPruner(_Policy):
         ConfigError: If not exactly one slack is given, or an argument is out of range.
     """
 
+    @strict_types
     def __init__(
         self,
         slack_factor: float | None = None,
@@ -115,8 +117,9 @@ class TruncationPruner(_Policy):
         ConfigError: If an argument is out of range.
     """
 
+    @strict_types
     def __init__(
-        self, percentage: int, delay: int = 0, interval: int = 1, min_trials: int = 5
+        self, percentage: float, delay: int = 0, interval: int = 1, min_trials: int = 5
     ) -> None:
         super().__init__(delay, interval)
         if not 1 <= percentage <= 99:
@@ -152,6 +155,7 @@ class MedianStoppingPruner(_Policy):
         ConfigError: If an argument is out of range.
     """
 
+    @strict_types
     def __init__(self, delay: int = 0, interval: int = 1, min_trials: int = 5) -> None:
         super().__init__(delay, interval)
         self._min_trials = min_trials

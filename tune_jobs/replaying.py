@@ -18,6 +18,8 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.arguments.calls import strict_types
+from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.backends.simulated.backend import SimulatedBackend
 from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import Attempt
@@ -99,6 +101,7 @@ class Replay:
         return "\n".join(lines)
 
 
+@strict_types
 def replay(
     tuner: Tuner,
     *,
@@ -119,7 +122,10 @@ def replay(
 
     Raises:
         StudyError: If the study has several objectives, or no recorded run with a value.
+        ConfigError: If an argument is invalid.
     """
+    if max_parallel is not None and max_parallel < 1:
+        raise invalid("max_parallel", max_parallel, "an integer of at least 1")
     runs = _recorded_runs(tuner)
     startups = [r.startup for r in runs if r.startup is not None]
     if provisioning is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
+from tune_jobs.arguments.calls import check_names, strict_names, strict_types
+from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.attempts import Attempt, select_attempt
 from tune_jobs.core.commands import End
@@ -33,6 +36,7 @@ from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction, as_interface
 from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
+from tune_jobs.storage.deletion import explain_deletion
 from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.choice import check_choice
 from tune_jobs.tuning.control import CONTROL_SECONDS, send_command
@@ -42,7 +46,6 @@ from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.named_study import open_study
 from tune_jobs.tuning.objective import ObjectiveRuns
 from tune_jobs.tuning.optimize import Callback, Optimization
-from tune_jobs.tuning.option_kinds import invalid
 from tune_jobs.tuning.options import (
     CallLimits,
     Duplicates,
@@ -79,6 +82,7 @@ class Tuner:
         StudyError: If the study exists with another direction.
     """
 
+    @strict_names
     def __init__(
         self,
         study: optuna.Study | str,
@@ -107,7 +111,7 @@ class Tuner:
         verbosity: Verbosity = "normal",
     ) -> None:
         options = TunerOptions(**select(TunerOptions, locals()))
-        if not hasattr(backend, "open"):
+        if isinstance(backend, type) or not hasattr(backend, "open"):
             raise invalid("backend", backend, "a backend such as LocalBackend('train.py')")
         self.progress = progress
         metrics = as_metrics(metric)
@@ -155,7 +159,8 @@ class Tuner:
         Only trials count that are complete and feasible and are no replicates. Optuna's
         ``study.best_trial`` may be a replicate.
         """
-        trials = self.study.get_trials(deepcopy=False)
+        with explain_deletion(self.study):
+            trials = self.study.get_trials(deepcopy=False)
         return [copy.deepcopy(trial) for trial in self.definition.find_best(trials)]
 
     @property
@@ -190,6 +195,7 @@ class Tuner:
         more = {"metric": metrics, "parameters": parameters, "slots": str(self.max_parallel)}
         return html_table({**described, **more}.items())
 
+    @strict_names
     @documents(CallLimits)
     def optimize(
         self,
@@ -277,11 +283,13 @@ class Tuner:
 
         Raises:
             StudyError: If the study is being tuned already.
+            ArgumentError: If an argument is unknown.
         """
         if self._background is not None and self._background.is_alive:
             raise StudyError(
                 f"study {self.study.study_name!r} is being tuned already: call wait() or stop()"
             )
+        check_names(Tuner.optimize, self, **limits)
         self._background = Background(partial(self.optimize, **limits))
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -309,6 +317,7 @@ class Tuner:
             self._optimization.end(End.CANCEL if cancel_runs else End.FINISH)
 
     @staticmethod
+    @strict_names
     def attach(study_name: str, storage: str | optuna.storages.BaseStorage) -> StudyMonitor:
         """Monitor a study through its storage, for example after a restart of the kernel.
 
@@ -319,6 +328,7 @@ class Tuner:
 
         return StudyMonitor(study_name, storage)
 
+    @strict_types
     def replicate(self, trial: int, n: int = 5, *, argument: str = "seed") -> None:
         """Enqueue a trial's configuration ``n`` more times, each with another seed.
 
@@ -335,7 +345,8 @@ class Tuner:
             StudyError: If there is no such finished trial.
             ConfigError: If the search space tunes the argument.
         """
-        enqueue_replicates(self.definition, trial, n, argument)
+        with explain_deletion(self.study):
+            enqueue_replicates(self.definition, trial, n, argument)
 
     def trials_dataframe(self) -> Any:
         """Return Optuna's DataFrame of the trials with columns for their job runs; needs pandas.
@@ -364,13 +375,15 @@ class Tuner:
         """
         with self._objective_lock:  # Optuna calls from n_jobs threads at once
             if self._objective_runs is None or not self._objective_runs.is_open:
-                self.definition.check()
+                with explain_deletion(self.study):
+                    self.definition.check()
                 if self._objective_runs is not None:
                     self._objective_runs.release()
                 self._objective_runs = ObjectiveRuns(self.definition)
             runs = self._objective_runs
         return runs.run(trial)
 
+    @strict_types
     def train_best(
         self,
         arguments: Mapping[str, Any] | None = None,
@@ -417,7 +430,7 @@ class Tuner:
 
     def owner(self) -> str | None:
         """Return the process that is tuning the study, or None."""
-        with Session(self.definition) as session:
+        with self._open() as session:
             return find_owner(session.ledger.engine, session.ledger.uid)
 
     def control(self, command: str, *, wait: float = CONTROL_SECONDS, **argument: Any) -> bool:
@@ -436,7 +449,8 @@ class Tuner:
             StudyError: If no process is tuning the study, or a trial to cancel has no live run.
             ConfigError: If the command or an argument is unknown.
         """
-        return send_command(self.definition, command, argument, wait)
+        with explain_deletion(self.study):
+            return send_command(self.definition, command, argument, wait)
 
     def watch(self) -> optuna.Study:
         """Show the progress of the process that is tuning the study until it ends.
@@ -446,16 +460,20 @@ class Tuner:
         """
         progress = open_progress(self.progress, verbosity=self.options.verbosity)
         try:
-            with Session(self.definition, Messages(progress, self.options.verbosity)) as session:
+            with self._open(Messages(progress, self.options.verbosity)) as session:
                 watch(session, progress, self.max_parallel)
         finally:
             progress.close()
         return self.study
 
+    @strict_types
     def preview(self, n: int = 3) -> list[Preview]:
         """Return the exact command lines of ``n`` sampled configurations without starting a run."""
+        if n < 1:
+            raise invalid("n", n, "an integer of at least 1")
         return preview(self.definition, n)
 
+    @strict_types
     def check(
         self, arguments: Mapping[str, Any] | None = None, *, time_limit: float = 120.0
     ) -> CheckReport:
@@ -467,9 +485,10 @@ class Tuner:
         """
         return smoke_check(self.definition, dict(arguments or {}), time_limit)
 
+    @strict_types
     def attempts(self, trial: int | None = None) -> list[Attempt]:
         """Return the recorded job runs of the study, or of one trial."""
-        with Session(self.definition) as session:
+        with self._open() as session:
             return session.ledger.read_attempts(trial)
 
     def left_behind(self) -> list[Attempt]:
@@ -478,7 +497,7 @@ class Tuner:
         The next call adopts those that still run, collects those that have ended, and runs the
         configurations of the others again.
         """
-        with Session(self.definition) as session:
+        with self._open() as session:
             return [] if session.is_tuned() else session.ledger.read_open_attempts()
 
     def costs(self) -> Costs:
@@ -486,7 +505,7 @@ class Tuner:
 
         Runs that were left behind count once the next call knows how they ended.
         """
-        with Session(self.definition) as session:
+        with self._open() as session:
             attempts = session.ledger.read_attempts()
             statistics = RunStatistics(
                 self.options.prices or {}, [a for a in attempts if a.told is not None]
@@ -496,18 +515,20 @@ class Tuner:
                 statistics.adopted(attempt)
             return statistics.costs(live, self.definition.backend.clock(), None)
 
+    @strict_types
     def logs(self, trial: int) -> str:
         """Return the log of the last job run of a trial.
 
         Raises:
             StudyError: If the trial has no job run.
         """
-        with Session(self.definition) as session:
+        with self._open() as session:
             attempts = [a for a in session.ledger.read_attempts(trial) if not a.is_final]
             if not attempts:
                 raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
             return open_log(session, attempts[-1]).read().decode("utf-8", "replace")
 
+    @strict_types
     def outputs(self, trial: int | str, *, attempt: int | None = None) -> Outputs:
         """Return the files that a job run left: its outputs, and what is in its working folder.
 
@@ -524,20 +545,25 @@ class Tuner:
             StudyError: If the trial has no such job run.
             StoreError: If the metric store cannot be read.
         """
-        with Session(self.definition) as session:
+        with self._open() as session:
             attempts = session.ledger.read_attempts()
             return read_outputs(session.store, select_attempt(attempts, trial, attempt))
 
-    def _session(self, progress: Progress, *, take_over: bool = False) -> RunSession:
-        """Open a session as the study's owner, once everything that can be checked is."""
+    @contextmanager
+    def _open(self, messages: Messages | None = None) -> Iterator[Session]:
+        """Open the study to read it."""
+        with explain_deletion(self.study), Session(self.definition, messages) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, progress: Progress, *, take_over: bool = False) -> Iterator[RunSession]:
+        """Become the study's owner and open the backend, once all that can be checked is."""
         self._close_objective()
-        self.definition.check()
-        return RunSession(
-            self.definition,
-            Messages(progress, self.options.verbosity),
-            own=True,
-            take_over=take_over,
-        )
+        messages = Messages(progress, self.options.verbosity)
+        with explain_deletion(self.study):
+            self.definition.check()
+            with RunSession(self.definition, messages, own=True, take_over=take_over) as session:
+                yield session
 
     def _close_objective(self) -> None:
         """Release the study that ``objective`` owns, unless its trials are running.

@@ -13,6 +13,7 @@ from typing import Any
 from tune_jobs.config.study_config import StudyConfig, load_study
 from tune_jobs.config.study_file import build_tuner, open_study
 from tune_jobs.errors import ConfigError
+from tune_jobs.space.yaml_source import loads
 from tune_jobs.tuner import Tuner
 
 StudyCommand = Callable[[argparse.Namespace, StudyConfig], int]
@@ -117,14 +118,12 @@ def parse_settings(items: Sequence[str]) -> dict[str, Any]:
     """Parse items like ``epochs=50``; values are read as YAML.
 
     Raises:
-        ConfigError: If an item has no equals sign.
+        ConfigError: If an item is not ``NAME=VALUE``, or its value is invalid YAML.
     """
-    import yaml
-
-    settings = {}
+    settings: dict[str, Any] = {}
     for item in items:
         name, equals, value = item.partition("=")
-        if not equals:
+        if not name or not equals:
             raise ConfigError(f"invalid --set {item!r}: write NAME=VALUE")
-        settings[name] = yaml.safe_load(value)
+        settings[name] = loads(value, f"--set {name}").plain() if value.strip() else None
     return settings

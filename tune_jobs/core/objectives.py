@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tune_jobs.arguments.calls import strict_names
 from tune_jobs.errors import MetricError
 from tune_jobs.runtime.records import Record
 
@@ -15,6 +16,7 @@ Counts = Literal["last", "best", "at_best"]
 _COUNTS = ("last", "best", "at_best")
 
 
+@strict_names
 @dataclass(frozen=True)
 class Metric:
     """One objective.

@@ -21,6 +21,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.core.best_trials import read_result
 from tune_jobs.core.trial_attributes import REACHED_ATTRIBUTE, RUNG_ATTRIBUTE
 from tune_jobs.errors import ConfigError
@@ -51,6 +52,7 @@ class Rung:
         return cls(**{name: attribute[name] for name in ("bracket", "index", "budget", "after")})
 
 
+@strict_types
 @dataclass(frozen=True)
 class Promotion:
     """The rungs of asynchronous successive halving.

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ TIMEOUT = (10.0, 60.0)
 _Client = TypeVar("_Client")
 
 
+@strict_types
 @dataclass(frozen=True)
 class Connection:
     """Connection to OCI. It holds no secret: keys are read from the files in the configuration.
@@ -52,10 +54,6 @@ class Connection:
     region: str | None = None
     endpoint: str | None = None
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.auth is not None and self.auth not in get_args(Auth):
-            raise ConfigError(f"unknown auth {self.auth!r}: use one of {', '.join(get_args(Auth))}")
 
     def client(self, kind: Callable[..., _Client]) -> _Client:
         """Return a client of the ``oci`` package, such as ``oci.data_science.DataScienceClient``.

@@ -32,6 +32,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
+from tune_jobs.arguments.calls import strict_names
 from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.formatting import abbreviate
 from tune_jobs.core.job_runs import RunPaths
@@ -86,6 +87,7 @@ _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 NO_OVERRIDES: Mapping[str, ParamValue] = MappingProxyType({})
 
 
+@strict_names
 @dataclass(frozen=True)
 class CommandLine:
     """Interface of the user's script.

@@ -23,6 +23,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError, suggest
 
@@ -84,6 +85,7 @@ class EntryPoint:
         return cls("program", (program, *arguments), folder, python)
 
     @classmethod
+    @strict_types
     def module(
         cls, name: str, python: str | None = None, root: str | os.PathLike[str] | None = None
     ) -> EntryPoint:
@@ -222,10 +224,24 @@ def _check_file(path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise ConfigError(f"entry point {path}: folder {path.parent} not found: correct the path")
+    if " " in str(path):
+        hint = _explain_command(path)
+        raise ConfigError(f"entry point {path}: file not found{hint}")
     hint = _nearest(path.name, (each.name for each in path.parent.iterdir()))
     if not hint and shutil.which(path.name):
         hint = f": write [{path.name!r}] for the program of that name on PATH"
     raise ConfigError(f"entry point {path}: file not found{hint}")
+
+
+def _explain_command(path: Path) -> str:
+    """Return what is wrong with a path that is a command with arguments."""
+    program, *arguments = path.name.split()
+    if (path.parent / program).is_file():
+        fixed = ", ".join(f'"{word}"' for word in [*arguments, "{parameters}"])
+        return f": name {program!r} alone, and its arguments in CommandLine(arguments=[{fixed}])"
+    if shutil.which(program):
+        return f": write a command as a list: {[program, *arguments]!r}"
+    return _nearest(path.name, (each.name for each in path.parent.iterdir()))
 
 
 def _check_can_start(path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
+from tune_jobs.arguments.calls import strict_names
 from tune_jobs.errors import CommandLineError
 from tune_jobs.script.values import (
     ParamValue,
@@ -134,6 +135,7 @@ class _StringStyle(Style):
         return to_json(value) if isinstance(value, list | dict) else repr(value)
 
 
+@strict_names
 @dataclass(frozen=True)
 class Option(_StringStyle):
     """Option: ``--flag=value`` in one token, the form that every parser accepts.
@@ -195,6 +197,7 @@ class Option(_StringStyle):
         return flag, f"--no-{flag.lstrip('-')}" if negated else None
 
 
+@strict_names
 @dataclass(frozen=True)
 class Switch(Style):
     """Flag that is present or absent: ``Switch("--aug")``, ``Switch("--aug", off="--no-aug")``.
@@ -228,6 +231,7 @@ class Switch(Style):
         return render_switch(self.on, self.off, value)
 
 
+@strict_names
 @dataclass(frozen=True)
 class Positional(_StringStyle):
     """Positional argument: the value alone, in the order of description or placement.
@@ -246,6 +250,7 @@ class Positional(_StringStyle):
         return strings
 
 
+@strict_names
 @dataclass(frozen=True)
 class KeyValue(_StringStyle):
     """Assignment ``key=value`` without any quoting; see `Hydra` for Hydra's grammar.
@@ -268,6 +273,7 @@ class KeyValue(_StringStyle):
         return [f"{key}={string}" for string in self.strings(name, value, line)]
 
 
+@strict_names
 @dataclass(frozen=True)
 class Hydra(Style):
     """Assignment ``key=value`` in Hydra's grammar: quoted strings, lists, dicts, null.
@@ -289,6 +295,7 @@ class Hydra(Style):
         return [f"{resolve_key(self.key, name)}={to_hydra(name, value)}"]
 
 
+@strict_names
 @dataclass(frozen=True)
 class Environment(_StringStyle):
     """Environment variable.
@@ -346,6 +353,7 @@ class DocumentField(Style):
         return [(" ".join(self.carrier(name)).strip(), *self.path(name))]
 
 
+@strict_names
 @dataclass(frozen=True)
 class JsonField(DocumentField):
     """Field of a JSON object that is passed as ``--flag={...}``.
@@ -371,6 +379,7 @@ class JsonField(DocumentField):
         return ("JSON", self.flag)
 
 
+@strict_names
 @dataclass(frozen=True)
 class ConfigField(DocumentField):
     """Field of the run's configuration file (``CommandLine.config_file``); None is null.
@@ -385,11 +394,13 @@ class ConfigField(DocumentField):
         return IN_FILE
 
 
+@strict_names
 @dataclass(frozen=True)
 class Omit(Style):
     """Parameter that is not passed to the script."""
 
 
+@strict_names
 @dataclass(frozen=True)
 class ConfigFile:
     """Configuration file that is written for each run; ``{config}`` is its path.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.core.commands import COMMANDS, find_cancel_problem
 from tune_jobs.errors import ConfigError, StudyError, did_you_mean
 from tune_jobs.storage.lease import find_owner
@@ -64,6 +65,10 @@ def _check_command(command: str, arguments: Mapping[str, Any]) -> None:
         raise ConfigError(f"stop: invalid runs={arguments['runs']!r}: use 'finish' or 'cancel'")
     if command == "cancel" and not isinstance(arguments.get("trial"), int):
         raise ConfigError("cancel: name the trial to cancel, such as trial=12")
+    for name in ("max_parallel", "n_trials"):
+        value = arguments.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise invalid(name, value, "an integer of at least 1")
 
 
 def _check_cancel(session: Session, trial: int) -> None:

@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import optuna
 
+from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.core.objectives import Metric
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.storage.opening import find_missing_file
-from tune_jobs.tuning.option_kinds import invalid
 
 
 def open_study(
@@ -22,7 +22,7 @@ def open_study(
         ConfigError: If a study would be created without a direction.
         StudyError: If the study exists with another direction, or cannot be opened.
     """
-    if not isinstance(study, str | optuna.Study):
+    if not isinstance(study, str | optuna.Study) or study == "":
         raise invalid("study", study, "an Optuna study, or the name of one")
     if isinstance(study, str):
         study = _open_named(study, direction, metrics)

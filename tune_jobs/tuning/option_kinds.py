@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, cast
 
-from tune_jobs.errors import ConfigError, suggest
+from tune_jobs.arguments.type_checks import invalid
+from tune_jobs.errors import suggest
 from tune_jobs.space.yaml_arguments import at_place, read_arguments
 from tune_jobs.space.yaml_source import Located
 
@@ -48,13 +49,6 @@ def accepting(
             raise invalid(name, value, label)
 
     return Kind(label, check, read, yaml)
-
-
-def invalid(name: str, value: object, label: str) -> ConfigError:
-    """Return the error for an option with an invalid value."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
-    return ConfigError(f"{name}={shown}: must be {label}")
 
 
 def integer(at_least: int, *, in_yaml_at_least: int | None = None) -> Kind:
@@ -190,7 +184,7 @@ PATHS = accepting(
     "a list of paths", lambda value: _is_list_of(value, (str, os.PathLike)), read_strings
 )
 SECONDS = accepting(
-    "a number of seconds",
+    "a number of seconds, such as 3600",
     lambda value: _is(value, Real) and value >= 0,
     read_seconds,
     yaml="a duration: seconds, or a number with s, m, h or d",

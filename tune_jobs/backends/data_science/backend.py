@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tune_jobs.arguments.calls import strict_types
+from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.backends.data_science.definition import (
     AdsDefinition,
     Infrastructure,
@@ -64,6 +66,7 @@ class DataScienceBackend:
     default_store = "runs"  # refused by `open`, whose message names the fix
     clock = staticmethod(time.time)
 
+    @strict_types
     def __init__(
         self,
         definition: JobDefinition | str,
@@ -80,6 +83,8 @@ class DataScienceBackend:
         metrics_from: Literal["report", "log"] = "report",
     ) -> None:
         _check_installed()
+        if not isinstance(definition, str) and not hasattr(definition, "fingerprint"):
+            raise invalid("definition", definition, "made by from_script, from_job or from_ocid")
         if min(poll_seconds, start_rate, upload_seconds, upload_rate) <= 0:
             raise ConfigError(
                 "poll_seconds, start_rate, upload_seconds and upload_rate must be positive"
@@ -103,6 +108,7 @@ class DataScienceBackend:
         self._metrics_from = metrics_from
 
     @classmethod
+    @strict_types
     def from_script(
         cls,
         script: str | os.PathLike[str] | EntryPoint,
@@ -136,6 +142,7 @@ class DataScienceBackend:
         return cls(definition, **options)
 
     @classmethod
+    @strict_types
     def from_job(cls, job: Any, **options: Any) -> DataScienceBackend:
         """Return a backend for a job defined with ADS (an ``ads.jobs.Job`` of any runtime).
 
@@ -144,11 +151,13 @@ class DataScienceBackend:
         return cls(job.id if job.id else AdsDefinition(job), **options)
 
     @classmethod
+    @strict_types
     def from_yaml(cls, path: str | os.PathLike[str], **options: Any) -> DataScienceBackend:
         """Return a backend for a job in the YAML of ADS."""
         return cls(YamlDefinition(Path(path)), **options)
 
     @classmethod
+    @strict_types
     def from_ocid(cls, job_id: str, **options: Any) -> DataScienceBackend:
         """Return a backend for an existing job.
 

@@ -15,6 +15,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Protocol
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.entry_point import EntryPoint
@@ -27,6 +28,7 @@ _EXCLUDED = (".*", "__pycache__", "venv", "node_modules", "*.egg-info")
 """Names excluded from a folder: hidden files (.git, .venv, .env) and what can be rebuilt."""
 
 
+@strict_types
 @dataclass(frozen=True)
 class Infrastructure:
     """What a job runs on. In a notebook session, what is None is taken from the session.

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.backends.local.connection import HostConnection, socket_path
 from tune_jobs.backends.local.service import LocalService, RunSettings, StudyLocation, lock_study
 from tune_jobs.errors import ConfigError
@@ -50,24 +51,28 @@ class LocalBackend:
     default_store = "runs"
     clock = staticmethod(time.time)
 
+    @strict_types
     def __init__(
         self,
         script: str | os.PathLike[str] | Sequence[str] | EntryPoint,
         *,
-        python: str | None = None,
+        python: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         link: Sequence[str | os.PathLike[str]] = (),
         time_limit: float | None = None,
         grace: float = 10.0,
     ) -> None:
+        _check_env(env or {})
         self.entry_point = script if isinstance(script, EntryPoint) else EntryPoint.parse(script)
-        self.python = python or sys.executable
+        self.python = os.fspath(python or sys.executable)
         self.env = dict(env or {})
         self.link = [Path(path).absolute() for path in link]
         self.time_limit = time_limit
         self.grace = grace
         if time_limit is not None and time_limit <= 0:
-            raise ConfigError(f"time_limit must be positive (seconds) or None, not {time_limit}")
+            raise ConfigError(f"time_limit={time_limit}: must be positive (seconds) or None")
+        if grace < 0:
+            raise ConfigError(f"grace={grace}: must be a number of seconds of at least 0")
         self.store_options: Mapping[str, object] = {}
 
     def __repr__(self) -> str:
@@ -139,6 +144,12 @@ class LocalBackend:
 
     def console(self, run_id: str) -> None:
         """See `Backend.console`: there is no such page."""
+
+
+def _check_env(env: Mapping[str, str]) -> None:
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ConfigError(f"env[{name!r}]={value!r}: the kernel cannot pass such a variable")
 
 
 if TYPE_CHECKING:

@@ -208,7 +208,7 @@ class Host:
             return
         try:
             run = launch(start, connection.env)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:  # what the kernel, or Python, refuses
             self._send(connection, {**record_refusal(start, error), "id": start.id})
             return
         self._runs[start.id] = self._by_pid[run.process.pid] = run

@@ -181,14 +181,14 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
     return LocalRun(start, process, follower, started)
 
 
-def record_refusal(start: StartRequest, error: OSError) -> dict[str, Any]:
+def record_refusal(start: StartRequest, error: Exception) -> dict[str, Any]:
     """Record that a run could not be started, and return the last line of its history."""
     now = time.time()
     ended = {
         "event": "ended",
         "state": "FAILED",
         "cause": f"could not be started: {error}",
-        "transient": error.errno in _TRANSIENT_ERRORS,
+        "transient": getattr(error, "errno", None) in _TRANSIENT_ERRORS,
         "started": now,
         "finished": now,
     }

@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from tune_jobs.arguments.calls import strict_types
 from tune_jobs.backends.base import BackendService
 from tune_jobs.backends.simulated.courses import Curve
 from tune_jobs.backends.simulated.timeline import Behavior, Seconds, Timeline
@@ -131,6 +132,7 @@ class SimulatedBackend:
     name = "simulated"
     tick = math.inf  # without news there is nothing to check on
 
+    @strict_types
     def __init__(
         self,
         curve: Curve,
