@@ -430,6 +430,10 @@ def test_files_that_are_no_study(
 WORDS: dict[str, str] = {
     "run nope.yaml": "nope.yaml: cannot be read",
     "run folder": "folder: cannot be read",
+    "run train.py": "train.py is a script, and this command reads a study.yaml: `tune-jobs init",
+    "status s.db::s": "s.db::s is a storage, and this command reads a study.yaml: give",
+    "check train.py": "train.py is a script, and this command reads a study.yaml: `tune-jobs init",
+    "show s.db 0": "s.db is a storage, and this command reads a study.yaml: give that, or",
     "dashboard nope.db": "no storage 'nope.db': give a database URL or an existing file",
     "dashboard folder": "no storage 'folder': it is a folder",
     "dashboard train.py": "'train.py' is neither an SQLite database nor a journal of Optuna",

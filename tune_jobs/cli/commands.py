@@ -14,6 +14,7 @@ from tune_jobs.config.study_config import StudyConfig, load_study
 from tune_jobs.config.study_file import build_tuner, open_study
 from tune_jobs.errors import ConfigError
 from tune_jobs.space.yaml_source import loads
+from tune_jobs.storage.opening import is_sqlite_file
 from tune_jobs.tuner import Tuner
 
 StudyCommand = Callable[[argparse.Namespace, StudyConfig], int]
@@ -69,11 +70,31 @@ class Commands:
         """Add a command whose first argument is a study.yaml, which it gets as `StudyConfig`."""
 
         def run(options: argparse.Namespace) -> int:
-            return function(options, load_study(options.file))
+            return function(options, read_study_file(options.file))
 
         parser = self.add(name, run, description)
         parser.add_argument("file", type=Path, help="path of the study.yaml")
         return parser
+
+
+def read_study_file(file: Path) -> StudyConfig:
+    """Read a study.yaml.
+
+    Raises:
+        ConfigError: If it is invalid, or is a study's storage or a script instead; the message
+            says what to write.
+    """
+    if "::" in str(file) or is_sqlite_file(file):
+        raise ConfigError(
+            f"{file} is a storage, and this command reads a study.yaml: give that, or use compare, "
+            "report, dashboard or outputs, which also read storages"
+        )
+    if file.suffix in (".py", ".sh") and file.is_file():
+        raise ConfigError(
+            f"{file} is a script, and this command reads a study.yaml: `tune-jobs init {file}` "
+            "writes one"
+        )
+    return load_study(file)
 
 
 def open_tuner(options: argparse.Namespace, config: StudyConfig) -> Tuner:

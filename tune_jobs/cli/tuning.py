@@ -15,14 +15,15 @@ from tune_jobs.cli.commands import (
     add_verbosity_options,
     open_tuner,
     parse_settings,
+    read_study_file,
 )
 from tune_jobs.cli.exit_codes import FAILED, SUCCESS
 from tune_jobs.cli.log_check import add_log_options, check_log
 from tune_jobs.cli.output import print_result, print_status
-from tune_jobs.config.study_config import StudyConfig, load_study
+from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.config.study_file import build_tuner, open_study
 from tune_jobs.core.trial_attributes import counts_as_finished
-from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.errors import ConfigError, StudyNotFound
 
 
 def add_tuning_commands(commands: Commands) -> None:
@@ -99,7 +100,7 @@ def _count_finished(study: optuna.Study) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    config = load_study(options.file) if options.file is not None else None
+    config = read_study_file(options.file) if options.file is not None else None
     if options.log is not None:
         return check_log(options, config)
     if config is None:
@@ -118,7 +119,7 @@ def _open_or_create_in_memory(config: StudyConfig, file: Path) -> optuna.Study:
     """Return the study, or one in memory if it does not exist: a check must not create it."""
     try:
         return open_study(config, file)
-    except StudyError:
+    except StudyNotFound:
         return optuna.create_study(study_name=config.study, directions=config.directions)
 
 

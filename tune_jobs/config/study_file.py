@@ -13,7 +13,7 @@ import optuna
 from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.core.snapshot import Verbosity
-from tune_jobs.errors import StudyError, TuneJobsError
+from tune_jobs.errors import StudyError, StudyNotFound, TuneJobsError
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
 from tune_jobs.tuner import Tuner
@@ -68,7 +68,7 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
                 pruner=make_pruner(config),
             )
     except KeyError:
-        raise StudyError(
+        raise StudyNotFound(
             f"there is no study {config.study!r} yet: `tune-jobs run {file}` creates it"
         ) from None
 
