@@ -373,12 +373,14 @@ YAML: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "constraint": ({"constraints": ["y < 3"]}, "unknown name 'y' (known: x)"),
     "sampler": ({"sampler": "tpee"}, "sampler: 'tpee' is unknown (did you mean 'tpe'?)"),
+    "sampler number": ({"sampler": {"name": "tpe", "seed": "a"}}, "seed: 'a' is not a number"),
     "sampler argument": ({"sampler": {"name": "tpe", "sead": 1}}, "(did you mean 'seed'?)"),
     "pruner": ({"pruner": "mediann"}, "'mediann' is unknown (did you mean 'median'?)"),
     "script": ({"script": "trian.py"}, "file not found (did you mean 'train.py'?)"),
     "script is a folder": ({"script": "folder"}, "is a folder: name a script in it"),
     "command": ({"script": "DELETE", "command": "sh x"}, "command: 'sh x' is not a list"),
     "backend": ({"backend": "slurm"}, "backend: 'slurm' is unknown (known: data_science, local)"),
+    "backend name": ({"backend": {"name": "local"}}, "'name' (did you mean 'type'?)"),
     "backend option": ({"backend": {"time_limt": 3}}, "(did you mean 'time_limit'?)"),
     "backend link": ({"backend": {"link": "data"}}, "backend.link: 'data' is not a list"),
     "backend grace": ({"backend": {"grace": -1}}, "grace=-1: must be a number of seconds of at"),
@@ -404,6 +406,25 @@ def test_study_yaml(mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().err
     assert printed.startswith("tune-jobs: ")
     assert problem in printed
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"sampler": "gp"}, "study.yaml:11: 'gp' needs 'torch': pip install torch"),
+        ({"storage": "sqlite:///train.py"}, "file is not a database"),
+    ],
+)
+def test_a_check_finds_what_would_stop_the_study(
+    changes: dict[str, Any],
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    Path("study.yaml").write_text(yaml.safe_dump({**STUDY, **changes}, sort_keys=False))
+    assert main(["check", "study.yaml"]) in (2, 3)
+    assert problem in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ SYNONYMS: Mapping[str, Sequence[str]] = {
     "search_space": ("space", "parameters"),
     "param_space": ("space", "parameters"),
     "param_distributions": ("space", "parameters"),
+    "name": ("type",),
     "objective": ("metric",),
     "show_progress_bar": ("progress",),
     "verbose": ("verbosity",),

@@ -55,7 +55,7 @@ def test_defaults(tmp_path: Path, written: str) -> None:
         ("backend:\n  python: p", "study.yaml:7: backend: unknown key 'python'"),
         (
             "backend:\n  grace: soon",
-            "study.yaml:7: backend.grace: 'soon' is not of type int or float",
+            "study.yaml:7: backend.grace: 'soon' is not a number",
         ),
         ("backend:\n  time_limit: soon", "backend.time_limit: invalid duration 'soon'"),
         ("backend:\n  time_limit: -1", "backend.time_limit: invalid duration -1"),

@@ -223,9 +223,9 @@ def changed(changes: dict[str, str | None]) -> str:
         ({"sampler": "{name: tpe, gamma: 1}"}, "sampler: unknown key 'gamma'"),
         (
             {"sampler": "{name: job, seed: seven}"},
-            "sampler.seed: 'seven' is not of type int or None",
+            "sampler.seed: 'seven' is not a number",
         ),
-        ({"sampler": "{name: job, seed: true}"}, "sampler.seed: True is not of type int or None"),
+        ({"sampler": "{name: job, seed: true}"}, "sampler.seed: True is not a number"),
         ({"sampler": "[job]"}, ":1: sampler: ['job'] is not a string"),
         ({"pruner": "medain"}, "(did you mean 'median'?)"),
         ({"pruner": "percentile"}, ":1: pruner: 'percentile' has no 'percentile'"),

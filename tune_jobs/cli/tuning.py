@@ -21,9 +21,9 @@ from tune_jobs.cli.exit_codes import FAILED, SUCCESS
 from tune_jobs.cli.log_check import add_log_options, check_log
 from tune_jobs.cli.output import print_result, print_status
 from tune_jobs.config.study_config import StudyConfig
-from tune_jobs.config.study_file import build_tuner, open_study
+from tune_jobs.config.study_file import build_tuner, open_or_imitate_study
 from tune_jobs.core.trial_attributes import counts_as_finished
-from tune_jobs.errors import ConfigError, StudyNotFound
+from tune_jobs.errors import ConfigError
 
 
 def add_tuning_commands(commands: Commands) -> None:
@@ -108,19 +108,11 @@ def _check(options: argparse.Namespace) -> int:
     for name in ("metric", "step", "pattern"):
         if getattr(options, name) is not None:
             raise ConfigError(f"--{name} has no use without --log: {options.file} has the metric")
-    study = _open_or_create_in_memory(config, options.file)
+    study = open_or_imitate_study(config, options.file)
     report = build_tuner(config, options.file, study=study).check(parse_settings(options.set))
     findings = [dataclasses.asdict(finding) for finding in report.findings]
     print_result(options, {"ok": bool(report), "findings": findings}, str(report))
     return 0 if report else 1
-
-
-def _open_or_create_in_memory(config: StudyConfig, file: Path) -> optuna.Study:
-    """Return the study, or one in memory if it does not exist: a check must not create it."""
-    try:
-        return open_study(config, file)
-    except StudyNotFound:
-        return optuna.create_study(study_name=config.study, directions=config.directions)
 
 
 def _preview(options: argparse.Namespace, config: StudyConfig) -> int:

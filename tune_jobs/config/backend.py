@@ -107,7 +107,7 @@ def _readers(cls: type[Any]) -> dict[str, _Reader]:
 
 def _read(written: Located, readers: Mapping[str, _Reader]) -> dict[str, Any]:
     """Read the options of a mapping; an option without a value has its default."""
-    given = written.fields(*readers)
+    given = written.fields("type", *readers)  # `type` has been read before
     return {name: readers[name](item) for name, item in given.items() if item.value is not None}
 
 

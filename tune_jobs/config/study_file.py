@@ -73,6 +73,23 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
         ) from None
 
 
+def open_or_imitate_study(config: StudyConfig, file: Path) -> optuna.Study:
+    """Return the study, or one like it in memory if it does not exist: a check must not create it.
+
+    Raises:
+        StudyError: If its storage cannot be opened.
+    """
+    try:
+        return open_study(config, file)
+    except StudyNotFound:
+        return optuna.create_study(
+            study_name=config.study,
+            directions=list(config.directions),
+            sampler=make_sampler(config),
+            pruner=make_pruner(config),
+        )
+
+
 def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
     storage = resolve_storage(config, file)
     if path := find_missing_file(storage):

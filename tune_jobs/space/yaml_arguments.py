@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,14 @@ _SCALARS: Types = {
     "str": (str,),
     "None": (type(None),),
 }
+
+_READERS: Sequence[tuple[type, Callable[[Located], Any]]] = (
+    (float, Located.number),
+    (int, Located.integer),
+    (bool, Located.flag),
+    (str, Located.string),
+)
+"""How a value of another type is read, which may be an error; the first type counts."""
 
 
 def argument_types(cls: type[Any]) -> dict[str, tuple[type, ...]]:
@@ -55,17 +63,17 @@ def check_required(
 
 
 def read_scalar(written: Located, types: tuple[type, ...]) -> Any:
-    """Return a scalar of one of these types.
+    """Return a scalar of one of these types; a string that contains a number is converted.
 
     Raises:
         ConfigError: If the value is of another type.
     """
-    if type(written.value) not in types:
-        if written.value is None:
-            raise written.error("is empty: write a value, or remove it")
-        names = " or ".join(kind.__name__ for kind in types)
-        raise written.error(f"{written.plain()!r} is not of type {names}")
-    return written.value
+    if type(written.value) in types:
+        return written.value
+    for kind, read in _READERS:
+        if kind in types:
+            return read(written)
+    raise written.error(f"{written.plain()!r} cannot be written here: remove it")
 
 
 def read_arguments(written: Located, cls: type[Any]) -> dict[str, Any]:
