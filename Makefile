@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := node_modules/.package-lock.json
 
-.PHONY: help demo test slow lint lint-js types docs check benchmark clean
+.PHONY: help demo test slow mutants lint lint-js types docs check benchmark clean
 
 help:               ## List the targets.
 	@sed -n 's/^\([a-z-]*\):[^#]*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ test: $(READY)      ## Run the tests except the slow ones.
 
 slow: $(READY)      ## Run the slow tests: notebooks, browser, fuzzing, kills.
 	$(BIN)/python -m pytest -m slow -n auto --maxprocesses 4 $(PYTEST_OPTIONS)
+
+mutants: $(READY)   ## Run the tests on deliberate faults of the protocol; each must be caught.
+	$(BIN)/python -m tests.mutants
 
 lint: $(READY) lint-js  ## Check style, import contracts and spelling.
 	$(BIN)/ruff check .
