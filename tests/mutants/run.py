@@ -4,8 +4,8 @@
     python -m tests.mutants --only lease- --jobs 1
     python -m tests.mutants --table                the table of the documentation, from the list
 
-Each mutant is applied to a copy of the sources. Its own tests are run first; if they pass, the suite
-that covers the protocol follows, and then the mutant has survived its tests even if the suite
+Each mutant is applied to a copy of the sources. Its own tests are run first; if they pass, the
+suite that covers the protocol follows, and then the mutant has survived its tests even if the suite
 catches it.
 """
 
