@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +13,18 @@ import optuna
 import pytest
 from sqlalchemy import Engine, create_engine, select, update
 
+from tune_jobs.storage.heartbeat import STUCK, Heartbeat
 from tune_jobs.storage.lease import (
     POLL_SECONDS,
     RENEWAL,
     TTL,
+    AlreadyCommitted,
     Lease,
     LeaseLost,
     StudyOwned,
-    describe,
     find_owner,
-    identify_process,
-    is_dead,
 )
+from tune_jobs.storage.owner_identity import describe, identify_process, is_dead, measure_cpu
 from tune_jobs.storage.schema import owners, prepare
 
 ELSEWHERE = "another-machine|0badcafe|7|123|00000000"
@@ -131,14 +133,16 @@ def test_of_two_challengers_one_wins(engine: Engine, clock: Clock) -> None:
     lease(engine, clock).acquire()
     set_owner(engine, ELSEWHERE)
     first, second = lease(engine, clock), Lease(engine, "s", lambda s: None, clock)
-    seen = second._read()[:2]
+    seen = second._read()
     first.acquire()
-    assert not second._take(*seen)
+    assert not second.take(seen)
     write(first, engine)
 
 
 def test_a_dead_process_on_this_machine_is_replaced_at_once(engine: Engine, clock: Clock) -> None:
-    program = "from tune_jobs.storage.lease import identify_process; print(identify_process())"
+    program = (
+        "from tune_jobs.storage.owner_identity import identify_process; print(identify_process())"
+    )
     dead = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -159,6 +163,142 @@ def test_which_owners_are_dead() -> None:
     assert describe(ELSEWHERE) == "process 7 on another-machine"
 
 
+def test_owners_in_other_namespaces_are_not_known_to_be_dead() -> None:
+    host, boot, _, birth, rest = identify_process().split("|")
+    random, _, namespaces = rest.partition("@")
+    nobody = 2**22 + 1  # above the highest process id
+    assert is_dead(f"{host}|{boot}|{nobody}|{birth}|{rest}")
+    assert is_dead(f"{host}|{boot}|{nobody}|{birth}|{random}"), "of an earlier version"
+    assert not is_dead(f"{host}|{boot}|{nobody}|{birth}|{random}@1{namespaces}")
+
+
+def test_an_owner_that_cannot_be_read_is_not_known_to_be_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    me = identify_process()
+    monkeypatch.setattr("tune_jobs.storage.owner_identity.read_start_ticks", lambda pid: None)
+    assert not is_dead(me)
+
+
+def test_an_owner_that_computes_without_heartbeats_is_not_replaced(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lease(engine, clock)
+    first.acquire()
+    monkeypatch.setattr("tune_jobs.storage.lease.measure_cpu", lambda owner: clock.now)
+    with pytest.raises(StudyOwned, match="but is computing"):
+        lease(engine, clock).acquire()
+    write(first, engine)
+    monkeypatch.setattr("tune_jobs.storage.lease.measure_cpu", lambda owner: 1.0)
+    assert lease(engine, clock).acquire() is not None
+
+
+def test_the_cpu_time_of_another_process_is_measured() -> None:
+    program = (
+        "from tune_jobs.storage import owner_identity as o\n"
+        "print(o.identify_process(), flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert (measure_cpu(other.stdout.readline().strip()) or 0.0) > 0.0
+        other.communicate("\n")
+    assert measure_cpu(identify_process()) is None
+    assert measure_cpu(ELSEWHERE) is None
+
+
+def test_a_forked_child_neither_writes_nor_releases(engine: Engine, clock: Clock) -> None:
+    owner = lease(engine, clock)
+    owner.acquire()
+    with owner.lock:  # as if another thread wrote while the process was forked
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                owner.release()
+                owner.renew(at_once=True)
+            except LeaseLost as error:
+                status = 0 if "forked" in str(error) else 2
+            finally:
+                os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert owner.held
+    write(owner, engine)
+
+
+def test_a_busy_owner_is_renewed_while_it_works(engine: Engine, clock: Clock) -> None:
+    owner = lease(engine, clock)
+    owner.acquire()
+    at_work, idle = [True], []
+    heartbeat = Heartbeat(owner, lambda: at_work[0], lambda: idle.append(clock.now), clock=clock)
+    challenger = Lease(engine, "s", clock.sleep, clock)
+    clock.meanwhile = heartbeat.look
+    with pytest.raises(StudyOwned):
+        challenger.acquire()
+    assert not idle
+    at_work[0] = False
+    assert challenger.acquire() is not None
+    assert idle
+
+
+def test_an_owner_that_hangs_is_renewed_for_a_limited_time(engine: Engine, clock: Clock) -> None:
+    owner = lease(engine, clock)
+    owner.acquire()
+    heartbeat = Heartbeat(owner, lambda: True, clock=clock)
+    clock.now += STUCK + RENEWAL
+    before = owner._read()
+    heartbeat.look()
+    assert owner._read() == before
+    heartbeat.sign_of_life()
+    heartbeat.look()
+    assert owner._read().beat == before.beat + 1
+
+
+def test_a_heartbeat_that_finds_the_study_lost_does_not_hide_it(
+    engine: Engine, clock: Clock
+) -> None:
+    owner = lease(engine, clock)
+    owner.acquire()
+    set_owner(engine, ELSEWHERE)
+    lease(engine, clock).acquire()
+    clock.now += RENEWAL
+    Heartbeat(owner, lambda: True, clock=clock).look()
+    assert not owner.held
+    with pytest.raises(LeaseLost):
+        owner.verify()  # although the last heartbeat is recent
+
+
+def test_a_heartbeat_thread_ends_with_stop(engine: Engine, clock: Clock) -> None:
+    owner = lease(engine, clock)
+    owner.acquire()
+    looked = threading.Event()
+
+    def is_working() -> bool:
+        looked.set()
+        return True
+
+    heartbeat = Heartbeat(owner, is_working, interval=0.001)
+    heartbeat.start()
+    assert looked.wait(10)
+    heartbeat.stop()
+    heartbeat._thread.join(10)
+    assert not heartbeat._thread.is_alive()
+
+
+def test_taking_a_study_is_recognized_if_the_answer_was_lost(engine: Engine, clock: Clock) -> None:
+    first = lease(engine, clock)
+    claim = first.await_claim()
+    assert first.take(claim)
+    assert first.take(claim), "the insert is repeated"
+    first.release()
+    again = first.await_claim()
+    assert first.take(again)
+    assert first.take(again), "the update is repeated"
+    assert not lease(engine, clock).take(again)
+    write(first, engine)
+
+
 def test_leases_of_studies_are_independent(engine: Engine, clock: Clock) -> None:
     first, second = lease(engine, clock, "a"), lease(engine, clock, "b")
     first.acquire()
@@ -173,14 +313,15 @@ def test_the_heartbeat_shows_whether_a_commit_took_effect(engine: Engine, clock:
     held = lease(engine, clock)
     held.acquire()
     write(held, engine)
-    assert not held.was_committed()
     with engine.begin() as connection:
         held.heartbeat(connection)  # but the response is lost
-    assert held.was_committed()
+    with engine.connect() as connection, pytest.raises(AlreadyCommitted):
+        held.heartbeat(connection)
     held.committed()
     with engine.connect() as connection:  # but never committed
         held.heartbeat(connection)
-    assert not held.was_committed()
+    write(held, engine)
+    assert held.held
 
 
 def test_an_idle_owner_renews_its_lease(engine: Engine, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -9,6 +10,10 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tests.conftest import MakeTuner
+from tests.recording_display import RecordingDisplay
+from tune_jobs.cli.exit_codes import UNUSABLE
+from tune_jobs.cli.main import main
 from tune_jobs.dashboard.reading import open_source
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.opening import find_missing_file, find_url_problem, open_existing_study
@@ -51,3 +56,41 @@ def test_what_can_be_opened() -> None:
             assert find_url_problem(storage) == ""
             assert [head.name for head in open_source(storage, "").heads()] == ["s"]
     assert find_missing_file("sqlite://") is None
+
+
+def test_opening_waits_for_a_database_that_is_locked(make_tuner: MakeTuner) -> None:
+    optuna.create_study(study_name="s", storage="sqlite:///s.db", direction="maximize")
+    study = optuna.load_study(study_name="s", storage="sqlite:///s.db?timeout=0.01")
+    other = sqlite3.connect("s.db", isolation_level=None, check_same_thread=False)
+
+    class Unlocks(RecordingDisplay):
+        def say(self, line: str) -> None:
+            super().say(line)
+            if "does not answer" in line and other.in_transaction:
+                other.execute("ROLLBACK")
+
+    display = Unlocks()
+    tuner = make_tuner(study=study, progress=display)
+    assert tuner.left_behind() == []
+    assert display.lines == []
+    other.execute("BEGIN EXCLUSIVE")
+    assert len(tuner.optimize(n_trials=1).trials) == 1
+    assert len(display.show("database is locked")) == 1
+    other.close()
+
+
+def test_a_server_that_is_not_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("psycopg")
+    monkeypatch.setattr("tune_jobs.storage.opening.OPENING_PATIENCE", 0.0)
+    Path("train.sh").touch()
+    Path("study.yaml").write_text(
+        "study: s\ndirection: maximize\ncommand: [sh, train.sh]\nmetric: value\n"
+        "parameters: {x: [1, 2]}\nstorage: postgresql+psycopg://user:secret@127.0.0.1:1/db\n"
+    )
+    assert main(["run", "study.yaml"]) == UNUSABLE
+    error = capsys.readouterr().err
+    assert "Connection refused" in error
+    assert "secret" not in error
+    assert "Traceback" not in error

@@ -26,8 +26,7 @@ def steal_lease(runs: ObjectiveRuns) -> None:
     """Take the study over as another process does after the lease has expired."""
     session = runs._session
     thief = Lease(session.ledger.engine, session.ledger.uid)
-    token, beat, _ = thief._read()
-    assert thief._take(token, beat)
+    assert thief.take(thief._read())
 
 
 def test_values_states_and_attempts(make_tuner: MakeTuner) -> None:
@@ -67,18 +66,47 @@ def test_a_result_and_the_end_of_its_attempt_are_one_transaction(
 def test_a_process_that_lost_the_study_writes_nothing(make_tuner: MakeTuner) -> None:
     tuner = make_tuner()
     study = tuner.study
-    study.optimize(tuner.objective, n_trials=1)
-    assert tuner._objective_runs is not None
+    known: list[object] = []
 
-    def before() -> list[object]:
+    def read() -> list[object]:
         stored = optuna.load_study(study_name="s", storage="sqlite:///s.db")
         return [(t.state, t.params, t.user_attrs, t.values) for t in stored.trials]
 
-    steal_lease(tuner._objective_runs)
-    known = before()
+    def steal(*_: object) -> None:
+        assert tuner._objective_runs is not None
+        steal_lease(tuner._objective_runs)
+        known.extend(read())
+
     with pytest.raises(LeaseLost):
-        study.optimize(tuner.objective, n_trials=1)
-    assert before() == known
+        study.optimize(tuner.objective, n_trials=2, callbacks=[steal])
+    assert read() == known
+    assert len(known) == 1
+
+
+def test_a_study_whose_loop_has_ended_is_released(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    tuner.study.optimize(tuner.objective, n_trials=1)
+    runs = tuner._objective_runs
+    assert runs is not None
+    runs._session.on_idle()
+    assert tuner.owner() is None
+    assert make_tuner().optimize(n_trials=1).trials[1].state == TrialState.COMPLETE
+    tuner.study.optimize(tuner.objective, n_trials=1)
+    assert len(tuner.attempts()) == 3
+
+
+def test_a_study_is_not_released_before_its_trial_is_told(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner()
+    trial = tuner.study.ask()
+    value = tuner.objective(trial)
+    runs = tuner._objective_runs
+    assert runs is not None
+    assert runs._session.is_working()
+    runs._session.on_idle()
+    assert tuner.owner() is not None
+    tuner.study.tell(trial, value)
+    assert not runs._session.is_working()
+    assert [a.told is None for a in tuner.attempts()] == [False]
 
 
 def test_a_process_that_loses_the_study_during_a_run_writes_no_result(
@@ -159,7 +187,6 @@ def test_runs_of_a_killed_process_are_adopted(
 def test_optimize_after_objective_takes_the_study_over(make_tuner: MakeTuner) -> None:
     tuner = make_tuner()
     tuner.study.optimize(tuner.objective, n_trials=2)
-    assert tuner.owner() is not None
     assert len(tuner.optimize(n_trials=2).trials) == 4
     tuner.study.optimize(tuner.objective, n_trials=1)
     assert tuner.train_best().trial == tuner.study.best_trial.number

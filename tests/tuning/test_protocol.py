@@ -186,8 +186,7 @@ class Controller:
         self.session = RunSession(tuner.definition, own=False)
         self.engine: Engine = self.session.ledger.engine
         # Earlier owners were killed, but ran in this process, so their lease looks alive.
-        token, beat, _ = self.session.lease._read()
-        assert self.session.lease._take(token, beat)
+        assert self.session.lease.take(self.session.lease._read())
         assert isinstance(self.session.service, Client)
         self.client = self.session.service
         told = sum(t.state.is_finished() for t in study.trials)
@@ -285,7 +284,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(after=st.booleans())
     def the_database_breaks_at_a_commit(self, after: bool) -> None:
         """The tuner has to find out whether the commit took effect."""
-        self.controller.session.retry._sleep = lambda seconds: None
+        self.controller.session.retry.sleep = lambda seconds: None
         self.controller.break_next_commit(after=after)
 
     def teardown(self) -> None:

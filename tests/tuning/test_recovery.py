@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +361,56 @@ def test_a_study_created_again_under_its_name_starts_afresh(make_tuner: MakeTune
     study = tuner.optimize(n_trials=3)
     assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
     assert len(tuner.attempts()) == 3
+
+
+def test_a_child_that_outlives_its_tuner_keeps_nothing(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(WAITING)
+    forking = FORKS.format(root=str(Path(__file__).parents[2]))
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", forking], cwd=tmp_path) as process:
+        while not (tmp_path / "child").exists():
+            assert process.poll() is None
+            os.sched_yield()
+        process.kill()
+    child = int((tmp_path / "child").read_text())
+    try:
+        (tmp_path / "go").touch()
+        study = tuner.optimize(n_trials=3)
+        assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+        assert [a.attempt for a in tuner.attempts()] == [1] * 3
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+FORKS = """
+import os, threading, time
+def fork():
+    while not any(name.startswith("live.") for name in os.listdir()):
+        time.sleep(0.02)
+    child = os.fork()
+    if child == 0:
+        time.sleep(120)
+        os._exit(0)
+    with open("child.part", "w") as file:
+        file.write(str(child))
+    os.rename("child.part", "child")
+threading.Thread(target=fork, daemon=True).start()
+storage = "sqlite:///s.db"
+""" + TUNER.replace("{storage}", "storage").replace("n_trials=6", "n_trials=3")
+
+
+def test_a_second_start_does_not_harm_a_suspended_tuner(
+    make_tuner: MakeTuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_tuner()
+    locked = make_tuner().definition.backend
+    with RunSession(first.definition, own=True) as session:
+        assert session._heartbeat is not None
+        session._heartbeat.stop()  # as if it was suspended
+        monkeypatch.setattr("tune_jobs.storage.lease.TTL", 0.0)
+        monkeypatch.setattr("tune_jobs.tuning.session._owned_here", set())  # another process
+        with pytest.raises(BackendError, match="another tuner"):
+            RunSession(replace(first.definition, backend=locked), own=True)
+        session.lease.renew(at_once=True)
+        assert session.lease.held

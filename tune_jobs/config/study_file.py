@@ -14,6 +14,7 @@ from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.core.snapshot import Verbosity
 from tune_jobs.errors import StudyError, StudyNotFound, TuneJobsError
+from tune_jobs.storage.connecting import open_storage
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
 from tune_jobs.tuner import Tuner
@@ -63,7 +64,7 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
         with _opening(config, file):
             return optuna.load_study(
                 study_name=config.study,
-                storage=storage,
+                storage=open_storage(storage),
                 sampler=make_sampler(config),
                 pruner=make_pruner(config),
             )
@@ -103,7 +104,7 @@ def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
     with _opening(config, file):
         study = optuna.create_study(
             study_name=config.study,
-            storage=storage,
+            storage=open_storage(storage),
             directions=list(config.directions),
             sampler=make_sampler(config),
             pruner=make_pruner(config),

@@ -8,7 +8,8 @@ study to another owner gets `LeaseLost` from its next write and changes nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -46,6 +47,10 @@ class FencedStorage(BaseStorage):
         self._claimed: set[int] = set()
         self._adopted: set[int] = set()
         self._claiming = threading.Lock()
+        self._open: set[int] = set()  # trials of Optuna's loop
+        self._entering = 0  # creations and claims of trials that have not returned
+        self._is_lifted = False
+        self._changing = threading.RLock()
 
     def adopt(self, trial: optuna.Trial) -> None:
         """Let a trial that was created before the fence write through it.
@@ -54,6 +59,7 @@ class FencedStorage(BaseStorage):
         gets another trial.
         """
         trial.storage = self
+        self._open.add(trial._trial_id)
         with self._claiming:
             is_taken = trial._trial_id in self._adopted
             self._adopted.add(trial._trial_id)
@@ -66,9 +72,37 @@ class FencedStorage(BaseStorage):
         """Ignore the result that Optuna's loop will report of a trial: it stays RUNNING."""
         self._left_open.add(trial._trial_id)
 
-    def lift(self, writer: StudyWriter) -> None:
-        """Write through another writer from now on, such as one without a lease."""
-        self._writer = writer
+    @property
+    def is_busy(self) -> bool:
+        """Whether a trial of Optuna's loop is created and not finished."""
+        with self._changing:
+            return bool(self._open or self._entering)
+
+    def lift(self, writer: StudyWriter, *, if_idle: bool = False) -> bool:
+        """Write through another writer from now on, such as one without a lease.
+
+        Args:
+            writer: The other writer.
+            if_idle: Do nothing while `is_busy`.
+
+        Returns:
+            Whether the other writer is used from now on, and was not before.
+        """
+        with self._changing:
+            if self._is_lifted or (if_idle and self.is_busy):
+                return False
+            self._writer, self._is_lifted = writer, True
+            return True
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        with self._changing:
+            self._entering += 1
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._entering -= 1
 
     def write_with_result(self, trial: optuna.Trial, extra_writes: ExtraWrites) -> None:
         """Add writes to the transaction in which Optuna will finish a trial."""
@@ -78,6 +112,13 @@ class FencedStorage(BaseStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         template = template_trial or create_trial(state=TrialState.RUNNING)
+        with self._opening():
+            created = self._create(study_id, template)
+            if template.state == TrialState.RUNNING:
+                self._open.add(created)
+            return created
+
+    def _create(self, study_id: int, template: FrozenTrial) -> int:
         while True:
             template.number = self.inner.get_n_trials(study_id)
             try:
@@ -122,6 +163,7 @@ class FencedStorage(BaseStorage):
         self.check_trial_is_updatable(trial_id, trial.state)
         if state == TrialState.RUNNING:
             return self._claim(trial_id, trial_attempt_name(trial.number, 1))
+        self._open.discard(trial_id)
         if trial_id in self._left_open:
             self._refused.add(trial_id)
             return True

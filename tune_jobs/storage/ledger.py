@@ -22,13 +22,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, Select, select, update
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.storage import attempt_rows
 from tune_jobs.storage.database import find_ledger_engine, has_relational_storage
-from tune_jobs.storage.registration import register_study
+from tune_jobs.storage.registration import Registration, register_study
+from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.storage.schema import attempts, prepare, studies
 
 
@@ -41,17 +42,22 @@ class Ledger:
     Args:
         study: The study.
         store: URI of the metric store; ignored if the study is registered with another one.
+        retry: Retries while the database does not answer.
 
     Raises:
-        StudyError: If a later version of tune_jobs wrote the ledger.
+        StudyError: If a later version of tune_jobs wrote the ledger, or it cannot be used.
     """
 
-    def __init__(self, study: optuna.Study, store: str) -> None:
+    def __init__(self, study: optuna.Study, store: str, retry: DatabaseRetry | None = None) -> None:
         self.engine = find_ledger_engine(study)
+        self._retry = retry or DatabaseRetry(repr(self.engine.url))
         self._shares_transactions = has_relational_storage(study)
-        prepare(self.engine)
-        registration = register_study(study, self.engine, store)
+        registration = self._retry.call(lambda: self._open(study, store))
         self.uid, self.store = registration.uid, registration.store
+
+    def _open(self, study: optuna.Study, store: str) -> Registration:
+        prepare(self.engine)
+        return register_study(study, self.engine, store)
 
     @property
     def durable(self) -> bool:
@@ -122,28 +128,38 @@ class Ledger:
     def read_trial_numbers(self) -> set[int]:
         """Return the numbers of the trials that have an attempt."""
         query = select(attempts.c.trial).where(attempts.c.study == self.uid).distinct()
-        with self.engine.connect() as connection:
-            return {int(number) for number in connection.execute(query).scalars()}
+        return {int(row.trial) for row in self._fetch(query)}
 
     def _read(self, *conditions: Any) -> list[Attempt]:
         query = select(attempts).where(attempts.c.study == self.uid, *conditions)
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(attempts.c.id))
-            return [attempt_rows.decode_attempt(row) for row in rows]
+        rows = self._fetch(query.order_by(attempts.c.id))
+        return [attempt_rows.decode_attempt(row) for row in rows]
+
+    def _fetch(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        def fetch() -> Sequence[Row[Any]]:
+            with self.engine.connect() as connection:
+                return connection.execute(query).all()
+
+        return self._retry.call(fetch)
 
     # -- the definition ---------------------------------------------------------------------------
 
     def write_definition(self, definition: Mapping[str, Any]) -> None:
         """Store what the study is tuned with, such as space, script and command line."""
-        with self.engine.begin() as connection:
-            connection.execute(
-                update(studies)
-                .where(studies.c.uid == self.uid)
-                .values(definition=encode_json(definition))
-            )
+        statement = (
+            update(studies)
+            .where(studies.c.uid == self.uid)
+            .values(definition=encode_json(definition))
+        )
+
+        def write() -> None:
+            with self.engine.begin() as connection:
+                connection.execute(statement)
+
+        self._retry.call(write)
 
     def read_definition(self) -> dict[str, Any]:
         """Return the last stored definition; empty if there is none."""
         query = select(studies.c.definition).where(studies.c.uid == self.uid)
-        with self.engine.connect() as connection:
-            return dict(json.loads(connection.execute(query).scalar_one()))
+        (row,) = self._fetch(query)
+        return dict(json.loads(row.definition))

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import optuna
@@ -96,7 +97,8 @@ class StudyMirror(InMemoryStorage):
         self._finished: list[int] = []
         self._reset()
         read_ahead(stored)
-        for trial in stored.get_trials(deepcopy=False):
+        read = partial(stored.get_trials, deepcopy=False)
+        for trial in read() if retry is None else retry.call(read):
             self._take_over(trial, trial._trial_id)
         self.study = self._open_study()
 

@@ -7,8 +7,8 @@ schema version below is written.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tune_jobs.storage import trial_rows
 from tune_jobs.storage.changes import Changes, ExtraWrites
+from tune_jobs.storage.lease import AlreadyCommitted
 from tune_jobs.storage.retry import DatabaseRetry
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from tune_jobs.storage.lease import Lease
+
+_T = TypeVar("_T")
 
 KNOWN_SCHEMA = "v3.2.0.a"
 """Revision of Optuna's tables that `RdbWriter` writes: Optuna 3.2 to 5.x."""
@@ -52,55 +55,56 @@ class RdbWriter:
         self._engine: Engine = storage.engine
         self.engine = self._engine
         self._lease = lease
-        # The lease numbers its heartbeats, so threads write one after another.
-        self._one_at_a_time = nullcontext() if lease is None else lease.lock
         self._retry = retry or DatabaseRetry(repr(self._engine.url))
 
     def write(self, changes: Changes, extra_writes: ExtraWrites) -> list[int]:
-        with self._one_at_a_time:
-            return self._write_until_committed(changes, extra_writes)
-
-    def _write_until_committed(self, changes: Changes, extra_writes: ExtraWrites) -> list[int]:
-        while True:
-            created: list[int] | None = None
-            try:
-                with self._engine.begin() as connection:
-                    created = self._write(connection, changes, extra_writes)
-            except SQLAlchemyError as error:
-                self._retry.wait(error)
-                if created is None or not self._was_committed():
-                    continue
-            if self._lease is not None:
-                self._lease.committed()
-            self._retry.reset()
-            return created
+        return self._commit(lambda connection: self._write(connection, changes, extra_writes))
 
     def _write(
         self, connection: Connection, changes: Changes, extra_writes: ExtraWrites
     ) -> list[int]:
-        if self._lease is not None:
-            self._lease.heartbeat(connection)  # first, as it fails if another process is the owner
         created = trial_rows.insert_trials(connection, self._study_id, changes.created)
         trial_rows.change_trials(connection, changes.changed)
         extra_writes(connection)
         return created
 
-    def _was_committed(self) -> bool:
-        """Return whether a commit took effect although the connection broke."""
-        return self._lease is not None and self._retry.call(self._lease.was_committed)
-
     def claim(self, trial_id: int, attempt: str) -> bool:
-        with self._one_at_a_time:
-            claimed = self._retry.call(lambda: self._claim(trial_id, attempt))
-            if self._lease is not None:
-                self._lease.committed()
-            return claimed
+        return self._commit(
+            lambda connection: trial_rows.claim_trial(connection, trial_id, attempt)
+        )
 
-    def _claim(self, trial_id: int, attempt: str) -> bool:
+    def _commit(self, operation: Callable[[Connection], _T]) -> _T:
+        """Run an operation in a transaction that is committed exactly once; return its result."""
+        if self._lease is None:
+            return self._retry.call(lambda: self._run(operation))
+        self._lease.check()  # first, as a lock that a forked child inherits may be held for ever
+        with self._lease.lock:  # heartbeats are numbered, so threads write one after another
+            return self._commit_as_owner(self._lease, operation)
+
+    def _run(self, operation: Callable[[Connection], _T]) -> _T:
         with self._engine.begin() as connection:
-            if self._lease is not None:
-                self._lease.heartbeat(connection)
-            return trial_rows.claim_trial(connection, trial_id, attempt)
+            return operation(connection)
+
+    def _commit_as_owner(self, lease: Lease, operation: Callable[[Connection], _T]) -> _T:
+        outage = self._retry.begin()
+        in_doubt: list[_T] = []  # the result of a transaction whose commit failed
+        while True:
+            results: list[_T] = []
+            try:
+                with self._engine.begin() as connection:
+                    lease.heartbeat(connection)  # first, as it fails if another one is the owner
+                    results.append(operation(connection))
+            except AlreadyCommitted:
+                lease.committed()
+                if in_doubt:
+                    return in_doubt[-1]
+                # It was the heartbeat before, which wrote nothing else.
+            except SQLAlchemyError as error:
+                in_doubt = results or in_doubt
+                outage.wait(error)
+            else:
+                lease.committed()
+                return results[0]
 
     def list_trials_after(self, trial_id: int) -> list[int]:
         return self._retry.call(lambda: self._list_trials_after(trial_id))

@@ -19,6 +19,9 @@ PATIENCE = 600.0
 
 BACKOFF = Backoff(first=0.1, longest=5.0)
 
+_SLICE = 0.25
+"""Longest sleep in seconds: an interruption is noticed after it."""
+
 _T = TypeVar("_T")
 
 
@@ -29,6 +32,10 @@ class DatabaseRetry:
         where: Name of the database for messages, without its password.
         notice: Called with a message for the user when retries begin.
         sleep, clock: In seconds; the clock is monotonic.
+        patience: Seconds of failures of one operation after which an error is raised.
+
+    Attributes:
+        is_interrupted: Whether the user has asked for the end, so that waiting is in vain.
     """
 
     def __init__(
@@ -37,50 +44,68 @@ class DatabaseRetry:
         notice: Callable[[str], None] = lambda message: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE,
     ) -> None:
-        self._where, self.notice = where, notice
-        self._sleep, self._clock = sleep, clock
-        self._failing_since: float | None = None
-        self._failures = 0
+        self.where, self.notice = where, notice
+        self.sleep, self.clock, self.patience = sleep, clock, patience
+        self.is_interrupted: Callable[[], bool] = lambda: False
 
     def call(self, operation: Callable[[], _T]) -> _T:
         """Return the result of an idempotent operation, which is retried until it succeeds.
 
         Raises:
-            StudyError: If the error is fatal, or persists for `PATIENCE` seconds.
+            StudyError: If the error is fatal, or persists for too long.
+            KeyboardInterrupt: If interrupted meanwhile.
         """
+        outage = self.begin()
         while True:
             try:
-                result = operation()
+                return operation()
             except Exception as error:
                 if not isinstance(_find_database_error(error), DBAPIError | PoolTimeout):
                     raise
-                self.wait(error)
-            else:
-                self.reset()
-                return result
+                outage.wait(error)
+
+    def begin(self) -> Outage:
+        """Return the patience with one operation, which others that succeed do not renew."""
+        return Outage(self)
+
+
+class Outage:
+    """The failures of one operation. Made by `DatabaseRetry.begin`."""
+
+    def __init__(self, retry: DatabaseRetry) -> None:
+        self._retry = retry
+        self._failing_since: float | None = None
+        self._failures = 0
 
     def wait(self, error: Exception) -> None:
         """Sleep before the next try of what raised ``error``.
 
         Raises:
-            StudyError: If the error is fatal, or has persisted for `PATIENCE` seconds.
+            StudyError: If the error is fatal, or has persisted for too long.
+            KeyboardInterrupt: If interrupted meanwhile.
         """
-        now = self._clock()
+        now = self._retry.clock()
         if self._failing_since is None:
             self._failing_since = now
-        if not is_transient(error) or now - self._failing_since > PATIENCE:
-            raise _build_error(self._where, error) from error
+        if not is_transient(error) or now - self._failing_since > self._retry.patience:
+            raise _build_error(self._retry.where, error) from error
         if self._failures == 0:
-            self.notice(
+            self._retry.notice(
                 f"the study's database does not answer, retrying: {explain_database_error(error)}"
             )
         self._failures += 1
-        self._sleep(BACKOFF.pause(self._failures))
+        self._pause(BACKOFF.pause(self._failures))
 
-    def reset(self) -> None:
-        """Start afresh after a success."""
-        self._failing_since, self._failures = None, 0
+    def _pause(self, seconds: float) -> None:
+        while True:
+            if self._retry.is_interrupted():
+                raise KeyboardInterrupt
+            if seconds <= 0:
+                return
+            self._retry.sleep(min(seconds, _SLICE))
+            seconds -= _SLICE
 
 
 def is_transient(error: Exception) -> bool:

@@ -93,7 +93,8 @@ class Engine:
         self._clock = session.clock
         self._turn = _Turn()
         self._posted: SimpleQueue[e.Event] = SimpleQueue()
-        self._interruption = Interruption()
+        self.interruption = Interruption()
+        session.retry.is_interrupted = lambda: self.interruption.asked
         # Other processes live by the real clock.
         self._next_sync = self._next_control = time.monotonic()
 
@@ -111,7 +112,7 @@ class Engine:
             LeaseLost: If another process has taken the study over; its live runs are left alone.
             KeyboardInterrupt: If interrupted; live runs are stopped.
         """
-        with self._interruption:
+        with self.interruption:
             try:
                 begin()
                 while not self.is_done():
@@ -119,7 +120,8 @@ class Engine:
             except LeaseLost:
                 raise
             except BaseException:
-                self.stop_runs()
+                if not self._session.is_inherited:
+                    self.stop_runs()
                 raise
         if self.machine.control.end is End.CANCEL:
             self.stop_runs()
@@ -141,7 +143,7 @@ class Engine:
         tick = self._session.spec.backend.tick
         self.take(self.wait(self.machine.pause(self._clock(), tick)))
         self._on_turn()
-        if self._interruption.asked:
+        if self.interruption.asked:
             raise KeyboardInterrupt
         if failure := self.machine.failure:
             raise TuningStopped(failure)
@@ -158,7 +160,7 @@ class Engine:
             self.handle(self._posted.get())
         if reason := self._trials.exhausted:
             self.handle(e.SpaceExhausted(reason))
-        self.handle(e.Ticked(new_trials=not self._interruption.asked))
+        self.handle(e.Ticked(new_trials=not self.interruption.asked))
         self.commit()
         self._look_around()
 

@@ -33,10 +33,13 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not _in_main_thread():
+            return
         if self in _entered:
             _entered.remove(self)
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
+            self._before = None
 
     def ask(self) -> None:
         """Request the end of the call.

@@ -15,7 +15,7 @@ import contextlib
 import math
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -44,7 +44,6 @@ from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.storage.optuna_loop import LoopWatch
 from tune_jobs.storage.writers import build_writer
 from tune_jobs.tuning.engine import TICK, Engine
-from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.recovery import recover_study
 from tune_jobs.tuning.session import RunSession
@@ -154,11 +153,22 @@ class ObjectiveRuns:
         budget = Budget(limits, statistics)
         machine = TuningMachine(budget, spec.backend.name, divergence=spec.divergence)
         self._engine = Engine(self._session, machine, self._trials)
+        interruption, study = self._engine.interruption, spec.study
+        self._session.retry.is_interrupted = lambda: (
+            interruption.asked or LoopWatch(study).is_interrupted()
+        )
         self._driving = threading.Lock()
         self._watching = threading.Lock()
         self._changed = threading.Condition()
         self._interrupted = False
         recover_study(self._engine, self._session, mirror)
+        if self._fenced is not None:
+            # Between its calls, Optuna's loop may be at work, too, such as in a sampler.
+            fenced, finalizer = self._fenced, self._finalizer
+            self._session.is_working = lambda: fenced.is_busy
+            self._session.on_idle = partial(
+                _close_if_idle, self._session, spec.study, fenced, finalizer
+            )
 
     @property
     def is_open(self) -> bool:
@@ -205,6 +215,8 @@ class ObjectiveRuns:
         except Exception:
             raise
         except BaseException:
+            if self._session.is_inherited:
+                raise
             if self._fenced is not None:
                 self._fenced.leave_open(trial)
             self._interrupt()
@@ -213,7 +225,7 @@ class ObjectiveRuns:
             with self._driving:
                 self._trials.withdraw(trial.number)
                 is_last = self._interrupted and not self._trials.results
-            if is_last:
+            if is_last and not self._session.is_inherited:
                 self._finalizer()
 
     def _run(self, trial: optuna.Trial) -> float | Sequence[float]:
@@ -225,9 +237,9 @@ class ObjectiveRuns:
         if isinstance(drawn, Refusal):
             return self._refuse(trial, drawn)
         try:
-            with Interruption() as interruption:
+            with self._engine.interruption:
                 result = self._start(trial, drawn)
-                self._wait(result, interruption)
+                self._wait(result)
             return self._deliver(trial, result.result())
         except ConfigError as error:
             if not enqueued:
@@ -265,7 +277,7 @@ class ObjectiveRuns:
                 self._engine.stop_runs()
                 self._trials.interrupt()
 
-    def _wait(self, result: Future[e.Finish], interruption: Interruption) -> None:
+    def _wait(self, result: Future[e.Finish]) -> None:
         """Wait for a result; one of the waiting threads watches the runs for all.
 
         Raises:
@@ -273,7 +285,7 @@ class ObjectiveRuns:
         """
         loop = LoopWatch(self._spec.study)
         while not result.done():
-            if interruption.asked or loop.is_interrupted():
+            if self._engine.interruption.asked or loop.is_interrupted():
                 raise KeyboardInterrupt
             if self._watching.acquire(blocking=False):
                 try:
@@ -317,6 +329,16 @@ class ObjectiveRuns:
 
 
 def _close(session: RunSession, study: optuna.Study, fenced: FencedStorage | None) -> None:
-    session.close()
+    if session.is_inherited:
+        return
     if fenced is not None:
         fenced.lift(build_writer(study, retry=session.retry))
+    session.close()
+
+
+def _close_if_idle(
+    session: RunSession, study: optuna.Study, fenced: FencedStorage, close: Callable[[], object]
+) -> None:
+    """Release a study whose loop has ended, so that others need not wait for the lease."""
+    if not fenced.is_busy and fenced.lift(build_writer(study, retry=session.retry), if_idle=True):
+        close()

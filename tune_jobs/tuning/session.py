@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from tune_jobs.backends.base import BackendService
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
 from tune_jobs.errors import StudyError
 from tune_jobs.metric_store.store import MetricStore, absolute, study_folder
 from tune_jobs.storage.controls import Controls
-from tune_jobs.storage.lease import Lease, StudyOwned, describe, find_owner
+from tune_jobs.storage.database import find_ledger_engine
+from tune_jobs.storage.heartbeat import Heartbeat
+from tune_jobs.storage.lease import Claim, Lease, StudyOwned, find_owner
 from tune_jobs.storage.ledger import Ledger
+from tune_jobs.storage.owner_identity import describe
 from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.tuning.failure_hints import describe_failure, find_hint
 from tune_jobs.tuning.messages import Messages
@@ -38,6 +42,11 @@ class Session:
         spec: What is tuned, and how.
         messages: Where messages go.
 
+    Attributes:
+        is_working: Whether the owner is at work, so that its lease is renewed; while the thread
+            lives that opened the session.
+        on_idle: Called regularly while it is not.
+
     Raises:
         StudyError: If the study's runs are in another store than the one given.
         StoreError: If the store cannot be opened.
@@ -48,7 +57,9 @@ class Session:
         self.messages = messages or Messages()
         store = spec.options.store
         wanted = absolute(os.fspath(store or spec.backend.default_store))
-        self.ledger = Ledger(spec.study, wanted)
+        database = find_ledger_engine(spec.study).url
+        self.retry = DatabaseRetry(repr(database), self.messages.warn)
+        self.ledger = Ledger(spec.study, wanted, self.retry)
         if store is not None and self.ledger.store != wanted:
             raise StudyError(
                 f"the runs of study {spec.study.study_name!r} are in {self.ledger.store}, "
@@ -58,8 +69,10 @@ class Session:
         self.store = MetricStore(self.ledger.store, self.folder, spec.backend.store_options)
         self.lease = Lease(self.ledger.engine, self.ledger.uid)
         self.controls = Controls(self.ledger.engine, self.ledger.uid)
-        self.retry = DatabaseRetry(repr(self.ledger.engine.url), self.messages.warn)
         self._owns = False
+        self.is_working: Callable[[], bool] = threading.current_thread().is_alive
+        self.on_idle: Callable[[], None] = lambda: None
+        self._heartbeat: Heartbeat | None = None
 
     def own(self, *, take_over: bool = False) -> None:
         """Become the owner of the study.
@@ -70,6 +83,16 @@ class Session:
         Raises:
             StudyOwned: If another owner is alive.
         """
+        claim = self._begin_to_own(take_over)
+        if claim is not None:
+            self._take(claim, take_over)
+
+    def _begin_to_own(self, take_over: bool) -> Claim | None:
+        """Keep other tuners of this process away, and wait until the study can be taken.
+
+        Returns:
+            None if no other process can see the study.
+        """
         with _owned_lock:
             if self.ledger.uid in _owned_here:
                 raise StudyOwned(
@@ -78,20 +101,29 @@ class Session:
                 )
             _owned_here.add(self.ledger.uid)
             self._owns = True
-        if self.ledger.durable:  # else no other process can see it
-            self._acquire(take_over)
+        return self._claim(take_over) if self.ledger.durable else None
 
-    def _acquire(self, take_over: bool) -> None:
+    def _claim(self, take_over: bool) -> Claim:
+        """Wait until the study can be taken; changes nothing."""
         if take_over and find_owner(self.ledger.engine, self.ledger.uid) is not None:
             self.controls.request("hand_over")
+        wait = HAND_OVER if take_over else 0.0
+        return self.retry.call(lambda: self.lease.await_claim(wait))
+
+    def _take(self, claim: Claim, take_over: bool) -> None:
+        """Take the study, and renew its lease from now on."""
         # Commands to an owner that is gone are void, except for the cancellation of a trial. They
         # are read before: a command that arrives from now on may be for this owner.
         pending = self.retry.call(self.controls.read_pending)
         stale = [c.id for c in pending if c.command != "cancel"]
-        previous = self.retry.call(lambda: self.lease.acquire(HAND_OVER if take_over else 0.0))
+        if not self.retry.call(lambda: self.lease.take(claim)):
+            self._take(self._claim(take_over), take_over)  # it has changed hands, or woken up
+            return
         self.retry.call(lambda: self.controls.mark_done(*stale))
-        if previous:
-            self.messages.say(f"taking over from {describe(previous)}, which is gone")
+        self._heartbeat = Heartbeat(self.lease, lambda: self.is_working(), lambda: self.on_idle())
+        self._heartbeat.start()
+        if claim.owner:
+            self.messages.say(f"taking over from {describe(claim.owner)}, which is gone")
 
     def is_tuned(self) -> bool:
         """Return whether a process tunes the study; one in memory is tuned by this process."""
@@ -101,16 +133,31 @@ class Session:
 
     def renew(self) -> None:
         """Renew the lease if it is due; see `Lease.renew`."""
-        if self.lease.held:
+        if self.lease.was_acquired:
+            self._show_life()
             self.retry.call(self.lease.renew)
 
     def verify(self) -> None:
         """Verify the lease before an effect outside of the database; see `Lease.verify`."""
-        if self.lease.held:
+        if self.lease.was_acquired:
+            self._show_life()
             self.retry.call(self.lease.verify)
 
+    def _show_life(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.sign_of_life()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that opened the session."""
+        return self.lease.is_inherited
+
     def close(self) -> None:
-        """Release the study."""
+        """Release the study; does nothing in a process that was forked meanwhile."""
+        if self.is_inherited:
+            return
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         with contextlib.suppress(SQLAlchemyError):  # an owner that does not release expires
             self.lease.release()
         if self._owns:
@@ -152,27 +199,36 @@ class RunSession(Session):
         take_over: bool = False,
     ) -> None:
         super().__init__(spec, messages)
-        try:
-            if own:
-                self.own(take_over=take_over)
+        with contextlib.ExitStack() as stack:
+            stack.callback(super().close)
+            claim = self._begin_to_own(take_over) if own else None
+            if claim is not None and not claim.is_contested:
+                self._take(claim, take_over)
             self.store.check_writable()
-            self.service = spec.backend.open(
-                self.ledger.store,
-                self.folder,
-                spec.sources,
-                keep_runs=self.ledger.durable,
-                notice=self.messages.warn,
-            )
-        except BaseException:
-            super().close()
-            raise
+            self.service = self._open_backend()
+            stack.callback(self.service.close)
+            if claim is not None and claim.is_contested:
+                # A suspended owner may hold what belongs to the machine, such as local runs. Its
+                # study is taken only after that, or neither of the two could continue.
+                self._take(claim, take_over)
+            stack.pop_all()
         self.clock = self.service.clock
         self.runs = RunTracker(self.service, self.store, self.messages.warn)
 
+    def _open_backend(self) -> BackendService:
+        return self.spec.backend.open(
+            self.ledger.store,
+            self.folder,
+            self.spec.sources,
+            keep_runs=self.ledger.durable,
+            notice=self.messages.warn,
+        )
+
     def close(self) -> None:
         """Close the backend and release the study."""
-        self.service.close()
-        super().close()
+        if not self.is_inherited:
+            self.service.close()
+            super().close()
 
     def render(
         self, name: str, params: Mapping[str, Any], overrides: Mapping[str, Any] | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tune_jobs.arguments.calls import strict_types
 from tune_jobs.backends.local.connection import HostConnection, socket_path
+from tune_jobs.backends.local.forks import keep_lock, release_lock
 from tune_jobs.backends.local.service import LocalService, RunSettings, StudyLocation, lock_study
 from tune_jobs.errors import ConfigError
 from tune_jobs.runtime import report
@@ -106,7 +107,7 @@ class LocalBackend:
         """See `Backend.open`. One service at a time is open for a study on a machine."""
         location = StudyLocation.locate(store, study)
         with contextlib.ExitStack() as stack:
-            stack.callback(os.close, lock_study(location.folder))
+            stack.callback(release_lock, keep_lock(lock_study(location.folder)))
             command = self.entry_point.command(self.python)
             settings = RunSettings(
                 command=command,

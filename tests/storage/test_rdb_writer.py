@@ -1,0 +1,148 @@
+"""Writes of an owner: committed exactly once, whatever happens to the connection."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState, create_trial
+from sqlalchemy.exc import OperationalError
+
+from tune_jobs.errors import StudyError
+from tune_jobs.storage import retry as retries
+from tune_jobs.storage.changes import Changes
+from tune_jobs.storage.database import unwrap_storage
+from tune_jobs.storage.lease import Lease, LeaseLost
+from tune_jobs.storage.ledger import Ledger
+from tune_jobs.storage.rdb_writer import RdbWriter
+from tune_jobs.storage.retry import PATIENCE, DatabaseRetry
+
+
+def broken() -> OperationalError:
+    """Return the error of a connection that broke."""
+    return OperationalError("COMMIT", {}, Exception("gone"), connection_invalidated=True)
+
+
+class Owner:
+    """The owner of a new study, whose connection can be broken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.study = optuna.load_study(study_name="s", storage=f"sqlite:///{folder}/s.db")
+        self.trials = 0
+        ledger = Ledger(self.study, str(folder / "runs"))
+        self.lease = Lease(ledger.engine, ledger.uid)
+        self.lease.acquire()
+        self.now = 0.0
+        self.notices: list[str] = []
+        self.retry = DatabaseRetry("db", self.notices.append, self.sleep, lambda: self.now)
+        storage = unwrap_storage(self.study)
+        assert isinstance(storage, RDBStorage)
+        self.writer = RdbWriter(storage, self.study._study_id, self.lease, self.retry)
+        self.dialect: Any = ledger.engine.dialect
+        self.commit = self.dialect.do_commit
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def create_trial(self) -> list[int]:
+        """Write one new trial."""
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.number, self.trials = self.trials, self.trials + 1
+        return self.writer.write(Changes(created=[trial]), lambda connection: None)
+
+    def break_commit(self, *, takes_effect: bool) -> None:
+        """Break the connection at the next commit."""
+
+        def breaks(connection: Any) -> None:
+            self.dialect.do_commit = self.commit
+            if takes_effect:
+                self.commit(connection)
+            raise broken()
+
+        self.dialect.do_commit = breaks
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create a study once: Optuna's tables take a second."""
+    path = tmp_path_factory.mktemp("study") / "s.db"
+    optuna.create_study(study_name="s", storage=f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def owner(tmp_path: Path, database: Path) -> Owner:
+    shutil.copy(database, tmp_path)
+    return Owner(tmp_path)
+
+
+@pytest.mark.parametrize("takes_effect", [True, False])
+def test_a_commit_in_doubt_creates_a_trial_once(owner: Owner, takes_effect: bool) -> None:
+    owner.break_commit(takes_effect=takes_effect)
+    (created,) = owner.create_trial()
+    owner.create_trial()
+    assert [t._trial_id for t in owner.study.get_trials()] == [created, created + 1]
+    assert len(owner.notices) == 1
+
+
+@pytest.mark.parametrize("takes_effect", [True, False])
+def test_a_claim_in_doubt_is_made_once(owner: Owner, takes_effect: bool) -> None:
+    owner.study.enqueue_trial({"x": 1})
+    (waiting,) = owner.study.get_trials()
+    owner.trials = 1
+    owner.break_commit(takes_effect=takes_effect)
+    assert owner.writer.claim(waiting._trial_id, "trial-000000-1")
+    assert owner.study.get_trials()[0].state == TrialState.RUNNING
+    owner.create_trial()
+
+
+@pytest.mark.parametrize("takes_effect", [True, False])
+def test_a_heartbeat_in_doubt_does_not_stand_for_the_next_write(
+    owner: Owner, takes_effect: bool
+) -> None:
+    owner.break_commit(takes_effect=takes_effect)
+    with pytest.raises(OperationalError):
+        owner.lease.renew(at_once=True)
+    owner.create_trial()
+    owner.lease.renew(at_once=True)
+    assert len(owner.study.get_trials()) == 1
+
+
+def test_a_write_in_doubt_before_another_owner_took_over_is_lost(owner: Owner) -> None:
+    thief = Lease(owner.lease._engine, owner.lease._study)
+    owner.break_commit(takes_effect=True)
+    owner.retry.sleep = lambda seconds: None if thief.held else _steal(thief)
+    with pytest.raises(LeaseLost):
+        owner.create_trial()
+
+
+def _steal(thief: Lease) -> None:
+    assert thief.take(thief._read())
+
+
+def test_reads_that_succeed_do_not_renew_the_patience_with_a_write(owner: Owner) -> None:
+    def breaks(connection: Any) -> None:
+        assert owner.writer.list_trials_after(-1) == []
+        raise broken()
+
+    owner.dialect.do_commit = breaks
+    with pytest.raises(StudyError, match="cannot be written"):
+        owner.create_trial()
+    owner.dialect.do_commit = owner.commit
+    assert PATIENCE <= owner.now <= PATIENCE + 2 * retries.BACKOFF.longest
+
+
+def test_an_interruption_ends_the_wait_for_the_database(owner: Owner) -> None:
+    def breaks(connection: Any) -> None:
+        raise broken()
+
+    owner.dialect.do_commit = breaks
+    owner.retry.is_interrupted = lambda: owner.now > 1.0
+    with pytest.raises(KeyboardInterrupt):
+        owner.create_trial()
+    assert owner.now < 2.0
