@@ -56,7 +56,7 @@ from tune_jobs.tuning.options import (
 from tune_jobs.tuning.outputs import Outputs, read_outputs
 from tune_jobs.tuning.preview import Preview, preview
 from tune_jobs.tuning.replicates import enqueue_replicates
-from tune_jobs.tuning.session import RunSession, Session
+from tune_jobs.tuning.session import RunSession, Session, build_retry
 from tune_jobs.tuning.smoke_check import CheckReport, smoke_check
 from tune_jobs.tuning.spec import TuningSpec
 from tune_jobs.tuning.watch import watch
@@ -561,7 +561,7 @@ class Tuner:
         self._close_objective()
         messages = Messages(progress, self.options.verbosity)
         with explain_deletion(self.study):
-            self.definition.check()
+            build_retry(self.definition, messages).call(self.definition.check)
             with RunSession(self.definition, messages, own=True, take_over=take_over) as session:
                 yield session
 

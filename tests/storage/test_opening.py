@@ -83,7 +83,7 @@ def test_a_server_that_is_not_there_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("psycopg")
-    monkeypatch.setattr("tune_jobs.storage.opening.OPENING_PATIENCE", 0.0)
+    monkeypatch.setattr("tune_jobs.storage.connecting.OPENING_PATIENCE", 0.0)
     Path("train.sh").touch()
     Path("study.yaml").write_text(
         "study: s\ndirection: maximize\ncommand: [sh, train.sh]\nmetric: value\n"

@@ -35,6 +35,11 @@ _owned_here: set[str] = set()
 _owned_lock = threading.Lock()
 
 
+def build_retry(spec: TuningSpec, messages: Messages) -> DatabaseRetry:
+    """Return the retries of operations on a study's database."""
+    return DatabaseRetry(repr(find_ledger_engine(spec.study).url), messages.warn)
+
+
 class Session:
     """The durable part of a study: its ledger, metric store, lease and commands.
 
@@ -57,8 +62,7 @@ class Session:
         self.messages = messages or Messages()
         store = spec.options.store
         wanted = absolute(os.fspath(store or spec.backend.default_store))
-        database = find_ledger_engine(spec.study).url
-        self.retry = DatabaseRetry(repr(database), self.messages.warn)
+        self.retry = build_retry(spec, self.messages)
         self.ledger = Ledger(spec.study, wanted, self.retry)
         if store is not None and self.ledger.store != wanted:
             raise StudyError(
