@@ -38,7 +38,7 @@ class Owner:
         self.lease.acquire()
         self.now = 0.0
         self.notices: list[str] = []
-        self.retry = DatabaseRetry("db", self.notices.append, self.sleep, lambda: self.now)
+        self.retry = DatabaseRetry("sqlite://", self.notices.append, self.sleep, lambda: self.now)
         storage = unwrap_storage(self.study)
         assert isinstance(storage, RDBStorage)
         self.writer = RdbWriter(storage, self.study._study_id, self.lease, self.retry)
