@@ -217,6 +217,27 @@ def test_names(line: str, names: Sequence[str], values: dict[str, float] | None)
     assert find(line, *names) == ([] if values is None else [(None, values)])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.9 to 0.95",
+        "90% to 95%",
+        "3 up to 4",
+        "1.2 million",
+        "3 Billion rows",
+        "1.2 M",
+        "1.2 k, a",
+    ],
+)
+def test_ranges_and_scales_are_not_read_in_part(text: str) -> None:
+    assert find(f"loss: {text}", "loss") == []
+
+
+@pytest.mark.parametrize("text", ["0.5 to be", "0.5 and more", "0.5 M 3", "0.5 B: 4", "0.5 T=3"])
+def test_words_after_a_number_are_not_part_of_it(text: str) -> None:
+    assert find(f"loss: {text}", "loss") == [(None, {"loss": 0.5})]
+
+
 # -- steps ----------------------------------------------------------------------------------------
 
 
@@ -259,6 +280,16 @@ def test_names(line: str, names: Sequence[str], values: dict[str, float] | None)
         ("epoch: 1.5 ms=2 loss=1", 1),
         ("epoch 1.2.3 loss=1", None),
         ("loss=1\nepoch=3", None),
+        ("Epoch 3\nepoch 5 checkpoint loaded\nloss=1", 3),
+        ("Epoch 3\nEpoch 9 restored\nloss=1", 3),
+        ("Epoch 3\nthe epoch 9 weights were restored\nloss=1", 3),
+        ("Epoch 3\ncheckpoint 'x' (epoch 7) loaded\nloss=1", 3),
+        ("Epoch 3\nload epoch-7\nloss=1", 3),
+        ("Epoch 3\nepoch 1 to 5\nloss=1", 3),
+        ("epoch 2\nepoch 3 checkpoint saved\nloss=1", 3),
+        ("Epoch 3: restoring the order\nloss=1", 3),
+        ("Epoch-3\nloss=1", 3),
+        ("[Epoch-03/10] loss: 1", 3),
     ],
 )
 @pytest.mark.parametrize("chunk", [1, 5, 1000])

@@ -128,3 +128,18 @@ def test_metric_like_names_are_few_and_can_be_shown() -> None:
     assert len(metric_like_names(text.encode())) == 20
     assert len(metric_like_names(text.encode(), limit=3)) == 3
     assert all(name.startswith("name_") for name in metric_like_names(text.encode(), limit=10_000))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", " , "])
+def test_a_pattern_for_csv_in_the_output(separator: str) -> None:
+    rows = [["Epoch", "loss", "acc"], ["1", "0.5", "0.9"], ["2", "", "0.91"]]
+    log = "".join(separator.join(row) + "\n" for row in rows).encode()
+    explanation = explain_unread(log, "acc", step="epoch")
+    pattern = re.search(r"above rows such as .*: set its pattern to '(.*)'$", explanation)
+    assert pattern is not None
+    extractor = Extractor(["acc"], {"acc": pattern[1]}, "epoch")
+    records = extractor.feed(log, 1.0)
+    assert [(record.step, record.values) for record in records] == [
+        (1, {"acc": 0.9}),
+        (2, {"acc": 0.91}),
+    ]

@@ -9,6 +9,7 @@ from .numerals import parse_captured
 from .patterns import UserPattern
 
 _DECORATION = " :;()[]*"
+_DELIMITERS = (",", ";", "\t")
 
 
 def suggest_column(
@@ -22,12 +23,14 @@ def suggest_column(
         name: Name of the metric.
         step: Name of the step, which may be a column, too.
     """
-    for separator in ("|", r"\s{2,}", r"\s+"):
+    for separator in ("|", ",", ";", "\t", r"\s{2,}", r"\s+"):
         names = _split(remove_progress(header).split(" ;")[0], separator)
         if name not in names or len(names) < 2:
             continue
         for row in below:
-            cells = _split(remove_progress(row), separator if separator == "|" else r"\s+")
+            cells = _split(
+                remove_progress(row), r"\s+" if separator.startswith(r"\s") else separator
+            )
             if len(cells) != len(names) or parse_captured(cells[names.index(name)]) is None:
                 continue
             suggestion = _build_pattern(names, cells, name, step, separator)
@@ -41,6 +44,8 @@ def _split(line: str, separator: str) -> list[str]:
     if separator == "|":
         line = re.sub("[\u2502\u2503]", "|", line).strip().strip("|")
         return [cell.strip() for cell in line.split("|")] if "|" in line else []
+    if separator in _DELIMITERS:
+        return [cell.strip(' "') for cell in line.split(separator)] if separator in line else []
     return [cell.strip(_DECORATION) or cell for cell in re.split(separator, line.strip(" ;"))]
 
 
@@ -48,17 +53,20 @@ def _build_pattern(
     names: list[str], cells: list[str], name: str, step: str | None, separator: str
 ) -> str:
     """Return a pattern for rows with as many cells as there are names."""
-    bar = separator == "|"
+    bar, delimited = separator == "|", separator in _DELIMITERS
     cell, between = (r"[^|]*", r"\|") if bar else (r"\S+", r"\s+")
+    if delimited:
+        between = r"\t" if separator == "\t" else separator
+        cell = f"[^{between}]*"
     fields = [cell] * len(names)
     steps = [i for i, n in enumerate(names) if step is not None and n.casefold() == step.casefold()]
-    space = r"\s*" if bar else ""
+    space = r"\s*" if bar or delimited else ""
     if steps:
         fields[steps[0]] = rf"{space}(?P<step>\d+){space}"
     elif parse_captured(cells[0]) is None and re.fullmatch(r"[\w-]+", cells[0]):
         fields[0] = space + re.escape(cells[0]) + space
     fields[names.index(name)] = rf"{space}(?P<value>[-+\w.]+){space}"
-    start, end = (r"\|", r"\|") if bar else (r"^\s*", r"\s*$")
+    start, end = (r"\|", r"\|") if bar else ("^", "$") if delimited else (r"^\s*", r"\s*$")
     return start + _repeat(fields, between) + end
 
 

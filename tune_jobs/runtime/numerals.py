@@ -3,7 +3,8 @@
 `VALUE` is the source of a regular expression for a metric's value and `COUNT` of one for a step's.
 Both have the group ``number``, which `parse_number` converts. A number that continues as something
 else does not match: ``1.2.3``, ``2024-01-02``, ``12:30``, ``9905/10000``, ``0,91``, ``35ms``,
-``1 234.5``, ``5 x 10^-3``, ``1.5 E-03``, ``0.5 -> 0.4``, ``50% -> 40%``.
+``1 234.5``, ``5 x 10^-3``, ``1.5 E-03``, ``0.5 -> 0.4``, ``50% -> 40%``, ``0.9 to 0.95``,
+``1.2 million``, ``1.2 M``.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ TIMES = (  # ``1.5 x 10^-3`` and the like
     r"(?:\s?(?:[\u00d7\u00b7\u00f7^]|\*\*?|[xX]\s?(?=10))\s?[-+]?[0-9]"
     r"|\s?\\(?:times|cdot)|[\u207a\u207b]|\s[eEdD][-+][0-9])"
 )
+SCALE = (  # ``1.2 million`` and ``1.2 k``, but not a name of one letter with a value of its own
+    r"\s{1,4}(?:(?i:hundred|thousand|million|billion|trillion|mln|bln|mio|mrd)(?![\w-])"
+    r"|[kKMGTB](?=\s{0,4}(?:[,;|)\]}]|\Z)|\s{1,4}[^\s\w:=(-]))"
+)
+RANGE = r"(?:\s?%)?\s{1,8}(?:(?:up\s)?to|till|until|through|thru)\s{1,8}[-+]?\.?[0-9]"
 _WHOLE = (
     r"(?!\w"
     r"|[.:/\\@#\u2026\u2044\u066b\u066c-]{1,8}\w"  # units, versions, dates, paths, ``1.#INF``
     rf"|[{_GROUPING}][-+.]{{0,3}}[0-9]"
     r"|\s{0,8}[:=]\s{0,8}[-+]?\.?[0-9]"  # names with numbers, ``mAP@0.5:0.95: 0.6``
     r"|\s{1,8}(?:out\s)?of\s{1,8}[0-9]"
-    rf"|{TIMES}"
+    rf"|{TIMES}|{SCALE}|{RANGE}"
     rf"|(?:\s?%)?(?:\s{{0,8}}/\s{{0,8}}[0-9]|\s?[~\u301c\u2013\u2014]\s?[0-9]|-[0-9]|{ARROW}))"
 )
 WRAPPER = (
@@ -43,7 +49,7 @@ VALUE = (
     rf"""{WRAPPER}(?P<quote>["']?){SPACED_GROUPS}(?P<number>{NUMBER}){_WHOLE}"""
     r"(?:\s?%)?(?P=quote)"
 )
-COUNT = rf"{WRAPPER}(?P<number>{NUMBER})(?!\w|\.\w)"
+COUNT = rf"{WRAPPER}(?P<number>{NUMBER})(?!\w|\.\w|{SCALE}|{RANGE})"
 
 _CAPTURED = re.compile(rf"\s*({NUMBER})\s*%?\s*")
 _DECIMAL_COMMA = re.compile(r"\s*([-+]?[0-9]+(?:[. \u00a0\u202f][0-9]{3})*,[0-9]+)\s*%?\s*")

@@ -23,9 +23,8 @@ SIGN = (
     r"|>(?=[^<>\n]{1,40}</))\s{0,64}"  # <epoch>3</epoch>
 )
 _PHASE = r"(?:\s?\((?P<phase>[A-Za-z_ ]{1,20})\))?"
-_STEP_VALUE = (
-    rf"""{_PHASE}["']?(?:{SIGN}|\s{{1,64}}|(?=[\[(#]))["']?[\[(#]{{0,4}}\s{{0,16}}{COUNT}"""
-)
+_TO_STEP = rf"(?:{SIGN}|\s{{1,64}}|-(?=[0-9])|(?=[\[(#]))"
+_STEP_VALUE = rf"""{_PHASE}["']?{_TO_STEP}["']?[\[(#]{{0,4}}\s{{0,16}}{COUNT}"""
 
 _OTHER_BEFORE = re.compile(
     r"(?:^|\W)(?:best|optimal|per|total|overall|max|maximum|min|minimum|num|number|number of|last|"
@@ -35,7 +34,15 @@ _OTHER_BEFORE = re.compile(
 )
 _BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
 _LOADED = re.compile(
-    r"(?<!\w)(?:(?:loaded|loading|restored?|restoring)[^0-9]*\Z|(?:resumed?|resuming)(?!\w))",
+    r"(?<!\w)(?:(?:(?:re)?load(?:ed|ing|s)?|restor(?:ed?|es|ing))[^0-9]*\Z"
+    r"|(?:resum(?:ed?|es|ing))(?!\w))",
+    re.IGNORECASE,
+)
+_LOADED_AFTER = re.compile(
+    r"[\"')]{0,2}\s{1,4}"
+    r"(?:(?:best|model|checkpoint|weights?|state|snapshot|params|parameters)\s{1,4}){0,3}"
+    r"(?:(?:is|are|was|were|has been|have been|been|successfully|being)\s{1,4}){0,3}"
+    r"(?:re)?(?:load|stor)(?:ed|ing)(?!\w)",
     re.IGNORECASE,
 )
 _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
@@ -91,7 +98,8 @@ class StepFinder:
         if not _may_be_of_another(line):
             return None
         for match in self._pattern.finditer(line):
-            if _is_of_another(line[max(0, match.start() - _LOOK_BACK) : match.start()]):
+            before = line[max(0, match.start() - _LOOK_BACK) : match.start()]
+            if _is_of_another(before, line, match.end()):
                 return match.start()
         return None
 
@@ -125,7 +133,7 @@ def _is_current(line: str, match: re.Match[str]) -> bool:
         return False
     if "." in match["number"] and _SECONDS.match(line, match.end()):  # Epoch: 12.3 s
         return False
-    return not _is_of_another(before)
+    return not _is_of_another(before, line, match.end())
 
 
 def _may_be_of_another(line: str) -> bool:
@@ -134,12 +142,19 @@ def _may_be_of_another(line: str) -> bool:
     return "best" in lower or "load" in lower or "rest" in lower or "resu" in lower
 
 
-def _is_of_another(before: str) -> bool:
-    """Return whether the text before a step speaks of the best one, or of a checkpoint.
+def _is_of_another(before: str, line: str, end: int) -> bool:
+    """Return whether the text around a step speaks of the best one, or of a checkpoint.
+
+    Args:
+        before: The text before the step.
+        line: The line.
+        end: Position after the step.
 
     In ``loss 0.3, best 0.2, epoch 3`` the step is the current one, since a value of its own comes
     first; in ``best: loss 0.2, epoch 2`` and ``loss 0.3 (best 0.2, epoch 2)`` it is not.
     """
+    if _LOADED_AFTER.match(line, end):
+        return True
     if not _may_be_of_another(before):
         return False
     clause = _STRONG.split(before)[-1]

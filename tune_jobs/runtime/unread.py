@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from .columns import suggest_column
 from .extract import SEPARATOR
 from .lines import LINE_END, clean, remove_progress
-from .numerals import ARROW, NUMBER, SPACED_GROUPS, TIMES, VALUE, parse_captured
+from .numerals import (
+    ARROW,
+    NUMBER,
+    RANGE,
+    SCALE,
+    SPACED_GROUPS,
+    TIMES,
+    VALUE,
+    parse_captured,
+)
 from .objects import remove_objects
 from .patterns import UserPattern
 from .records import MAX_LINE, check_name
@@ -22,10 +31,10 @@ _NUMBERS = re.compile(
     r"(?<![\w.,'^])(?<![\w^][-+])(?<![0-9]:)(?!(?<=[0-9] )[0-9]{3}(?![0-9]))(?:"
     r"(?P<comma>[-+]?(?!0*[1-9][0-9]{0,2},[0-9]{3}(?![0-9]))"
     r"(?:[0-9]{1,3}(?:[. ][0-9]{3})+|[0-9]{1,9}),[0-9]+(?![\w.,]*[0-9]))"
-    rf"|{SPACED_GROUPS}(?P<number>{NUMBER})(?![\w.,:'#-]{{0,8}}[0-9]|\.?\#\w|{TIMES}))"
+    rf"|{SPACED_GROUPS}(?P<number>{NUMBER})(?![\w.,:'#-]{{0,8}}[0-9]|\.?\#\w|{TIMES}|{SCALE}))"
     r"(?P<percent>\s?%)?"
 )
-_ARROW = re.compile(r"(?:\s?%)?" + ARROW)
+_ARROW = re.compile(rf"(?:\s?%)?{ARROW}|{RANGE}")
 _VALUES = (r"(?P<value>[-+\w.,']*\w)", r"(?P<value>[-+\d.eE]*\d)")
 _COMMAS = (r"(?P<decimal_comma>[-+\d.]+,\d+)", r"(?P<decimal_comma>[-+\d. ]+,\d+)")
 
