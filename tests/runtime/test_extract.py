@@ -288,6 +288,7 @@ def test_words_after_a_number_are_not_part_of_it(text: str) -> None:
         ("Epoch 3\nepoch 1 to 5\nloss=1", 3),
         ("epoch 2\nepoch 3 checkpoint saved\nloss=1", 3),
         ("Epoch 3: restoring the order\nloss=1", 3),
+        ("epoch 2\nepoch 3 stored\nloss=1", 3),
         ("Epoch-3\nloss=1", 3),
         ("[Epoch-03/10] loss: 1", 3),
     ],

@@ -34,15 +34,15 @@ _OTHER_BEFORE = re.compile(
 )
 _BEST = re.compile(r"(?<!\w)best(?!\w)", re.IGNORECASE)
 _LOADED = re.compile(
-    r"(?<!\w)(?:(?:(?:re)?load(?:ed|ing|s)?|restor(?:ed?|es|ing))[^0-9]*\Z"
-    r"|(?:resum(?:ed?|es|ing))(?!\w))",
+    r"(?<!\w)(?:(?:(?:re)?load(?:ed|ing|s)?|restore[ds]?|restoring)[^0-9]*\Z"
+    r"|(?:resume[ds]?|resuming)(?!\w))",
     re.IGNORECASE,
 )
 _LOADED_AFTER = re.compile(
     r"[\"')]{0,2}\s{1,4}"
     r"(?:(?:best|model|checkpoint|weights?|state|snapshot|params|parameters)\s{1,4}){0,3}"
     r"(?:(?:is|are|was|were|has been|have been|been|successfully|being)\s{1,4}){0,3}"
-    r"(?:re)?(?:load|stor)(?:ed|ing)(?!\w)",
+    r"(?:(?:re)?load(?:ed|ing)|restored|restoring)(?!\w)",
     re.IGNORECASE,
 )
 _ANY_VALUE = re.compile(r"[A-Za-z_]\w{0,40}\s{0,2}[:=]?\s{0,2}[-+]?\.?[0-9]")
