@@ -87,7 +87,7 @@ def test_a_server_that_is_not_there_is_one_line(
     Path("train.sh").touch()
     Path("study.yaml").write_text(
         "study: s\ndirection: maximize\ncommand: [sh, train.sh]\nmetric: value\n"
-        "parameters: {x: [1, 2]}\nstorage: postgresql+psycopg://user:secret@127.0.0.1:1/db\n"
+        "parameters: {x: [1, 2]}\nn_trials: 1\nstorage: postgresql+psycopg://user:secret@127.0.0.1:1/db\n"
     )
     assert main(["run", "study.yaml"]) == UNUSABLE
     error = capsys.readouterr().err

@@ -146,3 +146,18 @@ def test_an_interruption_ends_the_wait_for_the_database(owner: Owner) -> None:
     with pytest.raises(KeyboardInterrupt):
         owner.create_trial()
     assert owner.now < 2.0
+
+
+def test_a_database_that_does_not_answer_is_stalled(owner: Owner) -> None:
+    stalled = []
+
+    def waits(connection: Any) -> None:
+        stalled.append(owner.retry.is_stalled)
+        owner.now += 10.0
+        stalled.append(owner.retry.is_stalled)
+        owner.commit(connection)
+
+    owner.dialect.do_commit = waits
+    owner.create_trial()
+    assert stalled == [False, True]
+    assert not owner.retry.is_stalled

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from tune_jobs.errors import BackendError, StudyError
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.lease import StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.optimize import Optimization
 from tune_jobs.tuning.session import RunSession
 
@@ -414,3 +416,35 @@ def test_a_second_start_does_not_harm_a_suspended_tuner(
             RunSession(replace(first.definition, backend=locked), own=True)
         session.lease.renew(at_once=True)
         assert session.lease.held
+
+
+def test_a_study_is_released_without_waiting_for_a_stalled_database(
+    make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled, released = threading.Event(), threading.Event()
+    monkeypatch.setattr("tune_jobs.tuning.session.RELEASE_SECONDS", 0.01)
+    session = RunSession(make_tuner().definition, own=True)
+    release = session.lease.release
+
+    def waits() -> None:
+        stalled.wait(30)
+        release()
+        released.set()
+
+    monkeypatch.setattr(session.lease, "release", waits)
+    session.close()
+    stalled.set()
+    assert released.wait(30)
+    assert not session.lease.held
+
+
+def test_an_interruption_during_a_stall_ends_the_call_at_once() -> None:
+    answers = Interruption()
+    answers.ask()
+    assert answers.asked
+    with pytest.raises(KeyboardInterrupt):
+        answers.ask()
+    stalled = Interruption(lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        stalled.ask()
+    assert stalled.asked

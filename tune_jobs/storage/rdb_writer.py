@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tune_jobs.storage import trial_rows
 from tune_jobs.storage.changes import Changes, ExtraWrites
 from tune_jobs.storage.lease import AlreadyCommitted
-from tune_jobs.storage.retry import DatabaseRetry
+from tune_jobs.storage.retry import DatabaseRetry, Outage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -78,15 +78,17 @@ class RdbWriter:
         if self._lease is None:
             return self._retry.call(lambda: self._run(operation))
         self._lease.check()  # first, as a lock that a forked child inherits may be held for ever
-        with self._lease.lock:  # heartbeats are numbered, so threads write one after another
-            return self._commit_as_owner(self._lease, operation)
+        # Heartbeats are numbered, so threads write one after another.
+        with self._retry.operation() as outage, self._lease.lock:
+            return self._commit_as_owner(self._lease, operation, outage)
 
     def _run(self, operation: Callable[[Connection], _T]) -> _T:
         with self._engine.begin() as connection:
             return operation(connection)
 
-    def _commit_as_owner(self, lease: Lease, operation: Callable[[Connection], _T]) -> _T:
-        outage = self._retry.begin()
+    def _commit_as_owner(
+        self, lease: Lease, operation: Callable[[Connection], _T], outage: Outage
+    ) -> _T:
         in_doubt: list[_T] = []  # the result of a transaction whose commit failed
         while True:
             results: list[_T] = []

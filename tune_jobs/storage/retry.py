@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -18,6 +20,9 @@ PATIENCE = 600.0
 """Seconds of failures in a row after which an error is raised."""
 
 BACKOFF = Backoff(first=0.1, longest=5.0)
+
+STALLED = 1.0
+"""Seconds after which a database that has not answered is stalled, for who interrupts."""
 
 _SLICE = 0.25
 """Longest sleep in seconds: an interruption is noticed after it."""
@@ -49,6 +54,28 @@ class DatabaseRetry:
         self.where, self.notice = where, notice
         self.sleep, self.clock, self.patience = sleep, clock, patience
         self.is_interrupted: Callable[[], bool] = lambda: False
+        self._since: dict[int, float] = {}  # begin of an operation, by thread
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether an operation of this thread has been waiting for the database for long."""
+        since = self._since.get(threading.get_ident())
+        return since is not None and self.clock() - since > STALLED
+
+    @contextmanager
+    def operation(self) -> Iterator[Outage]:
+        """Mark an operation, for `is_stalled`; return the patience with it.
+
+        What else succeeds meanwhile does not renew that patience.
+        """
+        thread = threading.get_ident()
+        is_outermost = thread not in self._since
+        self._since.setdefault(thread, self.clock())
+        try:
+            yield Outage(self)
+        finally:
+            if is_outermost:
+                del self._since[thread]
 
     def call(self, operation: Callable[[], _T]) -> _T:
         """Return the result of an idempotent operation, which is retried until it succeeds.
@@ -57,22 +84,18 @@ class DatabaseRetry:
             StudyError: If the error is fatal, or persists for too long.
             KeyboardInterrupt: If interrupted meanwhile.
         """
-        outage = self.begin()
-        while True:
-            try:
-                return operation()
-            except Exception as error:
-                if not isinstance(_find_database_error(error), DBAPIError | PoolTimeout):
-                    raise
-                outage.wait(error)
-
-    def begin(self) -> Outage:
-        """Return the patience with one operation, which others that succeed do not renew."""
-        return Outage(self)
+        with self.operation() as outage:
+            while True:
+                try:
+                    return operation()
+                except Exception as error:
+                    if not isinstance(_find_database_error(error), DBAPIError | PoolTimeout):
+                        raise
+                    outage.wait(error)
 
 
 class Outage:
-    """The failures of one operation. Made by `DatabaseRetry.begin`."""
+    """The failures of one operation. Made by `DatabaseRetry.operation`."""
 
     def __init__(self, retry: DatabaseRetry) -> None:
         self._retry = retry

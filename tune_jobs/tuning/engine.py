@@ -93,7 +93,7 @@ class Engine:
         self._clock = session.clock
         self._turn = _Turn()
         self._posted: SimpleQueue[e.Event] = SimpleQueue()
-        self.interruption = Interruption()
+        self.interruption = Interruption(lambda: session.retry.is_stalled)
         session.retry.is_interrupted = lambda: self.interruption.asked
         # Other processes live by the real clock.
         self._next_sync = self._next_control = time.monotonic()

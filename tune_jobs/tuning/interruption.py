@@ -1,4 +1,4 @@
-"""Ctrl-C ends a call after its turn; a second one ends it at once.
+"""Ctrl-C ends a call after its turn; a second one, or one during a stall, ends it at once.
 
 SIGTERM does the same in programs that call `interrupt_on_termination`. A SIGINT that is ignored
 when the program starts, as in background jobs of a shell script, remains ignored.
@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 _entered: list[Interruption] = []
 
 
 class Interruption:
-    """Handles interruptions while it is entered; outside of the main thread it does nothing."""
+    """Handles interruptions while it is entered; outside of the main thread it does nothing.
 
-    def __init__(self) -> None:
+    Args:
+        is_stalled: Whether the call waits for something that may never answer.
+    """
+
+    def __init__(self, is_stalled: Callable[[], bool] = lambda: False) -> None:
         self.asked = False
+        self._is_stalled = is_stalled
         self._before: object = None
 
     def __enter__(self) -> Interruption:
@@ -45,11 +51,12 @@ class Interruption:
         """Request the end of the call.
 
         Raises:
-            KeyboardInterrupt: If the end was requested before.
+            KeyboardInterrupt: If the end was requested before, or the turn is stalled.
         """
-        if self.asked:
-            raise KeyboardInterrupt
+        at_once = self.asked or self._is_stalled()
         self.asked = True
+        if at_once:
+            raise KeyboardInterrupt
 
 
 def interrupt_on_termination() -> None:

@@ -31,6 +31,9 @@ from tune_jobs.tuning.tracker import RunTracker
 HAND_OVER = 60.0
 """Seconds within which an owner hands a study over on request."""
 
+RELEASE_SECONDS = 5.0
+"""Seconds to wait for the database when the study is released."""
+
 _owned_here: set[str] = set()
 _owned_lock = threading.Lock()
 
@@ -162,11 +165,22 @@ class Session:
             return
         if self._heartbeat is not None:
             self._heartbeat.stop()
-        with contextlib.suppress(SQLAlchemyError):  # an owner that does not release expires
-            self.lease.release()
+        if self.lease.held:
+            # Not for ever: the database may be stalled, and an owner that does not release expires.
+            release = threading.Thread(target=self._release, daemon=True)
+            try:
+                release.start()
+            except RuntimeError:  # Python starts no threads any more while it exits
+                self._release()
+            else:
+                release.join(RELEASE_SECONDS)
         if self._owns:
             self._owns = False
             _owned_here.discard(self.ledger.uid)
+
+    def _release(self) -> None:
+        with contextlib.suppress(SQLAlchemyError):
+            self.lease.release()
 
     def __enter__(self) -> Self:
         return self
