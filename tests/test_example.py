@@ -36,6 +36,7 @@ def test_it_prints_its_metrics_and_writes_its_model(tmp_path: Path) -> None:
     assert (folder / "model.joblib").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_its_seed_repeats_a_run() -> None:
     first, again = (run("--epochs=2", "--seed=1").stdout for _ in range(2))
     assert first == again != run("--epochs=2", "--seed=2").stdout

@@ -82,6 +82,7 @@ def test_infinite_and_nan_values_are_valid_json() -> None:
         json.loads(part, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 @pytest.mark.filterwarnings("ignore")  # of Kaleido and its browser
 def test_images(tuned: MakeStudy, tmp_path: Path) -> None:

@@ -387,6 +387,7 @@ def cli(emulator: Emulator) -> Callable[..., Any]:
     return call
 
 
+@pytest.mark.slow
 def test_oci_cli(cli: Callable[..., Any], emulator: Emulator, science: Any, tmp_path: Path) -> None:
     place = ("--compartment-id", emulator.compartment, "--project-id", emulator.project)
     job = cli(

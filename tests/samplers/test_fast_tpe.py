@@ -77,7 +77,8 @@ def create_tpe(**options: Any) -> TPESampler:
         return TPESampler(seed=3, **options)
 
 
-@pytest.mark.no_cover  # a quarter of the suite's CPU, and tracing doubles it
+@pytest.mark.slow
+@pytest.mark.no_cover  # tracing doubles the CPU that it takes
 @pytest.mark.parametrize(("pending", "direction"), [(1, "maximize"), (8, "minimize")])
 @pytest.mark.parametrize(
     "options",
@@ -93,11 +94,22 @@ def create_tpe(**options: Any) -> TPESampler:
 def test_suggestions_equal_those_of_optuna(
     options: dict[str, Any], pending: int, direction: Literal["minimize", "maximize"]
 ) -> None:
+    check_equality(options, 160, pending, direction)
+
+
+@pytest.mark.parametrize("options", [{}, {"group": True}, {"multivariate": False}], ids=str)
+def test_first_suggestions_equal_those_of_optuna(options: dict[str, Any]) -> None:
+    check_equality(options, 40, 8, "minimize")
+
+
+def check_equality(
+    options: dict[str, Any], trials: int, pending: int, direction: Literal["minimize", "maximize"]
+) -> None:
     studies = [
         optuna.create_study(sampler=sampler, direction=direction)
         for sampler in (create_tpe(**options), FastTPESampler(seed=3, **options))
     ]
-    theirs, ours = (run(study, 160, pending) for study in studies)
+    theirs, ours = (run(study, trials, pending) for study in studies)
     assert ours == theirs
 
 
@@ -110,6 +122,7 @@ def test_suggestions_are_equal_within_hyperband_brackets() -> None:
     assert params[0] == params[1]
 
 
+@pytest.mark.slow
 def test_suggestions_are_equal_with_a_database_and_after_a_restart(tmp_path: Any) -> None:
     params = []
     for name, create in (("theirs", create_tpe), ("ours", lambda: FastTPESampler(seed=3))):

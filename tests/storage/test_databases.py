@@ -20,7 +20,7 @@ from tests.tuning.test_recovery import WAITING, Controller
 from tune_jobs.storage.rdb_writer import RdbWriter
 from tune_jobs.storage.writers import build_writer
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 @pytest.fixture(params=sorted(SERVERS))

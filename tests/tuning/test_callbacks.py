@@ -90,6 +90,7 @@ def test_what_is_shown_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert any(m.startswith("ended: target=-1 is reached") for m in messages)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the packages that are called
 def test_the_callback_for_mlflow(make_tuner: MakeTuner) -> None:
     mlflow: Any = importlib.import_module("mlflow")
@@ -105,6 +106,7 @@ def test_the_callback_for_mlflow(make_tuner: MakeTuner) -> None:
     assert logged == {str(t.params["x"]): t.value for t in tuner.study.trials}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_callback_for_weights_and_biases(
     make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
