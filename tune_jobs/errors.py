@@ -13,6 +13,7 @@
     ├── SamplerError          the sampler of the study raised an error
     ├── StoreError            the metric store cannot be read or written
     ├── BackendError          the backend cannot start any job run
+    │   ├── MachineTrouble    this machine cannot run jobs now; live runs continue
     │   └── SubmitError       the backend cannot start this job run
     └── TuningStopped         a limit on failures was exceeded
         └── FinalRunFailed    the final run failed
@@ -92,6 +93,14 @@ class StoreError(TuneJobsError):
 
 class BackendError(TuneJobsError):
     """The backend cannot start any job run."""
+
+
+class MachineTrouble(BackendError):
+    """This machine cannot run jobs now, for a reason outside of the study.
+
+    Such as a full disk, or a local host that does not answer. Live runs continue, and the next call
+    adopts them.
+    """
 
 
 class SubmitError(BackendError):

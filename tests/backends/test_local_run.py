@@ -28,7 +28,9 @@ def test_a_run_that_has_ended_is_not_followed_while_it_is_published(tmp_path: Pa
     )
     run = launch(start, os.environ)
     _, status, usage = os.wait4(run.process.pid, 0)
-    ended = run.finish(status, usage)
+    run.reaped(status, usage)
+    ended = run.finish()
+    assert ended is not None
     assert run.follow() == 0
     assert ended["metrics_bytes"] == metrics.stat().st_size > 0
     last = (tmp_path / "store/runs/r-1/run.jsonl").read_text().splitlines()[-1]

@@ -18,7 +18,7 @@ import pytest
 from tests.runtime.test_report import old_python
 from tune_jobs.runtime.package import copy_runtime
 
-LAZY = {"oci", "yaml"}
+LAZY = {"oci", "psutil", "yaml"}
 """Packages that functions may import where they are needed."""
 
 

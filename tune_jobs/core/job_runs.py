@@ -84,6 +84,8 @@ class RunUpdate:
         transient: Whether the cause is outside of the script, so that a retry may succeed.
         retry_after: Seconds to wait before a retry, doubled each time; for capacity.
         fatal: Whether every run will fail until a person fixes the cause, such as a policy.
+        trouble: Whether the machine was in trouble, such as a full disk: such an attempt is retried
+            however many there were before, and many in a row end the call.
         shape: The compute shape it runs on, if the backend has shapes.
         has_metrics: Whether the store may have new metrics; None if only the store knows.
         has_history: Whether the run leaves its history in the store, which says how many bytes of
@@ -101,6 +103,7 @@ class RunUpdate:
     transient: bool = False
     retry_after: float = 0.0
     fatal: bool = False
+    trouble: bool = False
     shape: str | None = None
     has_metrics: bool | None = True
     has_history: bool = False

@@ -33,6 +33,7 @@ from tune_jobs.core.outcomes import (
     Outcome,
     classify_outcome,
     close_attempt,
+    stops_call,
 )
 from tune_jobs.core.promotion import Ladder, Rung
 from tune_jobs.core.prune_deferral import PruneDeferral
@@ -66,6 +67,8 @@ class TuningMachine:
         self.ladder = ladder
         self.fatal = ""
         """Why no run can be started until somebody acts."""
+        self.in_trouble = False
+        """Whether that is the machine's trouble: then live runs continue."""
         self.last_failure = ""
         self.reason = ""
         """Why the call ends before its number of trials, unless nothing is left to try."""
@@ -339,8 +342,8 @@ class TuningMachine:
         if outcome.delay:
             self._not_before[following] = now + outcome.delay
         instructions: _Instructions = [e.Close(closed), e.Retry(attempt)]
-        if update.fatal:
-            self.fatal = f"{attempt.name}: {outcome.cause}"
+        if stops_call(attempt, update):
+            self.fatal, self.in_trouble = f"{attempt.name}: {outcome.cause}", update.trouble
         elif update.transient:
             instructions.append(e.Say(f"{attempt.name}: {outcome.cause}; retrying as {following}"))
         return instructions

@@ -113,13 +113,18 @@ def _diverge(ended_as: AttemptState, divergence: Divergence, cause: str) -> Outc
 
 def _deserves_retry(attempt: Attempt, update: RunUpdate) -> bool:
     """Return whether the failure is outside of the script, and attempts are left."""
-    if update.fatal:
+    if update.fatal or update.trouble:
         return True  # recorded as an attempt to come: the call ends, the next one goes on with it
     if update.state == RunState.CANCELED:
         # Stopped by an interruption. A final run is canceled by a person only.
         return not attempt.is_final
     limit = MAX_PATIENT_ATTEMPTS if update.retry_after else MAX_ATTEMPTS
     return (update.transient or update.state == RunState.LOST) and attempt.attempt < limit
+
+
+def stops_call(attempt: Attempt, update: RunUpdate) -> bool:
+    """Return whether no run can be started until a person fixes the cause of a failure."""
+    return update.fatal or (update.trouble and attempt.attempt >= MAX_PATIENT_ATTEMPTS)
 
 
 def close_attempt(

@@ -6,14 +6,22 @@ A script may print its metrics, report them with `report`, or write a metrics fi
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from .extract import Extractor
 from .files import read_metrics_file
 from .records import Record, decode, encode
+from .regular_files import append, open_regular
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+
+LOOK_BYTES = 1 << 23
+"""Bytes that one call of `Follower.poll` reads."""
+
+LOOK_SECONDS = 0.1
+"""Seconds after which a call of `Follower.poll` reads no further chunk."""
 
 
 class Follower:
@@ -28,6 +36,7 @@ class Follower:
 
     Attributes:
         problem: Description of metrics that could not be read; empty if there is none.
+        is_behind: Whether the last call of `poll` left something for the next one.
     """
 
     def __init__(
@@ -39,6 +48,9 @@ class Follower:
         self._log = _Tail(log)
         self._reported = _Tail(reported)
         self._pending = b""
+        self._unwritten = b""
+        self._finished = False
+        self.is_behind = False
         self._step = sources.get("step")
         file = sources.get("file")
         self._file = os.path.join(work, file) if file else None
@@ -48,28 +60,46 @@ class Follower:
         self.problem = ""
 
     def poll(self, now: float) -> int:
-        """Append the records that are new; return their number.
+        """Append the records that are new, as far as `LOOK_BYTES` go; return their number.
+
+        After an error the next call continues: nothing is lost or written twice.
 
         Args:
             now: Time in seconds since the epoch.
 
         Raises:
-            OSError: If the records cannot be written, for example to a full disk.
+            OSError: If a file cannot be read, or the records cannot be written, for example to a
+                full disk.
         """
-        return self._append(self._read_output(now) + self._read_file(live=True))
+        self._write()
+        limit = _Limit(LOOK_BYTES, time.perf_counter() + LOOK_SECONDS)
+        records = self._read_output(now, limit)
+        self.is_behind = limit.reached
+        return self._append(records + self._read_file(live=True))
 
     def finish(self, now: float) -> int:
         """Poll for the last time, after the script has ended: unfinished lines count, too.
 
         Raises:
-            OSError: If the records cannot be written.
+            OSError: See `poll`.
         """
+        self._write()
+        if self._finished:
+            return 0
+        found = self._read_output(now, _Limit())
+        self._log.close()
+        self._reported.close()
+        self._finished = True
+        return self._append(found + self._extractor.finish(now) + self._read_file(live=False))
+
+    def read_tail(self, size: int) -> bytes:
+        """Return the last bytes of the output; none if it cannot be read."""
         try:
-            found = self._read_output(now) + self._extractor.finish(now)
-            return self._append(found + self._read_file(live=False))
-        finally:
-            self._log.close()
-            self._reported.close()
+            with open_regular(self._log.path) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+                return file.read(size)
+        except OSError:
+            return b""
 
     @property
     def size(self) -> int:
@@ -79,13 +109,13 @@ class Follower:
         except OSError:
             return 0
 
-    def _read_output(self, now: float) -> list[Record]:
+    def _read_output(self, now: float, limit: _Limit) -> list[Record]:
         """Return the records that were printed or reported since the last call."""
         found: list[Record] = []
-        for data in self._log.chunks():
+        for data in self._log.chunks(limit):
             found += self._extractor.feed(data, now)
         self.problem = self.problem or self._extractor.problem
-        for data in self._reported.chunks():
+        for data in self._reported.chunks(limit):
             self._pending += data
             decoded = decode(self._pending)
             self._pending = self._pending[decoded.consumed :]
@@ -121,38 +151,73 @@ class Follower:
         return records[len(known) :] if same_start else records[-1:]
 
     def _append(self, records: list[Record]) -> int:
-        if records:
-            lines = "".join(encode(record) for record in records)
-            with open(self._metrics, "ab") as file:
-                file.write(lines.encode("utf-8"))
+        self._unwritten = "".join(map(encode, records)).encode("utf-8")
+        self._write()
         return len(records)
+
+    def _write(self) -> None:
+        if self._unwritten:
+            append(self._metrics, self._unwritten)
+            self._unwritten = b""
 
 
 def _content(record: Record) -> tuple[int | None, dict[str, float]]:
     return record.step, dict(record.values)
 
 
+class _Limit:
+    """What may be read; unlimited by default.
+
+    Args:
+        size: Bytes.
+        until: By ``time.perf_counter``.
+    """
+
+    def __init__(self, size: int | None = None, until: float = 0.0) -> None:
+        self._left, self._until = size, until
+
+    @property
+    def reached(self) -> bool:
+        """Whether nothing more may be read."""
+        if self._left is None:
+            return False
+        return self._left <= 0 or time.perf_counter() >= self._until
+
+    def count(self, size: int) -> None:
+        """Count bytes that were read."""
+        if self._left is not None:
+            self._left -= size
+
+
 class _Tail:
     """Reader of a growing file, which may not exist yet."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
+        self.path = path
+        self._file: BinaryIO | None = None
+        self._closed = False
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the new content in pieces of bounded size."""
-        if self._file is None:
+    def chunks(self, limit: _Limit) -> Iterator[bytes]:
+        """Yield the new content in pieces of bounded size, up to a limit.
+
+        Raises:
+            OSError: If the file exists and cannot be read, or is not a regular file.
+        """
+        if self._file is None and not self._closed:
             try:
-                self._file = open(self._path, "rb")  # noqa: SIM115
-            except OSError:
+                self._file = open_regular(self.path)
+            except FileNotFoundError:
                 return
-        while True:
+        while self._file is not None and not limit.reached:
             data = self._file.read(_CHUNK)
+            limit.count(len(data))
             if not data:
                 return
             yield data
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; nothing more is read."""
+        self._closed = True
         if self._file is not None:
             self._file.close()
+            self._file = None

@@ -1,13 +1,48 @@
-"""Identity of processes, from Linux's ``/proc``. Standard library only, Python 3.8 on.
+"""Identity of processes, independent of clocks. Python 3.8 on.
 
-A process id is assigned again after its process has ended; with the boot of the machine and the
-start of the process it is unique.
+A process id is assigned again after its process has ended, and means another process in another PID
+namespace (a container). Together with the boot of the machine, the namespace, and the start of the
+process in clock ticks since the boot, it is unique. These are read from Linux's ``/proc``; without
+it, the package ``psutil`` says when a process started.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Optional
+
+
+class ProcessIdentity(NamedTuple):
+    """What identifies a process.
+
+    Args:
+        pid: Its id, in its PID namespace.
+        ticks: Its start: clock ticks since the boot, or psutil's time in microseconds.
+        boot: The random id of this boot of the machine; None without ``/proc``.
+        namespace: The PID namespace; None without ``/proc``.
+    """
+
+    pid: int
+    ticks: int
+    boot: Optional[str] = None  # noqa: UP045
+    namespace: Optional[str] = None  # noqa: UP045
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Return the identity of a process; None if there is none, or it cannot be identified."""
+    ticks = read_start_ticks(pid)
+    if ticks is None:
+        return None
+    return ProcessIdentity(pid, ticks, read_boot_id(), read_pid_namespace())
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Return whether a process of this machine and namespace has not ended."""
+    return identify(identity.pid) == identity
 
 
 def read_boot_id() -> str | None:
@@ -18,28 +53,125 @@ def read_boot_id() -> str | None:
         return None
 
 
+def read_pid_namespace() -> str | None:
+    """Return the id of this process's PID namespace; None where there is no ``/proc``."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
 def read_start_ticks(pid: int) -> int | None:
     """Return the clock ticks between the boot and the start of a process.
 
-    None if there is no such process, or no ``/proc``.
+    None if there is no such process, or neither ``/proc`` nor psutil.
     """
     try:
         # The second field, the program's name in parentheses, may hold blanks and parentheses.
         return int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
     except (OSError, IndexError, ValueError):
-        return None
+        return None if os.path.exists("/proc/self/stat") else _ask_psutil(pid)
 
 
-def read_start_time(pid: int) -> float | None:
-    """Return when a process started, in seconds since the epoch; None as `read_start_ticks`."""
-    ticks = read_start_ticks(pid)
-    if ticks is None:
+def _ask_psutil(pid: int) -> int | None:
+    try:
+        import psutil  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
         return None
     try:
-        uptime = float(_read("/proc/uptime").split()[0])
-    except (OSError, IndexError, ValueError):
+        return int(psutil.Process(pid).create_time() * 1e6)
+    except psutil.Error:
         return None
-    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def find_by_environment(variable: str, value: str) -> list[int]:
+    """Return the processes of this user that were started with a variable; none without ``/proc``.
+
+    It finds what has left its process group, too.
+    """
+    found, needle = [], f"\0{variable}={value}\0".encode()
+    for pid in _list_pids():
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if needle in b"\0" + file.read() + b"\0":
+                    found.append(pid)
+        except OSError:
+            continue  # it has ended, or belongs to another user
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def kill_all(pids: Iterable[int], patience: float = 2.0) -> None:
+    """Kill processes and wait until they have ended.
+
+    Args:
+        pids: Their ids.
+        patience: Seconds to wait; the kernel delays the end of a process that waits for a disk.
+    """
+    handles = []
+    for pid in pids:
+        try:
+            if hasattr(os, "pidfd_open"):  # Python 3.9
+                handles.append(os.pidfd_open(pid))  # novm
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            continue  # it has ended
+    deadline = time.monotonic() + patience
+    for handle in handles:
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        poller.poll(max(0.0, deadline - time.monotonic()) * 1000.0)
+        os.close(handle)
+
+
+def describe_signal(number: int) -> str:
+    """Return the name of a signal, such as ``SIGKILL`` or ``SIGRTMIN+3``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        first = getattr(signal, "SIGRTMIN", 0)
+        return f"SIGRTMIN+{number - first}" if first and number > first else str(number)
+
+
+def _list_pids() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return []
+
+
+def read_state(pid: int) -> str:
+    """Return the state of a process, such as ``T`` for stopped; empty if it is not known."""
+    try:
+        return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def count_oom_kills() -> int | None:
+    """Return how many processes the kernel has killed because memory ran out; None if unknown."""
+    try:
+        for line in _read("/proc/vmstat").splitlines():
+            name, _, number = line.partition(" ")
+            if name == "oom_kill":
+                return int(number)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def as_record(identity: ProcessIdentity | None) -> dict[str, Any]:
+    """Return an identity as `from_record` reads it, without what is not known."""
+    if identity is None:
+        return {}
+    return {key: value for key, value in identity._asdict().items() if value is not None}
+
+
+def from_record(record: dict[str, Any]) -> ProcessIdentity | None:
+    """Return the identity in a record; None if there is none, as of earlier versions."""
+    pid, ticks = record.get("pid"), record.get("ticks")
+    if not isinstance(pid, int) or not isinstance(ticks, int):
+        return None
+    return ProcessIdentity(pid, ticks, record.get("boot"), record.get("namespace"))
 
 
 def _read(path: str) -> str:

@@ -30,7 +30,7 @@ from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.observations import Observation
 from tune_jobs.core.promotion import Rung
 from tune_jobs.core.recovery import plan_recovery
-from tune_jobs.errors import BackendError, TuningStopped
+from tune_jobs.errors import BackendError, MachineTrouble, TuningStopped
 from tune_jobs.storage.lease import LeaseLost
 from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.session import RunSession
@@ -109,6 +109,7 @@ class Engine:
         Raises:
             TuningStopped: If a limit on failures is exceeded; live runs are stopped.
             BackendError: If no run can be started.
+            MachineTrouble: If this machine cannot run jobs now; live runs continue.
             LeaseLost: If another process has taken the study over; its live runs are left alone.
             KeyboardInterrupt: If interrupted; live runs are stopped.
         """
@@ -117,7 +118,7 @@ class Engine:
                 begin()
                 while not self.is_done():
                     self.turn()
-            except LeaseLost:
+            except (LeaseLost, MachineTrouble):
                 raise
             except BaseException:
                 if not self._session.is_inherited:
@@ -237,7 +238,8 @@ class Engine:
         """Write the turn, if there is anything to write; then act."""
         committed = self.write()
         if self.machine.fatal:
-            raise BackendError(self.machine.fatal)
+            kind = MachineTrouble if self.machine.in_trouble else BackendError
+            raise kind(self.machine.fatal)
         self._session.verify()
         self.handle(committed)
         for number in self._trials.take_finished():

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_jobs.arguments.calls import strict_types
-from tune_jobs.backends.local.connection import HostConnection, socket_path
+from tune_jobs.backends.local.connection import HostConnection
 from tune_jobs.backends.local.forks import keep_lock, release_lock
+from tune_jobs.backends.local.place import HostPlace
 from tune_jobs.backends.local.service import LocalService, RunSettings, StudyLocation, lock_study
-from tune_jobs.errors import ConfigError
+from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.runtime import report
+from tune_jobs.runtime.processes import identify
 from tune_jobs.script.entry_point import EntryPoint
 
 if TYPE_CHECKING:
@@ -106,6 +108,11 @@ class LocalBackend:
     ) -> LocalService:
         """See `Backend.open`. One service at a time is open for a study on a machine."""
         location = StudyLocation.locate(store, study)
+        if identify(os.getpid()) is None:
+            raise BackendError(
+                "local runs need a way to identify processes: this system has no /proc, and psutil "
+                "is not installed (pip install psutil)"
+            )
         with contextlib.ExitStack() as stack:
             stack.callback(release_lock, keep_lock(lock_study(location.folder)))
             command = self.entry_point.command(self.python)
@@ -117,9 +124,10 @@ class LocalBackend:
                 time_limit=self.time_limit,
                 grace=self.grace,
             )
-            host = HostConnection(socket_path(location.scratch), keep_runs=keep_runs)
+            place = HostPlace.locate(location.scratch)
+            host = HostConnection(place, keep_runs=keep_runs, notice=notice)
             release = stack.pop_all().close
-        return LocalService(location, settings, host, self.describe, release)
+        return LocalService(location, settings, host, self.describe, release, notice)
 
     def _python_path(self, command: Sequence[str], location: StudyLocation) -> dict[str, str]:
         """Return what a run needs to import its module, and ``tune_jobs.report`` anywhere.

@@ -12,15 +12,19 @@ Both sides exchange JSON lines over a Unix socket that only this user can reach.
     {"do": "start", "id": ..., ...}               see `StartRequest`; idempotent by id
     {"do": "cancel", "id": ...}
     {"do": "find", "runs": {id: folder}}
+    {"do": "ping"}                                if ``hello`` says that the host answers it
 
 From the host: ``hello`` when it accepts a connection, ``found`` in answer to ``find``, ``metrics``
-when a run has new metrics, ``ended`` with the last line of a run's history.
+when a run has new metrics, ``ended`` with the last line of a run's history, ``pong`` in answer to
+``ping``.
+
+If the machine is in trouble (`tune_jobs.runtime.trouble`), such as a full disk, nothing fails: what
+cannot be started or recorded waits and is tried again every second, and ``pong`` says why.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import heapq
 import json
@@ -30,11 +34,13 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tune_jobs.backends.local.place import HostPlace
 from tune_jobs.backends.local.run import (
     LocalRun,
     StartRequest,
@@ -44,7 +50,9 @@ from tune_jobs.backends.local.run import (
     reap_next,
     record_refusal,
 )
+from tune_jobs.backends.local.waiting import Waiting
 from tune_jobs.core.strict_json import encode_json
+from tune_jobs.runtime.trouble import describe_trouble
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +62,9 @@ FIRST_CONNECTION_SECONDS = 30.0
 
 FOLLOW_INTERVAL = 1.0
 """Seconds between two reads of what live runs printed."""
+
+LOOK_SHARE = 8.0
+"""The pause between two reads, as a multiple of what the first one took."""
 
 
 @dataclass(eq=False)
@@ -73,10 +84,13 @@ class Host:
 
     Args:
         listener: The socket to accept connections from.
+        place: Where tuners find the host.
     """
 
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
+    def __init__(self, listener: socket.socket, place: HostPlace) -> None:
+        self._listener, self._place = listener, place
+        self._waiting = Waiting()
+        self._blocked: dict[str, tuple[_Connection, StartRequest]] = {}
         self._selector = selectors.DefaultSelector()
         self._connections: set[_Connection] = set()
         self._runs: dict[str, LocalRun] = {}
@@ -97,10 +111,9 @@ class Host:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for name in (signal.SIGINT, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
-        self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(wake_read, selectors.EVENT_READ, lambda: self._wake_up(wake_read))
-        self._later(FOLLOW_INTERVAL, self._follow_all)
+        self._later(FOLLOW_INTERVAL, self._look)
         self._later(FIRST_CONNECTION_SECONDS, self._allow_leaving)
         while self._runs or self._connections or not self._may_leave:
             for key, _ in self._selector.select(self._until_next_deadline()):
@@ -137,14 +150,22 @@ class Host:
     def _accept(self) -> None:
         try:
             accepted, _ = self._listener.accept()
-        except BlockingIOError:
+        except OSError:  # the tuner has gone, or no more files may be opened: it tries again
             return
         accepted.setblocking(False)
         connection = _Connection(accepted)
         self._connections.add(connection)
         self._may_leave = True
         self._selector.register(accepted, selectors.EVENT_READ, lambda: self._read(connection))
-        self._send(connection, {"event": "hello", "pid": os.getpid()})
+        self._send(connection, {"event": "hello", "pid": os.getpid(), "pings": True})
+
+    def _listen_again(self) -> None:
+        listener = self._place.renew()
+        if listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = listener
+            self._selector.register(listener, selectors.EVENT_READ, self._accept)
 
     def _read(self, connection: _Connection) -> None:
         try:
@@ -157,7 +178,7 @@ class Host:
             return self._disconnect(connection)
         *lines, connection.incoming = (connection.incoming + data).split(b"\n")
         for line in lines:
-            self._handle(connection, json.loads(line))
+            self._receive(connection, json.loads(line))
         self._flush(connection)
 
     def _disconnect(self, connection: _Connection) -> None:
@@ -165,6 +186,9 @@ class Host:
         self._connections.discard(connection)
         self._selector.unregister(connection.socket)
         connection.socket.close()
+        for run_id in [i for i, (owner, _) in self._blocked.items() if owner is connection]:
+            del self._blocked[run_id]  # it was never started
+            self._waiting.clear(run_id)
         for run_id in [i for i, owner in self._owners.items() if owner is connection]:
             del self._owners[run_id]
             if not connection.keep:
@@ -185,37 +209,87 @@ class Host:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.writing else 0)
             self._selector.modify(connection.socket, events, lambda: self._read(connection))
 
+    def _receive(self, connection: _Connection, message: dict[str, Any]) -> None:
+        """Handle a message; an error fails the run that it is about, and no other."""
+        try:
+            self._handle(connection, message)
+        except Exception as error:
+            if describe_trouble(error):
+                self._waiting.note(str(message["do"]), "is not possible", error)
+                self._later(FOLLOW_INTERVAL, lambda: self._receive(connection, message))
+            elif "id" in message:
+                cause = f"the local host failed: {error!r}"
+                failed = {"event": "ended", "state": "FAILED", "cause": cause, "transient": False}
+                self._send(connection, {**failed, "id": message["id"]})
+        else:
+            self._waiting.clear(str(message["do"]))
+
     def _handle(self, connection: _Connection, message: dict[str, Any]) -> None:
-        match message.pop("do"):
+        match message["do"]:
             case "hello":
                 connection.env, connection.keep = message["env"], message["keep"]
             case "start":
-                self._start(connection, StartRequest(**message))
+                arguments = {key: value for key, value in message.items() if key != "do"}
+                self._start(connection, StartRequest(**arguments))
             case "cancel":
-                if message["id"] in self._runs:
-                    self._stop(self._runs[message["id"]], "canceled", canceled=True)
+                self._cancel(connection, message["id"])
             case "find":
                 found = {i: self._find(connection, i, f) for i, f in message["runs"].items()}
                 self._send(connection, {"event": "found", "runs": found})
+            case "ping":
+                trouble = self._waiting.describe(live=len(self._by_pid))
+                self._send(connection, {"event": "pong", "trouble": trouble})
 
     # -- the life of a run ------------------------------------------------------------------
 
     def _start(self, connection: _Connection, start: StartRequest) -> None:
-        known = self._find(connection, start.id, start.folder)
-        if known is not None:
-            if known["event"] == "ended":
-                self._send(connection, {**known, "id": start.id})
-            return
+        if start.id not in self._runs and self._blocked:
+            self._blocked[start.id] = connection, start  # one after another
+        else:
+            self._launch(connection, start)
+
+    def _launch(self, connection: _Connection, start: StartRequest) -> bool:
+        """Start a run; return False if the machine is in trouble, so that it has to wait."""
         try:
-            run = launch(start, connection.env)
-        except (OSError, ValueError, TypeError) as error:  # what the kernel, or Python, refuses
-            self._send(connection, {**record_refusal(start, error), "id": start.id})
-            return
+            known = self._find(connection, start.id, start.folder)
+            run = launch(start, connection.env) if known is None else None
+        except Exception as error:
+            if describe_trouble(error):
+                self._blocked[start.id] = connection, start
+                self._waiting.note(start.id, "cannot be started", error)
+                return False
+            known, run = record_refusal(start, error), None
+        self._unblock(start.id)
+        if run is not None:
+            self._watch(connection, run)
+        elif known is not None and known["event"] == "ended":
+            self._send(connection, {**known, "id": start.id})
+        return True
+
+    def _watch(self, connection: _Connection, run: LocalRun) -> None:
+        start = run.start
         self._runs[start.id] = self._by_pid[run.process.pid] = run
         self._owners[start.id] = connection
         if start.time_limit is not None:
             cause = f"time limit of {start.time_limit:g} s reached"
             self._later(start.time_limit, lambda: self._stop(run, cause, canceled=False))
+
+    def _unblock(self, run_id: str) -> None:
+        self._blocked.pop(run_id, None)
+        self._waiting.clear(run_id)
+
+    def _retry_blocked(self) -> None:
+        for connection, start in list(self._blocked.values()):
+            if not self._launch(connection, start):
+                return
+
+    def _cancel(self, connection: _Connection, run_id: str) -> None:
+        if run_id in self._runs:
+            self._stop(self._runs[run_id], "canceled", canceled=True)
+        elif run_id in self._blocked:
+            self._unblock(run_id)
+            never = {"event": "ended", "state": "CANCELED", "cause": "canceled", "transient": False}
+            self._send(connection, {**never, "id": run_id})
 
     def _stop(self, run: LocalRun, cause: str, *, canceled: bool) -> None:
         if self._runs.get(run.start.id) is run and not run.stop_cause:
@@ -232,9 +306,23 @@ class Host:
             pid, status, usage = ended
             run = self._by_pid.pop(pid, None)
             if run is not None:
-                self._end(run, run.finish(status, usage))
+                run.reaped(status, usage)
+                self._end(run)
 
-    def _end(self, run: LocalRun, ended: dict[str, Any]) -> None:
+    def _end(self, run: LocalRun) -> None:
+        """Collect and record what a run left, in steps between which the others are served."""
+        try:
+            ended = run.finish()
+        except Exception as error:
+            if describe_trouble(error):
+                self._waiting.note(run.start.id, "has ended, which cannot be recorded", error)
+                self._later(FOLLOW_INTERVAL, lambda: self._end(run))
+                return
+            ended = run.fail(error)
+        if ended is None:
+            self._later(0.0, lambda: self._end(run))
+            return
+        self._waiting.clear(run.start.id)
         if run.start.publish is None:
             self._announce(run, ended)
         else:
@@ -260,16 +348,36 @@ class Host:
             self._published.append(lambda: then(problem))
             os.write(self._wake_write, b"p")
 
-        self._publishing.submit(work)
+        try:
+            self._publishing.submit(work)
+        except RuntimeError:  # no more threads may be started
+            self._later(FOLLOW_INTERVAL, lambda: self._publish(run, then, whole=whole))
 
-    def _follow_all(self) -> None:
-        for run in list(self._runs.values()):
+    def _look(self) -> None:
+        """Look at everything that tells nothing by itself."""
+        self._later(FOLLOW_INTERVAL, self._look)
+        if not self._place.is_reachable():
+            self._listen_again()
+        self._retry_blocked()
+        for run in list(self._by_pid.values()):
+            if time.monotonic() >= run.next_look:
+                self._follow(run)
+
+    def _follow(self, run: LocalRun) -> None:
+        """Collect a run's metrics; one that prints much, or much at a time, gets longer pauses."""
+        began = time.monotonic()
+        try:
             new = run.follow()
-            if new and run.start.publish is None:
-                self._send_metrics(run)
-            elif new:
-                self._publish(run, functools.partial(self._send_metrics, run), whole=False)
-        self._later(FOLLOW_INTERVAL, self._follow_all)
+        except Exception as error:  # the machine is in trouble; others fail the run
+            self._waiting.note(run.start.id, "has metrics that cannot be recorded", error)
+            return
+        self._waiting.clear(run.start.id)
+        now = time.monotonic()
+        run.next_look = now + LOOK_SHARE * (now - began)
+        if new and run.start.publish is None:
+            self._send_metrics(run)
+        elif new:
+            self._publish(run, functools.partial(self._send_metrics, run), whole=False)
 
     def _send_metrics(self, run: LocalRun, problem: str = "") -> None:
         self._send(self._owners.get(run.start.id), {"event": "metrics", "id": run.start.id})
@@ -283,26 +391,29 @@ class Host:
         return {"event": "live", "started": run.started}
 
 
-def main(path: str) -> None:
-    """Serve at the socket ``path``, unless another host does already."""
-    lock = os.open(path + ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def main(path: str, record: str = "") -> None:
+    """Serve at the socket ``path``, unless another host serves the same metric store.
+
+    Args:
+        path: The socket.
+        record: See `HostPlace`; by default beside the socket.
+    """
+    place = HostPlace(path, record or f"{path}.lock")
+    if not place.take():
         return
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
-    listener.listen(64)
+    listener = place.listen()
     print("ready", flush=True)
     # The tuner waits for that line, and would wait for the pipe to be closed.
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    Host(listener).serve()
-    os.unlink(path)
+    try:
+        Host(listener, place).serve()
+    except BaseException:
+        place.record_crash(traceback.format_exc())
+        raise
+    place.leave()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,14 +7,13 @@ has started, and one after it has ended. A run without a history was never start
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import resource
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,9 +22,23 @@ from typing import Any
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.runtime.follow import Follower
 from tune_jobs.runtime.left_files import find_left_files, portable_name
-from tune_jobs.runtime.processes import read_start_time
+from tune_jobs.runtime.processes import (
+    as_record,
+    count_oom_kills,
+    describe_signal,
+    find_by_environment,
+    from_record,
+    identify,
+    is_alive,
+    kill_all,
+    read_pid_namespace,
+)
+from tune_jobs.runtime.regular_files import append, open_regular
+from tune_jobs.runtime.trouble import check_room, describe_trouble, is_in_output
 
-_TRANSIENT_ERRORS = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EINTR}
+_TAIL = 4096
+_EVENTS = ("accepted", "started", "ended")
+_REPORTS = "TUNE_JOBS_METRICS_FILE"
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,14 @@ class StartRequest:
 
 @dataclass
 class LocalRun:
-    """Live run; made by `launch`."""
+    """Live run; made by `launch`.
+
+    Attributes:
+        problem: What went wrong in the handling of this run; it fails then.
+        ended: The last line of its history, once its process has been reaped.
+        oom_kills: Processes that the kernel had killed for memory when the run started.
+        next_look: When its metrics are read next, by the monotonic clock.
+    """
 
     start: StartRequest
     process: subprocess.Popen[bytes]
@@ -77,6 +97,10 @@ class LocalRun:
     stop_cause: str = ""
     canceled: bool = False
     problem: str = ""
+    is_transient: bool = False
+    ended: dict[str, Any] | None = None
+    oom_kills: int | None = None
+    next_look: float = 0.0
 
     def stop(self, cause: str, *, canceled: bool) -> None:
         """Send TERM to the process group; `kill` follows after the grace period."""
@@ -88,50 +112,88 @@ class LocalRun:
         _signal_group(self.process.pid, signal.SIGKILL)
 
     def follow(self) -> int:
-        """Collect new metrics, and return the number of new records."""
+        """Collect new metrics, and return the number of new records.
+
+        Raises:
+            OSError: If the machine is in trouble; the next call continues.
+        """
         if self.process.returncode is not None:
             return 0  # it has ended, and is only being published
-        try:
+        with self._handling():
             return self.follower.poll(time.time())
-        except OSError as error:
-            self.problem = f"its metrics could not be written: {error}"
-            return 0
+        return 0
 
-    def finish(self, status: int, usage: resource.struct_rusage) -> dict[str, Any]:
-        """Collect the last metrics after the process was reaped.
+    def reaped(self, status: int, usage: resource.struct_rusage) -> None:
+        """Note the end of the process; `finish` follows.
 
         Args:
             status: As ``os.wait4`` returns it.
             usage: Resources that the process used.
-
-        Returns:
-            The last line of the run's history.
         """
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
-        finished = time.time()
-        try:
-            self.follower.finish(finished)
-        except OSError as error:
-            self.problem = f"its metrics could not be written: {error}"
-        state, cause = self._classify_end(code)
-        ended = {
+        self.ended = {
             "event": "ended",
-            "state": state,
-            "metrics_problem": self.follower.problem,
-            "metrics_bytes": self.follower.size,
             "exit_code": code if code >= 0 else None,
-            "cause": cause,
-            "transient": bool(self.problem),
             "started": self.started,
-            "finished": finished,
+            "finished": time.time(),
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kb": usage.ru_maxrss,
         }
+
+    def finish(self) -> dict[str, Any] | None:
+        """Collect the last metrics after the process was reaped, and record the end.
+
+        Returns:
+            The last line of the run's history; None if there is more to collect, with the next
+            call.
+
+        Raises:
+            OSError: If the machine is in trouble; the next call continues.
+        """
+        assert self.ended is not None
+        with self._handling():
+            self.follower.poll(self.ended["finished"])
+            if self.follower.is_behind:
+                return None
+            self.follower.finish(self.ended["finished"])
+        code = self.process.returncode
+        state, cause = self._classify_end(code)
+        trouble = self._find_trouble(state)
+        ended = {
+            **self.ended,
+            "state": "FAILED" if trouble else state,
+            "metrics_problem": self.follower.problem,
+            "metrics_bytes": self.follower.size,
+            "cause": trouble or cause,
+            "transient": bool(trouble) or self.is_transient,
+        }
+        if trouble:
+            ended["trouble"] = True
         try:
             _append_history(self.start.folder, ended)
         except OSError as error:
-            ended |= {"state": "FAILED", "cause": f"its end could not be recorded: {error}"}
+            if describe_trouble(error):
+                raise
+            gone = f"its folder was removed or replaced while it ran: {error}"
+            ended |= {"state": "FAILED", "cause": gone, "transient": True}
         return ended
+
+    def fail(self, error: Exception) -> dict[str, Any]:
+        """Return the end of a run that could not be handled."""
+        cause = f"its end could not be handled: {error!r}"
+        failed = {"event": "ended", "state": "FAILED", "cause": cause, "transient": False}
+        return {**(self.ended or {}), **failed}
+
+    @contextlib.contextmanager
+    def _handling(self) -> Iterator[None]:
+        """Let an error fail this run, unless the machine is in trouble."""
+        try:
+            yield
+        except Exception as error:
+            if describe_trouble(error):
+                raise
+            self.problem = f"its metrics could not be collected: {error or type(error).__name__}"
+            self.is_transient = isinstance(error, FileNotFoundError)  # its folder was removed
 
     def _classify_end(self, code: int) -> tuple[str, str]:
         if self.canceled and code != 0:
@@ -142,11 +204,35 @@ class LocalRun:
             return "FAILED", self.problem
         if code == 0:
             return "SUCCEEDED", ""
-        if code < 0:
-            name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
-            hint = " (out of memory?)" if name == "SIGKILL" else ""
-            return "FAILED", f"killed by signal {name}{hint}"
-        return "FAILED", f"exit code {code}"
+        killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        cause = f"killed by signal {describe_signal(-code)}" if code < 0 else f"exit code {code}"
+        return "FAILED", f"{cause} ({self._explain_kill()})" if killed else cause
+
+    def _explain_kill(self) -> str:
+        """Return why a run was killed by a signal that tune_jobs did not send."""
+        assert self.ended is not None
+        peak = f"its peak was {self.ended['max_rss_kb'] / 1024:.0f} MB"
+        kills = count_oom_kills()
+        if kills is None or self.oom_kills is None:
+            return f"out of memory? {peak}"
+        if kills > self.oom_kills:
+            return f"out of memory: the kernel kills processes; {peak}"
+        return f"not for memory: the kernel has killed nothing since its start; {peak}"
+
+    def _find_trouble(self, state: str) -> str:
+        """Return which trouble of the machine makes the result of a run worthless, if any.
+
+        Output that a full disk has refused is missing without an error of many programs.
+        """
+        if state == "CANCELED" or self.stop_cause:
+            return ""
+        try:
+            check_room(self.start.folder)
+        except OSError as error:
+            return f"it ended while the disk was full, so output may be missing: {error}"
+        if state == "FAILED" and is_in_output(self.follower.read_tail(_TAIL)):
+            return "the disk was full: it printed 'No space left on device'"
+        return ""
 
 
 def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
@@ -161,14 +247,38 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
     """
     folder = start.folder
     work, log = os.path.join(folder, "work"), os.path.join(folder, "log.txt")
+    check_room(folder)
     _make_folders(start)
     _write_inputs(work, start)
     env = {**inherited, **start.env, **_build_variables(start)}
-    follower = Follower(start.sources, log, env["TUNE_JOBS_METRICS_FILE"], work, start.metrics)
-    started = time.time()
-    _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
+    follower = Follower(start.sources, log, env[_REPORTS], work, start.metrics)
+    started, oom_kills = time.time(), count_oom_kills()
+    try:
+        _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
+        process = _spawn(start, work, log, env)
+    except OSError as error:
+        if describe_trouble(error):  # so that it counts as never started
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, "run.jsonl"))
+        raise
+    identity = as_record(identify(process.pid))
+    started_line = {"event": "started", "pid": process.pid, "time": started, **identity}
+    try:
+        _append_history(folder, started_line)
+    except BaseException:
+        _signal_group(process.pid, signal.SIGKILL)  # no run lives that is not recorded
+        process.wait()
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, "run.jsonl"))
+        raise
+    return LocalRun(start, process, follower, started, oom_kills=oom_kills)
+
+
+def _spawn(
+    start: StartRequest, work: str, log: str, env: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     with open(log, "ab") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             start.command,
             cwd=work,
             env=env,
@@ -177,8 +287,6 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _append_history(folder, {"event": "started", "pid": process.pid, "time": started})
-    return LocalRun(start, process, follower, started)
 
 
 def record_refusal(start: StartRequest, error: Exception) -> dict[str, Any]:
@@ -188,7 +296,7 @@ def record_refusal(start: StartRequest, error: Exception) -> dict[str, Any]:
         "event": "ended",
         "state": "FAILED",
         "cause": f"could not be started: {error}",
-        "transient": getattr(error, "errno", None) in _TRANSIENT_ERRORS,
+        "transient": isinstance(error, InterruptedError),
         "started": now,
         "finished": now,
     }
@@ -201,24 +309,45 @@ def find_outcome(folder: str) -> dict[str, Any] | None:
     """Return the last line of the history of a run that this host does not run.
 
     None if it was never started.
+
+    Raises:
+        OSError: If its history cannot be read.
     """
     history = _read_history(folder)
     if not history or history[-1]["event"] == "ended":
         return history[-1] if history else None
     # The host that started it is gone, and the exit code with it.
-    last = history[-1]
-    if last["event"] == "started" and _has_started_at(last["pid"], last["time"]):
-        _signal_group(last["pid"], signal.SIGKILL)
+    cause = "its host ended before it did (was the machine restarted?)"
+    if elsewhere := _end_leftovers(folder, history[-1]):
+        cause += f"; it was started in {elsewhere}, so it may still run there"
     lost = {
         "event": "ended",
         "state": "LOST",
-        "cause": "its host ended before it did (was the machine restarted?)",
+        "cause": cause,
         "transient": True,
         "started": history[0].get("time"),
         "finished": time.time(),
     }
-    _append_history(folder, lost)
+    with contextlib.suppress(OSError):  # the next one finds the same
+        _append_history(folder, lost)
     return lost
+
+
+def _end_leftovers(folder: str, last: dict[str, Any]) -> str:
+    """Kill what is left of a run whose host is gone.
+
+    Returns:
+        The PID namespace in which it was started, if its processes cannot be reached from here.
+    """
+    identity = from_record(last)
+    if identity is not None and identity.namespace not in (None, read_pid_namespace()):
+        return f"another container ({identity.namespace})"
+    if identity is not None and is_alive(identity):
+        _signal_group(identity.pid, signal.SIGKILL)
+        kill_all([identity.pid])
+    # Also what has left the group, and a run whose host was killed before it recorded the process.
+    kill_all(find_by_environment(_REPORTS, os.path.join(folder, "reported.jsonl")))
+    return ""
 
 
 def _write_inputs(work: str, start: StartRequest) -> None:
@@ -264,7 +393,7 @@ def _build_variables(start: StartRequest) -> dict[str, str]:
     """Return the environment variables that tell a run its folders."""
     return {
         "TUNE_JOBS_RUN": start.id,
-        "TUNE_JOBS_METRICS_FILE": os.path.join(start.folder, "reported.jsonl"),
+        _REPORTS: os.path.join(start.folder, "reported.jsonl"),
         "TUNE_JOBS_OUTPUTS_DIR": os.path.join(start.folder, "outputs"),
         "TUNE_JOBS_CHECKPOINT_DIR": os.path.join(start.folder, "checkpoints"),
         "TUNE_JOBS_RESUME_DIR": os.path.join(start.folder, "resume"),
@@ -274,19 +403,21 @@ def _build_variables(start: StartRequest) -> dict[str, str]:
 def _read_history(folder: str) -> list[dict[str, Any]]:
     """Return the events of a run, oldest first; none if it was never started."""
     try:
-        lines = Path(folder, "run.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        with open_regular(os.path.join(folder, "run.jsonl")) as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
         return []
     events = []
     for line in lines:
         with contextlib.suppress(ValueError):  # a line truncated by a crash
-            events.append(json.loads(line))
+            event = json.loads(line)
+            if isinstance(event, dict) and event.get("event") in _EVENTS:
+                events.append(event)
     return events
 
 
 def _append_history(folder: str, event: Mapping[str, Any]) -> None:
-    with open(os.path.join(folder, "run.jsonl"), "a", encoding="utf-8") as file:
-        file.write(encode_json(event) + "\n")
+    append(os.path.join(folder, "run.jsonl"), (encode_json(event) + "\n").encode())
 
 
 def publish(start: StartRequest, *, whole: bool) -> str:
@@ -359,9 +490,3 @@ def reap_next() -> tuple[int, int, resource.struct_rusage] | None:
 def _signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _has_started_at(pid: int, expected: float) -> bool:
-    """Return whether the process with this id is the one that was started at that time."""
-    started = read_start_time(pid)
-    return started is not None and abs(started - expected) < 2.0

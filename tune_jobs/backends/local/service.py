@@ -11,11 +11,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.base import BackendService
-from tune_jobs.backends.local.connection import HostConnection
+from tune_jobs.backends.base import BackendService, Notice
+from tune_jobs.backends.local.connection import HostConnection, HostGone
 from tune_jobs.backends.local.run import StartRequest
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
-from tune_jobs.errors import BackendError, SubmitError
+from tune_jobs.errors import BackendError, MachineTrouble, SubmitError
+
+TROUBLE_PATIENCE = 600.0
+"""Seconds during which the tuner waits for the end of the machine's trouble."""
+
+_TROUBLE_RETRY = 5.0
+"""Seconds before the first retry of a run that failed since the machine was in trouble."""
+
+MAX_HOSTS = 5
+"""Hosts that a service starts in place of those that are gone, without any run ending between."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,7 @@ class LocalService(BackendService):
         host: A connection of its own.
         describe: See `BackendService.describe`.
         release: Called when the service is closed.
+        notice: Called with messages for a person.
     """
 
     def __init__(
@@ -111,10 +121,14 @@ class LocalService(BackendService):
         host: HostConnection,
         describe: Callable[[], dict[str, object]],
         release: Callable[[], object],
+        notice: Notice,
     ) -> None:
-        self._location, self._settings = location, settings
+        self._location, self._settings, self._notice = location, settings, notice
         self._host, self._describe, self._release = host, describe, release
         self._early: list[dict[str, Any]] = []
+        self._open: dict[str, StartRequest | None] = {}  # runs that have not ended, by id
+        self._replaced = 0
+        self._in_trouble = False
 
     def clock(self) -> float:
         """See `BackendService.clock`."""
@@ -131,6 +145,7 @@ class LocalService(BackendService):
                 f"{request.name}: a local run has no resources to choose: leave them out"
             )
         start = self._start_request(request)
+        self._open[start.id] = start
         self._host.send({"do": "start", **vars(start)})
         return start.id
 
@@ -155,7 +170,88 @@ class LocalService(BackendService):
     def wait(self, timeout: float | None) -> list[RunUpdate]:
         """See `BackendService.wait`."""
         messages, self._early = self._early, []
-        return [_update(m) for m in messages or self._host.receive(timeout)]
+        messages = messages or self._receive(timeout)
+        return [_update(message) for message in messages if self._is_update(message)]
+
+    def _receive(self, timeout: float | None) -> list[dict[str, Any]]:
+        """Return the host's messages; if it is gone, another one says what happened to the runs."""
+        is_gone = False
+        while True:
+            try:
+                return self._replace_host() if is_gone else self._host.receive(timeout)
+            except HostGone:
+                is_gone = True
+
+    def _is_update(self, message: Mapping[str, Any]) -> bool:
+        if message["event"] == "pong":
+            self._watch_trouble(message["trouble"])
+        elif message["event"] == "ended":
+            self._open.pop(message["id"], None)
+            self._replaced = 0
+        return message["event"] not in ("pong", "hello", "found")
+
+    def _watch_trouble(self, trouble: Mapping[str, Any] | None) -> None:
+        """Say what waits because the machine is in trouble, and until when.
+
+        Raises:
+            MachineTrouble: After `TROUBLE_PATIENCE` seconds without progress.
+        """
+        if trouble is None:
+            if self._in_trouble:
+                self._notice("the machine works again: continuing")
+            self._in_trouble = False
+            return
+        if trouble["limited"] and trouble["seconds"] >= TROUBLE_PATIENCE:
+            raise MachineTrouble(
+                f"{trouble['what']}. Nothing has worked for {trouble['seconds']:.0f} s; live runs "
+                "continue. Fix it and call optimize() again to resume"
+            )
+        if not self._in_trouble:
+            self._in_trouble = True
+            until = f"at most {TROUBLE_PATIENCE:g} s" if trouble["limited"] else "the live runs"
+            self._notice(f"{trouble['what']}; waiting for {until}, no trial fails because of it")
+
+    def _replace_host(self) -> list[dict[str, Any]]:
+        """Start another host; return what happened to the runs of the one that is gone.
+
+        Raises:
+            MachineTrouble: If one host after the other ends.
+        """
+        self._replaced += 1
+        happened = self._host.replace()
+        if self._replaced > MAX_HOSTS:
+            raise MachineTrouble(f"{happened}, as were {MAX_HOSTS} others before")
+        folders = {i: self._location.run_folder(i.rpartition("/")[2]) for i in self._open}
+        self._host.send({"do": "find", "runs": folders})
+        messages = self._await_found()
+        found = messages.pop()["runs"]
+        ended = 0
+        for run_id, start in list(self._open.items()):
+            if found[run_id] is not None:
+                ended += found[run_id]["event"] == "ended"
+                messages.append({**found[run_id], "id": run_id})
+            elif start is not None:
+                self._host.send({"do": "start", **vars(start)})
+            else:
+                messages.append({**_LOST, "id": run_id})
+        self._notice(
+            f"{happened}. Another one was started: {ended} of its runs have ended, "
+            f"{len(self._open) - ended} are started or continued"
+        )
+        return messages
+
+    def _await_found(self) -> list[dict[str, Any]]:
+        """Return the messages up to the answer to ``find``, which is the last one."""
+        messages: list[dict[str, Any]] = []
+        while True:
+            received = self._host.receive(None)
+            for place, message in enumerate(received):
+                messages.append(message)
+                if message["event"] == "found":
+                    self._early += received[place + 1 :]
+                    return messages
+                if message["event"] == "pong":
+                    self._watch_trouble(message["trouble"])
 
     def cancel(self, name: str) -> None:
         """See `BackendService.cancel`."""
@@ -166,15 +262,21 @@ class LocalService(BackendService):
         if not names:
             return {}  # without waiting for the host
         folders = {self._run_id(name): self._location.run_folder(name) for name in names}
-        self._host.send({"do": "find", "runs": folders})
         answer: dict[str, Any] | None = None
+        is_gone = False
         while answer is None:
-            for message in self._host.receive(None):
-                if message["event"] == "found":
-                    answer = message
-                else:  # before or after the answer: for `wait`
-                    self._early.append(message)
+            try:
+                if is_gone:
+                    self._early += self._replace_host()
+                self._host.send({"do": "find", "runs": folders})
+                *early, answer = self._await_found()
+                self._early += early  # for `wait`
+            except HostGone:
+                is_gone = True
         found = [{**m, "id": i} for i, m in answer["runs"].items() if m is not None]
+        for message in found:
+            if message["event"] == "live":
+                self._open.setdefault(message["id"], None)
         return {update.name: update for update in map(_update, found)}
 
     def describe(self) -> dict[str, object]:
@@ -213,6 +315,14 @@ def lock_study(folder: str) -> int:
     return lock
 
 
+_LOST = {
+    "event": "ended",
+    "state": "LOST",
+    "cause": "it is not known to the local host",
+    "transient": True,
+}
+
+
 def _update(message: Mapping[str, Any]) -> RunUpdate:
     run_id = message["id"]
     name = run_id.rpartition("/")[2]
@@ -231,6 +341,8 @@ def _update(message: Mapping[str, Any]) -> RunUpdate:
                 exit_code=message.get("exit_code"),
                 cause=message["cause"],
                 transient=message["transient"],
+                trouble=message.get("trouble", False),
+                retry_after=_TROUBLE_RETRY if message.get("trouble") else 0.0,
                 has_history=True,
                 metrics_bytes=message.get("metrics_bytes"),
             )
