@@ -6,72 +6,19 @@ import contextlib
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from os import mkfifo
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from tests.backends.local_bench import SOURCES, Bench, OpenBench
 from tests.conftest import Script
 from tune_jobs.backends.local.backend import LocalBackend
-from tune_jobs.core.job_runs import MetricSources, RunRequest, RunState, RunUpdate
+from tune_jobs.core.job_runs import MetricSources, RunState
 from tune_jobs.errors import BackendError, ConfigError
-from tune_jobs.metric_store.store import MetricStore, absolute
 from tune_jobs.script.entry_point import EntryPoint
-
-SOURCES = MetricSources(names=("value",))
-
-
-class Bench:
-    """Backend that is open, with its metric store."""
-
-    def __init__(
-        self, backend: LocalBackend, store: str = "runs", sources: MetricSources = SOURCES
-    ) -> None:
-        self.store = MetricStore(absolute(store), "study")
-        self.service = backend.open(absolute(store), "study", sources, keep_runs=True, notice=print)
-
-    def start(self, name: str, *argv: str, **request: object) -> None:
-        """Submit a run."""
-        settings = {"env": {}, "files": {}, **request}
-        self.service.submit(RunRequest(name, argv, **settings))  # type: ignore[arg-type]
-
-    def wait_for_end(self, name: str) -> RunUpdate:
-        """Wait for the end of a run and return its last update."""
-        while True:
-            for update in self.service.wait(20.0):
-                if update.name == name and update.state.is_terminal:
-                    return update
-
-    def run(self, name: str, *argv: str, **request: object) -> RunUpdate:
-        """Submit a run and return its last update."""
-        self.start(name, *argv, **request)
-        return self.wait_for_end(name)
-
-
-@pytest.fixture
-def opened() -> Iterator[list[Bench]]:
-    """List of benches, which are closed after the test."""
-    benches: list[Bench] = []
-    yield benches
-    for bench in benches:
-        bench.service.close()
-
-
-OpenBench = Callable[..., Bench]
-
-
-@pytest.fixture
-def bench(script: Script, opened: list[Bench]) -> OpenBench:
-    """Return a function that opens a backend for a shell script."""
-
-    def open_bench(
-        body: str, store: str = "runs", sources: MetricSources = SOURCES, **options: object
-    ) -> Bench:
-        backend = LocalBackend(script(body), **options)  # type: ignore[arg-type]
-        opened.append(Bench(backend, store, sources))
-        return opened[-1]
-
-    return open_bench
 
 
 def test_run_leaves_metrics_and_log(bench: OpenBench, tmp_path: Path) -> None:
@@ -107,17 +54,21 @@ def test_find(bench: OpenBench, tmp_path: Path) -> None:
     assert b.wait_for_end("live-1").state == RunState.SUCCEEDED
 
 
+def is_closed(held: BinaryIO, within: float) -> bool:
+    """Return whether every writer of a FIFO has closed it within so many seconds."""
+    with held:
+        return bool(select.select([held], [], [], within)[0])
+
+
 def test_cancel_ends_the_process_group(bench: OpenBench, tmp_path: Path) -> None:
-    b = bench(f"sleep 61 & echo $! > {tmp_path}/child; : > {tmp_path}/ready; sleep 61", grace=5.0)
+    mkfifo(tmp_path / "held")  # open for writing as long as a process of the run lives
+    b = bench(f"exec 3> {tmp_path}/held; sleep 3600 & sleep 3600", grace=5.0)
     b.start("r-1")
-    while not (tmp_path / "ready").exists():
-        os.sched_yield()
+    held = (tmp_path / "held").open("rb")
     b.service.cancel("r-1")
     update = b.wait_for_end("r-1")
     assert (update.state, update.cause) == (RunState.CANCELED, "canceled")
-    child = int((tmp_path / "child").read_text())
-    while _is_running(child):
-        os.sched_yield()
+    assert is_closed(held, within=10.0)
     b.service.cancel("r-1")
     b.service.cancel("never-1")
 
@@ -132,11 +83,12 @@ def test_run_that_ignores_term_is_killed(bench: OpenBench, tmp_path: Path) -> No
 
 
 def test_background_process_ends_with_its_run(bench: OpenBench, tmp_path: Path) -> None:
-    b = bench(f"sleep 61 & echo $! > {tmp_path}/child; echo value=1")
-    assert b.run("r-1").state == RunState.SUCCEEDED
-    child = int((tmp_path / "child").read_text())
-    while _is_running(child):
-        os.sched_yield()
+    mkfifo(tmp_path / "held")
+    b = bench(f"exec 3> {tmp_path}/held; sleep 3600 & echo value=1")
+    b.start("r-1")
+    held = (tmp_path / "held").open("rb")
+    assert b.wait_for_end("r-1").state == RunState.SUCCEEDED
+    assert is_closed(held, within=10.0)
 
 
 def test_no_zombies(bench: OpenBench) -> None:
@@ -225,13 +177,6 @@ def test_store_in_memory_is_refused(script: Script) -> None:
 def test_time_limit_must_be_positive() -> None:
     with pytest.raises(ConfigError, match="time_limit must be positive"):
         LocalBackend("train.sh", time_limit=0)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def _stats() -> Iterator[str]:

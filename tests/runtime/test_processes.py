@@ -70,10 +70,10 @@ def test_psutil_serves_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(processes, "_read", refuse)
-    monkeypatch.setattr(processes.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
     monkeypatch.setitem(sys.modules, "psutil", None)
     assert read_start_ticks(1) is None
-    monkeypatch.setitem(sys.modules, "psutil", Psutil)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "psutil", Psutil)
     assert read_start_ticks(1) == 1_500_000
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from .extract import Extractor
 from .files import read_metrics_file
@@ -87,8 +87,6 @@ class Follower:
         if self._finished:
             return 0
         found = self._read_output(now, _Limit())
-        self._log.close()
-        self._reported.close()
         self._finished = True
         return self._append(found + self._extractor.finish(now) + self._read_file(live=False))
 
@@ -190,12 +188,14 @@ class _Limit:
 
 
 class _Tail:
-    """Reader of a growing file, which may not exist yet."""
+    """Reader of a growing file, which may not exist yet.
+
+    It is open only while it is read: a host of many runs may not have as many open files.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._file: BinaryIO | None = None
-        self._closed = False
+        self._offset = 0
 
     def chunks(self, limit: _Limit) -> Iterator[bytes]:
         """Yield the new content in pieces of bounded size, up to a limit.
@@ -203,21 +203,18 @@ class _Tail:
         Raises:
             OSError: If the file exists and cannot be read, or is not a regular file.
         """
-        if self._file is None and not self._closed:
-            try:
-                self._file = open_regular(self.path)
-            except FileNotFoundError:
-                return
-        while self._file is not None and not limit.reached:
-            data = self._file.read(_CHUNK)
-            limit.count(len(data))
-            if not data:
-                return
-            yield data
-
-    def close(self) -> None:
-        """Close the file; nothing more is read."""
-        self._closed = True
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        try:
+            file = open_regular(self.path)
+        except FileNotFoundError:
+            return
+        with file:
+            if os.fstat(file.fileno()).st_size < self._offset:
+                self._offset = 0  # it was truncated
+            file.seek(self._offset)
+            while not limit.reached:
+                data = file.read(_CHUNK)
+                limit.count(len(data))
+                if not data:
+                    return
+                self._offset += len(data)
+                yield data

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_jobs.arguments.calls import strict_types
-from tune_jobs.backends.local.connection import HostConnection
+from tune_jobs.backends.local.connection import HostConnection, locate_host
 from tune_jobs.backends.local.forks import keep_lock, release_lock
-from tune_jobs.backends.local.place import HostPlace
 from tune_jobs.backends.local.service import LocalService, RunSettings, StudyLocation, lock_study
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.runtime import report
@@ -124,7 +123,7 @@ class LocalBackend:
                 time_limit=self.time_limit,
                 grace=self.grace,
             )
-            place = HostPlace.locate(location.scratch)
+            place = locate_host(location.scratch)
             host = HostConnection(place, keep_runs=keep_runs, notice=notice)
             release = stack.pop_all().close
         return LocalService(location, settings, host, self.describe, release, notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -10,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tune_jobs.backends.base import Notice
+from tune_jobs.backends.local.forks import keep_socket
 from tune_jobs.backends.local.place import HostPlace
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import BackendError, MachineTrouble
 from tune_jobs.runtime import report
-from tune_jobs.runtime.processes import read_state
+from tune_jobs.runtime.processes import read_pid_namespace, read_state
 from tune_jobs.runtime.trouble import describe_trouble
 
 HOST_MODULE = "tune_jobs.backends.local.host"
@@ -38,6 +41,8 @@ NOTICE_SECONDS = 3.0
 
 HOST_PATIENCE = 120.0
 """Seconds without an answer after which the call ends."""
+
+_LONGEST_FOLDER = 50
 
 # The standard library comes first: a project may have a ``types.py`` of its own.
 _HOST = (
@@ -196,7 +201,7 @@ class HostConnection:
                     connection.settimeout(None)
                     self._answers_pings = bool(hello.get("pings"))
                     stack.pop_all()
-                    return connection
+                    return keep_socket(connection)
         return None
 
     def _exchange(self, connection: socket.socket) -> dict[str, Any]:
@@ -210,6 +215,36 @@ class HostConnection:
         greeting = {"do": "hello", "env": dict(os.environ), "keep": self._keep_runs}
         connection.sendall(encode_json(greeting).encode() + b"\n")
         return dict(json.loads(hello)) if hello else {}
+
+
+def locate_host(scratch: str) -> HostPlace:
+    """Return the place of the host for a local folder.
+
+    Machines, containers and users that share the folder have hosts of their own.
+
+    Raises:
+        BackendError: If others can enter the folder of the socket.
+    """
+    viewer = f"{os.getuid()} {socket.gethostname()} {read_pid_namespace()}"
+    digest = hashlib.sha256(viewer.encode()).hexdigest()[:12]
+    return HostPlace(_find_socket_path(scratch), os.path.join(scratch, f".host-{digest}"))
+
+
+def _find_socket_path(scratch: str) -> str:
+    """Return a path that is short enough, in a folder that only this user can enter."""
+    name = hashlib.sha256(scratch.encode()).hexdigest()[:16]
+    temporary = tempfile.gettempdir()
+    if len(os.fsencode(temporary)) > _LONGEST_FOLDER:
+        temporary = "/tmp"
+    folder = os.path.join(temporary, f"tune-jobs-{os.getuid()}")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    status = os.stat(folder)
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise BackendError(
+            f"{folder} must belong to you and be closed to others (chmod 700): the processes that "
+            "run your job runs are reached through it"
+        )
+    return os.path.join(folder, name)
 
 
 class _Silence:

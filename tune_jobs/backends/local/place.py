@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import socket
-import tempfile
 from typing import Any
 
 from tune_jobs.core.strict_json import encode_json
-from tune_jobs.errors import BackendError
-from tune_jobs.runtime.processes import read_pid_namespace
 from tune_jobs.runtime.regular_files import open_regular
 
-_LONGEST_PATH = 100
 _LOCK_FLAGS = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -36,19 +31,6 @@ class HostPlace:
     def __init__(self, path: str, record: str) -> None:
         self.path, self.record = path, record
         self._lock = -1
-
-    @classmethod
-    def locate(cls, scratch: str) -> HostPlace:
-        """Return the place of the host for a local folder.
-
-        Machines, containers and users that share the folder have hosts of their own.
-
-        Raises:
-            BackendError: If others can enter the folder of the socket.
-        """
-        viewer = f"{os.getuid()} {socket.gethostname()} {read_pid_namespace()}"
-        digest = hashlib.sha256(viewer.encode()).hexdigest()[:12]
-        return cls(_find_socket_path(scratch), os.path.join(scratch, f".host-{digest}"))
 
     # -- the tuner's side -----------------------------------------------------------------------
 
@@ -118,20 +100,3 @@ class HostPlace:
     def _write(self, record: dict[str, Any]) -> None:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, encode_json(record).encode(), 0)
-
-
-def _find_socket_path(scratch: str) -> str:
-    """Return a path that is short enough, in a folder that only this user can enter."""
-    name = hashlib.sha256(scratch.encode()).hexdigest()[:16]
-    temporary = tempfile.gettempdir()
-    if len(os.fsencode(temporary)) > _LONGEST_PATH - 50:
-        temporary = "/tmp"
-    folder = os.path.join(temporary, f"tune-jobs-{os.getuid()}")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    status = os.stat(folder)
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise BackendError(
-            f"{folder} must belong to you and be closed to others (chmod 700): the processes that "
-            "run your job runs are reached through it"
-        )
-    return os.path.join(folder, name)

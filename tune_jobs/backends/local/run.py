@@ -131,6 +131,8 @@ class LocalRun:
             usage: Resources that the process used.
         """
         code = self.process.returncode = os.waitstatus_to_exitcode(status)
+        if self.stop_cause:  # what has left the group was to stop, too
+            kill_all(find_by_environment(_REPORTS, _reports_file(self.start.folder)), patience=0.0)
         self.ended = {
             "event": "ended",
             "exit_code": code if code >= 0 else None,
@@ -346,7 +348,7 @@ def _end_leftovers(folder: str, last: dict[str, Any]) -> str:
         _signal_group(identity.pid, signal.SIGKILL)
         kill_all([identity.pid])
     # Also what has left the group, and a run whose host was killed before it recorded the process.
-    kill_all(find_by_environment(_REPORTS, os.path.join(folder, "reported.jsonl")))
+    kill_all(find_by_environment(_REPORTS, _reports_file(folder)))
     return ""
 
 
@@ -393,11 +395,15 @@ def _build_variables(start: StartRequest) -> dict[str, str]:
     """Return the environment variables that tell a run its folders."""
     return {
         "TUNE_JOBS_RUN": start.id,
-        _REPORTS: os.path.join(start.folder, "reported.jsonl"),
+        _REPORTS: _reports_file(start.folder),
         "TUNE_JOBS_OUTPUTS_DIR": os.path.join(start.folder, "outputs"),
         "TUNE_JOBS_CHECKPOINT_DIR": os.path.join(start.folder, "checkpoints"),
         "TUNE_JOBS_RESUME_DIR": os.path.join(start.folder, "resume"),
     }
+
+
+def _reports_file(folder: str) -> str:
+    return os.path.join(folder, "reported.jsonl")
 
 
 def _read_history(folder: str) -> list[dict[str, Any]]:
