@@ -77,7 +77,7 @@ def test_a_run_whose_start_cannot_be_recorded_is_killed(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
-    spawn, append = run._spawn, run.append
+    spawn = run._spawn
 
     def spawn_and_fill(*arguments: Any) -> subprocess.Popen[bytes]:
         started.append(spawn(*arguments))
@@ -88,7 +88,7 @@ def test_a_run_whose_start_cannot_be_recorded_is_killed(
     with pytest.raises(OSError, match="No space left"):
         launch(start("sleep 3600"), os.environ)
     assert started[0].poll() == -9
-    monkeypatch.setattr(run, "append", append)
+    monkeypatch.undo()
     assert find_outcome(start("").folder) is None, "it counts as never started"
 
 
