@@ -190,6 +190,7 @@ def test_the_host_waits_for_room_and_says_so(
     b = bench(WAITING, env={"here": str(tmp_path)})
     b.start("r-1", "--x=1")
     host = host_of(wait_for_pid(tmp_path, 1))
+    assert b.service.find(["r-1"]), "its start is recorded"
     before = resource.prlimit(host, resource.RLIMIT_FSIZE)
     resource.prlimit(host, resource.RLIMIT_FSIZE, (1, before[1]))
     b.start("r-2", "--x=2")
@@ -213,6 +214,7 @@ def test_a_run_that_waits_for_the_machine_can_be_canceled(bench: OpenBench, tmp_
     b = bench(WAITING, env={"here": str(tmp_path)})
     b.start("r-1", "--x=1")
     host = host_of(wait_for_pid(tmp_path, 1))
+    assert b.service.find(["r-1"]), "its start is recorded"
     before = resource.prlimit(host, resource.RLIMIT_FSIZE)
     resource.prlimit(host, resource.RLIMIT_FSIZE, (1, before[1]))
     b.start("r-2", "--x=2")
@@ -228,6 +230,7 @@ def test_few_open_files_delay_runs_and_fail_none(bench: OpenBench, tmp_path: Pat
     b = bench(WAITING, env={"here": str(tmp_path)})
     b.start("r-0", "--x=0")
     host = host_of(wait_for_pid(tmp_path, 0))
+    assert b.service.find(["r-0"]), "its start is recorded"
     used = len(os.listdir(f"/proc/{host}/fd"))
     before = resource.prlimit(host, resource.RLIMIT_NOFILE)
     resource.prlimit(host, resource.RLIMIT_NOFILE, (used + 4, before[1]))
