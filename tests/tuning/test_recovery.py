@@ -25,7 +25,7 @@ from tune_jobs.core.commands import End
 from tune_jobs.core.events import Ticked
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.snapshot import Snapshot
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import BackendError, StudyError
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.lease import StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
