@@ -15,7 +15,7 @@ from .files import read_metrics_file
 from .records import Record, decode, encode
 from .regular_files import append, open_regular
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 15
 
 LOOK_BYTES = 1 << 23
 """Bytes that one call of `Follower.poll` reads."""

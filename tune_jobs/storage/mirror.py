@@ -424,7 +424,11 @@ class StudyMirror(InMemoryStorage):
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        with self._lock:
+            trial = self._get_trial(trial_id)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            # In place: a copy of all values for each one would cost quadratic time.
+            trial.intermediate_values[step] = intermediate_value
         self._touch(trial_id).steps.add(step)
 
     def set_trial_state_values(

@@ -24,6 +24,7 @@ from tune_jobs.core.events import (
     Retry,
 )
 from tune_jobs.core.promotion import Rung, trial_rung
+from tune_jobs.core.pruner_questions import select_asked_steps
 from tune_jobs.core.requests import read_arguments
 from tune_jobs.core.snapshot import Running
 from tune_jobs.core.strict_json import replace_nonfinite
@@ -152,9 +153,12 @@ class StudyTrials:
         assert number is not None
         ask = report.ask_pruner and self._spec.promotion is None
         trial, advised = self.trial(number), self._advice_on_known(number, report, ask)
-        for step in self._new_steps(number, report.reading.steps):
-            trial.report(report.reading.steps[step], step)
-            if ask and trial.should_prune() and advised is None:
+        steps = report.reading.steps
+        new = self._new_steps(number, steps)
+        asked = select_asked_steps(new, len(steps)) if ask else frozenset()
+        for step in new:
+            trial.report(steps[step], step)
+            if step in asked and trial.should_prune() and advised is None:
                 advised = step
         return advised
 

@@ -36,7 +36,7 @@ CONNECT_SECONDS = 15.0
 PING_SECONDS = 1.0
 """Seconds between two questions whether the host is well."""
 
-NOTICE_SECONDS = 3.0
+NOTICE_SECONDS = 4.0
 """Seconds without an answer after which the tuner says that it waits."""
 
 HOST_PATIENCE = 120.0

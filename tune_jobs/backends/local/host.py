@@ -63,6 +63,9 @@ FIRST_CONNECTION_SECONDS = 30.0
 FOLLOW_INTERVAL = 1.0
 """Seconds between two reads of what live runs printed."""
 
+BYTES_PER_SECOND = 1 << 20
+"""The pause between two reads has a second for so many bytes of metrics."""
+
 LOOK_SHARE = 8.0
 """The pause between two reads, as a multiple of what the first one took."""
 
@@ -321,6 +324,9 @@ class Host:
             ended = run.fail(error)
         if ended is None:
             self._later(0.0, lambda: self._end(run))
+            if run.start.publish is None and time.monotonic() >= run.next_look:
+                run.next_look = time.monotonic() + FOLLOW_INTERVAL
+                self._send_metrics(run)  # so that the tuner need not read all of it at once
             return
         self._waiting.clear(run.start.id)
         if run.start.publish is None:
@@ -373,7 +379,8 @@ class Host:
             return
         self._waiting.clear(run.start.id)
         now = time.monotonic()
-        run.next_look = now + LOOK_SHARE * (now - began)
+        # Each look of the tuner costs it time that grows with the number of records.
+        run.next_look = now + LOOK_SHARE * (now - began) + run.follower.size / BYTES_PER_SECOND
         if new and run.start.publish is None:
             self._send_metrics(run)
         elif new:
