@@ -1,17 +1,18 @@
 r"""Regular expressions of users: bounded in length and time.
 
 A pattern sees the first `MAX_SEARCHED` characters of a line. Since ``(a+)+b`` may take years for
-fifty characters, a pattern that could be slow is tried on growing parts of a line, and one that
-takes longer than `TIME_LIMIT` is not searched any more.
+fifty characters, and cannot be interrupted, a search is only started where its cost is bounded
+(`backtracking`): by the structure of the pattern, or by what a slightly shorter part of the line
+has cost if all ways to match were tried. A pattern that takes longer than `TIME_LIMIT`, or could
+take much longer for one more character, is not searched any more.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import time
-from collections.abc import Iterator
 
+from .backtracking import Analysis, analyze
 from .numerals import parse_captured
 from .records import check_name
 from .steps import round_down
@@ -23,8 +24,10 @@ TIME_LIMIT = 0.1
 """Maximum CPU seconds for one line."""
 
 _COMMA = "decimal_comma"
-_MAX_CHOICES = 16  # a search with n of ``?`` or ``|`` takes up to 2**n steps
-_STEPS = 1e7  # of a backtracking search, in well under a second
+_STEPS = 5e6  # of a backtracking search, in well under a second
+_WORST = 0.5  # seconds that a search may take at most
+_SHORTEST = 1e-6  # seconds, which no measurement is below
+_USUAL_DEGREE = 3.0
 
 
 class UserPattern:
@@ -55,7 +58,8 @@ class UserPattern:
                 r"as in 'accuracy is (\S+)'"
             )
         self._has_step = "step" in self._compiled.groupindex
-        self._first_length = _find_safe_length(source)
+        self._analysis: Analysis = analyze(source)
+        self._safe_length = self._analysis.find_safe_length(_STEPS)
 
     def search(self, line: str) -> tuple[float | None, int | None]:
         """Return the value of the last match in a line that is a number, and its step."""
@@ -69,21 +73,42 @@ class UserPattern:
         return value, step
 
     def _find(self, line: str) -> list[re.Match[str]]:
-        found: list[re.Match[str]] = []
-        if self.problem:
-            return found
-        for length in _grow(self._first_length, len(line)):
+        if self.problem or self._analysis.literal not in line:
+            return []
+        length = self._find_length(line)
+        return [] if self.problem else list(self._compiled.finditer(line[:length]))
+
+    def _find_length(self, line: str) -> int:
+        """Return how much of a line can be searched within the limit, or note a problem."""
+        length, spent = min(self._safe_length, len(line)), 0.0
+        if self._safe_length == 0:  # not even an empty text
+            self._complain(line, 0)
+            return 0
+        while length < len(line):
             start = time.thread_time()
-            found = list(self._compiled.finditer(line[:length]))
-            taken = time.thread_time() - start
-            if taken > TIME_LIMIT:
-                self.problem = (
-                    f"metric {self.name!r}: the pattern {self.source!r} is not searched "
-                    f"any more, since it took {taken:.1f} s for {length} characters of the line "
-                    f"{line[:60]!r}: avoid nested repetitions such as (a+)+ and (.*)*"
-                )
-                return []
-        return found
+            self._analysis.probe.search(line[:length])
+            taken = max(_SHORTEST, time.thread_time() - start)
+            spent += taken
+            growth = self._analysis.find_growth(_WORST / taken)
+            if spent > TIME_LIMIT and taken < TIME_LIMIT and self._is_usual:
+                break
+            if spent > TIME_LIMIT or growth == 0:
+                self._complain(line, length)
+                break
+            length = min(length + growth, len(line))
+        return length
+
+    @property
+    def _is_usual(self) -> bool:
+        """Whether the pattern may see less of a line without being a problem."""
+        return self._analysis.degree <= _USUAL_DEGREE
+
+    def _complain(self, line: str, length: int) -> None:
+        self.problem = (
+            f"metric {self.name!r}: the pattern {self.source!r} is not searched any more, since it "
+            f"takes too long for more than {length} characters of the line {line[:60]!r}: avoid "
+            "nested repetitions such as (a+)+ and (.*)*, and optional parts in a row"
+        )
 
 
 def _find_value_group(pattern: re.Pattern[str]) -> int | str:
@@ -92,44 +117,3 @@ def _find_value_group(pattern: re.Pattern[str]) -> int | str:
         if name in pattern.groupindex:
             return name
     return 1 + (pattern.groupindex.get("step") == 1)
-
-
-def _grow(first: int, last: int) -> Iterator[int]:
-    """Yield lengths from ``first`` to ``last``, in steps that no search can grow much within."""
-    length = first
-    while length < last:
-        yield length
-        length += 1 if length < 16 else 2 if length < 64 else length // 4
-    yield last
-
-
-def _find_safe_length(source: str) -> int:
-    """Return the length of a line for which a search with a pattern cannot take long.
-
-    A search with k repetitions in a row takes a number of steps of the order of n**k / k!; with
-    repetitions or alternatives inside of a repetition, or references, it grows exponentially.
-    """
-    plain = re.sub(r"\\[0-9]|\(\?P=", "(|)*", source)  # a reference counts as nested
-    plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", plain, flags=re.DOTALL)
-    count = len(re.findall(r"[*+]|\{[0-9]*,[0-9]*\}", plain))
-    choices = len(re.findall(r"(?<![(*+?}])\?|\|", plain))
-    if _is_nested(plain) or choices > _MAX_CHOICES:
-        return 1
-    return int((_STEPS * math.factorial(count + 1)) ** (1 / (count + 1)))
-
-
-def _is_nested(plain: str) -> bool:
-    """Return whether a repeated group contains a repetition or alternatives."""
-    inside = [False]
-    for i, character in enumerate(plain):
-        if character == "(":
-            inside.append(False)
-        elif character == ")" and len(inside) > 1:
-            complex_group = inside.pop()
-            repeated = plain[i + 1 : i + 2] in ("*", "+", "{")
-            if complex_group and repeated:
-                return True
-            inside[-1] = inside[-1] or complex_group or repeated
-        elif character in "*+|{" or (character == "?" and plain[i - 1] != "("):
-            inside[-1] = True
-    return False
