@@ -101,6 +101,22 @@ PYTHON: dict[str, tuple[Call, str]] = {
         "direction='maximise': must be one of minimize, maximize (did you mean 'maximize'?)",
     ),
     "study": (lambda: Tuner(3, {}, LocalBackend("t"), metric="m"), "study=3: must be an Optuna"),  # type: ignore[arg-type]
+    "study is a URL": (
+        lambda: tuner(study="sqlite:///s.db", direction="maximize"),
+        "study='sqlite:///s.db': must be a name, without a folder; pass an Optuna study for ano",
+    ),
+    "direction in short": (
+        lambda: tuner(study="s", direction="max"),
+        "direction='max': must be one of minimize, maximize (did you mean 'maximize'?)",
+    ),
+    "space of a pair": (
+        lambda: tuner(space={"x": (0.1, 1)}),
+        "'x' is the pair (0.1, 1): write FloatDistribution(0.1, 1) or IntDistribution(0.1, 1) for",
+    ),
+    "script is a notebook": (
+        lambda: (Path("a.ipynb").write_text("{}"), local("a.ipynb")),
+        "is a notebook: write it as a script with `jupyter nbconvert --to script a.ipynb`",
+    ),
     "study without a name": (
         lambda: Tuner("", {"x": [1]}, LocalBackend("t"), metric="m", direction="maximize"),
         "study='': must be an Optuna study, or the name of one",
@@ -293,7 +309,10 @@ NAMES: dict[str, tuple[Call, str]] = {
         lambda: tuner().preview(3, 4),  # type: ignore[call-arg]
         "Tuner.preview: 4 is one argument too many: it takes n",
     ),
-    "twice": (lambda: tune(5, n_trials=3), "multiple values for argument 'n_trials'"),
+    "twice": (
+        lambda: tune(5, n_trials=3),
+        "argument 'n_trials' is given twice: as 5 and by its name",
+    ),
 }
 
 

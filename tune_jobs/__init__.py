@@ -104,7 +104,8 @@ def __getattr__(name: str) -> Any:
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         name = _RENAMED[name]
     if name not in _HOME:
-        raise AttributeError(f"module 'tune_jobs' has no attribute {name!r}")
+        hint = import_module("tune_jobs.errors").suggest(name, __all__)
+        raise AttributeError(f"module 'tune_jobs' has no attribute {name!r} {hint}".rstrip())
     value = getattr(import_module(f"tune_jobs.{_HOME[name]}"), name)
     globals()[name] = value
     return value

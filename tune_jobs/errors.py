@@ -137,6 +137,8 @@ def require_package(feature: str, package: str, *, extra: str = "", module: str 
 
 
 SYNONYMS: Mapping[str, Sequence[str]] = {
+    "max": ("maximize",),
+    "min": ("minimize",),
     "goal": ("direction",),
     "mode": ("direction",),
     "maximize": ("direction",),
@@ -169,7 +171,7 @@ SYNONYMS: Mapping[str, Sequence[str]] = {
     "time_limit": ("timeout",),
     "timeout": ("time_limit",),
 }
-"""Names that other libraries use, and ours for the same; those that are spelled alike are found."""
+"""Words of other libraries, and ours for the same; those that are spelled alike are found."""
 
 
 def suggest(word: str, known: Collection[str]) -> str:

@@ -97,6 +97,9 @@ def _find_problem(
     if len(args) > len(positional):
         named = [name for name in _names(function) if name not in positional]
         return _explain_excess(args[len(positional)], positional, named)
+    for name, value in zip(positional, args, strict=False):
+        if name in arguments:
+            return f"argument {name!r} is given twice: as {shorten(value)} and by its name"
     given = {*positional[: len(args)], *arguments}
     for each in parameters.values():
         if each.default is each.empty and each.kind in _NAMED and each.name not in given:

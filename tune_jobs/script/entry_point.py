@@ -253,6 +253,11 @@ def _check_can_start(path: Path) -> None:
         _check_shebang(path, first_line)
     elif path.suffix == ".sh":
         return
+    elif path.suffix == ".ipynb":
+        raise ConfigError(
+            f"entry point {path} is a notebook: write it as a script with `jupyter nbconvert --to "
+            f"script {path.name}`, and have that read its arguments"
+        )
     elif not os.access(path, os.X_OK):
         raise ConfigError(
             f"entry point {path} is not executable: run chmod +x {shlex.quote(str(path))}, or "

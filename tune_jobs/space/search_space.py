@@ -22,6 +22,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from types import CodeType
 from typing import Any
 
@@ -279,10 +280,25 @@ def as_space(
                 f"search space {spec!r} is a {type(spec).__name__}: pass a function of a trial, "
                 "or a dict of parameters"
             )
+        _check_no_pairs(spec.get("parameters", spec))
         document = located(spec if "parameters" in spec else {"parameters": spec})
         return _parse_document(document, conditions, valid)
     except ConfigError as error:
         raise _as_space_error(error) from None
+
+
+def _check_no_pairs(parameters: object) -> None:
+    """Refuse pairs of numbers, which other libraries read as ranges, and a list here as choices."""
+    for name, value in parameters.items() if isinstance(parameters, Mapping) else ():
+        if isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)):
+            raise SpaceError(
+                f"parameter {name!r} is the pair {value}: write FloatDistribution{value} or "
+                f"IntDistribution{value} for a range, or {list(value)} for two choices"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def load_space(path: str | os.PathLike[str], valid: Valid | None = None) -> Space:

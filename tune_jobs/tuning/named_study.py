@@ -10,7 +10,13 @@ import optuna
 from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.core.objectives import Metric
 from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
+
+_NAME = (
+    "a name; pass optuna.create_study(study_name=..., storage=...) for a study in the storage of "
+    "a URL"
+)
 
 
 def open_study(
@@ -22,6 +28,8 @@ def open_study(
         ConfigError: If a study would be created without a direction.
         StudyError: If the study exists with another direction, or cannot be opened.
     """
+    if isinstance(study, str) and "://" in study:
+        raise invalid("study", study, _NAME)
     if not isinstance(study, str | optuna.Study) or study == "":
         raise invalid("study", study, "an Optuna study, or the name of one")
     if isinstance(study, str):
@@ -48,8 +56,8 @@ def _open_named(name: str, direction: str | None, metrics: tuple[Metric, ...]) -
         raise
     except Exception as error:  # a driver's, such as of a file that is no database
         raise StudyError(
-            f"the database {Path(f'{name}.db')} of study {name!r} cannot be opened: {error}. Use "
-            "another name, or pass an Optuna study"
+            f"the database {Path(f'{name}.db')} of study {name!r} cannot be opened: "
+            f"{explain_database_error(error)}. Use another name, or pass an Optuna study"
         ) from error
 
 
