@@ -101,9 +101,13 @@ PYTHON: dict[str, tuple[Call, str]] = {
         "direction='maximise': must be one of minimize, maximize (did you mean 'maximize'?)",
     ),
     "study": (lambda: Tuner(3, {}, LocalBackend("t"), metric="m"), "study=3: must be an Optuna"),  # type: ignore[arg-type]
+    "study in no folder": (
+        lambda: tuner(study="a/s", direction="maximize"),
+        "unable to open database file: check that its folder exists and that you may write",
+    ),
     "study is a URL": (
         lambda: tuner(study="sqlite:///s.db", direction="maximize"),
-        "study='sqlite:///s.db': must be a name, without a folder; pass an Optuna study for ano",
+        "study='sqlite:///s.db': must be a name; pass optuna.create_study(study_name=",
     ),
     "direction in short": (
         lambda: tuner(study="s", direction="max"),
@@ -397,7 +401,26 @@ YAML: dict[str, tuple[dict[str, Any], str]] = {
     "pruner": ({"pruner": "mediann"}, "'mediann' is unknown (did you mean 'median'?)"),
     "script": ({"script": "trian.py"}, "file not found (did you mean 'train.py'?)"),
     "script is a folder": ({"script": "folder"}, "is a folder: name a script in it"),
-    "command": ({"script": "DELETE", "command": "sh x"}, "command: 'sh x' is not a list"),
+    "command": (
+        {"script": "DELETE", "command": "sh x"},
+        "command: 'sh x' is not a list: write [sh, x]",
+    ),
+    "key of the backend": ({"env": {"A": "1"}}, "unknown key 'env' (write it under `backend:`)"),
+    "key of the top level": (
+        {"backend": {"max_parallel": 3}},
+        "backend: unknown key 'max_parallel' (write it at the top level)",
+    ),
+    "key of the final run": (
+        {"final": {"epochs": 50}},
+        "final: unknown key 'epochs' (write it under `arguments:`)",
+    ),
+    "bounds by other names": ({"parameters": {"x": {"min": 0}}}, "(did you mean 'low'?)"),
+    "type of another library": ({"parameters": {"x": {"type": "uniform"}}}, "mean 'float'?)"),
+    "goal of a metric": (
+        {"metric": {"name": "value", "direction": "maximize"}},
+        "metric: unknown key 'direction' (did you mean 'goal'?)",
+    ),
+    "sampler's class": ({"sampler": "TPESampler"}, "'TPESampler' is a class: write 'tpe'"),
     "backend": ({"backend": "slurm"}, "backend: 'slurm' is unknown (known: data_science, local)"),
     "backend name": ({"backend": {"name": "local"}}, "'name' (did you mean 'type'?)"),
     "backend option": ({"backend": {"time_limt": 3}}, "(did you mean 'time_limit'?)"),

@@ -137,8 +137,15 @@ def require_package(feature: str, package: str, *, extra: str = "", module: str 
 
 
 SYNONYMS: Mapping[str, Sequence[str]] = {
-    "max": ("maximize",),
-    "min": ("minimize",),
+    "max": ("maximize", "high"),
+    "min": ("minimize", "low"),
+    "uniform": ("float",),
+    "loguniform": ("float",),
+    "double": ("float",),
+    "integer": ("int",),
+    "choice": ("choices", "categorical"),
+    "values": ("choices",),
+    "direction": ("goal",),
     "goal": ("direction",),
     "mode": ("direction",),
     "maximize": ("direction",),

@@ -34,6 +34,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import optuna
 
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_render_exit_codes(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('tune_jobs')}")
     commands = Commands(parser)
     add_init_command(commands)
     add_tuning_commands(commands)

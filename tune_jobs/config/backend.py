@@ -25,7 +25,7 @@ from typing import Any
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
-from tune_jobs.config.study_config import StudyConfig
+from tune_jobs.config.study_config import StudyConfig, documented_keys
 from tune_jobs.script.entry_point import EntryPoint
 from tune_jobs.space.yaml_arguments import argument_types, at_place, read_scalar
 from tune_jobs.space.yaml_source import Located
@@ -107,7 +107,8 @@ def _readers(cls: type[Any]) -> dict[str, _Reader]:
 
 def _read(written: Located, readers: Mapping[str, _Reader]) -> dict[str, Any]:
     """Read the options of a mapping; an option without a value has its default."""
-    given = written.fields("type", *readers)  # `type` has been read before
+    top = dict.fromkeys(documented_keys(), "at the top level")
+    given = written.fields("type", *readers, elsewhere=top)  # `type` has been read before
     return {name: readers[name](item) for name, item in given.items() if item.value is not None}
 
 

@@ -108,6 +108,7 @@ def read_choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:
     fields = written.value if isinstance(written.value, dict) else {"name": written}
     if "name" not in fields:
         raise written.error(f"has no name: add `name: ...` {did_you_mean('', classes)}")
+    _check_no_class(fields["name"], classes)
     name = fields["name"].one_of(*classes)
     types = argument_types(classes[name])
     if "wrapped_pruner" in inspect.signature(classes[name]).parameters:
@@ -118,6 +119,12 @@ def read_choice(written: Located, classes: Mapping[str, type[Any]]) -> Choice:
         key: _read_argument(item, types[key]) for key, item in fields.items() if key != "name"
     }
     return Choice(name, arguments, written.place)
+
+
+def _check_no_class(written: Located, classes: Mapping[str, type[Any]]) -> None:
+    for name, cls in classes.items():
+        if written.value == cls.__name__:
+            raise written.error(f"{written.value!r} is a class: write {name!r}")
 
 
 def _read_argument(written: Located, types: tuple[type, ...]) -> Any:

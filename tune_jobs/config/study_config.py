@@ -94,6 +94,16 @@ def documented_keys() -> dict[str, str]:
     }
 
 
+_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("env", "link", "grace", "time_limit"), "under `backend:`"),
+    **dict.fromkeys(("shape", "ocpus", "memory_gb", "conda", "job"), "under `backend:`"),
+    "seed": "under `sampler:`",
+    "epochs": "under `parameters:` as a constant",
+    "arguments": "under `command_line:`, or under `final:` for the final run",
+    "constants": "under `parameters:`",
+}
+"""Where keys belong that many write at the top level."""
+
 FILL_IN = "FILL IN"
 """Stands in a study.yaml for what a person has to write; such a file is not accepted."""
 
@@ -159,7 +169,7 @@ def read_study(document: Located) -> StudyConfig:
     Raises:
         ConfigError: If it is invalid, or if something is still to be filled in.
     """
-    written = document.fields(*documented_keys())
+    written = document.fields(*documented_keys(), elsewhere=_ELSEWHERE)
     _check_filled_in(document)
     for key in ("study", "parameters"):
         if key not in written:
@@ -283,7 +293,11 @@ def _read_entry_point(document: Located, written: Mapping[str, Located]) -> dict
     if given == ["command"]:
         if "python" in written:
             raise written["python"].error("has no use beside 'command': remove it")
-        words = tuple(word.string() for word in written["command"].items())
+        command = written["command"]
+        if isinstance(command.value, str):
+            listed = ", ".join(command.value.split())
+            raise command.error(f"{command.value!r} is not a list: write [{listed}]")
+        words = tuple(word.string() for word in command.items())
         if not words:
             raise written["command"].error("is empty: write a list such as [./train]")
         return {"command": words}
@@ -368,7 +382,9 @@ def _check_described(
 def _read_final(written: Mapping[str, Located]) -> FinalConfig | None:
     if "final" not in written:
         return None
-    final = written["final"].fields("arguments", "resources")
+    keys = ("arguments", "resources")
+    others = dict.fromkeys(set(written["final"].mapping()) - set(keys), "under `arguments:`")
+    final = written["final"].fields(*keys, elsewhere=others)
     return FinalConfig(
         _read_plain_mapping(final, "arguments"), _read_plain_mapping(final, "resources")
     )

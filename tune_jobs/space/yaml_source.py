@@ -13,11 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from tune_jobs.errors import ConfigError, did_you_mean
+from tune_jobs.errors import ConfigError, did_you_mean, suggest
 
 _MAX_BYTES = 1 << 20
 _MAX_NODES = 100_000  # with those of aliases, which multiply
@@ -59,13 +60,20 @@ class Located:
             raise self._not_a("mapping of keys to values")
         return self.value
 
-    def fields(self, *known: str) -> dict[str, Located]:
-        """Return the value as a mapping without other keys than these."""
+    def fields(
+        self, *known: str, elsewhere: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, Located]:
+        """Return the value as a mapping without other keys than these.
+
+        Args:
+            known: The keys.
+            elsewhere: Where other keys belong, such as "under `backend:`", by key.
+        """
         for key, item in self.mapping().items():
             if key not in known:
-                raise replace(item, name=self.name).error(
-                    f"unknown key {key!r} {did_you_mean(key, known)}"
-                )
+                hint = f"(write it {elsewhere[key]})" if key in elsewhere else ""
+                hint = suggest(key, known) or hint or did_you_mean(key, known)
+                raise replace(item, name=self.name).error(f"unknown key {key!r} {hint}")
         return self.mapping()
 
     def items(self) -> list[Located]:
