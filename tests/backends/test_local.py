@@ -175,7 +175,7 @@ def test_store_in_memory_is_refused(script: Script) -> None:
 
 
 def test_time_limit_must_be_positive() -> None:
-    with pytest.raises(ConfigError, match="time_limit must be positive"):
+    with pytest.raises(ConfigError, match="time_limit=0: must be positive"):
         LocalBackend("train.sh", time_limit=0)
 
 

@@ -493,7 +493,7 @@ def test_invalid_options_are_refused(connection: Connection) -> None:
         Infrastructure(tags={str(i): "x" for i in range(6)})
     with pytest.raises(ConfigError, match="not a job's OCID"):
         DataScienceBackend.from_ocid("digits", connection=connection)
-    with pytest.raises(ConfigError, match="auth 'password'"):
+    with pytest.raises(ConfigError, match="auth='password'"):
         Connection(auth="password")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="poll_seconds"):
         DataScienceBackend.from_script("train.py", connection=connection, poll_seconds=0)
