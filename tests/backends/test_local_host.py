@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -302,3 +303,49 @@ def test_a_system_without_identities_is_refused(
     monkeypatch.setattr("tune_jobs.backends.local.backend.identify", lambda pid: None)
     with pytest.raises(BackendError, match="no /proc, and psutil is not installed"):
         bench("echo value=1")
+
+
+# -- what one run can do --------------------------------------------------------------------------
+
+RECORDED = "until grep -q started ../run.jsonl; do sleep 0.02; done"
+ODD_ENDS = {
+    "realtime signal": ("kill -37 $$", "killed by signal SIGRTMIN+3"),
+    "fifo": ('mkfifo "$TUNE_JOBS_METRICS_FILE"; echo value=1', "not a regular file"),
+    "folder": ('mkdir "$TUNE_JOBS_METRICS_FILE"; echo value=1', "not a regular file"),
+    "log": ("rm ../log.txt; mkfifo ../log.txt", "not a regular file"),
+    "history": (f"{RECORDED}; rm ../run.jsonl; mkfifo ../run.jsonl", "was removed or replaced"),
+    "removed": (f'{RECORDED}; rm -r "${{PWD%/*}}"', "was removed or replaced"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_ENDS)
+def test_an_odd_run_fails_and_no_other(kind: str, bench: OpenBench, tmp_path: Path) -> None:
+    body, cause = ODD_ENDS[kind]
+    b = bench(f'if [ "$x" = 0 ]; then {body}; exit; fi\n{WAITING}', env={"here": str(tmp_path)})
+    b.start("r-1", "--x=1")
+    host = host_of(wait_for_pid(tmp_path, 1))
+    update = b.run("r-0", "--x=0")
+    assert update.state == RunState.FAILED
+    assert cause in update.cause
+    (tmp_path / "go").touch()
+    assert b.wait_for_end("r-1").state == RunState.SUCCEEDED
+    assert is_running(host)
+
+
+def test_what_has_left_the_group_of_a_canceled_run_ends(bench: OpenBench, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "held")  # open for writing as long as a process of the run lives
+    b = bench(f"exec 3> {tmp_path}/held; setsid sleep 3600 & sleep 3600")
+    b.start("r-1")
+    with (tmp_path / "held").open("rb") as held:
+        b.service.cancel("r-1")
+        assert b.wait_for_end("r-1").state == RunState.CANCELED
+        assert select.select([held], [], [], 10.0)[0]
+
+
+def test_output_that_is_left_at_the_end_is_read_in_steps(bench: OpenBench, tmp_path: Path) -> None:
+    b = bench("seq 6000 | sed 's/^/value=0./'; echo value=1")
+    b.start("r-1")
+    assert b.wait_for_end("r-1").state == RunState.SUCCEEDED
+    records = b.store.records("r-1")
+    assert len(records) == 6_001
+    assert records[-1].values == {"value": 1.0}

@@ -199,6 +199,14 @@ def test_a_script_that_heeds_no_signal_is_killed_after_the_grace(tmp_path: Path)
     process.communicate()
 
 
+def test_a_fifo_in_place_of_the_reports_ends_nothing(tmp_path: Path) -> None:
+    script = "import os\nos.mkfifo(os.environ['TUNE_JOBS_METRICS_FILE'])\nprint('value: 1')\n"
+    job = Job(tmp_path, sys.executable)
+    done = job.run(script)
+    assert done.returncode == 0, done.stderr
+    assert "not a regular file" in job.end()["metrics_problem"]
+
+
 def test_a_child_that_keeps_the_output_open_holds_nothing_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,8 @@ EXIT_CODES: Mapping[int, str] = {
     "another process was not executed in time.",
     INVALID: "The command line or study.yaml is invalid; nothing was started.",
     UNUSABLE: "The study, the store or the backend cannot be used: it does not exist, does not "
-    "respond, another process owns it, or it has no feasible trial to train.",
+    "respond, another process owns it, or it has no feasible trial to train; or this "
+    "machine has no disk space, files, processes or memory left to run jobs.",
     INTERRUPTED: "Interrupted by Ctrl-C or SIGTERM; the same command resumes.",
 }
 """What each exit code means, in Markdown."""

@@ -117,6 +117,8 @@ class Extractor:
         self._needle_texts = [normalize(needle.decode("utf-8")) for needle in self._needles]
         self._finder = StepFinder(step) if step is not None else None
         self._unfinished = bytearray()
+        self._beyond = ""
+        """A metric after the part of a line that is read."""
         self._above = b""
         self._after_return = False
         self._steps: dict[str | None, int] = {}
@@ -133,8 +135,14 @@ class Extractor:
 
     @property
     def problem(self) -> str:
-        """Why a pattern is not searched for any more; empty if there is no problem."""
-        return "; ".join(p.problem for p in self._patterns if p.problem)
+        """Why something is not read, such as the end of a long line; empty if there is nothing."""
+        problems = [p.problem for p in self._patterns if p.problem]
+        if self._beyond:
+            problems.append(
+                f"{self._beyond!r} was printed after the first {MAX_LINE} bytes of a line, which "
+                "are not read: print it on a line of its own"
+            )
+        return "; ".join(problems)
 
     def feed(self, data: bytes, time: float) -> list[Record]:
         """Return the metrics in the lines that ``data`` completes, oldest first.
@@ -148,7 +156,9 @@ class Extractor:
         if cut:
             complete, self._unfinished = bytes(self._unfinished + complete), bytearray()
         # One byte more than is used, so that a line that is too long can be recognized.
-        self._unfinished += rest[: MAX_LINE + 1 - len(self._unfinished)]
+        room = MAX_LINE + 1 - len(self._unfinished)
+        self._unfinished += rest[:room]
+        self._note_beyond(rest, room)
         return self._search(complete, time) if cut else []
 
     def finish(self, time: float) -> list[Record]:
@@ -162,6 +172,8 @@ class Extractor:
         found: list[Record] = []
         done = 0
         for start, end in self._find_candidates(data):
+            if end - start > MAX_LINE:
+                self._note_beyond(data[start:end], MAX_LINE)
             line = clean(data[start:end])
             values, best, step, stream = self._read(line)
             self._keep_best(best, step, stream, time)
@@ -182,6 +194,12 @@ class Extractor:
         self._above = self._find_above(data, len(data)) if self._finder else b""
         self._after_return = data.endswith(b"\r")
         return found
+
+    def _note_beyond(self, line: bytes, end: int) -> None:
+        """Note a metric in a line after the position up to which it is read."""
+        for needle in self._needles if len(line) > end and not self._beyond else ():
+            if line.find(needle, end) >= 0:
+                self._beyond = needle.decode("utf-8")
 
     def _find_candidates(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield start and end of the lines that may contain a metric."""

@@ -29,6 +29,7 @@ from .items import Item, find_json_items, find_yaml_items, read_step, split_by_i
 from .patterns import UserPattern
 from .records import Record, leaves, number
 from .steps import spell
+from .trouble import find_errno
 from .unread import explain_unread, metric_like_names
 
 MAX_FILE = 16 * 1024 * 1024
@@ -67,10 +68,15 @@ def read_metrics_file(
     Returns:
         The records, whose time is that of the last write, and a problem or None. Both are possible,
         since an invalid line does not affect the others.
+
+    Raises:
+        OSError: If the machine is in trouble, so that a later call may succeed.
     """
     try:
         content, time = _read(path)
     except OSError as error:
+        if find_errno(error) is not None:
+            raise
         return [], f"the metrics file {path} cannot be read: {error.strerror}"
     except ValueError as error:
         return [], f"the metrics file {path} cannot be read: {error}"

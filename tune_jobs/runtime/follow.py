@@ -48,6 +48,7 @@ class Follower:
         self._log = _Tail(log)
         self._reported = _Tail(reported)
         self._pending = b""
+        self._new: list[Record] = []
         self._unwritten = b""
         self._finished = False
         self.is_behind = False
@@ -73,9 +74,10 @@ class Follower:
         """
         self._write()
         limit = _Limit(LOOK_BYTES, time.perf_counter() + LOOK_SECONDS)
-        records = self._read_output(now, limit)
+        self._read_output(now, limit)
         self.is_behind = limit.reached
-        return self._append(records + self._read_file(live=True))
+        self._new += self._read_file(live=True)
+        return self._append()
 
     def finish(self, now: float) -> int:
         """Poll for the last time, after the script has ended: unfinished lines count, too.
@@ -86,9 +88,11 @@ class Follower:
         self._write()
         if self._finished:
             return 0
-        found = self._read_output(now, _Limit())
+        self._read_output(now, _Limit())
+        in_file = self._read_file(live=False)
+        self._new += self._extractor.finish(now) + in_file
         self._finished = True
-        return self._append(found + self._extractor.finish(now) + self._read_file(live=False))
+        return self._append()
 
     def read_tail(self, size: int) -> bytes:
         """Return the last bytes of the output; none if it cannot be read."""
@@ -107,20 +111,21 @@ class Follower:
         except OSError:
             return 0
 
-    def _read_output(self, now: float, limit: _Limit) -> list[Record]:
-        """Return the records that were printed or reported since the last call."""
-        found: list[Record] = []
+    def _read_output(self, now: float, limit: _Limit) -> None:
+        """Add the records that were printed or reported since the last call.
+
+        They are kept if an error follows: what was read is not read again.
+        """
         for data in self._log.chunks(limit):
-            found += self._extractor.feed(data, now)
+            self._new += self._extractor.feed(data, now)
         self.problem = self.problem or self._extractor.problem
         for data in self._reported.chunks(limit):
             self._pending += data
             decoded = decode(self._pending)
             self._pending = self._pending[decoded.consumed :]
-            found += decoded.records
+            self._new += decoded.records
             if decoded.bad:
                 self.problem = f"a report could not be decoded: {decoded.first_bad}"
-        return found
 
     def _read_file(self, live: bool) -> list[Record]:
         """Return the new records of the metrics file: rows that were added, or the last changed.
@@ -148,10 +153,12 @@ class Follower:
         same_start = [_content(record) for record in records[: len(known)]] == known
         return records[len(known) :] if same_start else records[-1:]
 
-    def _append(self, records: list[Record]) -> int:
-        self._unwritten = "".join(map(encode, records)).encode("utf-8")
+    def _append(self) -> int:
+        count = len(self._new)
+        self._unwritten += "".join(map(encode, self._new)).encode("utf-8")
+        self._new = []
         self._write()
-        return len(records)
+        return count
 
     def _write(self) -> None:
         if self._unwritten:

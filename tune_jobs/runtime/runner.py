@@ -49,7 +49,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .follow import Follower
@@ -174,7 +174,7 @@ class _Run:
         uploads.start()
         code = self._follow(process, follower, uploads)
         copier.join(PIPE_SECONDS)
-        follower.finish(time.time())
+        _collect(follower.finish, follower)
         return self._finish(*_classify_exit(code, self._stopped), started, uploads, follower)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -198,7 +198,7 @@ class _Run:
         """Collect metrics until the script has ended; return its exit code."""
         threading.Thread(target=self._wait, args=(process,), daemon=True).start()
         while not self._done.wait(POLL_SECONDS):
-            if follower.poll(time.time()):
+            if _collect(follower.poll, follower):
                 uploads.wanted.set()
         return process.returncode
 
@@ -364,6 +364,15 @@ class _Uploads:
         if failed and not self._warned:
             self._warned = True
             print(f"tune_jobs: {failed}; retrying", file=sys.stderr, flush=True)
+
+
+def _collect(read: Callable[[float], int], follower: Follower) -> int:
+    """Collect metrics; what cannot be read must not end the run before its script."""
+    try:
+        return read(time.time())
+    except OSError as error:
+        follower.problem = f"its metrics could not be collected: {error}"
+        return 0
 
 
 def _classify_exit(code: int, stopped: bool) -> tuple[int, str]:
