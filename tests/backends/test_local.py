@@ -16,6 +16,7 @@ import pytest
 from tests.backends.local_bench import SOURCES, Bench, OpenBench
 from tests.conftest import Script
 from tune_jobs.backends.local.backend import LocalBackend
+from tune_jobs.backends.local.service import lock_study
 from tune_jobs.core.job_runs import MetricSources, RunState
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.script.entry_point import EntryPoint
@@ -183,3 +184,9 @@ def _stats() -> Iterator[str]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended
             yield path.read_text()
+
+
+def test_runs_of_another_user_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BackendError, match=r"\.tuner\.lock cannot be opened by user \d+: "):
+        lock_study(str(tmp_path / "file"))

@@ -60,6 +60,10 @@ class _Handler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         """Log nothing: requests are recorded in `Emulator.requests`."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the time of an answer."""
+        return super().date_time_string(time.time() + getattr(self.server, "clock_ahead", 0.0))
+
     def setup(self) -> None:
         super().setup()
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,6 +112,11 @@ class Emulator:
         self._thread.start()
 
     endpoint = property(lambda self: self.world.endpoint)
+
+    def set_clock_ahead(self, seconds: float) -> None:
+        """Let the times in the headers of answers be ahead of this machine's."""
+        self._server.clock_ahead = seconds  # type: ignore[attr-defined]
+
     compartment = property(lambda self: self.world.compartment)
     project = property(lambda self: self.world.project)
     namespace = property(lambda self: self.world.namespace)

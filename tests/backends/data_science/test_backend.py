@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from tune_jobs.core.job_runs import RunState
 from tune_jobs.errors import BackendError, ConfigError, TuningStopped
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.metric_store.store import MetricStore
+from tune_jobs.oci.service_time import TOLERANCE
 
 PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
 ECHO = "import json, sys\nprint('ARGV', json.dumps(sys.argv[1:]))\nprint('value: 1')\n"
@@ -573,3 +575,14 @@ def test_deleted_run_is_run_again(
     tuner.optimize(n_trials=1)
     assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
     assert tuner.study.trials[0].state.name == "COMPLETE"
+
+
+@pytest.mark.parametrize("ahead", [600.0, -600.0, 0.0])
+def test_durations_are_those_of_the_service(
+    ahead: float, emulator: Emulator, make_backend: MakeBackend, open_service: OpenService
+) -> None:
+    emulator.set_clock_ahead(ahead)
+    service = open_service(make_backend(PRINTS))
+    assert round((service.clock() - time.time()) / 100) * 100 == ahead
+    if not ahead:
+        assert abs(service.clock() - time.time()) < TOLERANCE

@@ -223,6 +223,7 @@ class DataScienceBackend:
             log_metrics=log_metrics,
             poll_seconds=self._poll_seconds,
             start_rate=self._start_rate,
+            clock_offset=jobs.clock_offset,
             notice=notice,
             describe=self.describe,
         )

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import shlex
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.oci.connection import Connection
+from tune_jobs.oci.service_time import measure_clock_offset
 
 FOLDER = "jobs"
 MANAGE = "allow group <tuners> to manage data-science-jobs in compartment <compartment>"
@@ -74,6 +76,9 @@ class JobRegistry:
         folder: The study's folder in the metric store.
         study: Its name there.
         notice: Called with what a person should know.
+
+    Attributes:
+        clock_offset: Seconds by which OCI's clock is ahead, as measured with the last job read.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class JobRegistry:
 
         self._connection, self._folder, self._study = connection, folder, study
         self._notice = notice
+        self.clock_offset = 0.0
         self._client = connection.client(oci.data_science.DataScienceClient)
         self._error = oci.exceptions.ServiceError
 
@@ -93,9 +99,11 @@ class JobRegistry:
             BackendError: If it does not exist, or may not be read.
         """
         try:
-            return _parse_job(self._client.get_job(job_id, retry_strategy=_retries()).data)
+            answer = self._client.get_job(job_id, retry_strategy=_retries())
         except Exception as error:
             raise _explain(error, f"reading job {job_id}") from error
+        self.clock_offset = measure_clock_offset(answer.headers, time.time())
+        return _parse_job(answer.data)
 
     def get_or_create(self, definition: JobDefinition) -> Job:
         """Return the study's job of this definition, which is created if it does not exist.

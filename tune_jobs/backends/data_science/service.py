@@ -51,6 +51,7 @@ class DataScienceService(BackendService):
         log_metrics: What finds metrics in logs; None if runs write them themselves.
         poll_seconds: Time between two polls.
         start_rate: Job runs to start per second, at most.
+        clock_offset: Seconds by which OCI's clock is ahead of this machine's.
         notice: Called with what a person should know.
         describe: See `Backend.describe`.
     """
@@ -67,13 +68,15 @@ class DataScienceService(BackendService):
         log_metrics: LogMetrics | None,
         poll_seconds: float,
         start_rate: float,
+        clock_offset: float,
         notice: Notice,
         describe: Callable[[], dict[str, object]],
     ) -> None:
         self._job, self._job_ids = job, job_ids
         self._folder, self._settings, self._runs = folder, settings, runs
         self._shapes, self._log_metrics, self._describe = shapes, log_metrics, describe
-        self._live = LiveRuns(runs, shapes, notice, poll_seconds, time.monotonic)
+        self._clock_offset = clock_offset
+        self._live = LiveRuns(runs, shapes, notice, poll_seconds, time.monotonic, self.clock)
         self._starter = Starter(self._create, notice, time.monotonic, start_rate)
         self._submitted: dict[str, str] = {}
         self._submitting = threading.Lock()
@@ -82,7 +85,7 @@ class DataScienceService(BackendService):
 
     def clock(self) -> float:
         """See `BackendService.clock`."""
-        return time.time()
+        return time.time() + self._clock_offset
 
     def paths(self, name: str) -> RunPaths:
         """See `BackendService.paths`."""
@@ -212,7 +215,7 @@ class DataScienceService(BackendService):
         error = explain_refusal(answer.error, f"starting a run of job {self._job.id}", USE)
         if not isinstance(error, SubmitError):
             raise error from answer.error
-        now = time.time()
+        now = self.clock()
         return RunUpdate(
             answer.name,
             RunState.FAILED,

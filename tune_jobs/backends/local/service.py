@@ -299,11 +299,19 @@ def lock_study(folder: str) -> int:
     The kernel unlocks them if this process dies.
 
     Raises:
-        BackendError: If they are locked already, by this process or another.
+        BackendError: If they are locked already, by this process or another, or belong to another
+            user.
     """
-    os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, ".tuner.lock")
-    lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise BackendError(
+            f"{path} cannot be opened by user {os.getuid()}: {error.strerror}. The study's local "
+            "runs belong to the user who started them: tune as that user, or copy the study and "
+            "use another store"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -61,6 +61,7 @@ class LiveRuns:
         notice: Called with what a person should know.
         poll_seconds: Time between two polls.
         clock: Monotonic clock, in seconds.
+        service_clock: The service's clock, in seconds since the epoch.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class LiveRuns:
         notice: Callable[[str], None],
         poll_seconds: float,
         clock: Callable[[], float],
+        service_clock: Callable[[], float],
     ) -> None:
+        self._service_clock = service_clock
         self._runs, self._shapes, self._notice = runs, shapes, notice
         self._poll_seconds, self._clock = poll_seconds, clock
         self._live: dict[str, _Live] = {}
@@ -209,7 +212,7 @@ class LiveRuns:
             RunState.FAILED,
             run.id,
             started=run.started or run.accepted,
-            finished=run.finished or time.time(),
+            finished=run.finished or self._service_clock(),
             shape=live.shape,
             has_metrics=None,
         )
@@ -256,5 +259,10 @@ class LiveRuns:
         del self._live[name]
         cause = "the service no longer lists the run (was it deleted?)"
         return RunUpdate(
-            name, RunState.LOST, live.run_id, finished=time.time(), cause=cause, has_metrics=None
+            name,
+            RunState.LOST,
+            live.run_id,
+            finished=self._service_clock(),
+            cause=cause,
+            has_metrics=None,
         )
