@@ -15,7 +15,10 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
+from tune_jobs.backends.local.service import LocalService
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.job_runs import RunUpdate
+from tune_jobs.errors import MachineTrouble
 from tune_jobs.storage.lease import Lease, LeaseLost, StudyOwned
 from tune_jobs.tuning.objective import ObjectiveRuns
 
@@ -339,3 +342,29 @@ def test_an_interrupted_loop_stops_its_runs_and_is_resumed(
     assert sorted(a.name for a in tuner.attempts() if a.state == "SUCCEEDED") == [
         f"trial-{n:06d}-2" for n in range(n_jobs)
     ]
+
+
+def test_the_trouble_of_a_machine_is_not_the_failure_of_a_trial(
+    make_tuner: MakeTuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = make_tuner(
+        f'touch {tmp_path}/live; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo "value=$x"'
+    )
+    study = tuner.study
+    wait = LocalService.wait
+
+    def breaks(service: LocalService, timeout: float | None) -> list[RunUpdate]:
+        if (tmp_path / "live").exists():
+            raise MachineTrouble("the disk is full")
+        return wait(service, timeout)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalService, "wait", breaks)
+        with pytest.raises(MachineTrouble, match="the disk is full"):
+            study.optimize(tuner.objective, n_trials=3, n_jobs=2)
+    assert {t.state for t in study.get_trials()} == {TrialState.RUNNING}
+    assert tuner.owner() is None
+    (tmp_path / "go").touch()
+    tuner.optimize(n_trials=2)
+    assert [t.value for t in study.trials] == [t.params["x"] for t in study.trials]
+    assert [a.attempt for a in tuner.attempts()] == [1, 1]

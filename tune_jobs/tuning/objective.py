@@ -37,7 +37,14 @@ from tune_jobs.core.trial_attributes import (
     set_run,
 )
 from tune_jobs.core.usage import RunStatistics
-from tune_jobs.errors import ConfigError, TuneJobsError
+from tune_jobs.errors import (
+    BackendError,
+    ConfigError,
+    MachineTrouble,
+    StoreError,
+    StudyError,
+    TuneJobsError,
+)
 from tune_jobs.storage.fence import FencedStorage, fence_study, freeze_trial
 from tune_jobs.storage.lease import LeaseLost, StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
@@ -80,11 +87,11 @@ class _LoopTrials(StudyTrials):
         for known in (self._offered, self._params, self._reported, self.results):
             known.pop(number, None)
 
-    def interrupt(self) -> None:
+    def end(self, error: BaseException) -> None:
         """End the wait for every result to come."""
         for result in self.results.values():
             if not result.done():
-                result.set_exception(KeyboardInterrupt())
+                result.set_exception(error)
 
     def _intend(self, intent: e.Intend | e.Retry) -> e.Intended:
         number = intent.ticket if isinstance(intent, e.Intend) else intent.attempt.trial
@@ -160,7 +167,7 @@ class ObjectiveRuns:
         self._driving = threading.Lock()
         self._watching = threading.Lock()
         self._changed = threading.Condition()
-        self._interrupted = False
+        self._ended: BaseException | None = None
         recover_study(self._engine, self._session, mirror)
         if self._fenced is not None:
             # Between its calls, Optuna's loop may be at work, too, such as in a sampler.
@@ -173,7 +180,7 @@ class ObjectiveRuns:
     @property
     def is_open(self) -> bool:
         """Whether this process still owns the study."""
-        if self._interrupted or not self._finalizer.alive:
+        if self._ended is not None or not self._finalizer.alive:
             return False
         if self._fenced is None:
             return True
@@ -205,6 +212,8 @@ class ObjectiveRuns:
             optuna.TrialPruned: If the study's pruner stopped it.
             JobRunFailed: If it has no value.
             LeaseLost: If another process has taken the study over.
+            BackendError, StoreError, StudyError: If no run can be started or watched any more. As
+                after an interruption, all trials stay RUNNING, and the next call resumes them.
             KeyboardInterrupt: If Optuna's loop was interrupted. All runs are stopped, their trials
                 stay RUNNING, and the next call runs their configurations again.
         """
@@ -212,19 +221,16 @@ class ObjectiveRuns:
             self._fenced.adopt(trial)
         try:
             return self._run(trial)
-        except Exception:
-            raise
-        except BaseException:
-            if self._session.is_inherited:
-                raise
-            if self._fenced is not None:
-                self._fenced.leave_open(trial)
-            self._interrupt()
+        except BaseException as error:
+            if _ends_all_runs(error) and not self._session.is_inherited:
+                if self._fenced is not None:
+                    self._fenced.leave_open(trial)
+                self._end(error)
             raise
         finally:
             with self._driving:
                 self._trials.withdraw(trial.number)
-                is_last = self._interrupted and not self._trials.results
+                is_last = self._ended is not None and not self._trials.results
             if is_last and not self._session.is_inherited:
                 self._finalizer()
 
@@ -248,8 +254,8 @@ class ObjectiveRuns:
 
     def _start(self, trial: optuna.Trial, params: dict[str, Any]) -> Future[e.Finish]:
         with self._driving:
-            if self._interrupted:
-                raise KeyboardInterrupt
+            if self._ended is not None:
+                raise self._ended
             result = self._trials.offer(trial, params)
             self._engine.handle(e.Suggested(trial.number))
             self._engine.commit()
@@ -269,13 +275,14 @@ class ObjectiveRuns:
         values = [math.nan] * len(self._spec.objectives.metrics)
         return values[0] if len(values) == 1 else values
 
-    def _interrupt(self) -> None:
-        """Stop all runs, once; their attempts stay open."""
+    def _end(self, error: BaseException) -> None:
+        """End all trials, once, because of an error; their attempts stay open."""
         with self._watching, self._driving:
-            if not self._interrupted:
-                self._interrupted = True
-                self._engine.stop_runs()
-                self._trials.interrupt()
+            if self._ended is None:
+                self._ended = error
+                if not isinstance(error, MachineTrouble):  # then live runs continue
+                    self._engine.stop_runs()
+                self._trials.end(error)
 
     def _wait(self, result: Future[e.Finish]) -> None:
         """Wait for a result; one of the waiting threads watches the runs for all.
@@ -326,6 +333,15 @@ class ObjectiveRuns:
         elif result.state == TrialState.FAIL or values is None:
             raise JobRunFailed(f"trial {trial.number}: {attempt.cause}")
         return values[0] if len(values) == 1 else values
+
+
+def _ends_all_runs(error: BaseException) -> bool:
+    """Return whether an error is not that of one trial."""
+    if isinstance(error, LeaseLost):
+        return False  # the fence refuses everything
+    return not isinstance(error, Exception) or isinstance(
+        error, BackendError | StoreError | StudyError
+    )
 
 
 def _close(session: RunSession, study: optuna.Study, fenced: FencedStorage | None) -> None:
