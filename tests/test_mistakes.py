@@ -244,6 +244,17 @@ PYTHON: dict[str, tuple[Call, str]] = {
     ),
     "replay": (lambda: replay(tuner(), pruner="median"), "must be a BasePruner or None"),  # type: ignore[arg-type]
     "pruner": (lambda: BanditPruner(slack_factor="x"), "slack_factor='x': must be a number or"),  # type: ignore[arg-type]
+    "optimize as an objective": (
+        lambda: optuna.create_study().optimize(tuner().optimize, n_trials=1),  # type: ignore[arg-type]
+        "as in study.optimize(tuner.objective, n_trials=20)",
+    ),
+    "objective without a trial": (
+        lambda: tuner().objective(3),  # type: ignore[arg-type]
+        "trial=3: must be a Trial",
+    ),
+    "wait": (lambda: tuner().wait("3"), "timeout='3': must be a number or None"),  # type: ignore[arg-type]
+    "stop": (lambda: tuner().stop(True), "True needs a name, such as cancel_runs="),  # type: ignore[call-arg]
+    "curve": (lambda: SimulatedBackend(3), "curve=3: must be a function"),  # type: ignore[arg-type]
     "simulated": (lambda: SimulatedBackend(len, seed="x"), "seed='x': must be an integer"),  # type: ignore[arg-type]
     "module": (lambda: EntryPoint.module("train.py"), "write a module's name such as"),
     "OCID": (lambda: DataScienceBackend.from_ocid("x"), "'x' is not a job's OCID"),

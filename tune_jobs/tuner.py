@@ -236,6 +236,11 @@ class Tuner:
             BackendError: If the backend cannot start any run.
             TuningStopped: If too many trials failed.
         """
+        if isinstance(n_trials, optuna.Trial):
+            raise ConfigError(
+                "Tuner.optimize got a trial: Optuna's own loop calls tuner.objective, as in "
+                "study.optimize(tuner.objective, n_trials=20)"
+            )
         limits = CallLimits(**select(CallLimits, locals()))
         if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
             raise ConfigError(
@@ -292,6 +297,7 @@ class Tuner:
         check_names(Tuner.optimize, self, **limits)
         self._background = Background(partial(self.optimize, **limits))
 
+    @strict_types
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the tuning that `start` began has ended.
 
@@ -306,6 +312,7 @@ class Tuner:
         """
         return self._background is None or self._background.wait(timeout)
 
+    @strict_types
     def stop(self, *, cancel_runs: bool = False) -> None:
         """Stop the tuning that `start` began; no trial is started any more.
 
@@ -358,6 +365,7 @@ class Tuner:
         """
         return trials_dataframe(self.study, self.attempts())
 
+    @strict_types
     def objective(self, trial: optuna.Trial) -> float | Sequence[float]:
         """Run one trial as a job run and return its value.
 

@@ -19,6 +19,7 @@ _NOUNS: Mapping[Any, str] = {
     int: "an integer",
     float: "a number",
     os.PathLike: "a path",
+    Callable: "a function",
     type(None): "None",
 }
 
