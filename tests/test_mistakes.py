@@ -44,13 +44,15 @@ from tune_jobs.cli.main import main
 from tune_jobs.dashboard import server
 from tune_jobs.dashboard.server import Dashboard
 from tune_jobs.errors import ArgumentError, ConfigError, StudyError, StudyNotFound
+from tune_jobs.storage import connecting
 
 SCRIPT = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path) -> Iterator[None]:
-    """Write what the mistakes are about, and restore the signal handler that commands replace."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Write what the mistakes are about; restore the signal handler that commands replace."""
+    monkeypatch.setattr(connecting, "OPENING_PATIENCE", 0.0)
     Path("train.py").write_text(SCRIPT)
     Path("folder").mkdir()
     before = signal.getsignal(signal.SIGTERM)
