@@ -14,6 +14,7 @@
     ├── StoreError            the metric store cannot be read or written
     ├── BackendError          the backend cannot start any job run
     │   ├── MachineTrouble    this machine cannot run jobs now; live runs continue
+    │   │   └── DatabaseTrouble   it cannot write the study's database (also a StudyError)
     │   └── SubmitError       the backend cannot start this job run
     └── TuningStopped         a limit on failures was exceeded
         └── FinalRunFailed    the final run failed
@@ -101,6 +102,10 @@ class MachineTrouble(BackendError):
     Such as a full disk, or a local host that does not answer. Live runs continue, and the next call
     adopts them.
     """
+
+
+class DatabaseTrouble(StudyError, MachineTrouble):
+    """This machine cannot write the study's database now, for example to a full disk."""
 
 
 class SubmitError(BackendError):

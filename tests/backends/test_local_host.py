@@ -192,6 +192,7 @@ def test_a_host_that_stays_stopped_ends_the_call_and_the_next_one(
     with pytest.raises(MachineTrouble, match=rf"\(process {host}.*has not answered.*kill -9"):
         b.wait_for_end("r-1")
     close(b)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
     with pytest.raises(MachineTrouble, match="has not answered"):
         bench(WAITING, env={"here": str(tmp_path)})
     monkeypatch.undo()

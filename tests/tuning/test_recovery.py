@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ from tune_jobs.core.commands import End
 from tune_jobs.core.events import Ticked
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.snapshot import Snapshot
-from tune_jobs.errors import BackendError, StudyError
+from tune_jobs.errors import BackendError, DatabaseTrouble
 from tune_jobs.notebook.panels import Silent
 from tune_jobs.storage.lease import StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
+from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.optimize import Optimization
 from tune_jobs.tuning.session import RunSession
@@ -224,7 +226,11 @@ def test_the_call_continues_when_the_host_is_killed(make_tuner: MakeTuner) -> No
     assert AttemptState.LOST in states
 
 
-def test_a_full_database_loses_nothing(make_tuner: MakeTuner, tmp_path: Path) -> None:
+def test_a_full_database_loses_nothing(
+    make_tuner: MakeTuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = partial(DatabaseRetry, patience=0.0)
+    monkeypatch.setattr("tune_jobs.tuning.session.DatabaseRetry", impatient)
     full = [False]
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/s.db")
 
@@ -237,7 +243,7 @@ def test_a_full_database_loses_nothing(make_tuner: MakeTuner, tmp_path: Path) ->
     tuner = make_tuner(study=study)
     tuner.optimize(n_trials=3)
     full[0] = True
-    with pytest.raises(StudyError, match=r"cannot be written: database or disk is full"):
+    with pytest.raises(DatabaseTrouble, match=r"cannot be written: database or disk is full"):
         tuner.optimize(n_trials=500)
     before = [t.value for t in study.trials if t.state == TrialState.COMPLETE]
     full[0] = False

@@ -28,6 +28,12 @@ _IN_OUTPUT = re.compile(
     rb"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|ENOSPC|EDQUOT"
 )
 
+_MESSAGES = re.compile(
+    r"no space left on device|disk is full|disk quota exceeded|disk i/o error|too many open files"
+    r"|unable to open database file",
+    re.IGNORECASE,
+)
+
 MIN_BYTES = 16 * 1024
 """Free bytes below which a disk is full: the history of a run has to fit."""
 
@@ -53,6 +59,11 @@ def describe_trouble(error: BaseException) -> str:
     if number is None:
         return ""
     return f"{error or os.strerror(number)}: {_ADVICE[number]}"
+
+
+def is_trouble_message(message: str) -> bool:
+    """Return whether an error of a library that hides the number is trouble of the machine."""
+    return _MESSAGES.search(message) is not None
 
 
 def is_freed_by_runs(error: BaseException) -> bool:

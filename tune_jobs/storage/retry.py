@@ -11,8 +11,9 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import DatabaseTrouble, StudyError
 from tune_jobs.runtime.backoff import Backoff
+from tune_jobs.runtime.trouble import is_trouble_message
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
 
@@ -140,7 +141,7 @@ def is_transient(error: Exception) -> bool:
         return False
     message = str(found.orig).lower()
     if "sqlite" in type(found.orig).__module__:
-        return "locked" in message or "busy" in message
+        return "locked" in message or "busy" in message or is_trouble_message(message)
     return found.connection_invalidated or isinstance(found, OperationalError | InterfaceError)
 
 
@@ -150,7 +151,8 @@ def _build_error(where: str, error: Exception) -> StudyError:
             f"the study's database {file} was removed: put it back, and call optimize() again to "
             "resume"
         )
-    return StudyError(
+    kind = DatabaseTrouble if is_trouble_message(str(error)) else StudyError
+    return kind(
         f"the study's database ({where}) cannot be written: {explain_database_error(error)}. All "
         "that was recorded before is kept; fix the database and call optimize() again to resume."
     )

@@ -30,8 +30,8 @@ from tune_jobs.runtime.trouble import describe_trouble
 HOST_MODULE = "tune_jobs.backends.local.host"
 """The module that a host runs."""
 
-CONNECT_SECONDS = 15.0
-"""Seconds within which a host that is started has to be reachable."""
+CONNECT_SECONDS = 10.0
+"""Seconds within which a host has to answer a tuner that begins."""
 
 PING_SECONDS = 1.0
 """Seconds between two questions whether the host is well."""
@@ -209,7 +209,7 @@ class HostConnection:
         self._silence.pid = _read_peer(connection)
         self._silence.begin(0.0)
         while not _wait_until(connection, select.POLLIN, PING_SECONDS):
-            self._silence.judge(time.monotonic())
+            self._silence.judge(time.monotonic(), CONNECT_SECONDS)
         self._silence.end()
         hello, _, self._incoming = connection.recv(4096).partition(b"\n")
         greeting = {"do": "hello", "env": dict(os.environ), "keep": self._keep_runs}
@@ -286,16 +286,21 @@ class _Silence:
         """Stop waiting, as the host is gone."""
         self._asked, self._said = None, False
 
-    def judge(self, now: float) -> None:
+    def judge(self, now: float, patience: float | None = None) -> None:
         """Say what is waited for.
 
+        Args:
+            now: By the monotonic clock.
+            patience: Seconds; `HOST_PATIENCE` by default.
+
         Raises:
-            MachineTrouble: After `HOST_PATIENCE` seconds.
+            MachineTrouble: After that.
         """
+        patience = HOST_PATIENCE if patience is None else patience
         if self._asked is None:
             return
         silent = now - self._asked
-        if silent >= HOST_PATIENCE:
+        if silent >= patience:
             raise MachineTrouble(
                 f"the local host ({self._describe()}) has not answered for {silent:.0f} s. Its "
                 "runs continue, and the next call adopts them; if it is hung, end it with "
@@ -305,7 +310,7 @@ class _Silence:
             self._said = True
             self._notice(
                 f"waiting for the local host ({self._describe()}), which does not answer, for at "
-                f"most {HOST_PATIENCE:g} s"
+                f"most {patience:g} s"
             )
 
     def _describe(self) -> str:
