@@ -1,0 +1,189 @@
+"""Faults of local job runs: `tune_jobs.backends.local`."""
+
+from __future__ import annotations
+
+from tests.mutants.model import Mutant
+
+HOST = "tune_jobs/backends/local/host.py"
+RUN = "tune_jobs/backends/local/run.py"
+SERVICE = "tune_jobs/backends/local/service.py"
+_TESTS = ("tests/backends/test_local_run.py", "tests/backends/test_local.py")
+
+LOCAL = (
+    Mutant(
+        name="local-signal-leader-only",
+        breaks="no run is live after its end: a run's whole process group is stopped",
+        file=RUN,
+        old="        os.killpg(pid, number)\n",
+        new="        os.kill(pid, number)\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-leftovers-survive-their-host",
+        breaks="kill -9 of tuner and local host: what is left of a run is killed before its retry",
+        file=RUN,
+        old='        _signal_group(last["pid"], signal.SIGKILL)\n',
+        new="        pass\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-leftovers-of-another-process",
+        breaks="a process that has the number of a dead run is left alone",
+        file=RUN,
+        old='    if last["event"] == "started" and _has_started_at(last["pid"], last["time"]):\n',
+        new='    if last["event"] == "started":\n',
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-history-after-the-process",
+        breaks="a run's history is written before its process starts: a name is started once",
+        file=RUN,
+        old="""\
+    _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            start.command,
+            cwd=work,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+""",
+        new="""\
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            start.command,
+            cwd=work,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
+""",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-end-not-recorded",
+        breaks="kill -9 of the tuner: the results of its runs are collected",
+        file=RUN,
+        old="            _append_history(self.start.folder, ended)\n",
+        new="            pass\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-refusal-not-recorded",
+        breaks="a run that could not be started is known to the next tuner",
+        file=RUN,
+        old="        _append_history(start.folder, ended)\n",
+        new="        pass\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-late-success-canceled",
+        breaks="a run that ends well although it was to be stopped has its value",
+        file=RUN,
+        old="        if self.canceled and code != 0:\n",
+        new="        if self.canceled:\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-children-outlive-their-run",
+        breaks="no run is live after its end: what it started in its group is killed",
+        file=RUN,
+        old="        _signal_group(ended.si_pid, signal.SIGKILL)\n",
+        new="",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-start-not-idempotent",
+        breaks="the local host starts a name once",
+        file=HOST,
+        old="        if known is not None:\n",
+        new="        if known is not None and start.id in self._runs:\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-live-run-started-again",
+        breaks="the local host starts a name once",
+        file=HOST,
+        old="        if known is not None:\n",
+        new='        if known is not None and known["event"] == "ended":\n',
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-runs-die-with-their-tuner",
+        breaks="kill -9 of the tuner: its runs continue",
+        file=HOST,
+        old="            if not connection.keep:\n",
+        new="            if True:\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-runs-outlive-a-study-in-memory",
+        breaks="the process of an in-memory study ends: its runs are stopped",
+        file=HOST,
+        old="            if not connection.keep:\n",
+        new="            if False:\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-never-killed",
+        breaks="a run that ignores TERM is killed after the grace period",
+        file=HOST,
+        old="            self._later(run.start.grace, lambda: self._kill(run))\n",
+        new="",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-time-limit-is-a-cancellation",
+        breaks="a run that reaches its time limit fails; it is not retried",
+        file=HOST,
+        old="self._stop(run, cause, canceled=False))",
+        new="self._stop(run, cause, canceled=True))",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-adopted-run-reports-to-nobody",
+        breaks="another tuner adopts a run: its updates go there",
+        file=HOST,
+        old='        self._owners[run_id] = connection\n        return {"event": "live"',
+        new='        return {"event": "live"',
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-host-leaves-its-runs",
+        breaks="kill -9 of the tuner: the host stays while a run is live",
+        file=HOST,
+        old="        while self._runs or self._connections or not self._may_leave:\n",
+        new="        while self._connections or not self._may_leave:\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-update-during-recovery-lost",
+        breaks="an end that is reported while a tuner recovers is not lost",
+        file=SERVICE,
+        old="                    self._early.append(message)\n",
+        new="                    pass\n",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-runs-of-two-tuners",
+        breaks="the local runs of a study belong to one tuner of a machine",
+        file=SERVICE,
+        old="fcntl.LOCK_EX",
+        new="fcntl.LOCK_SH",
+        tests=("tests/backends/test_local.py", "tests/backends/test_sharing.py"),
+    ),
+    Mutant(
+        name="local-child-keeps-the-lock",
+        breaks="a child that the user's process forked does not keep a study locked",
+        file="tune_jobs/backends/local/forks.py",
+        old="    for descriptor in _locks:\n        os.close(descriptor)\n",
+        new="",
+        tests=("tests/backends/test_local.py", "tests/backends/test_sharing.py"),
+    ),
+)
