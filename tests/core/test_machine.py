@@ -21,7 +21,7 @@ from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.objectives import Reading
 from tune_jobs.core.outcomes import Divergence
 from tune_jobs.core.promotion import Ladder, Promotion
-from tune_jobs.core.recovery import plan_recovery
+from tune_jobs.core.recovery import Recovery, plan_recovery
 from tune_jobs.core.usage import RunStatistics
 
 N_TRIALS, SLOTS = 6, 3
@@ -421,3 +421,81 @@ def test_infeasible_configurations_are_promoted_after_all_feasible_ones() -> Non
         ladder.stand(number, rung, 0.9, 7.0)
     promoted = [ladder.promote(), ladder.promote()]
     assert [rung and rung.after for rung in promoted] == [2, 1]
+
+
+def test_runs_that_are_stopped_or_retried_hold_their_slots() -> None:
+    machine = new_machine()
+    pruned, retried = start(machine, 0), start(machine, 1)
+    drive(machine, e.PruneAdvised(pruned, 3, 3), e.Committed())
+    assert machine.wanted(0.0) == SLOTS - 2
+    full = RunUpdate(retried, RunState.FAILED, transient=True, retry_after=60.0)
+    drive(machine, e.Seen(retried, full, EMPTY), e.Committed((e.Intended(attempt(1, 2)),)))
+    assert list(machine.live) == [pruned]
+    assert machine.wanted(0.0) == SLOTS - 2
+    drive(machine, e.Suggested(2))
+    assert machine.wanted(0.0) == SLOTS - 3, "not committed yet"
+
+
+def learn_durations(machine: TuningMachine) -> None:
+    """Let a run of ten steps take ten seconds, of which the start took two."""
+    name = start(machine, 5)
+    running = RunUpdate(name, RunState.IN_PROGRESS, started=2.0)
+    ten = replace(GOOD, steps=dict.fromkeys(range(10), 0.5))
+    ended = RunUpdate(name, RunState.SUCCEEDED, started=2.0, finished=12.0)
+    machine.handle(e.Seen(name, running, EMPTY), 2.0)
+    machine.handle(e.Seen(name, ended, ten), 12.0)
+
+
+def advise(machine: TuningMachine, name: str, began: float, steps: int, now: float) -> list[object]:
+    """Report a live run, and advise to prune it."""
+    running = RunUpdate(name, RunState.IN_PROGRESS, started=began)
+    machine.handle(e.Seen(name, running, EMPTY), now)
+    return list(machine.handle(e.PruneAdvised(name, steps, steps), now))
+
+
+def test_a_run_that_will_end_soon_is_stopped_only_if_it_does_not() -> None:
+    machine = new_machine()
+    learn_durations(machine)
+    name = start(machine, 0)
+    assert advise(machine, name, began=0.0, steps=9, now=9.0) == [], "a second is left"
+    assert machine.handle(e.Ticked(new_trials=False), 10.9) == []
+    (recorded,) = machine.handle(e.Ticked(new_trials=False), 11.1)
+    assert isinstance(recorded, e.RecordPruning)
+    assert machine.handle(e.Committed(), 11.1) == [e.Cancel(name)]
+
+
+def test_a_run_with_much_left_to_do_is_stopped_at_once() -> None:
+    machine = new_machine()
+    learn_durations(machine)
+    (recorded,) = advise(machine, start(machine, 0), began=0.0, steps=2, now=2.0)
+    assert isinstance(recorded, e.RecordPruning)
+
+
+def recovered(**plan: object) -> e.Recovered:
+    return e.Recovered(Recovery(**plan), {})  # type: ignore[arg-type]
+
+
+def test_what_an_earlier_owner_decided_to_stop_is_stopped_after_the_commit() -> None:
+    machine = new_machine()
+    pruned = replace(attempt(0), state=AttemptState.PRUNING)
+    late, live = attempt(1), attempt(2)
+    adopted = [(a, RunUpdate(a.name, RunState.IN_PROGRESS)) for a in (pruned, live)]
+    closed = replace(late, state=AttemptState.LOST)
+    answers = drive(machine, recovered(adopt=adopted, close=[closed], stop=[late]))
+    assert e.Close(closed) in answers
+    assert not any(isinstance(i, e.Cancel) for i in answers)
+    assert drive(machine, e.Committed()) == [e.Cancel(pruned.name), e.Cancel(late.name)]
+
+
+def test_what_an_earlier_owner_left_open_counts_as_started() -> None:
+    machine = new_machine()
+    states = (RunState.IN_PROGRESS, RunState.SUCCEEDED)
+    (live, ended) = [(attempt(n), RunUpdate(attempt(n).name, s)) for n, s in enumerate(states)]
+    intended, lost = attempt(2), replace(attempt(3), state=AttemptState.LOST)
+    plan = Recovery(adopt=[live], harvest=[ended], submit=[intended], lost=[lost])
+    answers = drive(machine, e.Recovered(plan, {}, unrecorded=(4,)))
+    assert machine.budget.trials_left == N_TRIALS - 5
+    assert [i for i in answers if isinstance(i, e.Retry | e.Intend)] == [e.Retry(lost), e.Intend(4)]
+    committed = e.Committed((e.Intended(attempt(3, 2)), e.Intended(attempt(4))))
+    submitted = [i.attempt for i in drive(machine, committed) if isinstance(i, e.Submit)]
+    assert submitted == [attempt(3, 2), attempt(4), intended], "the same attempt, if intended"

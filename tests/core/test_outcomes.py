@@ -33,6 +33,7 @@ from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 
 LIMITS = Limits(n_trials=10, deadline=100.0, max_parallel=4, max_failures=None)
 ATTEMPT = Attempt("trial-000003-1", 3, 1, "local", AttemptState.SUBMITTED, Invocation(), 0.0)
+FINAL = replace(ATTEMPT, name="final-1-1")
 GOOD = Reading((0.5,), "", {}, {}, {})
 BAD = Reading(None, "metric 'value' was not reported", {}, {}, {})
 
@@ -75,7 +76,7 @@ def test_trials_left(started: int, expected: int) -> None:
             Tally(failed=3, diverged=3),
             "3 trials failed, more than max_failures=2",
         ),
-        (LIMITS, Tally(failed=50, ever_complete=True), ""),
+        (LIMITS, Tally(failed=50, ever_complete=True), ""),  # perhaps in an earlier call
         (replace(LIMITS, max_failures=2), Tally(failed=2, ever_complete=True), ""),
         (
             replace(LIMITS, max_failures=2),
@@ -112,6 +113,26 @@ def test_giving_up(limits: Limits, tally: Tally, reason: str) -> None:
             Action.FINISH,
             TrialState.PRUNED,
         ),
+        # It ended, or was lost, before it could be stopped.
+        *(
+            (
+                replace(ATTEMPT, state=AttemptState.PRUNING),
+                RunUpdate("", ended, transient=ended != RunState.SUCCEEDED),
+                GOOD,
+                Action.FINISH,
+                TrialState.PRUNED,
+            )
+            for ended in (RunState.SUCCEEDED, RunState.FAILED, RunState.LOST)
+        ),
+        (
+            replace(ATTEMPT, attempt=MAX_ATTEMPTS),
+            RunUpdate("", RunState.LOST),
+            BAD,
+            Action.FINISH,
+            TrialState.FAIL,
+        ),
+        (FINAL, RunUpdate("", RunState.CANCELED), BAD, Action.FINISH, TrialState.FAIL),
+        (FINAL, RunUpdate("", RunState.LOST), BAD, Action.RETRY, None),
     ],
 )
 def test_judging_a_run_that_has_ended(
@@ -203,3 +224,28 @@ def test_recovery_sorts_every_open_attempt_once() -> None:
         "2 live runs adopted, 1 ended runs collected, 1 intended runs started, "
         "1 lost runs to be retried"
     )
+
+
+@pytest.mark.parametrize(
+    ("attempt", "update", "expected"),
+    [
+        # Its trial is finished, so the result of its run is not needed.
+        (replace(ATTEMPT, trial=0), RunUpdate("", RunState.IN_PROGRESS), ["close", "stop"]),
+        (replace(ATTEMPT, trial=0), RunUpdate("", RunState.SUCCEEDED), ["close"]),
+        (replace(ATTEMPT, trial=0), None, ["close"]),
+        # The trial that a final run trains is finished, too.
+        (replace(FINAL, trial=0), RunUpdate("", RunState.IN_PROGRESS), ["adopt"]),
+        (replace(FINAL, trial=0), RunUpdate("", RunState.SUCCEEDED), ["harvest"]),
+        (replace(FINAL, trial=0), RunUpdate("", RunState.CANCELED), ["lost"]),
+        (ATTEMPT, RunUpdate("", RunState.CANCELED), ["harvest"]),
+        (replace(ATTEMPT, state=AttemptState.INTENDED), None, ["submit"]),
+        (ATTEMPT, None, ["lost"]),
+        (replace(ATTEMPT, state=AttemptState.PRUNING), None, ["lost"]),
+    ],
+)
+def test_what_recovery_does_with_an_attempt(
+    attempt: Attempt, update: RunUpdate | None, expected: list[str]
+) -> None:
+    found = {} if update is None else {attempt.name: replace(update, name=attempt.name)}
+    plan = plan_recovery([attempt], found, frozenset({0}))
+    assert [name for name, attempts in vars(plan).items() if attempts] == expected
