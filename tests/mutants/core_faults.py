@@ -25,11 +25,7 @@ _END = (
         file=OUTCOMES,
         old="    if attempt.is_pruning:\n",
         new="    if attempt.is_pruning and update.state != RunState.LOST:\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-lost-run-fails-its-trial",
@@ -53,11 +49,7 @@ _END = (
         file=OUTCOMES,
         old="        return not attempt.is_final\n",
         new="        return False\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-canceled-final-run-retried",
@@ -65,11 +57,7 @@ _END = (
         file=OUTCOMES,
         old="        return not attempt.is_final\n",
         new="        return True\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_final_run.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-delay-ignored",
@@ -77,11 +65,7 @@ _END = (
         file=MACHINE,
         old="            if self._not_before.get(attempt.name, now) > now:\n",
         new="            if False:\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-canceled-trial-retried",
@@ -89,11 +73,7 @@ _END = (
         file=MACHINE,
         old="                action=Action.FINISH,\n                trial_state",
         new="                trial_state",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_controls.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-cancel-marked-done-early",
@@ -101,11 +81,7 @@ _END = (
         file=MACHINE,
         old="                return instructions  # completed when the trial has failed\n",
         new="                return [*instructions, e.CompleteControl(control.id)]\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_controls.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
 )
 
@@ -159,11 +135,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="            adopt.append((attempt, update))\n",
         new="            lost.append(replace(attempt, state=AttemptState.LOST))\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-ended-run-abandoned",
@@ -171,11 +143,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="            harvest.append((attempt, update))\n",
         new="            lost.append(replace(attempt, state=AttemptState.LOST))\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-intended-taken-for-lost",
@@ -183,11 +151,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="            submit.append(attempt)\n",
         new="            lost.append(replace(attempt, state=AttemptState.LOST))\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-lost-taken-for-intended",
@@ -195,11 +159,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="        elif attempt.state == AttemptState.INTENDED:\n",
         new="        elif not attempt.is_pruning:\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-run-of-finished-trial-continues",
@@ -207,11 +167,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="                stop.append(attempt)\n",
         new="                pass\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-stop-of-finished-trial-forgotten",
@@ -219,11 +175,7 @@ _RECOVERY = (
         file=MACHINE,
         old="        self._to_cancel += [a.name for a in plan.stop]\n",
         new="",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-adopted-pruned-run-continues",
@@ -231,11 +183,7 @@ _RECOVERY = (
         file=MACHINE,
         old="        self._to_cancel += [a.name for a, _ in plan.adopt if a.is_pruning]\n",
         new="",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-recovered-trials-uncounted",
@@ -243,11 +191,7 @@ _RECOVERY = (
         file=MACHINE,
         old="        self.budget.start(len(resumed) + len(event.unrecorded) - event.continued)\n",
         new="",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-unrecorded-trial-forgotten",
@@ -255,11 +199,7 @@ _RECOVERY = (
         file=MACHINE,
         old="        instructions += [e.Intend(ticket) for ticket in event.unrecorded]\n",
         new="",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_recovery.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
     Mutant(
         name="core-interrupted-final-run-collected",
@@ -267,11 +207,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="    return attempt.is_final and update.state == RunState.CANCELED\n",
         new="    return False\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_final_run.py",
-        ),
+        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
     ),
 )
 
@@ -314,7 +250,7 @@ _LIMITS = (
         file="tune_jobs/core/best_trials.py",
         old="        if self.violations:\n            return Standing.INFEASIBLE\n",
         new="",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_best_trials.py",),
     ),
     Mutant(
         name="core-undefined-constraint-satisfied",
@@ -322,7 +258,7 @@ _LIMITS = (
         file="tune_jobs/core/best_trials.py",
         old="if not value <= 0.0}",
         new="if value > 0.0}",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_best_trials.py",),
     ),
 )
 
