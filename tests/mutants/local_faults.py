@@ -22,48 +22,41 @@ LOCAL = (
         name="local-leftovers-survive-their-host",
         breaks="kill -9 of tuner and local host: what is left of a run is killed before its retry",
         file=RUN,
-        old='        _signal_group(last["pid"], signal.SIGKILL)\n',
-        new="        pass\n",
+        old="    if elsewhere := _end_leftovers(folder, history[-1]):\n",
+        new='    if elsewhere := "":\n',
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-what-left-the-group-survives",
+        breaks="kill -9 of tuner and local host: also what left the run's group is killed",
+        file=RUN,
+        old="    kill_all(find_by_environment(_REPORTS, _reports_file(folder)))\n",
+        new="",
+        tests=_TESTS,
+    ),
+    Mutant(
+        name="local-unrecorded-process-lives",
+        breaks="a run whose start could not be recorded does not stay alive",
+        file=RUN,
+        old="        _signal_group(process.pid, signal.SIGKILL)  # no run lives that is not recorded\n"
+        "        process.wait()\n",
+        new="",
         tests=_TESTS,
     ),
     Mutant(
         name="local-leftovers-of-another-process",
         breaks="a process that has the number of a dead run is left alone",
         file=RUN,
-        old='    if last["event"] == "started" and _has_started_at(last["pid"], last["time"]):\n',
-        new='    if last["event"] == "started":\n',
+        old="    if identity is not None and is_alive(identity):\n",
+        new="    if identity is not None:\n",
         tests=_TESTS,
     ),
     Mutant(
         name="local-history-after-the-process",
         breaks="a run's history is written before its process starts: a name is started once",
         file=RUN,
-        old="""\
-    _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
-    with open(log, "ab") as output:
-        process = subprocess.Popen(
-            start.command,
-            cwd=work,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-""",
-        new="""\
-    with open(log, "ab") as output:
-        process = subprocess.Popen(
-            start.command,
-            cwd=work,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
-""",
+        old='        _append_history(folder, {"event": "accepted", "time": started, "command": start.command})\n        process = _spawn(start, work, log, env)\n',
+        new='        process = _spawn(start, work, log, env)\n        _append_history(folder, {"event": "accepted", "time": started, "command": start.command})\n',
         tests=_TESTS,
     ),
     Mutant(
@@ -102,16 +95,16 @@ LOCAL = (
         name="local-start-not-idempotent",
         breaks="the local host starts a name once",
         file=HOST,
-        old="        if known is not None:\n",
-        new="        if known is not None and start.id in self._runs:\n",
+        old="run = launch(start, connection.env) if known is None else None",
+        new="run = launch(start, connection.env) if start.id not in self._runs else None",
         tests=_TESTS,
     ),
     Mutant(
         name="local-live-run-started-again",
         breaks="the local host starts a name once",
         file=HOST,
-        old="        if known is not None:\n",
-        new='        if known is not None and known["event"] == "ended":\n',
+        old="if known is None else None",
+        new='if known is None or known["event"] == "live" else None',
         tests=_TESTS,
     ),
     Mutant(
@@ -166,8 +159,8 @@ LOCAL = (
         name="local-update-during-recovery-lost",
         breaks="an end that is reported while a tuner recovers is not lost",
         file=SERVICE,
-        old="                    self._early.append(message)\n",
-        new="                    pass\n",
+        old="                self._early += early  # for `wait`\n",
+        new="",
         tests=_TESTS,
     ),
     Mutant(

@@ -60,8 +60,8 @@ METRICS = (
         name="metrics-last-line-lost",
         breaks="a last line without a line feed counts once the run has ended",
         file="tune_jobs/runtime/follow.py",
-        old="            found = self._read_output(now) + self._extractor.finish(now)\n",
-        new="            found = self._read_output(now)\n",
+        old="found + self._extractor.finish(now) + ",
+        new="found + ",
         tests=("tests/runtime/test_follow.py",),
     ),
     Mutant(

@@ -79,9 +79,17 @@ _ENGINE = (
         name="engine-successor-s-runs-stopped",
         breaks="another tuner takes over: the runs continue there",
         file=ENGINE,
-        old="            except LeaseLost:\n                raise\n",
-        new="",
+        old="            except (LeaseLost, MachineTrouble):\n",
+        new="            except MachineTrouble:\n",
         tests=("tests/tuning/test_protocol.py", "tests/tuning/test_recovery.py"),
+    ),
+    Mutant(
+        name="engine-machine-s-trouble-stops-runs",
+        breaks="the machine is in trouble (full disk): the call ends, its runs continue",
+        file=ENGINE,
+        old="            except (LeaseLost, MachineTrouble):\n",
+        new="            except LeaseLost:\n",
+        tests=("tests/tuning/test_recovery.py",),
     ),
     Mutant(
         name="engine-interruption-leaves-runs",
@@ -120,10 +128,8 @@ _ENGINE = (
         name="engine-hopeless-end-not-recorded",
         breaks="a failure of all runs ends the call; its attempt is closed and retried by the next",
         file=ENGINE,
-        old="        committed = self.write()\n        if self.machine.fatal:\n"
-        "            raise BackendError(self.machine.fatal)\n",
-        new="        if self.machine.fatal:\n            raise BackendError(self.machine.fatal)\n"
-        "        committed = self.write()\n",
+        old="        committed = self.write()\n        if self.machine.fatal:\n            kind = MachineTrouble if self.machine.in_trouble else BackendError\n            raise kind(self.machine.fatal)\n",
+        new="        if self.machine.fatal:\n            kind = MachineTrouble if self.machine.in_trouble else BackendError\n            raise kind(self.machine.fatal)\n        committed = self.write()\n",
         tests=("tests/tuning/test_recovery.py",),
     ),
 )
