@@ -1,5 +1,7 @@
 """Faults of local job runs: `tune_jobs.backends.local`."""
 
+# ruff: noqa: E501 (sources are quoted as they are)
+
 from __future__ import annotations
 
 from tests.mutants.model import Mutant

@@ -374,3 +374,37 @@ class _Silent:
     def update(self, *_: object, **__: object) -> None: ...
     def say(self, line: str) -> None: ...
     def close(self) -> None: ...
+
+
+def test_an_owner_that_shows_life_before_it_is_replaced_keeps_the_study(
+    engine: Engine, clock: Clock
+) -> None:
+    owner, challenger = lease(engine, clock), lease(engine, clock)
+    owner.acquire()
+    set_owner(engine, ELSEWHERE)
+    claim = challenger.await_claim()
+    write(owner, engine)
+    assert not challenger.take(claim)
+    assert not challenger.held
+    write(owner, engine)
+
+
+def test_an_owner_that_was_replaced_does_not_free_the_study(engine: Engine, clock: Clock) -> None:
+    owner, successor = lease(engine, clock), lease(engine, clock)
+    owner.acquire()
+    assert successor.take(successor._read())
+    owner.release()
+    write(successor, engine)
+
+
+def test_the_lease_is_verified_before_others_may_have_taken_it(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("tune_jobs.storage.lease._read_clock_with_suspend", lambda: now)
+    owner, successor = lease(engine, clock), lease(engine, clock)
+    owner.acquire()
+    assert successor.take(successor._read())
+    now = TTL
+    with pytest.raises(LeaseLost):
+        owner.verify()

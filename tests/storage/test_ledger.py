@@ -162,3 +162,11 @@ def test_several_that_open_a_new_study_at_the_same_moment_agree(kind: str, tmp_p
         "journal": lambda: JournalStorage(JournalFileBackend(f"{tmp_path}/s.log")),
     }
     check_agreement(storages.get(kind))
+
+
+def test_a_run_that_is_accepted_late_stays_pruned(tmp_path: Path) -> None:
+    ledger = Ledger(open_study(tmp_path), "/runs")
+    ledger.record_intended(None, [attempt(0)])
+    ledger.record_pruning(None, [replace(attempt(0), cause="pruned at step 3")])
+    ledger.record_submitted(None, [("trial-000000-1", "run-7", 101.0)])
+    assert ledger.read_attempts(0)[0].state == AttemptState.PRUNING

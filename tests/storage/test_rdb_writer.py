@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from tune_jobs.errors import StudyError
 from tune_jobs.storage import retry as retries
-from tune_jobs.storage.changes import Changes
+from tune_jobs.storage.changes import Changes, TrialChange, TrialNumberConflict
 from tune_jobs.storage.database import unwrap_storage
 from tune_jobs.storage.lease import Lease, LeaseLost
 from tune_jobs.storage.ledger import Ledger
@@ -161,3 +162,36 @@ def test_a_database_that_does_not_answer_is_stalled(owner: Owner) -> None:
     owner.create_trial()
     assert stalled == [False, True]
     assert not owner.retry.is_stalled
+
+
+def test_a_trial_that_another_program_finished_stays_as_it_is(owner: Owner) -> None:
+    owner.create_trial()
+    (trial,) = owner.study.get_trials()
+    owner.study.tell(0, 7.0)
+    trial.state, trial.values = TrialState.COMPLETE, [1.0]
+    change = TrialChange(trial._trial_id, trial, finished=True)
+    owner.writer.write(Changes(changed=[change]), lambda connection: None)
+    assert owner.study.trials[0].values == [7.0]
+
+
+def test_a_number_that_another_program_took_is_not_given_again(owner: Owner) -> None:
+    owner.study.ask()
+    with pytest.raises(TrialNumberConflict):
+        owner.create_trial()
+    assert len(owner.study.get_trials()) == 1
+
+
+def test_a_trial_that_another_program_claimed_is_not_claimed(owner: Owner) -> None:
+    owner.study.enqueue_trial({"x": 1})
+    (waiting,) = owner.study.get_trials()
+    owner.study.ask()
+    assert not owner.writer.claim(waiting._trial_id, "trial-000000-1")
+
+
+@pytest.mark.parametrize(
+    ("message", "transient"),
+    [("database is locked", True), ("database or disk is full", False)],
+)
+def test_which_errors_of_sqlite_pass(message: str, transient: bool) -> None:
+    error = OperationalError("UPDATE", {}, sqlite3.OperationalError(message))
+    assert retries.is_transient(error) == transient
