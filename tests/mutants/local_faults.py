@@ -9,7 +9,6 @@ from tests.mutants.model import Mutant
 HOST = "tune_jobs/backends/local/host.py"
 RUN = "tune_jobs/backends/local/run.py"
 SERVICE = "tune_jobs/backends/local/service.py"
-_TESTS = ("tests/backends/test_local_run.py", "tests/backends/test_local.py")
 
 LOCAL = (
     Mutant(
@@ -18,7 +17,7 @@ LOCAL = (
         file=RUN,
         old="        os.killpg(pid, number)\n",
         new="        os.kill(pid, number)\n",
-        tests=_TESTS,
+        tests=("tests/backends/test_local.py::test_cancel_ends_the_process_group",),
     ),
     Mutant(
         name="local-leftovers-survive-their-host",
@@ -26,7 +25,7 @@ LOCAL = (
         file=RUN,
         old="    if elsewhere := _end_leftovers(folder, history[-1]):\n",
         new='    if elsewhere := "":\n',
-        tests=_TESTS,
+        tests=("tests/backends/test_local_host.py",),
     ),
     Mutant(
         name="local-what-left-the-group-survives",
@@ -34,7 +33,7 @@ LOCAL = (
         file=RUN,
         old="    kill_all(find_by_environment(_REPORTS, _reports_file(folder)))\n",
         new="",
-        tests=_TESTS,
+        tests=("tests/backends/test_local_host.py",),
     ),
     Mutant(
         name="local-unrecorded-process-lives",
@@ -43,7 +42,7 @@ LOCAL = (
         old="        _signal_group(process.pid, signal.SIGKILL)  # no run lives that is not recorded\n"
         "        process.wait()\n",
         new="",
-        tests=_TESTS,
+        tests=("tests/backends/test_local_trouble.py",),
     ),
     Mutant(
         name="local-leftovers-of-another-process",
@@ -51,7 +50,9 @@ LOCAL = (
         file=RUN,
         old="    if identity is not None and is_alive(identity):\n",
         new="    if identity is not None:\n",
-        tests=_TESTS,
+        tests=(
+            "tests/backends/test_local_host.py::test_another_process_with_the_same_id_lives_on",
+        ),
     ),
     Mutant(
         name="local-history-after-the-process",
@@ -59,7 +60,10 @@ LOCAL = (
         file=RUN,
         old='        _append_history(folder, {"event": "accepted", "time": started, "command": start.command})\n        process = _spawn(start, work, log, env)\n',
         new='        process = _spawn(start, work, log, env)\n        _append_history(folder, {"event": "accepted", "time": started, "command": start.command})\n',
-        tests=_TESTS,
+        tests=(
+            "tests/backends/test_local_trouble.py::test_a_run_that_cannot_be_recorded_is_not_started",
+            "tests/backends/test_local_host.py",
+        ),
     ),
     Mutant(
         name="local-end-not-recorded",
@@ -67,7 +71,10 @@ LOCAL = (
         file=RUN,
         old="            _append_history(self.start.folder, ended)\n",
         new="            pass\n",
-        tests=_TESTS,
+        tests=(
+            "tests/backends/test_local.py",
+            "tests/backends/test_conformance.py::TestLocalBackend",
+        ),
     ),
     Mutant(
         name="local-refusal-not-recorded",
@@ -75,7 +82,10 @@ LOCAL = (
         file=RUN,
         old="        _append_history(start.folder, ended)\n",
         new="        pass\n",
-        tests=_TESTS,
+        tests=(
+            "tests/backends/test_local.py::test_program_that_cannot_be_started",
+            "tests/backends/test_local_ends.py",
+        ),
     ),
     Mutant(
         name="local-late-success-canceled",
@@ -83,7 +93,7 @@ LOCAL = (
         file=RUN,
         old="        if self.canceled and code != 0:\n",
         new="        if self.canceled:\n",
-        tests=_TESTS,
+        tests=("tests/backends/test_local.py", "tests/backends/test_local_ends.py"),
     ),
     Mutant(
         name="local-children-outlive-their-run",
@@ -91,7 +101,7 @@ LOCAL = (
         file=RUN,
         old="        _signal_group(ended.si_pid, signal.SIGKILL)\n",
         new="",
-        tests=_TESTS,
+        tests=("tests/backends/test_local.py::test_background_process_ends_with_its_run",),
     ),
     Mutant(
         name="local-start-not-idempotent",
@@ -99,7 +109,7 @@ LOCAL = (
         file=HOST,
         old="run = launch(start, connection.env) if known is None else None",
         new="run = launch(start, connection.env) if start.id not in self._runs else None",
-        tests=_TESTS,
+        tests=("tests/backends/test_local.py::test_name_is_started_once",),
     ),
     Mutant(
         name="local-live-run-started-again",
@@ -107,7 +117,7 @@ LOCAL = (
         file=HOST,
         old="if known is None else None",
         new='if known is None or known["event"] == "live" else None',
-        tests=_TESTS,
+        tests=("tests/backends/test_conformance.py::TestLocalBackend",),
     ),
     Mutant(
         name="local-runs-die-with-their-tuner",
@@ -115,7 +125,7 @@ LOCAL = (
         file=HOST,
         old="            if not connection.keep:\n",
         new="            if True:\n",
-        tests=_TESTS,
+        tests=("tests/backends/test_conformance.py::TestLocalBackend",),
     ),
     Mutant(
         name="local-runs-outlive-a-study-in-memory",
@@ -123,7 +133,9 @@ LOCAL = (
         file=HOST,
         old="            if not connection.keep:\n",
         new="            if False:\n",
-        tests=_TESTS,
+        tests=(
+            "tests/tuning/test_recovery.py::test_runs_of_a_study_in_memory_end_with_its_process",
+        ),
     ),
     Mutant(
         name="local-never-killed",
@@ -131,7 +143,7 @@ LOCAL = (
         file=HOST,
         old="            self._later(run.start.grace, lambda: self._kill(run))\n",
         new="",
-        tests=_TESTS,
+        tests=("tests/backends/test_local.py::test_run_that_ignores_term_is_killed",),
     ),
     Mutant(
         name="local-time-limit-is-a-cancellation",
@@ -139,7 +151,7 @@ LOCAL = (
         file=HOST,
         old="self._stop(run, cause, canceled=False))",
         new="self._stop(run, cause, canceled=True))",
-        tests=_TESTS,
+        tests=("tests/backends/test_local_ends.py",),
     ),
     Mutant(
         name="local-adopted-run-reports-to-nobody",
@@ -147,7 +159,7 @@ LOCAL = (
         file=HOST,
         old='        self._owners[run_id] = connection\n        return {"event": "live"',
         new='        return {"event": "live"',
-        tests=_TESTS,
+        tests=("tests/backends/test_conformance.py::TestLocalBackend",),
     ),
     Mutant(
         name="local-host-leaves-its-runs",
@@ -155,7 +167,7 @@ LOCAL = (
         file=HOST,
         old="        while self._runs or self._connections or not self._may_leave:\n",
         new="        while self._connections or not self._may_leave:\n",
-        tests=_TESTS,
+        tests=("tests/backends/test_conformance.py::TestLocalBackend",),
     ),
     Mutant(
         name="local-update-during-recovery-lost",
@@ -163,7 +175,7 @@ LOCAL = (
         file=SERVICE,
         old="                self._early += early  # for `wait`\n",
         new="",
-        tests=_TESTS,
+        tests=("tests/backends/test_local_host.py", "tests/backends/test_local_ends.py"),
     ),
     Mutant(
         name="local-runs-of-two-tuners",
@@ -171,7 +183,10 @@ LOCAL = (
         file=SERVICE,
         old="fcntl.LOCK_EX",
         new="fcntl.LOCK_SH",
-        tests=("tests/backends/test_local.py", "tests/backends/test_sharing.py"),
+        tests=(
+            "tests/backends/test_conformance.py::TestLocalBackend",
+            "tests/backends/test_sharing.py",
+        ),
     ),
     Mutant(
         name="local-child-keeps-the-lock",
@@ -179,6 +194,8 @@ LOCAL = (
         file="tune_jobs/backends/local/forks.py",
         old="    for descriptor in _locks:\n        os.close(descriptor)\n",
         new="",
-        tests=("tests/backends/test_local.py", "tests/backends/test_sharing.py"),
+        tests=(
+            "tests/tuning/test_recovery.py::test_a_child_that_outlives_its_tuner_keeps_nothing",
+        ),
     ),
 )
