@@ -55,3 +55,15 @@ def test_a_run_that_could_not_be_started_is_known_to_the_next_tuner(tmp_path: Pa
     assert "could not be started" in update.cause
     history = (tmp_path / "runs/study/runs/r-1/run.jsonl").read_text()
     assert history.count('"accepted"') == 1
+
+
+def test_every_process_of_a_run_is_asked_to_end(bench: OpenBench, tmp_path: Path) -> None:
+    child = f"trap 'echo saved > {tmp_path}/saved; exit' TERM; : > {tmp_path}/child"
+    parent = f"trap : TERM; until [ -e {tmp_path}/child ]; do sleep 0.02; done"
+    loop = "while :; do sleep 0.02; done"
+    b = bench(f"({child}; {loop}) & {parent}; : > {tmp_path}/ready; wait; wait", grace=10.0)
+    b.start("r-1")
+    wait_for(tmp_path / "ready")
+    b.service.cancel("r-1")
+    b.wait_for_end("r-1")
+    assert (tmp_path / "saved").read_text() == "saved\n"

@@ -19,7 +19,9 @@ CLOUD = (
         old='    return hashlib.sha256(f"{job.id}/{study}/{name}".encode()).hexdigest()\n',
         new="    import os\n    salt = os.urandom(4)\n"
         '    return hashlib.sha256(f"{job.id}/{study}/{name}".encode() + salt).hexdigest()\n',
-        tests=_TESTS,
+        tests=(
+            "tests/backends/data_science/test_request.py::test_token_depends_on_job_study_and_run",
+        ),
     ),
     Mutant(
         name="oci-token-of-another-study",
@@ -27,7 +29,9 @@ CLOUD = (
         file="tune_jobs/backends/data_science/request.py",
         old='f"{job.id}/{study}/{name}".encode()',
         new='f"{job.id}/{name}".encode()',
-        tests=_TESTS,
+        tests=(
+            "tests/backends/data_science/test_request.py::test_token_depends_on_job_study_and_run",
+        ),
     ),
     Mutant(
         name="oci-start-not-repeated",
@@ -35,7 +39,7 @@ CLOUD = (
         file=STARTER,
         old="            if is_transient(error) or is_limit(error):\n",
         new="            if is_limit(error):\n",
-        tests=_TESTS,
+        tests=("tests/backends/data_science/test_starter.py",),
     ),
     Mutant(
         name="oci-no-room-is-a-failure",
@@ -43,7 +47,7 @@ CLOUD = (
         file=STARTER,
         old="            if is_transient(error) or is_limit(error):\n",
         new="            if is_transient(error):\n",
-        tests=_TESTS,
+        tests=("tests/backends/data_science/test_starter.py",),
     ),
     Mutant(
         name="oci-requested-run-withdrawn",
@@ -51,7 +55,7 @@ CLOUD = (
         file=STARTER,
         old=" or len(others) == len(self._pending) or was_requested:",
         new=" or len(others) == len(self._pending):",
-        tests=_TESTS,
+        tests=("tests/backends/data_science/test_starter.py",),
     ),
     Mutant(
         name="oci-stop-requested-once",

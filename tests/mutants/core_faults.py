@@ -17,7 +17,7 @@ _END = (
         file=OUTCOMES,
         old="    if attempt.is_pruning:\n",
         new="    if attempt.is_pruning and update.state != RunState.SUCCEEDED:\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-pruned-run-retried",
@@ -25,7 +25,7 @@ _END = (
         file=OUTCOMES,
         old="    if attempt.is_pruning:\n",
         new="    if attempt.is_pruning and update.state != RunState.LOST:\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-lost-run-fails-its-trial",
@@ -33,7 +33,7 @@ _END = (
         file=OUTCOMES,
         old="(update.transient or update.state == RunState.LOST)",
         new="update.transient",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-retried-for-ever",
@@ -41,7 +41,7 @@ _END = (
         file=OUTCOMES,
         old=" and attempt.attempt < limit",
         new="",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-interrupted-run-fails-its-trial",
@@ -49,7 +49,7 @@ _END = (
         file=OUTCOMES,
         old="        return not attempt.is_final\n",
         new="        return False\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-canceled-final-run-retried",
@@ -57,7 +57,7 @@ _END = (
         file=OUTCOMES,
         old="        return not attempt.is_final\n",
         new="        return True\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-delay-ignored",
@@ -65,7 +65,7 @@ _END = (
         file=MACHINE,
         old="            if self._not_before.get(attempt.name, now) > now:\n",
         new="            if False:\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_machine.py::test_a_retry_waits_for_its_delay",),
     ),
     Mutant(
         name="core-canceled-trial-retried",
@@ -73,7 +73,9 @@ _END = (
         file=MACHINE,
         old="                action=Action.FINISH,\n                trial_state",
         new="                trial_state",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_a_canceled_trial_fails_and_completes_its_command",
+        ),
     ),
     Mutant(
         name="core-cancel-marked-done-early",
@@ -81,7 +83,9 @@ _END = (
         file=MACHINE,
         old="                return instructions  # completed when the trial has failed\n",
         new="                return [*instructions, e.CompleteControl(control.id)]\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_a_canceled_trial_fails_and_completes_its_command",
+        ),
     ),
 )
 
@@ -92,7 +96,7 @@ _TURN = (
         file=MACHINE,
         old="        self._to_cancel.append(attempt.name)\n        return [e.RecordPruning(decided)]\n",
         new="        return [e.RecordPruning(decided), e.Cancel(attempt.name)]\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_machine.py::test_a_pruned_run_is_stopped_after_its_commit",),
     ),
     Mutant(
         name="core-stopping-frees-slot",
@@ -100,7 +104,9 @@ _TURN = (
         file=MACHINE,
         old="        holding = len(self._live) + ",
         new="        holding = sum(not a.is_pruning for a in self._live.values()) + ",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_runs_that_are_stopped_or_retried_hold_their_slots",
+        ),
     ),
     Mutant(
         name="core-waiting-frees-slot",
@@ -108,7 +114,9 @@ _TURN = (
         file=MACHINE,
         old=" + len(self._waiting) + self._uncommitted\n        free",
         new=" + self._uncommitted\n        free",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_runs_that_are_stopped_or_retried_hold_their_slots",
+        ),
     ),
     Mutant(
         name="core-deferred-run-never-stopped",
@@ -116,7 +124,9 @@ _TURN = (
         file=MACHINE,
         old="            instructions += self._prune(attempt, cause)\n        if reason := self.budget.exhausted",
         new="            pass\n        if reason := self.budget.exhausted",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_a_run_that_will_end_soon_is_stopped_only_if_it_does_not",
+        ),
     ),
     Mutant(
         name="core-always-deferred",
@@ -124,7 +134,7 @@ _TURN = (
         file="tune_jobs/core/prune_deferral.py",
         old="seconds_left is None or seconds_left > overhead",
         new="seconds_left is not None and seconds_left > overhead",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_machine.py::test_a_pruned_run_is_stopped_after_its_commit",),
     ),
 )
 
@@ -135,7 +145,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="            adopt.append((attempt, update))\n",
         new="            lost.append(replace(attempt, state=AttemptState.LOST))\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-ended-run-abandoned",
@@ -143,7 +153,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="            harvest.append((attempt, update))\n",
         new="            lost.append(replace(attempt, state=AttemptState.LOST))\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-intended-taken-for-lost",
@@ -151,7 +161,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="            submit.append(attempt)\n",
         new="            lost.append(replace(attempt, state=AttemptState.LOST))\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-lost-taken-for-intended",
@@ -159,7 +169,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="        elif attempt.state == AttemptState.INTENDED:\n",
         new="        elif not attempt.is_pruning:\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-run-of-finished-trial-continues",
@@ -167,7 +177,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="                stop.append(attempt)\n",
         new="                pass\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-stop-of-finished-trial-forgotten",
@@ -175,7 +185,9 @@ _RECOVERY = (
         file=MACHINE,
         old="        self._to_cancel += [a.name for a in plan.stop]\n",
         new="",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_what_an_earlier_owner_decided_to_stop_is_stopped_after_the_commit",
+        ),
     ),
     Mutant(
         name="core-adopted-pruned-run-continues",
@@ -183,7 +195,9 @@ _RECOVERY = (
         file=MACHINE,
         old="        self._to_cancel += [a.name for a, _ in plan.adopt if a.is_pruning]\n",
         new="",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_what_an_earlier_owner_decided_to_stop_is_stopped_after_the_commit",
+        ),
     ),
     Mutant(
         name="core-recovered-trials-uncounted",
@@ -191,7 +205,9 @@ _RECOVERY = (
         file=MACHINE,
         old="        self.budget.start(len(resumed) + len(event.unrecorded) - event.continued)\n",
         new="",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_what_an_earlier_owner_left_open_counts_as_started",
+        ),
     ),
     Mutant(
         name="core-unrecorded-trial-forgotten",
@@ -199,7 +215,9 @@ _RECOVERY = (
         file=MACHINE,
         old="        instructions += [e.Intend(ticket) for ticket in event.unrecorded]\n",
         new="",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=(
+            "tests/core/test_machine.py::test_what_an_earlier_owner_left_open_counts_as_started",
+        ),
     ),
     Mutant(
         name="core-interrupted-final-run-collected",
@@ -207,7 +225,7 @@ _RECOVERY = (
         file=RECOVERY,
         old="    return attempt.is_final and update.state == RunState.CANCELED\n",
         new="    return False\n",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
 )
 
@@ -218,11 +236,7 @@ _LIMITS = (
         file="tune_jobs/core/limits.py",
         old="        return 0\n    return max(0, limits.max_parallel - tally.live)\n",
         new="        pass\n    return max(0, limits.max_parallel - tally.live)\n",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_costs.py",
-        ),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-live-runs-cost-nothing",
@@ -230,11 +244,7 @@ _LIMITS = (
         file="tune_jobs/core/budget.py",
         old="costs.spent + costs.committed, run)",
         new="costs.spent, run)",
-        tests=(
-            "tests/core/test_outcomes.py",
-            "tests/core/test_machine.py",
-            "tests/tuning/test_costs.py",
-        ),
+        tests=("tests/tuning/test_costs.py",),
     ),
     Mutant(
         name="core-earlier-success-forgotten",
@@ -242,7 +252,7 @@ _LIMITS = (
         file="tune_jobs/core/limits.py",
         old="    works = tally.ever_complete or ",
         new="    works = tally.complete or ",
-        tests=("tests/core/test_outcomes.py", "tests/core/test_machine.py"),
+        tests=("tests/core/test_outcomes.py",),
     ),
     Mutant(
         name="core-infeasible-trial-best",
@@ -285,7 +295,9 @@ _PROMOTION = (
         file="tune_jobs/core/promotion.py",
         old="(violation, self._sign * value, number)",
         new="(0.0, self._sign * value, number)",
-        tests=("tests/tuning/test_promotion.py",),
+        tests=(
+            "tests/core/test_machine.py::test_infeasible_configurations_are_promoted_after_all_feasible_ones",
+        ),
     ),
     Mutant(
         name="core-checkpoints-removed-too-early",

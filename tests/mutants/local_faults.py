@@ -17,7 +17,7 @@ LOCAL = (
         file=RUN,
         old="        os.killpg(pid, number)\n",
         new="        os.kill(pid, number)\n",
-        tests=("tests/backends/test_local.py::test_cancel_ends_the_process_group",),
+        tests=("tests/backends/test_local_ends.py::test_every_process_of_a_run_is_asked_to_end",),
     ),
     Mutant(
         name="local-leftovers-survive-their-host",
@@ -25,7 +25,9 @@ LOCAL = (
         file=RUN,
         old="    if elsewhere := _end_leftovers(folder, history[-1]):\n",
         new='    if elsewhere := "":\n',
-        tests=("tests/backends/test_local_host.py",),
+        tests=(
+            "tests/backends/test_local_host.py::test_a_killed_host_is_replaced_and_its_runs_end",
+        ),
     ),
     Mutant(
         name="local-what-left-the-group-survives",
@@ -33,7 +35,9 @@ LOCAL = (
         file=RUN,
         old="    kill_all(find_by_environment(_REPORTS, _reports_file(folder)))\n",
         new="",
-        tests=("tests/backends/test_local_host.py",),
+        tests=(
+            "tests/backends/test_local_host.py::test_a_run_that_its_host_could_not_record_is_found_by_its_environment",
+        ),
     ),
     Mutant(
         name="local-unrecorded-process-lives",
@@ -42,7 +46,9 @@ LOCAL = (
         old="        _signal_group(process.pid, signal.SIGKILL)  # no run lives that is not recorded\n"
         "        process.wait()\n",
         new="",
-        tests=("tests/backends/test_local_trouble.py",),
+        tests=(
+            "tests/backends/test_local_trouble.py::test_a_run_whose_start_cannot_be_recorded_is_killed",
+        ),
     ),
     Mutant(
         name="local-leftovers-of-another-process",
@@ -62,7 +68,6 @@ LOCAL = (
         new='        process = _spawn(start, work, log, env)\n        _append_history(folder, {"event": "accepted", "time": started, "command": start.command})\n',
         tests=(
             "tests/backends/test_local_trouble.py::test_a_run_that_cannot_be_recorded_is_not_started",
-            "tests/backends/test_local_host.py",
         ),
     ),
     Mutant(
@@ -71,10 +76,7 @@ LOCAL = (
         file=RUN,
         old="            _append_history(self.start.folder, ended)\n",
         new="            pass\n",
-        tests=(
-            "tests/backends/test_local.py",
-            "tests/backends/test_conformance.py::TestLocalBackend",
-        ),
+        tests=("tests/backends/test_local.py::test_name_is_started_once",),
     ),
     Mutant(
         name="local-refusal-not-recorded",
@@ -83,8 +85,7 @@ LOCAL = (
         old="        _append_history(start.folder, ended)\n",
         new="        pass\n",
         tests=(
-            "tests/backends/test_local.py::test_program_that_cannot_be_started",
-            "tests/backends/test_local_ends.py",
+            "tests/backends/test_local_ends.py::test_a_run_that_could_not_be_started_is_known_to_the_next_tuner",
         ),
     ),
     Mutant(
@@ -93,7 +94,9 @@ LOCAL = (
         file=RUN,
         old="        if self.canceled and code != 0:\n",
         new="        if self.canceled:\n",
-        tests=("tests/backends/test_local.py", "tests/backends/test_local_ends.py"),
+        tests=(
+            "tests/backends/test_local_ends.py::test_a_run_that_ends_well_although_it_was_to_be_stopped_has_its_value",
+        ),
     ),
     Mutant(
         name="local-children-outlive-their-run",
@@ -151,7 +154,9 @@ LOCAL = (
         file=HOST,
         old="self._stop(run, cause, canceled=False))",
         new="self._stop(run, cause, canceled=True))",
-        tests=("tests/backends/test_local_ends.py",),
+        tests=(
+            "tests/backends/test_local_ends.py::test_a_run_that_reaches_its_time_limit_has_failed",
+        ),
     ),
     Mutant(
         name="local-adopted-run-reports-to-nobody",
@@ -175,7 +180,9 @@ LOCAL = (
         file=SERVICE,
         old="                self._early += early  # for `wait`\n",
         new="",
-        tests=("tests/backends/test_local_host.py", "tests/backends/test_local_ends.py"),
+        tests=(
+            "tests/backends/test_local_ends.py::test_an_end_that_comes_before_the_answer_to_find_is_told",
+        ),
     ),
     Mutant(
         name="local-runs-of-two-tuners",

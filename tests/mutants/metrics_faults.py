@@ -14,7 +14,7 @@ METRICS = (
         file=STORE,
         old="        if len(data) > tail.size - tail.offset:\n            tail.version = version\n",
         new="        tail.version = version\n",
-        tests=("tests/metric_store",),
+        tests=("tests/metric_store/test_store.py",),
     ),
     Mutant(
         name="metrics-unfinished-line-lost",
@@ -22,7 +22,7 @@ METRICS = (
         file=STORE,
         old="        tail.offset += decoded.consumed\n",
         new="        tail.offset += len(data)\n",
-        tests=("tests/metric_store",),
+        tests=("tests/metric_store/test_conformance.py::TestLocalFolder",),
     ),
     Mutant(
         name="metrics-history-not-awaited",
@@ -30,7 +30,7 @@ METRICS = (
         file=STORE,
         old='                return f"{self.uri}/runs/{name}/run.jsonl has no end yet"\n',
         new='                return ""\n',
-        tests=("tests/metric_store", "tests/tuning/test_tracker.py"),
+        tests=("tests/tuning/test_tracker.py::test_a_history_that_is_late_is_waited_for",),
     ),
     Mutant(
         name="metrics-size-not-checked",
@@ -38,7 +38,7 @@ METRICS = (
         file=STORE,
         old='            return f"{path} has {tail.size} bytes of the {size} that the run wrote"\n',
         new='            return ""\n',
-        tests=("tests/metric_store", "tests/tuning/test_tracker.py"),
+        tests=("tests/tuning/test_tracker.py::test_an_old_body_is_not_the_last_value",),
     ),
     Mutant(
         name="metrics-hung-store-not-replaced",
@@ -70,7 +70,9 @@ METRICS = (
         file=RUNNER,
         old="        failed = uploads.finish() or self._upload_folders()\n",
         new="        failed = self._upload_folders()\n",
-        tests=("tests/runtime/test_runner.py",),
+        tests=(
+            "tests/runtime/test_runner.py::test_a_script_runs_and_everything_of_it_is_uploaded",
+        ),
     ),
     Mutant(
         name="runner-success-without-its-metrics",
@@ -78,7 +80,9 @@ METRICS = (
         file=RUNNER,
         old="        if failed and code == 0:\n            code, state",
         new="        if False:\n            code, state",
-        tests=("tests/runtime/test_runner.py",),
+        tests=(
+            "tests/runtime/test_runner.py::test_a_run_whose_metrics_cannot_be_uploaded_does_not_look_like_a_success",
+        ),
     ),
     Mutant(
         name="runner-signal-leader-only",
@@ -86,7 +90,10 @@ METRICS = (
         file=RUNNER,
         old="        os.killpg(pid, number)\n",
         new="        os.kill(pid, number)\n",
-        tests=("tests/runtime/test_runner.py",),
+        tests=(
+            "tests/runtime/test_runner.py::test_a_script_that_heeds_no_signal_is_killed_after_the_grace",
+            "tests/runtime/test_runner.py::test_a_child_that_keeps_the_output_open_holds_nothing_up",
+        ),
     ),
     Mutant(
         name="runner-failed-upload-not-repeated",
@@ -94,6 +101,6 @@ METRICS = (
         file="tune_jobs/runtime/upload.py",
         old="        if size == self.uploaded:\n            return\n",
         new="        if size == self.uploaded:\n            return\n        self.uploaded = size\n",
-        tests=("tests/runtime/test_runner.py",),
+        tests=("tests/runtime/test_runner.py::test_an_upload_that_failed_is_repeated",),
     ),
 )

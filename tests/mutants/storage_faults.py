@@ -118,7 +118,7 @@ _TRANSACTIONS = (
         file=WRITER,
         old="                if in_doubt:\n                    return in_doubt[-1]\n",
         new="",
-        tests=("tests/storage/test_rdb_writer.py",),
+        tests=("tests/storage/test_rdb_writer.py::test_a_commit_in_doubt_creates_a_trial_once",),
     ),
     Mutant(
         name="commit-in-doubt-taken-for-done",
@@ -127,7 +127,7 @@ _TRANSACTIONS = (
         old="                outage.wait(error)\n            else:\n",
         new="                outage.wait(error)\n                if in_doubt:\n"
         "                    return in_doubt[-1]\n            else:\n",
-        tests=("tests/storage/test_rdb_writer.py",),
+        tests=("tests/storage/test_rdb_writer.py::test_a_commit_in_doubt_creates_a_trial_once",),
     ),
     Mutant(
         name="commit-that-took-effect-is-a-loss",
@@ -135,7 +135,9 @@ _TRANSACTIONS = (
         file=LEASE,
         old="            raise AlreadyCommitted\n",
         new="            pass\n",
-        tests=("tests/storage/test_lease.py", "tests/storage/test_rdb_writer.py"),
+        tests=(
+            "tests/storage/test_lease.py::test_the_heartbeat_shows_whether_a_commit_took_effect",
+        ),
     ),
     Mutant(
         name="commit-of-another-taken-for-own",
@@ -143,7 +145,9 @@ _TRANSACTIONS = (
         file=LEASE,
         old="(now.token, now.beat) == (self._token, self._beat + 1):",
         new="now.beat > self._beat:",
-        tests=("tests/storage/test_lease.py",),
+        tests=(
+            "tests/storage/test_lease.py::test_the_heartbeat_of_a_successor_is_no_answer_to_ones_own_commit",
+        ),
     ),
     Mutant(
         name="trial-finished-twice",
@@ -151,7 +155,9 @@ _TRANSACTIONS = (
         file=ROWS,
         old='    .where(trials.c.trial_id == bindparam("trial"), trials.c.state == TrialState.RUNNING)\n',
         new='    .where(trials.c.trial_id == bindparam("trial"))\n',
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_mirror.py"),
+        tests=(
+            "tests/storage/test_rdb_writer.py::test_a_trial_that_another_program_finished_stays_as_it_is",
+        ),
     ),
     Mutant(
         name="trial-number-given-twice",
@@ -159,7 +165,9 @@ _TRANSACTIONS = (
         file=ROWS,
         old="    if before.scalar_one() != created[0].number:\n",
         new="    if before.scalar_one() < created[0].number:\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_mirror.py"),
+        tests=(
+            "tests/storage/test_rdb_writer.py::test_a_number_that_another_program_took_is_not_given_again",
+        ),
     ),
     Mutant(
         name="claim-always-succeeds",
@@ -167,7 +175,9 @@ _TRANSACTIONS = (
         file=ROWS,
         old="    return connection.execute(ours).first() is not None\n",
         new="    return True\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_mirror.py"),
+        tests=(
+            "tests/storage/test_rdb_writer.py::test_a_trial_that_another_program_claimed_is_not_claimed",
+        ),
     ),
     Mutant(
         name="claim-in-doubt-is-a-loss",
@@ -175,7 +185,7 @@ _TRANSACTIONS = (
         file=ROWS,
         old="    return connection.execute(ours).first() is not None\n",
         new="    return False\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_mirror.py"),
+        tests=("tests/storage/test_rdb_writer.py::test_a_claim_in_doubt_is_made_once",),
     ),
     Mutant(
         name="late-answer-revives-pruned-run",
@@ -183,7 +193,7 @@ _TRANSACTIONS = (
         file="tune_jobs/storage/attempt_rows.py",
         old="    .where(attempts.c.state == AttemptState.INTENDED.value)\n",
         new="",
-        tests=("tests/storage/test_ledger.py",),
+        tests=("tests/storage/test_ledger.py::test_a_run_that_is_accepted_late_stays_pruned",),
     ),
     Mutant(
         name="database-never-retried",
@@ -191,7 +201,7 @@ _TRANSACTIONS = (
         file="tune_jobs/storage/retry.py",
         old='        return "locked" in message or "busy" in message\n',
         new="        return False\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_opening.py"),
+        tests=("tests/storage/test_rdb_writer.py::test_which_errors_of_sqlite_pass",),
     ),
     Mutant(
         name="full-disk-retried",
@@ -199,7 +209,7 @@ _TRANSACTIONS = (
         file="tune_jobs/storage/retry.py",
         old='        return "locked" in message or "busy" in message\n',
         new="        return True\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_opening.py"),
+        tests=("tests/storage/test_rdb_writer.py::test_which_errors_of_sqlite_pass",),
     ),
     Mutant(
         name="database-retried-for-ever",
@@ -207,7 +217,9 @@ _TRANSACTIONS = (
         file="tune_jobs/storage/retry.py",
         old=" or now - self._failing_since > self._retry.patience:",
         new=":",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_opening.py"),
+        tests=(
+            "tests/storage/test_rdb_writer.py::test_reads_that_succeed_do_not_renew_the_patience_with_a_write",
+        ),
     ),
 )
 
@@ -219,7 +231,7 @@ _JOURNAL = (
         old="        for change in changes.changed:\n            self._apply(change)\n",
         new="        extra_writes(None)\n        extra_writes = lambda connection: None\n"
         "        for change in changes.changed:\n            self._apply(change)\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/tuning/test_protocol.py"),
+        tests=("tests/storage/test_writers.py",),
     ),
     Mutant(
         name="journal-fence-ignored",
@@ -227,7 +239,7 @@ _JOURNAL = (
         file=WRITERS,
         old="            self._lease.renew(at_once=True)",
         new="            self._lease.renew()",
-        tests=("tests/storage/test_lease.py", "tests/storage/test_rdb_writer.py"),
+        tests=("tests/storage/test_writers.py",),
     ),
     Mutant(
         name="journal-claimed-before-attempt-noted",
@@ -237,7 +249,7 @@ _JOURNAL = (
         "            if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):\n",
         new="            if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):\n"
         "                self._storage.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt)\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_mirror.py"),
+        tests=("tests/storage/test_writers.py",),
     ),
     Mutant(
         name="journal-finished-trial-written",
@@ -245,7 +257,7 @@ _JOURNAL = (
         file=WRITERS,
         old="        if storage.get_trial(trial_id).state.is_finished():\n",
         new="        if False:\n",
-        tests=("tests/storage/test_rdb_writer.py", "tests/storage/test_mirror.py"),
+        tests=("tests/storage/test_writers.py",),
     ),
 )
 
@@ -256,7 +268,10 @@ _LOOP = (
         file=FENCE,
         old="self._with_result.pop(trial_id, _nothing))",
         new="_nothing)",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_values_states_and_attempts",
+            "tests/tuning/test_objective.py::test_a_result_and_the_end_of_its_attempt_are_one_transaction",
+        ),
     ),
     Mutant(
         name="loop-interrupted-trial-fails",
@@ -264,7 +279,9 @@ _LOOP = (
         file=FENCE,
         old="        if trial_id in self._left_open:\n",
         new="        if False:\n",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_an_interrupted_loop_stops_its_runs_and_is_resumed",
+        ),
     ),
     Mutant(
         name="loop-trial-given-to-two-threads",
@@ -272,7 +289,10 @@ _LOOP = (
         file=FENCE,
         old="            if trial_id in self._claimed or not ",
         new="            if not ",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_a_trial_that_optuna_gave_to_two_threads_is_run_once",
+            "tests/tuning/test_queue.py::test_each_entry_is_run_by_one_thread",
+        ),
     ),
     Mutant(
         name="loop-released-while-busy",
@@ -280,7 +300,9 @@ _LOOP = (
         file=FENCE,
         old="            return bool(self._open or self._entering)\n",
         new="            return bool(self._entering)\n",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_a_study_is_not_released_before_its_trial_is_told",
+        ),
     ),
 )
 

@@ -19,7 +19,7 @@ _ENGINE = (
         file=ENGINE,
         old="        self._session.verify()\n",
         new="",
-        tests=("tests/tuning/test_protocol.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-lease-verified-after-the-act",
@@ -27,7 +27,7 @@ _ENGINE = (
         file=ENGINE,
         old="        self._session.verify()\n        self.handle(committed)\n",
         new="        self.handle(committed)\n        self._session.verify()\n",
-        tests=("tests/tuning/test_protocol.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-recorded-after-the-start",
@@ -56,7 +56,7 @@ _ENGINE = (
                 with session.ledger.engine.begin() as connection:
                     session.ledger.record_intended(connection, [attempt])
 """,
-        tests=("tests/tuning/test_protocol.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-pruning-not-recorded",
@@ -64,7 +64,7 @@ _ENGINE = (
         file=ENGINE,
         old="        ledger.record_pruning(connection, turn.pruning)\n",
         new="",
-        tests=("tests/tuning/test_protocol.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-acceptance-not-recorded",
@@ -73,7 +73,7 @@ _ENGINE = (
         old="        ledger.record_submitted(connection, "
         "[(s.name, s.run_id, s.at) for s in turn.submitted])\n",
         new="",
-        tests=("tests/tuning/test_protocol.py", "tests/tuning/test_recovery.py"),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-successor-s-runs-stopped",
@@ -81,7 +81,7 @@ _ENGINE = (
         file=ENGINE,
         old="            except (LeaseLost, MachineTrouble):\n",
         new="            except MachineTrouble:\n",
-        tests=("tests/tuning/test_protocol.py", "tests/tuning/test_recovery.py"),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-machine-s-trouble-stops-runs",
@@ -89,7 +89,7 @@ _ENGINE = (
         file=ENGINE,
         old="            except (LeaseLost, MachineTrouble):\n",
         new="            except LeaseLost:\n",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-interruption-leaves-runs",
@@ -97,7 +97,7 @@ _ENGINE = (
         file=ENGINE,
         old="                if not self._session.is_inherited:\n                    self.stop_runs()\n",
         new="",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-stop-not-awaited",
@@ -106,7 +106,7 @@ _ENGINE = (
         old="            while self._session.runs.live and self._clock() < give_up_at:\n"
         "                self._session.runs.wait(TICK)\n",
         new="",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-starts-after-interruption",
@@ -114,7 +114,7 @@ _ENGINE = (
         file=ENGINE,
         old="new_trials=not self.interruption.asked",
         new="new_trials=True",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-handed-over-runs-stopped",
@@ -122,7 +122,7 @@ _ENGINE = (
         file=ENGINE,
         old="        if self.machine.control.end is End.CANCEL:\n",
         new="        if self.machine.control.end is not None:\n",
-        tests=("tests/tuning/test_controls.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="engine-hopeless-end-not-recorded",
@@ -130,7 +130,7 @@ _ENGINE = (
         file=ENGINE,
         old="        committed = self.write()\n        if self.machine.fatal:\n            kind = MachineTrouble if self.machine.in_trouble else BackendError\n            raise kind(self.machine.fatal)\n",
         new="        if self.machine.fatal:\n            kind = MachineTrouble if self.machine.in_trouble else BackendError\n            raise kind(self.machine.fatal)\n        committed = self.write()\n",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
 )
 
@@ -141,7 +141,7 @@ _SESSION = (
         file=SESSION,
         old="            self.lease.release()\n",
         new="            pass\n",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="session-two-tuners-in-a-process",
@@ -149,7 +149,7 @@ _SESSION = (
         file=SESSION,
         old="            if self.ledger.uid in _owned_here:\n",
         new="            if False:\n",
-        tests=("tests/tuning/test_recovery.py", "tests/tuning/test_tuner.py"),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="session-owned-before-locked",
@@ -171,7 +171,9 @@ _SESSION = (
             stack.callback(self.service.close)
             if False:
 """,
-        tests=("tests/tuning/test_recovery.py",),
+        tests=(
+            "tests/tuning/test_recovery.py::test_a_second_start_does_not_harm_a_suspended_tuner",
+        ),
     ),
     Mutant(
         name="session-stale-command-executed",
@@ -179,7 +181,7 @@ _SESSION = (
         file=SESSION,
         old='stale = [c.id for c in pending if c.command != "cancel"]',
         new="stale = [c.id for c in pending if not c.command]",
-        tests=("tests/tuning/test_controls.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="session-cancellation-lost",
@@ -187,7 +189,7 @@ _SESSION = (
         file=SESSION,
         old='stale = [c.id for c in pending if c.command != "cancel"]',
         new="stale = [c.id for c in pending]",
-        tests=("tests/tuning/test_controls.py",),
+        tests=("tests/tuning/test_turns.py",),
     ),
     Mutant(
         name="recovery-takes-foreign-trials",
@@ -195,7 +197,9 @@ _SESSION = (
         file="tune_jobs/tuning/recovery.py",
         old=" and t.user_attrs.get(RUN_ATTRIBUTE)]",
         new="]",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=(
+            "tests/tuning/test_recovery.py::test_a_running_trial_of_another_process_is_left_alone",
+        ),
     ),
     Mutant(
         name="recovery-runs-final-run-as-trial",
@@ -203,7 +207,10 @@ _SESSION = (
         file="tune_jobs/tuning/recovery.py",
         old=" if not a.is_final]",
         new="]",
-        tests=("tests/tuning/test_final_run.py",),
+        tests=(
+            "tests/tuning/test_final_run.py::test_final_runs_are_not_trials",
+            "tests/tuning/test_final_run.py::test_a_final_run_survives_its_tuner",
+        ),
     ),
     Mutant(
         name="recovery-pruner-not-asked-again",
@@ -212,7 +219,9 @@ _SESSION = (
         old="        return step if ask and step is not None and self.trial(number).should_prune() "
         "else None\n",
         new="        return None\n",
-        tests=("tests/tuning/test_recovery.py",),
+        tests=(
+            "tests/tuning/test_recovery.py::test_the_pruner_is_asked_again_about_an_adopted_run",
+        ),
     ),
     Mutant(
         name="recovery-costs-forgotten",
@@ -220,7 +229,7 @@ _SESSION = (
         file="tune_jobs/tuning/optimize.py",
         old="self._spec.options.prices or {}, session.ledger.read_ended_attempts()\n",
         new="self._spec.options.prices or {}\n",
-        tests=("tests/tuning/test_costs.py",),
+        tests=("tests/tuning/test_costs.py::test_a_second_call_counts_what_the_first_one_spent",),
     ),
 )
 
@@ -271,7 +280,9 @@ _TRACKER = (
         file=TRACKER,
         old="        fresh |= {n for n, update in latest.items() if update.state == RunState.SUCCEEDED}\n",
         new="",
-        tests=("tests/tuning/test_tracker.py",),
+        tests=(
+            "tests/tuning/test_tracker.py::test_the_metrics_of_a_run_without_a_history_are_read_once_more_at_its_end",
+        ),
     ),
 )
 
@@ -305,7 +316,7 @@ _FINAL = (
         file=FINAL,
         old="    open_attempts = [a for a in earlier if a.told is None]\n",
         new="    open_attempts: list[Attempt] = []\n",
-        tests=("tests/tuning/test_final_run.py",),
+        tests=("tests/tuning/test_final_run.py::test_a_final_run_survives_its_tuner",),
     ),
     Mutant(
         name="final-without-fence",
@@ -313,7 +324,9 @@ _FINAL = (
         file=FINAL,
         old="        lease = session.lease if session.lease.held else None\n",
         new="        lease = None\n",
-        tests=("tests/tuning/test_final_run.py",),
+        tests=(
+            "tests/tuning/test_final_run.py::test_a_final_run_that_lost_its_study_records_nothing",
+        ),
     ),
     Mutant(
         name="final-success-without-provenance",
@@ -322,7 +335,9 @@ _FINAL = (
         old="            self._session.store.write(provenance_path(attempt), document)\n"
         "            self.succeeded = attempt\n",
         new="            self.succeeded = attempt\n",
-        tests=("tests/tuning/test_final_run.py",),
+        tests=(
+            "tests/tuning/test_final_run.py::test_it_trains_the_best_configuration_and_says_where_it_came_from",
+        ),
     ),
 )
 
@@ -333,7 +348,9 @@ _OBJECTIVE = (
         file=OBJECTIVE,
         old="closes_with_result=lease is not None)",
         new="closes_with_result=False)",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_a_result_and_the_end_of_its_attempt_are_one_transaction",
+        ),
     ),
     Mutant(
         name="objective-recovers-nothing",
@@ -341,7 +358,7 @@ _OBJECTIVE = (
         file=OBJECTIVE,
         old="        recover_study(self._engine, self._session, mirror)\n",
         new="",
-        tests=("tests/tuning/test_objective.py",),
+        tests=("tests/tuning/test_objective.py::test_runs_of_a_killed_process_are_adopted",),
     ),
     Mutant(
         name="objective-interruption-leaves-runs",
@@ -349,7 +366,9 @@ _OBJECTIVE = (
         file=OBJECTIVE,
         old="                self._engine.stop_runs()\n",
         new="",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_an_interrupted_loop_stops_its_runs_and_is_resumed",
+        ),
     ),
     Mutant(
         name="objective-writes-without-fence",
@@ -357,7 +376,9 @@ _OBJECTIVE = (
         file=OBJECTIVE,
         old="        self._fenced = None if lease is None else fence_study(spec.study, mirror.writer)\n",
         new="        self._fenced = None\n",
-        tests=("tests/tuning/test_objective.py",),
+        tests=(
+            "tests/tuning/test_objective.py::test_a_process_that_lost_the_study_writes_nothing",
+        ),
     ),
 )
 

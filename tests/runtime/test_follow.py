@@ -74,6 +74,15 @@ def test_a_table_that_grows_gives_each_row_once(tmp_path: Path) -> None:
     assert run.records() == [(1, 0.1), (2, 0.2), (3, 0.35)]
 
 
+def test_the_last_row_of_a_table_is_complete_when_the_script_has_ended(tmp_path: Path) -> None:
+    run = Run(tmp_path, file="metrics.csv")
+    append(run.file, "epoch,value\n1,0.1\n2,0.2")
+    run.follower.poll(1.0)
+    assert run.records() == [(1, 0.1)]
+    run.follower.finish(2.0)
+    assert run.records() == [(1, 0.1), (2, 0.2)]
+
+
 def test_a_file_that_is_rewritten_gives_its_new_value(tmp_path: Path) -> None:
     run = Run(tmp_path, file="metrics.json")
     file = tmp_path / "metrics.json"

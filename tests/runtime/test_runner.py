@@ -286,6 +286,27 @@ def test_a_file_is_uploaded_when_it_has_grown(tmp_path: Path) -> None:
     assert place.put_names == ["m 1", "m 2"]
 
 
+def test_an_upload_that_failed_is_repeated(tmp_path: Path) -> None:
+    from tune_jobs.runtime.upload import GrowingFile
+
+    class Place:
+        failures, uploaded = 1, b""
+
+        def put(self, name: str, data: bytes) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("no answer")
+            self.uploaded = data
+
+    place, path = Place(), tmp_path / "metrics"
+    path.write_text("1")
+    growing = GrowingFile(place, "m", str(path))
+    with pytest.raises(OSError, match="no answer"):
+        growing.upload()
+    growing.upload()
+    assert place.uploaded == b"1"
+
+
 REPORTS = "from tune_jobs import report\nreport(value=0.5, step=1)\n{}\n"
 
 

@@ -408,3 +408,14 @@ def test_the_lease_is_verified_before_others_may_have_taken_it(
     now = TTL
     with pytest.raises(LeaseLost):
         owner.verify()
+
+
+def test_the_heartbeat_of_a_successor_is_no_answer_to_ones_own_commit(
+    engine: Engine, clock: Clock
+) -> None:
+    owner, successor = lease(engine, clock), lease(engine, clock)
+    owner.acquire()
+    assert successor.take(successor._read())
+    write(successor, engine)
+    with pytest.raises(LeaseLost):
+        write(owner, engine)

@@ -189,3 +189,9 @@ def test_a_size_that_the_backend_knows_needs_no_history(bench: Bench) -> None:
     assert bench.ended() == []
     bench.write(0.1, 0.2)
     assert bench.ended() == [(RunState.SUCCEEDED, [0.1, 0.2])]
+
+
+def test_the_metrics_of_a_run_without_a_history_are_read_once_more_at_its_end(bench: Bench) -> None:
+    bench.write(0.1, 0.2)  # of which the listing says nothing yet
+    bench.service.updates = [RunUpdate(NAME, RunState.SUCCEEDED, finished=1.0, has_metrics=False)]
+    assert bench.ended() == [(RunState.SUCCEEDED, [0.1, 0.2])]
