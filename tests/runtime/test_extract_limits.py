@@ -144,3 +144,22 @@ def test_no_line_takes_quadratic_time(piece: bytes) -> None:
     # Quadratic time would exceed the time limit of the suite: three lines of 60,000 ** 2 steps.
     assert find(line * 3, "accuracy") == []
     metric_like_names(line * 3, wanted="accuracy")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "| accuracy | 0.9 |\n",
+        "---------\n| accuracy | 0.9 |\n| epoch | 3 |\n---------\n",
+        "Result:\n  accuracy: 0.9\n",
+        "  accuracy: 0.9\n",
+        ' "accuracy": 0.9,\n',
+        "- accuracy: 0.9\n",
+        "<accuracy>0.9</accuracy>\n",
+        "[a]\naccuracy = 0.9\n",
+    ],
+)
+def test_a_block_holds_few_records(unit: str) -> None:
+    extractor = Extractor(["accuracy"], step="epoch")
+    released = extractor.feed(unit.encode() * 2500, 1.0)
+    assert len(released) >= 2500 - 1001
