@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import random
 import resource
 import subprocess
@@ -36,6 +37,7 @@ from tune_jobs.dashboard.reading import open_source, read_study
 from tune_jobs.dashboard.report import write_report
 
 PORT = 8931
+TOKEN = "token-of-the-benchmark"
 SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
 
 
@@ -62,7 +64,10 @@ def create_study(folder: Path, trials: int) -> optuna.Study:
 def serve(command: Sequence[str], port: int) -> Iterator[None]:
     """Run a server, from its first answer on."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TUNE_JOBS_DASHBOARD_TOKEN": TOKEN},
     )
     try:
         _await_answer(port, command[0])
@@ -136,7 +141,12 @@ def print_study_pages(folder: Path, trials: int, study: optuna.Study) -> None:
     theirs = ["optuna_dashboard._cli", f"sqlite:///{database}", "--port", str(other_port)]
     with serve(ours, PORT), serve(theirs, other_port):
         for name, address, figure, text in (
-            ("tune_jobs", f"{PORT}/#/study/s0-1", ".figure", "document.querySelector('main')"),
+            (
+                "tune_jobs",
+                f"{PORT}/?token={TOKEN}#/study/s0-1",
+                ".figure",
+                "document.querySelector('main')",
+            ),
             (
                 "optuna-dashboard",
                 f"{other_port}/dashboard/studies/1",
@@ -165,7 +175,9 @@ def print_overview(folder: Path, count: int = 50, trials: int = 200) -> None:
     with serve(["tune_jobs.cli", "dashboard", f"{folder}/many.db", "--port", str(PORT)], PORT):
         ready = f"document.querySelectorAll('main tbody tr').length === {count}"
         text = "document.querySelector('main').innerText"
-        first_paint, update = measure_page(f"http://127.0.0.1:{PORT}/", ready, text, study)
+        first_paint, update = measure_page(
+            f"http://127.0.0.1:{PORT}/?token={TOKEN}", ready, text, study
+        )
         print(f"| {count} studies of {trials} | tune_jobs | {first_paint:.2f} | {update:.2f} |")
 
 

@@ -95,6 +95,11 @@ def test_live_study(make_tuner: MakeTuner, tmp_path: Path, served: Callable[...,
             page.get_by_text("0 running").wait_for()
             assert len(tuner.study.trials) == 2, "a new trial started during the pause"
             page.get_by_role("button", name="Resume").click()
+            page.get_by_role("button", name="Stop and cancel runs").click()
+            page.get_by_text("Stop this study and cancel its live runs?").wait_for()
+            check_accessible(here)
+            here.screenshot("question")
+            page.get_by_role("button", name="No").click()
             page.get_by_text(re.compile("^12 of 12")).wait_for()
             page.get_by_text("not being tuned").wait_for()
             wait_for_figures(here, 5)
@@ -191,3 +196,22 @@ def test_study_monitor_figures(tuned: MakeStudy) -> None:
     assert "no process" in attached._repr_html_()
     with pytest.warns(DeprecationWarning, match="snapshot"):
         assert attached.look().owner is None
+
+
+def test_signing_in(tuned: MakeStudy, tmp_path: Path, served: Callable[..., str]) -> None:
+    tuned("b", n_trials=3)
+    address, _, token = served(f"{tmp_path}/studies.db").partition("?token=")
+    with browser() as here:
+        page = here.page
+        page.goto(address)
+        check_accessible(here)
+        here.screenshot("sign-in")
+        page.get_by_label("Token").fill(token)
+        here.problems.clear()  # the browser reports the answer 401
+        page.get_by_role("button", name="Open the dashboard").click()
+        page.get_by_role("link", name="b", exact=True).wait_for()
+        page.reload()
+        page.get_by_role("link", name="b", exact=True).click()
+        page.get_by_text("not being tuned").wait_for()
+        assert "token" not in page.url
+        assert here.problems == []

@@ -27,13 +27,32 @@ def add_dashboard_commands(commands: Commands) -> None:
     dashboard.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: 127.0.0.1); others require a token",
+        help="address to listen on (default: 127.0.0.1)",
     )
     dashboard.add_argument("--port", type=int, default=8787, help="port (default: 8787)")
     dashboard.add_argument(
         "--allow-control",
         action="store_true",
         help="let the page pause, resume and stop studies and cancel trials",
+    )
+    dashboard.add_argument(
+        "--base-url",
+        default="/",
+        metavar="PATH",
+        help="path in front of all addresses, for a proxy that passes it on (default: /)",
+    )
+    dashboard.add_argument(
+        "--trusted-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name by which a proxy or a browser reaches the server; repeatable",
+    )
+    dashboard.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the token (default: TUNE_JOBS_DASHBOARD_TOKEN, or a random one)",
     )
     compare = commands.add("compare", _compare, "compare the best trials of studies")
     compare.add_argument("studies", nargs="+", metavar="STUDY", help=_STUDY_HELP)
@@ -61,6 +80,9 @@ def _dashboard(options: argparse.Namespace) -> int:
         host=options.host,
         port=options.port,
         allow_control=options.allow_control,
+        base_url=options.base_url,
+        trusted_hosts=options.trusted_host,
+        token_file=options.token_file,
     )
     with contextlib.suppress(KeyboardInterrupt), server:
         print(f"{address}  (press Ctrl-C to stop)", flush=True)

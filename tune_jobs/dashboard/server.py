@@ -1,15 +1,15 @@
 """The dashboard's server: a live page over one or several storages, read-only by default.
 
-Security: it listens on loopback; it answers only requests whose Host header names this server,
-which prevents DNS rebinding; it accepts commands only if control is allowed, and then only from its
-own page. On any other address it requires a token.
+Security: every request needs a token (`access`), it listens on loopback unless told otherwise, and
+it accepts commands only if control is allowed, and then only from its own page.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
+import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +23,15 @@ from werkzeug.wrappers import Request, Response
 
 from tune_jobs.core.commands import find_cancel_problem
 from tune_jobs.core.strict_json import encode_json
+from tune_jobs.dashboard.access import (
+    CONTROL_HEADER,
+    LOOPBACK,
+    Access,
+    choose_token,
+    parse_base_url,
+    parse_hosts,
+    refuse,
+)
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
@@ -48,20 +57,17 @@ LOG_BYTES = 256 * 1024
 """Bytes of the end of a log that the page shows."""
 
 MAX_COMPARED = 8
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-COOKIE = "tune_jobs_token"
 CONTROLS = ("pause", "resume", "stop", "cancel")
 
 _HEADERS = {
     # Plotly's WebGL library compiles functions from strings, which needs 'unsafe-eval'.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d+)?")
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
@@ -72,8 +78,7 @@ class Dashboard:
     Args:
         storages: Database URLs, or paths of SQLite and journal files.
         allow_control: Whether the page may pause, resume and stop studies and cancel trials.
-        hosts: Host names that requests may name, in addition to those of loopback.
-        token: Token that every request must have; None if none is required.
+        access: Who may use it; by default, everybody who reaches it by a name of loopback.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -85,16 +90,15 @@ class Dashboard:
         storages: Sequence[str],
         *,
         allow_control: bool = False,
-        hosts: Iterable[str] = (),
-        token: str | None = None,
+        access: Access | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sources: dict[str, Source] = {
             f"s{i}-": open_source(where, f"s{i}-") for i, where in enumerate(storages)
         }
         self._allow_control = allow_control
-        self._hosts = {*LOOPBACK, *hosts}
-        self._token = token
+        self._access = access or Access()
+        self._control_key = secrets.token_urlsafe(24)
         self._clock = clock
         self._lock = threading.Lock()
         self._readings: dict[str, tuple[float, Any]] = {}
@@ -116,10 +120,11 @@ class Dashboard:
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self._access.strip_base(environ)
         request = Request(environ)
         request.max_content_length = 10_000
         try:
-            response = self._reject(request) or self._dispatch(request)
+            response = self._access.check(request) or self._dispatch(request)
         except HTTPException as error:
             response = _json({"error": error.description}, error.code or 500)
         except (TuneJobsError, ValueError) as error:
@@ -137,30 +142,6 @@ class Dashboard:
         endpoint, values = self._urls.bind_to_environ(request.environ).match()
         response: Response = endpoint(request, **values)
         return response
-
-    # -- access -------------------------------------------------------------------------------
-
-    def _reject(self, request: Request) -> Response | None:
-        """Return the response to a request that is not allowed; None if it is."""
-        host = _HOST.fullmatch(request.headers.get("Host", ""))
-        if host is None or (host["six"] or host["name"]) not in self._hosts:
-            return _json({"error": f"this server is not {request.host!r}"}, 403)
-        origin = request.headers.get("Origin")
-        if origin is not None and origin.partition("://")[2] != request.host:
-            return _json({"error": "requests from other pages are not allowed"}, 403)
-        if self._token is None:
-            return None
-        given = request.args.get("token")
-        if given is not None and request.path == "/" and self._is_token(given):
-            response = Response(status=303, headers={"Location": "/"})
-            response.set_cookie(COOKIE, given, httponly=True, samesite="Strict")
-            return response
-        if self._is_token(request.cookies.get(COOKIE, "")):
-            return None
-        return _json({"error": "token required: open the address that the server printed"}, 401)
-
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(), (self._token or "").encode())
 
     # -- the page -------------------------------------------------------------------------------
 
@@ -192,7 +173,9 @@ class Dashboard:
     def _get_study(self, request: Request, key: str) -> Response:
         view = study_view(self._read_study(key), self._clock())
         storage = self._find_source(key).label
-        return _json({**view, "storage": storage, "control": self._allow_control})
+        control_key = self._control_key if self._allow_control else None
+        facts = {"storage": storage, "control": self._allow_control, "control_key": control_key}
+        return _json({**view, **facts})
 
     def _get_figure(self, request: Request, key: str, name: str) -> Response:
         study = self._read_study(key)
@@ -241,9 +224,12 @@ class Dashboard:
 
     def _post_control(self, request: Request, key: str) -> Response:
         if not self._allow_control:
-            return _json({"error": "control is off: start the dashboard with --allow-control"}, 403)
+            return refuse("control is off: start the dashboard with --allow-control", 403)
         if request.mimetype != "application/json":  # forms of other pages cannot send JSON
-            return _json({"error": "the request body must be JSON"}, 415)
+            return refuse("the request body must be JSON", 415)
+        key_of_page = request.headers.get(CONTROL_HEADER, "")
+        if not hmac.compare_digest(key_of_page.encode(), self._control_key.encode()):
+            return refuse("the page is of an earlier server: reload it, and try again", 403)
         content = request.get_json()
         command = content.get("command") if isinstance(content, dict) else None
         if command not in CONTROLS:
@@ -300,34 +286,60 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8787,
     allow_control: bool = False,
+    base_url: str = "/",
+    trusted_hosts: Iterable[str] = (),
+    token_file: str | os.PathLike[str] | None = None,
 ) -> tuple[BaseWSGIServer, str]:
     """Return a server that is ready to ``serve_forever()``, and its address with its token.
 
     Args:
         storages: See `Dashboard`.
-        host: Address to listen on; any other than loopback requires a token.
+        host: Address to listen on.
         port: Port to listen on; 0 chooses a free one.
         allow_control: See `Dashboard`.
+        base_url: Path in front of all addresses, such as ``/proxy/8787/``, for a proxy that
+            passes it on.
+        trusted_hosts: Names by which a proxy or a browser reaches the server, beside those of
+            loopback.
+        token_file: See `choose_token`.
 
     Raises:
         StudyError: If a storage cannot be opened.
-        ConfigError: If the address is in use, or Plotly is not installed.
+        ConfigError: If the address is in use, Plotly is not installed, or an argument is wrong.
     """
     if not 0 <= port <= 65_535:
         raise ConfigError(f"port {port} does not exist: choose one from 1024 to 65535, or 0")
-    token = None if host in LOOPBACK else secrets.token_urlsafe(24)
-    dashboard = Dashboard(storages, allow_control=allow_control, hosts=[host], token=token)
+    token, base, hosts = choose_token(token_file), parse_base_url(base_url), trusted_hosts
+    hosts = parse_hosts([*hosts, *([] if host in LOOPBACK else [host])])
     plotly_js()
+    listener = _listen(host, port)
+    port = listener.getsockname()[1]
+    access = Access(token, hosts, host not in LOOPBACK, base, cookie=f"tune_jobs_token_{port}")
     try:
-        server = make_server(host, port, dashboard, threaded=True, request_handler=_QuietHandler)
-    except (OSError, SystemExit) as error:
+        dashboard = Dashboard(storages, allow_control=allow_control, access=access)
+        server = make_server(
+            host,
+            port,
+            dashboard,
+            threaded=True,
+            request_handler=_QuietHandler,
+            fd=listener.fileno(),
+        )
+    finally:
+        listener.close()  # the server has a copy
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    shown = f"[{host}]" if ":" in host else host
+    return server, f"http://{shown}:{port}{base}/?token={token}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, OverflowError) as error:
         raise ConfigError(
             f"cannot listen on {host}:{port}: choose another --port or --host"
         ) from error
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{server.server_port}/"
-    return server, address if token is None else f"{address}?token={token}"
 
 
 def _retry_briefly(read: Callable[[], Any]) -> Any:

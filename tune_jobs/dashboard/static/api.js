@@ -23,6 +23,7 @@
  * @property {string} storage
  * @property {string} version Changes when the figures or the table do.
  * @property {boolean} control Whether the page may control the study.
+ * @property {string | null} control_key What commands have to send; null if the page may send none.
  * @property {string[]} metrics
  * @property {string[]} directions
  * @property {Counts} counts
@@ -95,6 +96,7 @@
 
 /** @typedef {{command: string, runs?: string, trial?: number}} Command */
 
+const CONTROL_HEADER = "X-Tune-Jobs-Control";
 const CONTROL_POLLS = 60;
 const CONTROL_POLL_MILLISECONDS = 500;
 
@@ -113,20 +115,20 @@ async function request(path, options) {
 }
 
 /** @returns {Promise<Head[]>} */
-export const fetchStudies = async () => (await request("/api/studies")).studies;
+export const fetchStudies = async () => (await request("api/studies")).studies;
 
 /**
  * @param {string} key
  * @returns {Promise<StudyView>}
  */
-export const fetchStudy = (key) => request(`/api/studies/${key}`);
+export const fetchStudy = (key) => request(`api/studies/${key}`);
 
 /**
  * @param {string} key
  * @param {string} name
  * @returns {Promise<Figure>}
  */
-export const fetchFigure = (key, name) => request(`/api/studies/${key}/figures/${name}`);
+export const fetchFigure = (key, name) => request(`api/studies/${key}/figures/${name}`);
 
 /**
  * @param {string} key
@@ -134,7 +136,7 @@ export const fetchFigure = (key, name) => request(`/api/studies/${key}/figures/$
  * @returns {Promise<TrialsPage>}
  */
 export const fetchTrials = (key, query) =>
-  request(`/api/studies/${key}/trials?${new URLSearchParams(query)}`);
+  request(`api/studies/${key}/trials?${new URLSearchParams(query)}`);
 
 /**
  * @param {string} key
@@ -142,14 +144,14 @@ export const fetchTrials = (key, query) =>
  * @returns {Promise<string>}
  */
 export const fetchLog = async (key, run) =>
-  (await request(`/api/studies/${key}/runs/${encodeURIComponent(run)}/log`)).log;
+  (await request(`api/studies/${key}/runs/${encodeURIComponent(run)}/log`)).log;
 
 /**
  * @param {Iterable<string>} keys
  * @returns {Promise<Comparison>}
  */
 export const fetchComparison = (keys) =>
-  request(`/api/compare?${new URLSearchParams([...keys].map((key) => ["study", key]))}`);
+  request(`api/compare?${new URLSearchParams([...keys].map((key) => ["study", key]))}`);
 
 /**
  * Send a command to the process that tunes a study, and wait until it has been applied.
@@ -158,13 +160,14 @@ export const fetchComparison = (keys) =>
  * @param {Command} command
  */
 export async function sendCommand(key, command) {
-  const { asked } = await request(`/api/studies/${key}/control`, {
+  const { control_key } = await fetchStudy(key);
+  const { asked } = await request(`api/studies/${key}/control`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", [CONTROL_HEADER]: control_key ?? "" },
     body: JSON.stringify(command),
   });
   for (let poll = 0; poll < CONTROL_POLLS; poll += 1) {
-    if ((await request(`/api/studies/${key}/control/${asked}`)).done) return;
+    if ((await request(`api/studies/${key}/control/${asked}`)).done) return;
     await new Promise((resolve) => setTimeout(resolve, CONTROL_POLL_MILLISECONDS));
   }
   throw new Error("requested, but not applied yet");

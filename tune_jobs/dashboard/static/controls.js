@@ -2,16 +2,25 @@
 
 import { sendCommand } from "./api.js";
 import { el } from "./dom.js";
+import { ask } from "./question_dialog.js";
 import { errorMessage } from "./widgets.js";
 
 /** @typedef {import("./api.js").Command} Command */
 
-/** @type {[string, Command][]} */
+/** @type {[string, Command, string][]} Label, command, and the question before it is sent. */
 const COMMANDS = [
-  ["Pause", { command: "pause" }],
-  ["Resume", { command: "resume" }],
-  ["Stop (let runs finish)", { command: "stop" }],
-  ["Stop and cancel runs", { command: "stop", runs: "cancel" }],
+  ["Pause", { command: "pause" }, ""],
+  ["Resume", { command: "resume" }, ""],
+  [
+    "Stop (let runs finish)",
+    { command: "stop" },
+    "Stop this study? Its live runs finish, and no further ones are started.",
+  ],
+  [
+    "Stop and cancel runs",
+    { command: "stop", runs: "cancel" },
+    "Stop this study and cancel its live runs? What they have computed since their last checkpoint is lost.",
+  ],
 ];
 
 /**
@@ -21,7 +30,9 @@ const COMMANDS = [
  */
 export function studyControls(key) {
   const status = el("span", { role: "status" });
-  const buttons = COMMANDS.map(([label, command]) => controlButton(key, label, command, status));
+  const buttons = COMMANDS.map(([label, command, question]) =>
+    controlButton(label, question, status, () => sendCommand(key, command)),
+  );
   return {
     node: el("div", { class: "tools", hidden: true }, ...buttons, status),
     /** @param {boolean} on */
@@ -32,16 +43,17 @@ export function studyControls(key) {
 }
 
 /**
- * @param {string} key
  * @param {string} label
- * @param {Command} command
+ * @param {string} question Asked before; empty if there is nothing to lose.
  * @param {HTMLElement} status Shows the progress of the command.
+ * @param {() => Promise<void>} command
  */
-function controlButton(key, label, command, status) {
+function controlButton(label, question, status, command) {
   const send = async () => {
+    if (question && !(await ask(question, label))) return;
     status.textContent = `${label}: requested`;
     try {
-      await sendCommand(key, command);
+      await command();
       status.textContent = `${label}: done`;
     } catch (error) {
       status.textContent = `${label}: ${errorMessage(error)}`;

@@ -4,6 +4,7 @@ import { fetchTrials, sendCommand } from "./api.js";
 import { el, numberCell } from "./dom.js";
 import { formatDuration, formatNumber } from "./format.js";
 import { logButton } from "./log_dialog.js";
+import { ask } from "./question_dialog.js";
 import { errorMessage, errorNote, stateBadge } from "./widgets.js";
 
 /** @typedef {import("./api.js").TrialRow} TrialRow */
@@ -200,6 +201,8 @@ function runParts(row) {
  */
 function cancelButton(key, trial) {
   const cancel = async () => {
+    const question = `Cancel trial ${trial}? Its job run is stopped, and its result is lost.`;
+    if (!(await ask(question, label))) return;
     button.disabled = true;
     try {
       await sendCommand(key, { command: "cancel", trial });

@@ -1,0 +1,204 @@
+"""Who may use the dashboard: tokens, cookies, host names, origins, and the base of addresses.
+
+Every request needs the token: from the link that the server prints, which sets a cookie and
+redirects to an address without it; from the form of the page that asks for it; or in an
+``Authorization: Bearer`` header. So other users of the machine are kept out, and so are other
+pages of the browser, whose requests do not carry the cookie (``SameSite=Strict``).
+
+All addresses in the page are relative, so that a proxy may serve it below any path. The cookie has
+no path of its own: browsers then limit it to the folder of the page as they see it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import html
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from werkzeug.wrappers import Request, Response
+
+from tune_jobs.core.strict_json import encode_json
+from tune_jobs.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TOKEN_VARIABLE = "TUNE_JOBS_DASHBOARD_TOKEN"
+CONTROL_HEADER = "X-Tune-Jobs-Control"
+"""Header of commands: the value that the page has read with its studies."""
+
+_MIN_TOKEN = 16
+_MAX_TOKEN = 1000
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d+)?")
+_BASE = re.compile(r"(/[A-Za-z0-9._~@%+-]+)*/?")
+
+_SIGN_IN = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>tune_jobs: token required</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="static/style.css"></head>
+<body><main id="main"><h1>Token required</h1>{problem}
+<p>Open the link that <code>tune-jobs dashboard</code> printed when it started, or paste its
+token.</p>
+<form method="post" action="sign-in">
+<label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="off" required autofocus>
+<button type="submit">Open the dashboard</button>
+</form></main></body></html>
+"""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Rules of access to one dashboard.
+
+    Args:
+        token: The token that every request needs; None if none does.
+        hosts: Host names that requests may name beside those of loopback.
+        any_host: Whether any host name is allowed: for addresses other than loopback.
+        base: Path in front of all addresses, without a slash at the end, for a proxy that passes
+            it on; a proxy that removes it needs none.
+        cookie: Name of the cookie: one for each port, since browsers share them among ports.
+    """
+
+    token: str | None = None
+    hosts: frozenset[str] = frozenset()
+    any_host: bool = False
+    base: str = ""
+    cookie: str = "tune_jobs_token"
+
+    def strip_base(self, environ: dict[str, object]) -> None:
+        """Move the base from the path of a request to its ``SCRIPT_NAME``."""
+        path = str(environ.get("PATH_INFO", ""))
+        if self.base and (path == self.base or path.startswith(f"{self.base}/")):
+            environ["SCRIPT_NAME"] = f"{environ.get('SCRIPT_NAME', '')}{self.base}"
+            environ["PATH_INFO"] = path[len(self.base) :]
+
+    def check(self, request: Request) -> Response | None:
+        """Return the response to a request that may not pass, or that signs in; else None."""
+        refusal = self._check_host(request) or self._check_origin(request)
+        if refusal is not None or self.token is None:
+            return refusal
+        if request.path in ("", "/") and (given := request.args.get("token")) is not None:
+            return self._sign_in(request, given)
+        if request.path == "/sign-in" and request.method == "POST":
+            return self._sign_in(request, request.form.get("token", ""))
+        if self._is_signed_in(request) or request.path == "/static/style.css":
+            return None
+        return _ask_for_token(request)
+
+    def _check_host(self, request: Request) -> Response | None:
+        """Refuse names that are not ours: an attacker's may lead here (DNS rebinding)."""
+        match = _HOST.fullmatch(request.headers.get("Host", ""))
+        name = match and (match["six"] or match["name"])
+        if name and (self.any_host or name.lower() in self.hosts or name in LOOPBACK):
+            return None
+        problem = f"this server does not know the host name {str(name)[:100]!r}"
+        return refuse(f"{problem}: start it with --trusted-host and that name", 403)
+
+    def _check_origin(self, request: Request) -> Response | None:
+        origin = request.headers.get("Origin")
+        # Browsers hide the origin of a form if the page sends no referrer; a form needs the token.
+        if origin is None or (origin == "null" and request.path == "/sign-in"):
+            return None
+        try:
+            parts = urlsplit(origin)
+            name = parts.hostname
+        except ValueError:
+            parts, name = None, None
+        if parts is not None and name and (parts.netloc == request.host or name in self.hosts):
+            return None
+        return refuse("requests from other pages are not allowed", 403)
+
+    def _sign_in(self, request: Request, given: str) -> Response:
+        if not self._is_token(given):
+            return _ask_for_token(request, "This is not the token of this server.")
+        response = Response(status=303, headers={"Location": "./"})
+        secure = request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+        response.set_cookie(
+            self.cookie, given, path=None, httponly=True, samesite="Strict", secure=secure
+        )
+        return response
+
+    def _is_signed_in(self, request: Request) -> bool:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(given.strip()):
+            return True
+        return self._is_token(request.cookies.get(self.cookie, ""))
+
+    def _is_token(self, given: str) -> bool:
+        expected = (self.token or "").encode()
+        return hmac.compare_digest(given[:_MAX_TOKEN].encode("utf-8", "replace"), expected)
+
+
+def refuse(problem: str, status: int) -> Response:
+    """Return a response with an error."""
+    content = encode_json({"error": problem})
+    return Response(content, status=status, content_type="application/json")
+
+
+def _ask_for_token(request: Request, problem: str = "") -> Response:
+    if request.path.startswith("/api/"):
+        return refuse("token required: open the link that the server printed", 401)
+    note = f'<p class="note error" role="alert">{html.escape(problem)}</p>' if problem else ""
+    page = _SIGN_IN.format(problem=note)
+    return Response(page, status=401, content_type="text/html; charset=utf-8")
+
+
+def choose_token(file: str | os.PathLike[str] | None = None) -> str:
+    """Return the token from a file or the environment, or a random one.
+
+    Args:
+        file: A file whose first line is the token. By default, `TOKEN_VARIABLE` is read.
+
+    Raises:
+        ConfigError: If the file cannot be read, or the token is too short or too long.
+    """
+    where, token = f"the environment variable {TOKEN_VARIABLE}", os.environ.get(TOKEN_VARIABLE, "")
+    if file is not None:
+        where = f"the token file {os.fspath(file)!r}"
+        try:
+            token = Path(file).read_text(encoding="utf-8").partition("\n")[0]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where} cannot be read: {error}") from error
+    elif not token:
+        return secrets.token_urlsafe(24)
+    token = token.strip()
+    if not (_MIN_TOKEN <= len(token) <= _MAX_TOKEN) or not re.fullmatch(r"[\w.~-]+", token, re.A):
+        raise ConfigError(
+            f"{where} has no usable token: give {_MIN_TOKEN} to {_MAX_TOKEN} letters, digits, "
+            "'-', '_', '.' or '~'"
+        )
+    return token
+
+
+def parse_base_url(value: str) -> str:
+    """Return a base path without the slash at its end.
+
+    Raises:
+        ConfigError: If it is not a path.
+    """
+    if not value.startswith("/") or not _BASE.fullmatch(value):
+        raise ConfigError(
+            f"base URL {value!r} is not a path: write it such as /proxy/8787/, without a host"
+        )
+    return value.rstrip("/")
+
+
+def parse_hosts(names: Iterable[str]) -> frozenset[str]:
+    """Return host names in lower case.
+
+    Raises:
+        ConfigError: If one is not a host name.
+    """
+    found = set()
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9a-fA-F:]+", name):
+            raise ConfigError(
+                f"trusted host {name!r} is not a host name: write it without scheme and port"
+            )
+        found.add(name.lower())
+    return frozenset(found)
