@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from tests.conftest import MakeTuner
 from tests.simulation import SPACE, curve, simulated
@@ -275,3 +277,51 @@ def test_other_resources_are_another_final_run(make_tuner: MakeTuner) -> None:
     tuner.train_best()
     with pytest.raises(FinalRunFailed, match="a local run has no resources"):
         tuner.train_best(resources={"shape": "VM.GPU.A10.1"})
+
+
+def test_a_final_run_without_its_metric_is_no_success(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    tuner = make_tuner(f'[ -e {tmp_path}/final ] || echo "value=$x"')
+    tuner.optimize(n_trials=1)
+    (tmp_path / "final").touch()
+    with pytest.raises(FinalRunFailed, match="value"):
+        tuner.train_best()
+    (final,) = [a for a in tuner.attempts() if a.is_final]
+    assert final.state == AttemptState.FAILED
+    (tmp_path / "final").unlink()
+    assert tuner.train_best().name == "final-2-1"
+
+
+def test_a_final_run_outlives_connections_that_break(
+    make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = make_tuner()
+    tuner.optimize(n_trials=1)
+    with Session(tuner.definition) as session:
+        dialect: Any = session.ledger.engine.dialect
+    commit, prove = dialect.do_commit, Lease.heartbeat
+    is_owner, commits = False, 0
+
+    def heartbeat(lease: Lease, connection: Any) -> None:
+        nonlocal is_owner
+        prove(lease, connection)
+        is_owner = True  # the next commit is that of an owner's write
+
+    def breaks(connection: Any) -> None:
+        """Break the owner's first commit after it took effect, and the second one before."""
+        nonlocal is_owner, commits
+        was_owner, is_owner = is_owner, False
+        commits += was_owner
+        if not was_owner or commits != 2:
+            commit(connection)
+        if was_owner and commits <= 2:
+            raise OperationalError("COMMIT", {}, Exception("gone"), connection_invalidated=True)
+
+    monkeypatch.setattr(Lease, "heartbeat", heartbeat)
+    monkeypatch.setattr(dialect, "do_commit", breaks)
+    final = tuner.train_best()
+    monkeypatch.undo()
+    assert final.name == "final-1-1"
+    assert commits >= 3
+    assert [a.attempt for a in tuner.attempts() if a.is_final] == [1]

@@ -131,6 +131,8 @@ class _FinalTrials:
             self.succeeded = attempt
         else:
             self.failure = f"{attempt.name} of trial {attempt.trial} failed: {attempt.cause}"
+            if attempt.state == AttemptState.SUCCEEDED:  # but reported no metric: see above
+                attempt = replace(attempt, state=AttemptState.FAILED)
         return e.Finished(result, (attempt,))
 
     def commit(self, intents: Sequence[e.Intend | e.Retry], write: WriteLedger) -> e.Committed:
