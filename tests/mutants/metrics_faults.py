@@ -60,8 +60,8 @@ METRICS = (
         name="metrics-last-line-lost",
         breaks="a last line without a line feed counts once the run has ended",
         file="tune_jobs/runtime/follow.py",
-        old="found + self._extractor.finish(now) + ",
-        new="found + ",
+        old="        self._new += self._extractor.finish(now) + in_file\n",
+        new="        self._new += in_file\n",
         tests=("tests/runtime/test_follow.py",),
     ),
     Mutant(

@@ -190,7 +190,11 @@ def test_a_trial_that_another_program_claimed_is_not_claimed(owner: Owner) -> No
 
 @pytest.mark.parametrize(
     ("message", "transient"),
-    [("database is locked", True), ("database or disk is full", False)],
+    [
+        ("database is locked", True),
+        ("database or disk is full", True),
+        ("no such table: trials", False),
+    ],
 )
 def test_which_errors_of_sqlite_pass(message: str, transient: bool) -> None:
     error = OperationalError("UPDATE", {}, sqlite3.OperationalError(message))
