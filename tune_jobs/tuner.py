@@ -35,7 +35,8 @@ from tune_jobs.notebook.panels import open_progress
 from tune_jobs.notebook.tables import trials_dataframe
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction, as_interface
-from tune_jobs.space.search_space import Space, SpaceFunction, as_space, load_space
+from tune_jobs.space.declaration import as_space, load_space
+from tune_jobs.space.search_space import Space, SpaceFunction
 from tune_jobs.storage.deletion import explain_deletion
 from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.choice import check_choice

@@ -23,7 +23,8 @@ from optuna.distributions import (
 
 from tune_jobs.errors import ConfigError, SpaceError
 from tune_jobs.space.compatibility import check_space
-from tune_jobs.space.search_space import Space, as_space, load_space
+from tune_jobs.space.declaration import as_space, load_space
+from tune_jobs.space.search_space import Space
 
 WRITTEN: dict[str, Any] = {
     "parameters": {

@@ -17,7 +17,7 @@ from optuna.distributions import (
 )
 
 from tune_jobs.errors import SpaceError
-from tune_jobs.space.search_space import as_space
+from tune_jobs.space.declaration import as_space
 from tune_jobs.space.validity import find_problem
 
 LR = FloatDistribution(1e-5, 1e-1, log=True)

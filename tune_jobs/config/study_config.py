@@ -37,7 +37,8 @@ from tune_jobs.core.objectives import Metric
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.command_line import CommandLine
-from tune_jobs.space.search_space import Space, declared_space
+from tune_jobs.space.declaration import declared_space
+from tune_jobs.space.search_space import Space
 from tune_jobs.space.yaml_arguments import at_place
 from tune_jobs.space.yaml_source import Located, load, loads, located
 from tune_jobs.storage.opening import find_url_problem
