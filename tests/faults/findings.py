@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.faults.places import MARK, Place
 from tune_jobs.core.attempts import Attempt
-from tune_jobs.runtime.processes import read_start_ticks
+from tune_jobs.runtime.processes import find_by_environment
 
 LEAVING_SECONDS = 20.0
 """Seconds within which the processes of a round have to leave after its end."""
@@ -111,28 +110,11 @@ def _find_abandoned(attempts: Sequence[Attempt]) -> list[str]:
 def find_leftovers(place: Place) -> list[str]:
     """Return processes that do not leave, and files that nothing needs."""
     deadline = time.monotonic() + LEAVING_SECONDS
-    while (live := find_processes(place.folder)) and time.monotonic() < deadline:
+    while (live := find_by_environment(MARK, str(place.folder))) and time.monotonic() < deadline:
         time.sleep(0.05)  # they are not our children: there is nothing to wait for
-    left = [f"process {pid} is live: {command}" for pid, command in live.items()]
+    left = [f"process {pid} is live" for pid in live]
     return left + [
         f"a temporary file is left: {path.relative_to(place.folder)}"
         for path in place.folder.rglob("*")
         if path.name.endswith((".tmp", ".part")) or path.name.startswith(".tmp")
     ]
-
-
-def find_processes(folder: Path) -> dict[int, str]:
-    """Return the command lines of the processes that belong to a round, by process id."""
-    found = {}
-    mark = f"{MARK}={folder}".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            belongs = mark in (entry / "environ").read_bytes().split(b"\0")
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # it has ended
-            continue
-        if belongs and read_start_ticks(int(entry.name)) is not None:
-            found[int(entry.name)] = command[:200]
-    return found

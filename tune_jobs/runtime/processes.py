@@ -37,7 +37,7 @@ def identify(pid: int) -> ProcessIdentity | None:
     ticks = read_start_ticks(pid)
     if ticks is None:
         return None
-    return ProcessIdentity(pid, ticks, read_boot_id(), read_pid_namespace())
+    return ProcessIdentity(pid, ticks, read_boot_id(), read_namespace("pid"))
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
@@ -53,10 +53,13 @@ def read_boot_id() -> str | None:
         return None
 
 
-def read_pid_namespace() -> str | None:
-    """Return the id of this process's PID namespace; None where there is no ``/proc``."""
+def read_namespace(kind: str) -> str | None:
+    """Return the id of this process's namespace of a kind, such as ``pid:[4026531836]``.
+
+    None where there is no ``/proc``, or the kernel has no such namespaces.
+    """
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return os.readlink(f"/proc/self/ns/{kind}")
     except OSError:
         return None
 
@@ -67,8 +70,7 @@ def read_start_ticks(pid: int) -> int | None:
     None if there is no such process, or neither ``/proc`` nor psutil.
     """
     try:
-        # The second field, the program's name in parentheses, may hold blanks and parentheses.
-        return int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
+        return int(_read_stat(pid)[19])
     except (OSError, IndexError, ValueError):
         return None if os.path.exists("/proc/self/stat") else _ask_psutil(pid)
 
@@ -142,9 +144,18 @@ def _list_pids() -> list[int]:
 def read_state(pid: int) -> str:
     """Return the state of a process, such as ``T`` for stopped; empty if it is not known."""
     try:
-        return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
+        return _read_stat(pid)[0]
     except (OSError, IndexError):
         return ""
+
+
+def read_cpu_seconds(pid: int) -> float | None:
+    """Return the CPU seconds that a process has used; None if that is not known."""
+    try:
+        fields = _read_stat(pid)
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def count_oom_kills() -> int | None:
@@ -172,6 +183,12 @@ def from_record(record: dict[str, Any]) -> ProcessIdentity | None:
     if not isinstance(pid, int) or not isinstance(ticks, int):
         return None
     return ProcessIdentity(pid, ticks, record.get("boot"), record.get("namespace"))
+
+
+def _read_stat(pid: int) -> list[str]:
+    """Return the fields of a process's ``stat`` file from its state on."""
+    # The field before, the program's name in parentheses, may hold blanks and parentheses.
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
 
 
 def _read(path: str) -> str:

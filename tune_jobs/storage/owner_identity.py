@@ -14,7 +14,12 @@ import socket
 import uuid
 from dataclasses import dataclass
 
-from tune_jobs.runtime.processes import read_boot_id, read_start_ticks
+from tune_jobs.runtime.processes import (
+    read_boot_id,
+    read_cpu_seconds,
+    read_namespace,
+    read_start_ticks,
+)
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,7 @@ def measure_cpu(owner: str | None) -> float | None:
     parsed = _parse(owner)
     if not parsed.is_here or parsed.pid == os.getpid():
         return None
-    try:
-        with open(f"/proc/{parsed.pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except (OSError, IndexError, ValueError):
-        return None
+    return read_cpu_seconds(parsed.pid)
 
 
 def describe(owner: str | None) -> str:
@@ -101,10 +101,4 @@ def _read_start(pid: int) -> str:
 
 def _read_namespaces() -> str:
     """Return the inodes of the namespaces of process ids and of time; empty if unknown."""
-    names = []
-    for kind in ("pid", "time"):
-        try:
-            names.append(os.readlink(f"/proc/self/ns/{kind}").strip(f"{kind}:[]"))
-        except OSError:  # no /proc, or a kernel without time namespaces
-            names.append("")
-    return "-".join(names)
+    return "-".join((read_namespace(kind) or "").strip(f"{kind}:[]") for kind in ("pid", "time"))

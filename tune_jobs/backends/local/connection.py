@@ -24,7 +24,7 @@ from tune_jobs.backends.local.place import HostPlace
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import BackendError, MachineTrouble
 from tune_jobs.runtime import report
-from tune_jobs.runtime.processes import read_pid_namespace, read_state
+from tune_jobs.runtime.processes import read_namespace, read_state
 from tune_jobs.runtime.trouble import describe_trouble
 
 HOST_MODULE = "tune_jobs.backends.local.host"
@@ -225,7 +225,7 @@ def locate_host(scratch: str) -> HostPlace:
     Raises:
         BackendError: If others can enter the folder of the socket.
     """
-    viewer = f"{os.getuid()} {socket.gethostname()} {read_pid_namespace()}"
+    viewer = f"{os.getuid()} {socket.gethostname()} {read_namespace('pid')}"
     digest = hashlib.sha256(viewer.encode()).hexdigest()[:12]
     return HostPlace(_find_socket_path(scratch), os.path.join(scratch, f".host-{digest}"))
 

@@ -31,7 +31,7 @@ from tune_jobs.runtime.processes import (
     identify,
     is_alive,
     kill_all,
-    read_pid_namespace,
+    read_namespace,
 )
 from tune_jobs.runtime.regular_files import append, open_regular
 from tune_jobs.runtime.trouble import check_room, describe_trouble, is_in_output
@@ -342,7 +342,7 @@ def _end_leftovers(folder: str, last: dict[str, Any]) -> str:
         The PID namespace in which it was started, if its processes cannot be reached from here.
     """
     identity = from_record(last)
-    if identity is not None and identity.namespace not in (None, read_pid_namespace()):
+    if identity is not None and identity.namespace not in (None, read_namespace("pid")):
         return f"another container ({identity.namespace})"
     if identity is not None and is_alive(identity):
         _signal_group(identity.pid, signal.SIGKILL)
