@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import oci
 import optuna
 import pytest
 
@@ -17,6 +19,9 @@ from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.job_runs import MetricSources, RunRequest, RunUpdate
 from tune_jobs.metric_store.store import MetricStore
+
+PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
+"""A script that prints its first argument as its metric."""
 
 SOURCES = MetricSources(("value",), step="step")
 
@@ -144,3 +149,13 @@ def wait_for_ends(
                 live.remove(update.name)
                 ends.append(update)
     return ends
+
+
+def count_requests(emulator: Emulator) -> Counter[str]:
+    """Return the number of requests by operation."""
+    return Counter(seen.operation for seen in emulator.requests)
+
+
+def open_client(connection: Connection) -> Any:
+    """Return a client of the Data Science service."""
+    return connection.client(oci.data_science.DataScienceClient)

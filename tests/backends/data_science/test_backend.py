@@ -6,45 +6,33 @@ import json
 import logging
 import shlex
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import oci
 import optuna
 import pytest
 
 from tests.backends.data_science.conftest import (
-    SOURCES,
+    PRINTS,
     MakeBackend,
     OpenService,
+    count_requests,
+    open_client,
     run,
     wait_for_end,
-    wait_for_ends,
 )
-from tests.oci_emulator import Emulator, Fault
-from tests.oci_emulator.faults import Kind
+from tests.oci_emulator import Emulator
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
-from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.job_runs import RunState
-from tune_jobs.errors import BackendError, ConfigError, TuningStopped
+from tune_jobs.errors import ConfigError, TuningStopped
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.metric_store.store import MetricStore
 from tune_jobs.oci.service_time import TOLERANCE
 
-PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
 ECHO = "import json, sys\nprint('ARGV', json.dumps(sys.argv[1:]))\nprint('value: 1')\n"
 
 MakeTuner = Callable[..., Tuner]
-
-
-def count_requests(emulator: Emulator) -> Counter[str]:
-    return Counter(seen.operation for seen in emulator.requests)
-
-
-def open_client(connection: Connection) -> Any:
-    return connection.client(oci.data_science.DataScienceClient)
 
 
 def test_run_leaves_metrics_outputs_and_log(
@@ -154,41 +142,6 @@ def test_importing_ads_keeps_the_root_logger(
     assert logging.getLogger().handlers == before
 
 
-@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "throttle", "error"])
-def test_start_without_an_answer_is_one_run(
-    kind: Kind,
-    make_backend: MakeBackend,
-    open_service: OpenService,
-    emulator: Emulator,
-    connection: Connection,
-) -> None:
-    notices: list[str] = []
-    service = open_service(make_backend(PRINTS), notice=notices.append)
-    emulator.faults.add(Fault(kind, operation="create_job_run", times=1))
-    notices.clear()
-    service.submit(run("trial-000000-1", "--x=0.5"))
-    assert wait_for_end(service, "trial-000000-1").state == RunState.SUCCEEDED
-    runs = open_client(connection).list_job_runs(emulator.compartment).data
-    assert [r.display_name for r in runs] == ["trial-000000-1"]
-    assert count_requests(emulator)["create_job_run"] == 2
-    assert len(notices) == 1
-    assert "retrying" in notices[0]
-
-
-def test_throttled_starts_do_not_block_other_services(
-    make_backend: MakeBackend, open_service: OpenService, stored: MetricStore, emulator: Emulator
-) -> None:
-    service = open_service(make_backend(PRINTS))
-    emulator.faults.add(Fault("throttle", operation="create_job_run", times=12))
-    names = {f"trial-{i:06d}-1" for i in range(12)}
-    for name in names:
-        service.submit(run(name, "--x=1"))
-    while count_requests(emulator)["create_job_run"] < 12:
-        service.wait(0.1)
-    stored.check_writable()  # an open circuit breaker would raise
-    assert len(wait_for_ends(service, names, 90.0)) == 12
-
-
 def test_poll_is_one_listing(
     make_backend: MakeBackend, open_service: OpenService, tmp_path: Path
 ) -> None:
@@ -234,7 +187,7 @@ def test_old_run_behind_many_newer_ones(
 def test_cancel_does_not_wait(
     make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
 ) -> None:
-    service = open_service(make_backend("import time\nprint('up', flush=True)\ntime.sleep(60)\n"))
+    service = open_service(make_backend("import signal\nprint('up', flush=True)\nsignal.pause()\n"))
     service.submit(run("trial-000000-1"))
     while "trial-000000-1" not in service._live:
         service.wait(0.1)
@@ -254,7 +207,7 @@ def test_cancel_does_not_wait(
 def test_run_canceled_outside_is_not_retried(
     make_backend: MakeBackend, open_service: OpenService, connection: Connection
 ) -> None:
-    service = open_service(make_backend("import time\ntime.sleep(60)\n"))
+    service = open_service(make_backend("import signal\nsignal.pause()\n"))
     service.submit(run("trial-000000-1"))
     while "trial-000000-1" not in service._live:
         service.wait(0.1)
@@ -283,151 +236,6 @@ def test_next_service_finds_runs_by_name(
     }
     again.cancel("trial-000001-1")
     assert wait_for_end(again, "trial-000001-1").state == RunState.CANCELED
-
-
-def test_missing_policy_is_named(
-    make_backend: MakeBackend, open_service: OpenService, emulator: Emulator
-) -> None:
-    service = open_service(make_backend(PRINTS))
-    emulator.faults.add(
-        Fault("error", operation="create_job_run", status=404, code="NotAuthorizedOrNotFound")
-    )
-    service.submit(run("trial-000000-1"))
-    with pytest.raises(BackendError, match="manage data-science-job-runs"):
-        wait_for_end(service, "trial-000000-1")
-
-
-def test_wrong_compartment_is_named(make_backend: MakeBackend, open_service: OpenService) -> None:
-    nowhere = Infrastructure(
-        "ocid1.compartment.oc1..nowhere", "ocid1.datascienceproject.oc1..x", "VM.Standard2.1"
-    )
-    wrong = make_backend(PRINTS, infrastructure=nowhere)
-    with pytest.raises(BackendError, match=r"ocid1\.compartment\.oc1\.\.nowhere"):
-        open_service(wrong)
-
-
-def test_store_out_of_reach_is_refused(make_backend: MakeBackend) -> None:
-    with pytest.raises(BackendError, match="oci://bucket@namespace/prefix"):
-        make_backend(PRINTS).open("runs", "study-1", SOURCES, keep_runs=True, notice=print)
-
-
-def test_missing_bucket_is_named(
-    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
-) -> None:
-    backend = make_backend(PRINTS)
-    tuner = build_tuner(backend, store=f"oci://elsewhere@{emulator.namespace}/runs")
-    with pytest.raises(Exception, match=r"elsewhere.*BucketNotFound"):
-        tuner.optimize(n_trials=1)
-
-
-def test_out_of_capacity_uses_the_fallback_shape(
-    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, connection: Connection
-) -> None:
-    emulator.limits.capacity["VM.Standard.E4.Flex"] = 0
-    backend = make_backend(PRINTS, fallback_shapes=["VM.Standard2.1"])
-    tuner = build_tuner(backend, max_parallel=1)
-    tuner.optimize(n_trials=2)
-    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "COMPLETE"]
-    first, second = tuner.attempts(0)
-    assert "out of host capacity" in (first.cause or "")
-    run_of = open_client(connection).get_job_run(second.run_id).data
-    shape = run_of.job_infrastructure_configuration_details.shape_name
-    override = run_of.job_infrastructure_configuration_override_details
-    assert "VM.Standard2.1" in (shape, override and override.shape_name)
-    assert len(tuner.attempts(1)) == 1
-
-
-def test_service_limit_delays_runs(
-    make_backend: MakeBackend,
-    build_tuner: MakeTuner,
-    emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tune_jobs.backends.oci_runs.starter.LIMIT_PAUSE", 0.3)
-    emulator.limits.max_live_runs = 2
-    tuner = build_tuner(make_backend(PRINTS), max_parallel=4)
-    tuner.optimize(n_trials=6)
-    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 6
-    assert len(tuner.attempts()) == 6
-
-
-@pytest.mark.parametrize("state", ["NEEDS_ATTENTION", "UNKNOWN_STATE"])
-def test_odd_state_is_given_up_after_a_while(
-    state: str,
-    make_backend: MakeBackend,
-    open_service: OpenService,
-    emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.ATTENTION_PATIENCE", 0.5)
-    emulator.data_science.next_states.append(state)
-    service = open_service(make_backend(PRINTS))
-    service.submit(run("trial-000000-1"))
-    end = wait_for_end(service, "trial-000000-1")
-    assert (end.state, end.transient) == (RunState.FAILED, True)
-    assert "was in state" in end.cause
-
-
-def test_stale_listing_loses_nothing(
-    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
-) -> None:
-    emulator.faults.add(Fault("stale", operation="list_job_runs", seconds=1.0))
-    tuner = build_tuner(make_backend(PRINTS))
-    tuner.optimize(n_trials=4)
-    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
-    assert len(tuner.attempts()) == 4
-
-
-def test_outage_of_service_and_store_is_survived(
-    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
-) -> None:
-    tuner = build_tuner(make_backend(PRINTS))
-    tuner.optimize(n_trials=1)
-    emulator.faults.add(Fault("error", operation="list_job_runs", times=3))
-    emulator.faults.add(Fault("drop_before", operation="list_objects", times=3))
-    emulator.faults.add(Fault("throttle", operation="get_object", times=3))
-    tuner.optimize(n_trials=3)
-    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"] * 4
-
-
-def test_runs_of_a_killed_tuner_are_adopted(
-    make_backend: MakeBackend,
-    build_tuner: MakeTuner,
-    emulator: Emulator,
-    connection: Connection,
-    tmp_path: Path,
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    class Dies:
-        """Progress that raises between two turns, as a kill would end the tuner."""
-
-        def update(self, *_: object, **__: object) -> None:
-            if count_requests(emulator)["create_job_run"] >= 3:
-                raise Killed
-
-        def say(self, text: str) -> None: ...
-        def close(self) -> None: ...
-
-    go = tmp_path / "go"
-    script = (
-        f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.02)\n"
-        "print('value: 1')\n"
-    )
-    tuner = build_tuner(make_backend(script), max_parallel=3, progress=Dies())
-    monkey = pytest.MonkeyPatch()
-    monkey.setattr(DataScienceService, "cancel", lambda self, name: None)  # as a kill
-    monkey.setattr("tune_jobs.tuning.engine.STOP_SECONDS", 0.0)
-    with pytest.raises(Killed):
-        tuner.optimize(n_trials=3)
-    monkey.undo()
-    go.touch()
-    again = build_tuner(make_backend(script), max_parallel=3)
-    again.optimize(n_trials=3)
-    assert [t.state.name for t in again.study.trials] == ["COMPLETE"] * 3
-    runs = open_client(connection).list_job_runs(emulator.compartment).data
-    assert sorted(r.display_name for r in runs) == [f"trial-{i:06d}-1" for i in range(3)]
 
 
 def test_no_secret_is_stored(
@@ -549,32 +357,8 @@ def test_smoke_check_waits_for_a_machine(
     report = build_tuner(make_backend(PRINTS)).check(time_limit=30.0)
     assert report, str(report)
     emulator.delays.accepted = 0.0
-    slow = build_tuner(make_backend("import time\ntime.sleep(60)\n")).check(time_limit=0.5)
+    slow = build_tuner(make_backend("import signal\nsignal.pause()\n")).check(time_limit=0.5)
     assert "stopped at the check's time limit" in str(slow)
-
-
-def test_deleted_run_is_run_again(
-    make_backend: MakeBackend,
-    build_tuner: MakeTuner,
-    emulator: Emulator,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tune_jobs.backends.oci_runs.live_runs.MISSING_PATIENCE", 0.3)
-    emulator.data_science.next_states.append("IN_PROGRESS")
-    wait, vanished = DataScienceService.wait, list[str]()
-
-    def wait_after_deleting(service: DataScienceService, timeout: float | None) -> Any:
-        if not vanished:
-            for run in emulator.data_science.runs():
-                vanished.append(run.id)
-                emulator.data_science.vanish(run.id)
-        return wait(service, timeout)
-
-    monkeypatch.setattr(DataScienceService, "wait", wait_after_deleting)
-    tuner = build_tuner(make_backend(PRINTS), max_parallel=1)
-    tuner.optimize(n_trials=1)
-    assert [a.state for a in tuner.attempts()] == ["LOST", "SUCCEEDED"]
-    assert tuner.study.trials[0].state.name == "COMPLETE"
 
 
 @pytest.mark.parametrize("ahead", [600.0, -600.0, 0.0])

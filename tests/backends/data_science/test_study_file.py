@@ -131,7 +131,7 @@ def test_logs_of_a_live_run_come_from_the_logging_service(
     study_yaml: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (study_yaml.parent / "train.py").write_text(
-        "import time\nprint('first line', flush=True)\ntime.sleep(60)\n"
+        "import signal\nprint('first line', flush=True)\nsignal.pause()\n"
     )
     tuner = build_tuner(load_study(study_yaml), study_yaml)
     with RunSession(tuner.definition, own=False) as session:
