@@ -33,7 +33,7 @@ from tune_jobs.script.command_line import CommandLine, format_invocation
 from tune_jobs.script.from_yaml import _STYLES, parse_style
 from tune_jobs.script.interface import as_interface
 from tune_jobs.script.styles import ConfigFile
-from tune_jobs.space.search_space import load_space
+from tune_jobs.space.declaration import load_space
 from tune_jobs.space.yaml_source import loads
 
 HEAD = {
@@ -114,9 +114,16 @@ def render_command(config: StudyConfig, folder: Path) -> str:
     command = make_backend(config, folder).describe()["command"]
     assert isinstance(command, list)
     interface = as_interface(config.options.command_line)
-    invocation = interface.render(sample_first(config), RunPaths.below("RUN"))
-    text = format_invocation(command, invocation).replace(f"{folder}/", "")
-    return text.replace(sys.executable, "python").replace("/usr/bin/env ", "env ")
+    paths = RunPaths.below("RUN")
+    invocation = interface.render(sample_first(config), paths)
+    text = format_invocation(command, invocation)
+    for path, shown in (
+        (f"{folder}/", ""),
+        (f"{paths.work}/", "WORK/"),
+        (sys.executable, "python"),
+    ):
+        text = text.replace(path, shown)
+    return text.replace("/usr/bin/env ", "env ")
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -56,7 +56,7 @@ def test_find(bench: OpenBench, tmp_path: Path) -> None:
 
 
 def is_closed(held: BinaryIO, within: float) -> bool:
-    """Return whether every writer of a FIFO has closed it within so many seconds."""
+    """Return whether all writers of a FIFO close it before a timeout in seconds."""
     with held:
         return bool(select.select([held], [], [], within)[0])
 

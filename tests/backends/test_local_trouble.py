@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.local_bench import OpenBench
+from tests.backends.local_bench import Bench, OpenBench
 from tests.backends.test_local_host import WAITING, host_of, wait_for_pid
 from tune_jobs.backends.local import connection, run, service
 from tune_jobs.backends.local.run import LocalRun, StartRequest, find_outcome, launch
@@ -183,16 +183,22 @@ def test_metrics_that_cannot_be_written_are_written_later_and_once(tmp_path: Pat
 # -- the host -------------------------------------------------------------------------------------
 
 
-def test_the_host_waits_for_room_and_says_so(
-    bench: OpenBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "PING_SECONDS", 0.05)
-    b = bench(WAITING, env={"here": str(tmp_path)})
+def start_before_the_disk_is_full(b: Bench, tmp_path: Path) -> tuple[int, tuple[int, int]]:
+    """Start r-1, then let its host write nothing more; return the host and its former limit."""
     b.start("r-1", "--x=1")
     host = host_of(wait_for_pid(tmp_path, 1))
     assert b.service.find(["r-1"]), "its start is recorded"
     before = resource.prlimit(host, resource.RLIMIT_FSIZE)
     resource.prlimit(host, resource.RLIMIT_FSIZE, (1, before[1]))
+    return host, before
+
+
+def test_the_host_waits_for_room_and_says_so(
+    bench: OpenBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.05)
+    b = bench(WAITING, env={"here": str(tmp_path)})
+    host, before = start_before_the_disk_is_full(b, tmp_path)
     b.start("r-2", "--x=2")
     notice = b.wait_for_notice("r-2 cannot be started")
     assert "File too large" in notice
@@ -212,11 +218,7 @@ def test_the_host_waits_for_room_and_says_so(
 
 def test_a_run_that_waits_for_the_machine_can_be_canceled(bench: OpenBench, tmp_path: Path) -> None:
     b = bench(WAITING, env={"here": str(tmp_path)})
-    b.start("r-1", "--x=1")
-    host = host_of(wait_for_pid(tmp_path, 1))
-    assert b.service.find(["r-1"]), "its start is recorded"
-    before = resource.prlimit(host, resource.RLIMIT_FSIZE)
-    resource.prlimit(host, resource.RLIMIT_FSIZE, (1, before[1]))
+    host, before = start_before_the_disk_is_full(b, tmp_path)
     b.start("r-2", "--x=2")
     b.service.cancel("r-2")
     assert b.wait_for_end("r-2").state == RunState.CANCELED

@@ -70,7 +70,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--action", choices=sorted(SIGNALS), default="kill")
     parser.add_argument("--role", choices=["tuner", "host"], help="only points of these processes")
     parser.add_argument("--rounds", type=int, help="by default, as many as there are points")
-    parser.add_argument("--limit", type=int, help="stop after so many rounds of this call")
+    parser.add_argument("--limit", type=int, help="maximum number of rounds in this call")
     parser.add_argument("--seed", type=int, default=7, help="of the order, and of second kills")
     parser.add_argument("--results", type=Path, help="file of rounds: those in it are not repeated")
     parser.add_argument("--list", action="store_true", help="list the points, and play no round")

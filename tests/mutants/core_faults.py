@@ -283,7 +283,7 @@ _PROMOTION = (
     ),
     Mutant(
         name="core-promoted-again-after-restart",
-        breaks="a configuration is promoted once, whoever promoted it",
+        breaks="a configuration is promoted only once, by any process",
         file="tune_jobs/core/promotion.py",
         old="                ladder.leave(rung.after)\n",
         new="",

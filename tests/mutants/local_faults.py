@@ -159,7 +159,7 @@ LOCAL = (
         ),
     ),
     Mutant(
-        name="local-adopted-run-reports-to-nobody",
+        name="local-adopted-run-has-no-connection",
         breaks="another tuner adopts a run: its updates go there",
         file=HOST,
         old='        self._owners[run_id] = connection\n        return {"event": "live"',

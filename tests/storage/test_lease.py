@@ -166,10 +166,12 @@ def test_which_owners_are_dead() -> None:
 def test_owners_in_other_namespaces_are_not_known_to_be_dead() -> None:
     host, boot, _, birth, rest = identify_process().split("|")
     random, _, namespaces = rest.partition("@")
-    nobody = 2**22 + 1  # above the highest process id
-    assert is_dead(f"{host}|{boot}|{nobody}|{birth}|{rest}")
-    assert is_dead(f"{host}|{boot}|{nobody}|{birth}|{random}"), "of an earlier version"
-    assert not is_dead(f"{host}|{boot}|{nobody}|{birth}|{random}@1{namespaces}")
+    unused_pid = 2**22 + 1  # above the highest process id
+    assert is_dead(f"{host}|{boot}|{unused_pid}|{birth}|{rest}")
+    assert is_dead(f"{host}|{boot}|{unused_pid}|{birth}|{random}"), (
+        "an identity written by an earlier version"
+    )
+    assert not is_dead(f"{host}|{boot}|{unused_pid}|{birth}|{random}@1{namespaces}")
 
 
 def test_an_owner_that_cannot_be_read_is_not_known_to_be_dead(

@@ -1,11 +1,12 @@
 """The metric store, as the tuner reads it.
 
     STORE/STUDY-UID/metrics/trial-000012-1.jsonl      metrics of an attempt, one record per line
-    STORE/STUDY-UID/runs/trial-000012-1/log.txt       its standard output and error
-    STORE/STUDY-UID/runs/trial-000012-1/run.jsonl     its history, written last
-    STORE/STUDY-UID/runs/trial-000012-1/outputs/...   its outputs
-    STORE/STUDY-UID/runs/trial-000012-1/work/...      other files that it left
     STORE/STUDY-UID/runs/final-1-1/provenance.json    provenance of a final run
+    STORE/STUDY-UID/runs/trial-000012-1               an attempt:
+        log.txt                                       its standard output and error
+        run.jsonl                                     its history, written last
+        outputs                                       its outputs
+        work                                          other files that it left
 
 No two attempts share a name, and no attempt overwrites the files of another.
 

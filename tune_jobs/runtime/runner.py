@@ -284,7 +284,7 @@ class _Run:
         )
         failed = ""
         for path, _ in left.kept:
-            name = f"runs/{self._name}/work/{portable_name(path)}"
+            name = "/".join(("runs", self._name, "work", portable_name(path)))
             local = os.path.join(self._work, path)
             failed = _try_upload(lambda name=name, local=local: self._place.put_file(name, local))
             if failed:
