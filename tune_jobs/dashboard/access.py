@@ -43,7 +43,7 @@ _SIGN_IN = """<!doctype html>
 <body><main id="main"><h1>Token required</h1>{problem}
 <p>Open the link that <code>tune-jobs dashboard</code> printed when it started, or paste its
 token.</p>
-<form method="post" action="sign-in">
+<form method="post" action="sign-in" class="tools">
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="off" required autofocus>
 <button type="submit">Open the dashboard</button>
