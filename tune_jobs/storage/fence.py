@@ -161,6 +161,9 @@ class FencedStorage(BaseStorage):
     ) -> bool:
         trial = self.inner.get_trial(trial_id)
         self.check_trial_is_updatable(trial_id, trial.state)
+        if state == TrialState.RUNNING and self._is_lifted:
+            # Not marked as ours: the next owner would recover it beside Optuna's loop.
+            return self.inner.set_trial_state_values(trial_id, state, values)
         if state == TrialState.RUNNING:
             return self._claim(trial_id, trial_attempt_name(trial.number, 1))
         self._open.discard(trial_id)
