@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+_is_muted: ContextVar[bool] = ContextVar("_is_muted", default=False)
 
 
 @dataclass
@@ -117,11 +120,14 @@ def can_be_best(trial: FrozenTrial) -> bool:
 
 
 def create_class_study(sampler: BaseSampler, direction: StudyDirection) -> ClassStudy:
-    """Create an empty in-memory study, without Optuna's log line about it."""
-    logger = logging.getLogger("optuna.storages._in_memory")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    """Create an empty in-memory study, without Optuna's log line about it in this thread."""
+    logging.getLogger("optuna.storages._in_memory").addFilter(_is_announced)  # has it once
+    before = _is_muted.set(True)
     try:
         return ClassStudy(optuna.create_study(sampler=sampler, direction=direction))
     finally:
-        logger.setLevel(level)
+        _is_muted.reset(before)
+
+
+def _is_announced(record: logging.LogRecord) -> bool:
+    return not _is_muted.get()

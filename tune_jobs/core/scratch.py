@@ -5,20 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import optuna
+
+_is_muted: ContextVar[bool] = ContextVar("_is_muted", default=False)
+
+
+def _is_announced(record: logging.LogRecord) -> bool:
+    return not _is_muted.get()
 
 
 @contextmanager
 def unannounced() -> Iterator[None]:
-    """Suppress Optuna's log line about a new in-memory study."""
-    logger = logging.getLogger("optuna.storages._in_memory")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    """Suppress Optuna's log line about a new in-memory study, in this thread only.
+
+    The logger's level is the user's, and threads would restore it in any order.
+    """
+    logging.getLogger("optuna.storages._in_memory").addFilter(_is_announced)  # has it once
+    before = _is_muted.set(True)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        _is_muted.reset(before)
 
 
 def scratch_study(study: optuna.Study) -> optuna.Study:
