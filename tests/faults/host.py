@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.faults.points import Point, Points
+from tests.faults.points import Point, Points, read_points
 from tune_jobs.backends.local import host
 
 ORDER = "TUNE_JOBS_FAULTS_HOST"
@@ -17,8 +17,11 @@ ORDER = "TUNE_JOBS_FAULTS_HOST"
 def main(arguments: list[str]) -> None:
     """Serve as the real host does."""
     order = json.loads(os.environ[ORDER])
+    folder = Path(order["folder"])
     target = Point.parse(order["target"]) if order["target"] else None
-    Points("host", Path(order["folder"]), target, order["action"]).install()
+    if target in read_points(folder / "hit"):
+        target = None  # this one replaces the host that was killed
+    Points("host", folder, target, order["action"]).install()
     host.main(*arguments)
 
 

@@ -107,17 +107,20 @@ class Place:
         Points("tuner", self.folder, target, action).install()
         self._tune()
 
+    def prepare(self) -> None:
+        """Create the study, with two enqueued trials."""
+        study = self.make_tuner().study
+        study.enqueue_trial({"x": 0.25})
+        study.enqueue_trial({"x": 0.75})
+
     def _tune(self) -> None:
         tuner = self.make_tuner()
-        if not tuner.study.trials:
-            tuner.study.enqueue_trial({"x": 0.25})
-            tuner.study.enqueue_trial({"x": 0.75})
         if self.scenario.objective:
             started = sum(t.state != TrialState.WAITING for t in tuner.study.trials)
-            tuner.study.optimize(tuner.objective, n_trials=TRIALS - started, n_jobs=2)
+            tuner.study.optimize(tuner.objective, n_trials=max(0, TRIALS - started), n_jobs=2)
         # After Optuna's own loop: trials that a killed process has left open.
         done = sum(counts_as_finished(t) for t in tuner.study.trials)
-        tuner.optimize(n_trials=TRIALS - done)
+        tuner.optimize(n_trials=max(0, TRIALS - done))
         if self.scenario.final:
             tuner.train_best(arguments={"epochs": 3})
 
