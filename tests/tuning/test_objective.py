@@ -42,6 +42,16 @@ def test_values_states_and_attempts(make_tuner: MakeTuner) -> None:
     assert all(a.told is not None and a.state == "SUCCEEDED" for a in attempts)
 
 
+def test_runs_that_are_interrupted_are_retried(make_tuner: MakeTuner) -> None:
+    tuner = make_tuner('[ -e "$here/shot" ] || { : > "$here/shot"; kill -9 $PPID; }; echo value=$x')
+    tuner.study.optimize(tuner.objective, n_trials=3)
+    trials = tuner.study.trials
+    assert all(t.state == TrialState.COMPLETE and t.value == t.params["x"] for t in trials)
+    attempts = [(a.trial, a.attempt, a.state.value) for a in tuner.attempts()]
+    assert attempts[0] == (0, 1, "LOST")
+    assert sorted(attempts[1:]) == [(0, 2, "SUCCEEDED"), (1, 1, "SUCCEEDED"), (2, 1, "SUCCEEDED")]
+
+
 def test_a_result_and_the_end_of_its_attempt_are_one_transaction(
     make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

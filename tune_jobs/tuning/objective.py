@@ -72,19 +72,20 @@ class _LoopTrials(StudyTrials):
         super().__init__(session, mirror)
         self.results: dict[int, Future[e.Finish]] = {}
         self._offered: dict[int, optuna.Trial] = {}
+        self._drawn: dict[int, dict[str, Any]] = {}
         self._reported: dict[int, set[int]] = {}
         self._closes_with_result = closes_with_result
 
     def offer(self, trial: optuna.Trial, params: dict[str, Any]) -> Future[e.Finish]:
         """Take a trial of Optuna's loop; return its result to come."""
-        self._offered[trial.number], self._params[trial.number] = trial, params
+        self._offered[trial.number], self._drawn[trial.number] = trial, params
         self._reported[trial.number] = set()
         result = self.results[trial.number] = Future()
         return result
 
     def withdraw(self, number: int) -> None:
         """Forget a trial of Optuna's loop."""
-        for known in (self._offered, self._params, self._reported, self.results):
+        for known in (self._offered, self._drawn, self._reported, self.results):
             known.pop(number, None)
 
     def end(self, error: BaseException) -> None:
@@ -99,7 +100,7 @@ class _LoopTrials(StudyTrials):
             return super()._intend(intent)
         attempt = 1 if isinstance(intent, e.Intend) else intent.attempt.attempt + 1
         name = trial_attempt_name(number, attempt)
-        invocation = self._session.render(name, self._params[number])
+        invocation = self._session.render(name, self._drawn[number])
         invocation = replace(invocation, resume=earlier_attempts(name))
         self._offered[number].set_user_attr(RUN_ATTRIBUTE, name)
         return e.Intended(self._session.intend(name, number, invocation, attempt))
