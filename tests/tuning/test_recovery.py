@@ -25,6 +25,7 @@ from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.commands import End
 from tune_jobs.core.events import Ticked
 from tune_jobs.core.limits import Limits
+from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import BackendError, DatabaseTrouble
 from tune_jobs.notebook.panels import Silent
@@ -279,6 +280,25 @@ def test_a_trial_that_was_created_but_not_yet_recorded_is_run(
     tuner.optimize(n_trials=1)
     assert [t.value for t in study.trials] == [trial.params["x"]]
     assert [a.name for a in tuner.attempts()] == ["trial-000000-1"]
+
+
+@pytest.mark.parametrize("enqueued", [True, False])
+def test_a_trial_that_was_put_on_its_rung_but_not_yet_recorded_is_run(
+    enqueued: bool, make_tuner: MakeTuner
+) -> None:
+    study = optuna.create_study(study_name="s", storage=journal(), direction="maximize")
+    if enqueued:
+        study.enqueue_trial({"x": 0.25, "n": 3})
+    trial = study.ask()
+    space(trial)
+    trial.set_user_attr("tune_jobs:run", "trial-000000-1")
+    rung = {"bracket": 0, "index": 0, "budget": 1, "after": None}
+    trial.set_user_attr("tune_jobs:rung", rung)
+    tuner = make_tuner(study=study, promotion=Promotion("epochs", 1, 2, factor=2))
+    tuner.optimize(n_trials=1)
+    assert study.trials[0].value == trial.params["x"]
+    assert "tune_jobs:refused" not in study.trials[0].user_attrs
+    assert tuner.attempts()[0].name == "trial-000000-1"
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -120,7 +121,10 @@ class StudyTrials:
         trial, frozen = self.trial(number), self._mirror.trial(number)
         if isinstance(intent, Retry) or is_promoted(frozen):  # it was run before
             return self._spec.space.sample(trial)
-        drawn = draw_configuration(self._spec.space, trial, frozen, enqueued=True)
+        # A tuner that was killed before it recorded the attempt may have given it its rung.
+        asked = copy.copy(frozen)
+        asked.user_attrs = {k: v for k, v in frozen.user_attrs.items() if k != RUNG_ATTRIBUTE}
+        drawn = draw_configuration(self._spec.space, trial, asked, enqueued=True)
         if isinstance(drawn, Refusal):
             raise SpaceError(drawn.reason)
         return drawn
