@@ -279,4 +279,4 @@ def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     names = create_names()
     for block in found:
         few = re.sub(r"n_trials=\d+", "n_trials=2", block)
-        exec(compile(few, page, "exec"), names)
+        exec(compile(few, f"<{page}.md>", "exec"), names)
