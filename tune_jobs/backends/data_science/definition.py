@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tune_jobs.arguments.calls import strict_types
+from tune_jobs.backends.data_science.runnable import check_runtime
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
 from tune_jobs.script.entry_point import EntryPoint
@@ -267,6 +268,7 @@ class AdsDefinition:
         """See `JobDefinition.check`."""
         if self.job.runtime is None or self.job.infrastructure is None:
             raise ConfigError("the ADS job needs a runtime and an infrastructure")
+        check_runtime(str(self), self.job.to_dict())
 
     @property
     def compartment(self) -> str | None:
@@ -301,6 +303,7 @@ class YamlDefinition:
         spec = self._read()
         if spec.get("kind") != "job" or "spec" not in spec:
             raise ConfigError(f"{self.path} is not the YAML of an ADS job: it has no `kind: job`")
+        check_runtime(str(self.path), spec)
 
     @property
     def compartment(self) -> str | None:

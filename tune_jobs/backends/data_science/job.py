@@ -24,6 +24,7 @@ import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
 from tune_jobs.backends.data_science.definition import JobDefinition
+from tune_jobs.backends.data_science.runnable import check_job
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.metric_store.base import Folder
@@ -97,12 +98,14 @@ class JobRegistry:
 
         Raises:
             BackendError: If it does not exist, or may not be read.
+            ConfigError: If its runs have several nodes.
         """
         try:
             answer = self._client.get_job(job_id, retry_strategy=_retries())
         except Exception as error:
             raise _explain(error, f"reading job {job_id}") from error
         self.clock_offset = measure_clock_offset(answer.headers, time.time())
+        check_job(answer.data)
         return _parse_job(answer.data)
 
     def get_or_create(self, definition: JobDefinition) -> Job:
