@@ -104,4 +104,5 @@ def test_report_command(
     assert main(["report", f"{tmp_path}/studies.db", "-o", "r.html"]) == 0
     assert capsys.readouterr().out == "r.html\n"
     assert Path("r.html").stat().st_size > PLOTLY
+    assert Path("r.html").stat().st_mode & 0o077 == 0, "others may read it"
     assert write_report([], Path("empty.html")).exists()

@@ -11,6 +11,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from tests.other_user import USER, call_as, needs_root
+from tests.other_user import open_folder as open_to_all
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.file_system import FsspecFolder
 from tune_jobs.metric_store.folder import open_folder
@@ -109,3 +111,36 @@ def test_an_unwritable_place_says_why(tmp_path: Path) -> None:
 def test_an_unknown_protocol() -> None:
     with pytest.raises(StoreError, match=r"opening the metric store 'nowhere://x'.*nowhere"):
         open_folder("nowhere://x", {})
+
+
+def test_a_new_folder_and_its_files_are_private(tmp_path: Path) -> None:
+    FsspecFolder(f"{tmp_path}/runs/study", {}).write("final/provenance.json", b"{}")
+    modes = {
+        path.relative_to(tmp_path).as_posix(): oct(path.stat().st_mode & 0o7777)
+        for path in tmp_path.rglob("*")
+    }
+    assert modes == {
+        "runs": "0o700",
+        "runs/study": "0o700",
+        "runs/study/final": "0o700",
+        "runs/study/final/provenance.json": "0o600",
+    }
+
+
+@needs_root
+def test_the_store_of_another_user_is_refused_with_its_owner() -> None:
+    with open_to_all() as place:
+        folder = FsspecFolder(f"{place}/runs", {})
+        folder.write("file", b"1")
+        refused = f"{place}/runs cannot be entered by user {USER}: it belongs to root"
+        for use in (
+            lambda: folder.read("file"),
+            lambda: folder.write("file", b"2"),
+            lambda: folder.entries("deeper"),
+        ):
+            answer = call_as(USER, use)
+            assert "StoreError" in answer
+            assert refused in answer
+        (place / "runs").chmod(0o755)
+        written = call_as(USER, lambda: folder.write("other", b"2"))
+        assert f"{place}/runs cannot be written to by user {USER}" in written

@@ -298,6 +298,7 @@ def test_outputs_from_the_command_line(run: Callable[..., Any], tmp_path: Path) 
     assert [file["bytes"] for file in json.loads(out)["files"]] == [5, 8, 2]
     code, out, _ = run("study.yaml", "trial-000000-1", "-o", "out", "*.pt", "--json", "plots")
     assert json.loads(out)["downloaded"] == ["out/model.pt", "out/plots/deep/a b.png"]
+    assert not any(path.stat().st_mode & 0o077 for path in (tmp_path / "out").rglob("*"))
     code, _, err = run("study.yaml", "0", "--attempt", "2")
     assert (code, "0 has no attempt 2" in err) == (3, True)
     (tmp_path / "out/model.pt").write_text("mine")

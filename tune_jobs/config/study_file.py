@@ -14,6 +14,7 @@ from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.core.snapshot import Verbosity
 from tune_jobs.errors import StudyError, StudyNotFound, TuneJobsError
+from tune_jobs.runtime.private_files import make_folders
 from tune_jobs.storage.connecting import open_storage
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
@@ -95,7 +96,7 @@ def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
     storage = resolve_storage(config, file)
     if path := find_missing_file(storage):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
         except OSError as error:
             raise StudyError(
                 f"{file}: storage: the folder {path.parent} cannot be created: {error.strerror}; "
@@ -128,7 +129,7 @@ def _opening(config: StudyConfig, file: Path) -> Iterator[None]:
         raise
     except Exception as error:  # each database driver has errors of its own
         place = config.places.get("storage", file)
-        problem = explain_database_error(error)
+        problem = explain_database_error(error, resolve_storage(config, file))
         raise StudyError(f"{place}: the storage cannot be opened: {problem}") from error
 
 

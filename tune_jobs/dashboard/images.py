@@ -19,6 +19,7 @@ from tune_jobs.dashboard.drawing import Figure, finite, short
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
 from tune_jobs.errors import ConfigError, require_package
+from tune_jobs.runtime.private_files import create_private, make_folders
 
 KINDS = ("svg", "png")
 WIDTH, HEIGHT = 900, 450
@@ -42,7 +43,7 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
         raise ConfigError(f"invalid image format {kind!r}: use one of {', '.join(KINDS)}")
     named = _figures(studies)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
     except OSError as error:
         raise ConfigError(f"images cannot be written to {folder}: {error.strerror}") from error
     paths = [folder / f"{name}.{kind}" for name in named]
@@ -53,6 +54,8 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
     graph: Any = import_module("plotly.graph_objects")
     io: Any = import_module("plotly.io")
     try:
+        for path in paths:
+            create_private(path)
         io.write_images(
             fig=[graph.Figure(finite(figure)) for figure in named.values()],
             file=paths,

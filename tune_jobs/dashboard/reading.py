@@ -23,6 +23,7 @@ from tune_jobs.core.best_trials import Result, find_best
 from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.errors import StudyError
+from tune_jobs.runtime.private_files import find_refusal
 from tune_jobs.storage.database import unwrap_storage
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.ledger_reader import (
@@ -111,6 +112,8 @@ def open_source(where: str, prefix: str) -> Source:
     """
     if "://" not in where:
         path = Path(where)
+        if refusal := find_refusal(path, write=False):
+            raise StudyError(f"cannot open storage {where!r}: {refusal}")
         if not path.is_file():
             hint = "it is a folder" if path.is_dir() else "give a database URL or an existing file"
             raise StudyError(f"no storage {where!r}: {hint}")
@@ -123,14 +126,17 @@ def open_source(where: str, prefix: str) -> Source:
         return RelationalSource(RDBStorage(url), prefix)
     except Exception as error:  # drivers raise many types
         shown = make_url(url).render_as_string(hide_password=True)
-        problem = explain_database_error(error)
+        problem = explain_database_error(error, url)
         raise StudyError(f"cannot open storage {shown}: {problem}") from error
 
 
 def _open_journal(path: str) -> JournalStorage:
     try:
         return JournalStorage(JournalFileBackend(path))
-    except Exception as error:  # of a file that is something else, or cannot be read
+    except PermissionError as error:  # Optuna opens journals for writing, too
+        problem = find_refusal(path, write=True) or str(error)
+        raise StudyError(f"cannot open storage {path!r}: {problem}") from error
+    except Exception as error:  # of a file that is something else
         raise StudyError(
             f"{path!r} is neither an SQLite database nor a journal of Optuna: {error}"
         ) from error

@@ -24,6 +24,7 @@ from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.plotly_bundle import plotly_js
 from tune_jobs.dashboard.views import bounded, count_excluded
 from tune_jobs.errors import ConfigError
+from tune_jobs.runtime.private_files import open_private
 
 TOP = 20
 """Trials in the table of best trials."""
@@ -91,7 +92,8 @@ def write_report(studies: Sequence[Study], path: Path) -> Path:
     """
     document = report_html(studies)
     try:
-        path.write_text(document, encoding="utf-8")
+        with open(path, "w", encoding="utf-8", opener=open_private) as file:
+            file.write(document)
     except OSError as error:
         raise ConfigError(f"the report {path} cannot be written: {error.strerror}") from error
     return path

@@ -44,6 +44,7 @@ from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 from tune_jobs.storage.retry import is_transient
+from tune_jobs.storage.sqlite_files import find_file_refusal
 
 FRESH_SECONDS = 1.0
 """Seconds for which the same reading answers all requests."""
@@ -245,6 +246,8 @@ class Dashboard:
                 raise ValueError(problem)
         if command == "stop":
             argument["runs"] = "cancel" if content.get("runs") == "cancel" else "finish"
+        if refusal := find_file_refusal(str(engine.url), write=True):
+            raise ValueError(refusal)
         number = Controls(engine, study.uid).request(command, **argument)
         return _json({"asked": number})
 

@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
+from tune_jobs.runtime.private_files import find_refusal, make_folders, open_private
 
 _VERSION_KEYS = re.compile("etag|time|modif|updated|created|generation|version|md5|size|ino", re.I)
 _VOLATILE_KEYS = re.compile("atime|access", re.I)
@@ -77,7 +78,7 @@ class FsspecFolder:
                 return _put(fs, path, data)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                fs.makedirs(parent, exist_ok=True)
+                _make_folders(fs, parent)
                 self._made.add(parent)
                 break
             except Exception:  # it may exist all the same, or others may be creating it
@@ -179,7 +180,8 @@ class FsspecFolder:
                     options = {**self._options, "skip_instance_cache": True}
                     self._fs, self._root = fsspec.core.url_to_fs(self._uri, **options)
                     self._broken = False
-                yield self._fs
+                with self._refusals(action, path):
+                    yield self._fs
         except FileNotFoundError as error:
             if isinstance(error.__cause__, ftplib.Error) and not _is_missing(error):
                 self._broken = True
@@ -189,9 +191,29 @@ class FsspecFolder:
             self._broken = True
             raise
 
+    @contextmanager
+    def _refusals(self, action: str, path: str) -> Iterator[None]:
+        """Say whose file or folder refuses this user, where that can be known."""
+        try:
+            yield
+        except PermissionError as error:
+            full = f"{self._root}/{path}"
+            local = isinstance(self._fs, LocalFileSystem)
+            refusal = local and (find_refusal(full, write=False) or find_refusal(full, write=True))
+            if not refusal:
+                raise
+            raise StoreError(f"{action} failed: {refusal}") from error
+
 
 if TYPE_CHECKING:
     _: Folder = FsspecFolder("", {})
+
+
+def _make_folders(fs: Any, path: str) -> None:
+    if isinstance(fs, LocalFileSystem):
+        make_folders(path)
+    else:
+        fs.makedirs(path, exist_ok=True)
 
 
 def _put(fs: Any, path: str, data: bytes) -> None:
@@ -199,7 +221,8 @@ def _put(fs: Any, path: str, data: bytes) -> None:
     if isinstance(fs, LocalFileSystem):
         parent, _, name = path.rpartition("/")
         partial = f"{parent}/.{name[:200]}.{secrets.token_hex(4)}.part"
-        fs.pipe_file(partial, data)
+        with open(partial, "xb", opener=open_private) as file:
+            file.write(data)
         fs.mv(partial, path)
     else:
         fs.pipe_file(path, data)

@@ -11,6 +11,8 @@ import os
 import stat
 from typing import BinaryIO
 
+from .private_files import open_private
+
 
 def open_regular(path: str) -> BinaryIO:
     """Open a file for reading.
@@ -23,13 +25,13 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def append(path: str, data: bytes) -> None:
-    """Append to a file: everything or nothing.
+    """Append to a file: everything or nothing. A new one is private, see `private_files`.
 
     Raises:
         OSError: If it cannot be written, or is not a regular file (EINVAL). Nothing is appended.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = _check(os.open(path, flags, 0o666), path)
+    descriptor = _check(open_private(path, flags), path)
     try:
         size = os.fstat(descriptor).st_size
         try:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
 from tune_jobs.storage.fence import remove_fence
+from tune_jobs.storage.sqlite_files import create_file_first
 
 _memory_engines: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """Ledgers of studies in memory; they live as long as the studies."""
@@ -29,7 +30,7 @@ def find_ledger_engine(study: optuna.Study) -> Engine:
             _memory_engines.setdefault(storage, _create_memory_engine())
         return _memory_engines[storage]
     path = getattr(getattr(storage, "_backend", None), "_file_path", study.study_name)
-    return create_engine(f"sqlite:///{path}.tune_jobs.db")
+    return create_file_first(create_engine(f"sqlite:///{path}.tune_jobs.db"))
 
 
 def has_relational_storage(study: optuna.Study) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from tune_jobs.storage.sqlite_files import find_file_refusal
+
 _FIXES = (
     ("locked", "another process holds it: wait until it has ended, or end it"),
     ("unable to open database file", "check that its folder exists and that you may write there"),
@@ -30,8 +32,13 @@ def is_database_error(error: BaseException) -> bool:
     return any(isinstance(each, SQLAlchemyError) for each in _causes(error))
 
 
-def explain_database_error(error: BaseException) -> str:
-    """Return the message of an error of a database, without its statement, and the fix."""
+def explain_database_error(error: BaseException, url: str | None = None) -> str:
+    """Return the message of an error of a database, without its statement, and the fix.
+
+    Args:
+        error: The error.
+        url: URL of the database, with or without its password, if it is known.
+    """
     for cause in _causes(error):
         if isinstance(cause, ModuleNotFoundError) and cause.name:
             fix = _DRIVERS.get(cause.name, f"pip install {cause.name}")
@@ -46,8 +53,17 @@ def explain_database_error(error: BaseException) -> str:
     message = next(
         (str(orig) for each in _causes(error) if (orig := getattr(each, "orig", None))), str(error)
     ).strip()
+    if url is not None and (refusal := find_refusal_behind(message, url)):
+        return refusal
     fixes = [fix for part, fix in _FIXES if part in message.lower()]
     return f"{message}: {fixes[0]}" if fixes else message
+
+
+def find_refusal_behind(message: str, url: str) -> str:
+    """Return whose file refuses this user if that is what SQLite means; else an empty string."""
+    if "readonly database" in message or "unable to open database file" in message:
+        return find_file_refusal(url, write=False) or find_file_refusal(url, write=True)
+    return ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from tune_jobs.errors import StudyError, StudyNotFound
 from tune_jobs.storage.database_errors import explain_database_error
+from tune_jobs.storage.sqlite_files import find_file
 
 _SQLITE_HEADER = b"SQLite format 3"
 _SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
@@ -47,11 +48,19 @@ def is_sqlite_file(path: Path) -> bool:
 
 def find_missing_file(storage: str) -> Path | None:
     """Return the file of an SQLite URL if there is none, which opening it would create."""
-    url = make_url(storage)
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        return None
-    path = Path(url.database)
-    return None if path.exists() else path
+    path = find_file(storage)
+    return None if path is None or is_there(path) else path
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path exists, as far as its folders may be entered."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def open_existing_study(
@@ -86,7 +95,8 @@ def open_existing_study(
             raise StudyError(f"name one of the storage's studies: {known}") from None
         raise StudyNotFound(f"the storage has no study {study_name!r}; it has: {known}") from None
     except Exception as error:  # each database driver has errors of its own
-        problem = explain_database_error(error)
+        url = storage if isinstance(storage, str) else None
+        problem = explain_database_error(error, url)
         raise StudyError(f"the storage {_show(storage)} cannot be opened: {problem}") from error
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from tune_jobs.errors import DatabaseTrouble, StudyError
 from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.runtime.trouble import is_trouble_message
-from tune_jobs.storage.database_errors import explain_database_error
+from tune_jobs.storage.database_errors import explain_database_error, find_refusal_behind
 from tune_jobs.storage.opening import find_missing_file
 
 PATIENCE = 600.0
@@ -113,8 +113,9 @@ class Outage:
         now = self._retry.clock()
         if self._failing_since is None:
             self._failing_since = now
-        if not is_transient(error) or now - self._failing_since > self._retry.patience:
-            raise _build_error(self._retry.where, error) from error
+        refusal = find_refusal_behind(str(error), self._retry.where)
+        if refusal or not is_transient(error) or now - self._failing_since > self._retry.patience:
+            raise _build_error(self._retry.where, error, refusal) from error
         if self._failures == 0:
             self._retry.notice(
                 f"the study's database does not answer, retrying: {explain_database_error(error)}"
@@ -145,7 +146,9 @@ def is_transient(error: Exception) -> bool:
     return found.connection_invalidated or isinstance(found, OperationalError | InterfaceError)
 
 
-def _build_error(where: str, error: Exception) -> StudyError:
+def _build_error(where: str, error: Exception, refusal: str) -> StudyError:
+    if refusal:
+        return StudyError(f"the study's database cannot be used: {refusal}")
     if (file := find_missing_file(where)) is not None:
         return StudyError(
             f"the study's database {file} was removed: put it back, and call optimize() again to "

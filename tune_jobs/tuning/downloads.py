@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tune_jobs.errors import ConfigError
+from tune_jobs.runtime.private_files import make_folders, open_private
 
 
 def plan_paths(folder: Path, names: Iterable[str]) -> dict[str, Path]:
@@ -62,8 +63,8 @@ def new_file(path: Path, modified: float | None, *, overwrite: bool) -> Iterator
     """
     partial = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
+        make_folders(path.parent)
+        with open(partial, "xb", opener=open_private) as file:
             yield file
         if modified is not None:
             os.utime(partial, (modified, modified))

@@ -12,6 +12,7 @@ from tune_jobs.core.objectives import Metric
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
+from tune_jobs.storage.sqlite_files import create_file
 
 _NAME = (
     "a name; pass optuna.create_study(study_name=..., storage=...) for a study in the storage of "
@@ -49,6 +50,7 @@ def _open_named(name: str, direction: str | None, metrics: tuple[Metric, ...]) -
         if find_missing_file(url) is None and name in optuna.get_all_study_names(url):
             return optuna.load_study(study_name=name, storage=url)
         _check_direction(name, url, direction, metrics)
+        create_file(url)
         return optuna.create_study(
             study_name=name, storage=url, direction=cast(Any, direction), load_if_exists=True
         )
@@ -57,7 +59,7 @@ def _open_named(name: str, direction: str | None, metrics: tuple[Metric, ...]) -
     except Exception as error:  # a driver's, such as of a file that is no database
         raise StudyError(
             f"the database {Path(f'{name}.db')} of study {name!r} cannot be opened: "
-            f"{explain_database_error(error)}. Use another name, or pass an Optuna study"
+            f"{explain_database_error(error, url)}. Use another name, or pass an Optuna study"
         ) from error
 
 
