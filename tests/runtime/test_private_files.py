@@ -14,6 +14,7 @@ from tests.other_user import COLLEAGUE, GROUP, USER, call_as, needs_root, open_f
 from tune_jobs.runtime.private_files import (
     create_private,
     find_refusal,
+    make_closed_folder,
     make_folders,
     open_private,
 )
@@ -96,6 +97,19 @@ def test_paths_relative_to_the_working_folder(
     make_folders("a/b/")
     write(Path("file"))
     assert [mode(Path(name)) for name in ("a/b", "file")] == [0o700, 0o600]
+
+
+def test_folders_of_sockets_are_closed_wherever_they_are(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2777)
+    closed, opened, link = tmp_path / "closed", tmp_path / "opened", tmp_path / "link"
+    for _ in range(2):
+        make_closed_folder(closed)
+        assert mode(closed) & 0o777 == 0o700
+    make_folders(opened)
+    link.symlink_to(closed)
+    for other in (opened, link):
+        with pytest.raises(PermissionError, match=other.name):
+            make_closed_folder(other)
 
 
 @needs_root

@@ -49,6 +49,18 @@ def test_the_store_of_a_study_is_private(make_tuner: MakeTuner, tmp_path: Path) 
     assert (mode(tmp_path / "runs"), mode(study)) == (0o700, 0o700)
 
 
+def test_local_runs_follow_a_shared_store(make_tuner: MakeTuner, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o2770)
+    make_tuner().optimize(n_trials=1)
+    (run,) = tmp_path.glob("runs/*/runs/*")
+    (metrics,) = tmp_path.glob("runs/*/metrics/*")
+    for folder in (run.parent.parent, run.parent, run, run / "work", metrics.parent):
+        assert oct(mode(folder)) == oct(0o2770), folder
+    for file in (run / "log.txt", run / "run.jsonl", metrics):
+        assert oct(mode(file)) == oct(0o660), file
+
+
 @pytest.mark.parametrize(
     "url",
     ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x.db?uri=true", "mysql://h/x", "nonsense"],

@@ -10,7 +10,9 @@ Sources: open(2), inode(7).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shlex
 import stat
 from typing import Union
 
@@ -77,11 +79,27 @@ def make_folders(path: PathLike) -> None:
             raise
         return
     if hasattr(os, "fchown"):  # not on Windows, which opens no folders either
-        descriptor = os.open(text, os.O_RDONLY)
+        # In a shared folder, others may replace a new folder by a link to another one of this user.
+        descriptor = os.open(text, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _share(descriptor, parent, 0)
         finally:
             os.close(descriptor)
+
+
+def make_closed_folder(path: PathLike) -> None:
+    """Create a folder that only this user can enter, wherever it is.
+
+    Raises:
+        OSError: If that is not possible; a PermissionError if it is another user's, open to
+            others, or a link.
+    """
+    make_folders(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    status = os.lstat(path)
+    if status.st_uid != os.getuid() or status.st_mode & 0o077 or not stat.S_ISDIR(status.st_mode):
+        raise PermissionError(errno.EACCES, "it is not closed to others", os.fspath(path))
 
 
 def _share(descriptor: int, folder: PathLike, without: int) -> None:
@@ -91,11 +109,11 @@ def _share(descriptor: int, folder: PathLike, without: int) -> None:
     """
     if not hasattr(os, "fchown"):  # Windows
         return
-    around = os.stat(folder)
-    mode = choose_mode(around)
-    if mode == _PRIVATE:
-        return
     with contextlib.suppress(OSError):  # not a member, or a file system without modes
+        around = os.stat(folder)
+        mode = choose_mode(around)
+        if mode == _PRIVATE:
+            return
         if os.fstat(descriptor).st_gid != around.st_gid:
             os.fchown(descriptor, -1, around.st_gid)
         os.fchmod(descriptor, mode & ~without)
@@ -144,7 +162,7 @@ def _describe_refusal(path: str, action: str) -> str:
         return f"{path} cannot be {action} by {_name_user(_user())}"
     owner = _name_user(status.st_uid)
     if status.st_uid == _user():
-        fix = f"chmod u+rwX {path}"
+        fix = f"chmod u+rwX {shlex.quote(path)}"
     else:
         fix = (
             f"work as {owner}, use a place of your own, or ask {owner} to share it with a group: "
@@ -159,14 +177,15 @@ def _describe_refusal(path: str, action: str) -> str:
 
 def _describe_sharing(path: str, action: str) -> str:
     """Return the commands that give a group no more than what was refused."""
+    file = shlex.quote(path)
     if action == "entered":
-        return f"chgrp GROUP {path} && chmod g+x {path}"
+        return f"chgrp GROUP {file} && chmod g+x {file}"
     if action == "read":
-        return f"chgrp GROUP {path} && chmod g+{'rx' if os.path.isdir(path) else 'r'} {path}"
+        return f"chgrp GROUP {file} && chmod g+{'rx' if os.path.isdir(path) else 'r'} {file}"
     if os.path.isdir(path):
-        return f"chgrp GROUP {path} && chmod g+rwxs {path}"
-    folder = os.path.dirname(path)  # databases have further files beside them
-    return f"chgrp GROUP {path} {folder} && chmod g+rw {path} && chmod g+rwxs {folder}"
+        return f"chgrp GROUP {file} && chmod g+rwxs {file}"
+    folder = shlex.quote(os.path.dirname(path))  # databases have further files beside them
+    return f"chgrp GROUP {file} {folder} && chmod g+rw {file} && chmod g+rwxs {folder}"
 
 
 def _user() -> int:

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Any
 
+from .private_files import make_folders, open_private
+
 _LOG_START = 1 << 20
 _LOG_END = 63 << 20
 """Bytes at the start and at the end of a long log that are kept."""
@@ -47,14 +49,15 @@ class Directory:
     def put(self, name: str, data: bytes) -> None:
         """Write a file atomically (temporary file, then rename)."""
         target = self._target(name)
-        with open(f"{target}.part", "wb") as file:
+        with open(f"{target}.part", "wb", opener=open_private) as file:
             file.write(data)
         os.replace(f"{target}.part", target)
 
     def put_file(self, name: str, path: str) -> None:
         """Copy a local file atomically (temporary file, then rename)."""
         target = self._target(name)
-        shutil.copyfile(path, f"{target}.part")
+        with open(path, "rb") as source, open(f"{target}.part", "wb", opener=open_private) as file:
+            shutil.copyfileobj(source, file)
         os.replace(f"{target}.part", target)
 
     def get(self, name: str) -> bytes:
@@ -78,7 +81,7 @@ class Directory:
 
     def _target(self, name: str) -> str:
         target = os.path.join(self._path, name)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        make_folders(os.path.dirname(target))
         return target
 
 

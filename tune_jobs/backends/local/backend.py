@@ -21,6 +21,7 @@ from tune_jobs.backends.local.forks import keep_lock, release_lock
 from tune_jobs.backends.local.service import LocalService, RunSettings, StudyLocation, lock_study
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.runtime import report
+from tune_jobs.runtime.private_files import make_folders
 from tune_jobs.runtime.processes import identify
 from tune_jobs.script.entry_point import EntryPoint
 
@@ -137,7 +138,7 @@ class LocalBackend:
         folders = [*self.entry_point.python_path]
         if command[0] != sys.executable:
             folder = Path(location.folder, "import")
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
             shutil.copyfile(report.__file__, folder / "tune_jobs.py")
             folders.append(str(folder))
         given, root = os.environ.get("PYTHONPATH"), os.getcwd()

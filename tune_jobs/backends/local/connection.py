@@ -24,6 +24,7 @@ from tune_jobs.backends.local.place import HostPlace
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import BackendError, MachineTrouble
 from tune_jobs.runtime import report
+from tune_jobs.runtime.private_files import make_closed_folder
 from tune_jobs.runtime.processes import read_namespace, read_state
 from tune_jobs.runtime.trouble import describe_trouble
 
@@ -237,13 +238,13 @@ def _find_socket_path(scratch: str) -> str:
     if len(os.fsencode(temporary)) > _LONGEST_FOLDER:
         temporary = "/tmp"
     folder = os.path.join(temporary, f"tune-jobs-{os.getuid()}")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    status = os.stat(folder)
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+    try:
+        make_closed_folder(folder)
+    except PermissionError as error:
         raise BackendError(
             f"{folder} must belong to you and be closed to others (chmod 700): the processes that "
             "run your job runs are reached through it"
-        )
+        ) from error
     return os.path.join(folder, name)
 
 

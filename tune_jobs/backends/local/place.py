@@ -15,6 +15,7 @@ import socket
 from typing import Any
 
 from tune_jobs.core.strict_json import encode_json
+from tune_jobs.runtime.private_files import make_closed_folder
 from tune_jobs.runtime.regular_files import open_regular
 
 _LOCK_FLAGS = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -65,7 +66,7 @@ class HostPlace:
 
     def listen(self) -> socket.socket:
         """Listen at the socket, and record it."""
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        make_closed_folder(os.path.dirname(self.path))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -22,6 +22,7 @@ from typing import Any
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.runtime.follow import Follower
 from tune_jobs.runtime.left_files import find_left_files, portable_name
+from tune_jobs.runtime.private_files import make_folders, open_private
 from tune_jobs.runtime.processes import (
     as_record,
     count_oom_kills,
@@ -279,7 +280,7 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
 def _spawn(
     start: StartRequest, work: str, log: str, env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    with open(log, "ab") as output:
+    with open(log, "ab", opener=open_private) as output:
         return subprocess.Popen(
             start.command,
             cwd=work,
@@ -359,20 +360,15 @@ def _write_inputs(work: str, start: StartRequest) -> None:
             os.symlink(link, os.path.join(work, os.path.basename(link)))
     for name, content in start.files.items():
         path = Path(work, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        make_folders(path.parent)
+        with open(path, "w", encoding="utf-8", opener=open_private) as file:
+            file.write(content)
 
 
 def _make_folders(start: StartRequest) -> None:
     """Create the run's folder, its working directory, and the folders that it names."""
-    try:
-        os.mkdir(start.folder)
-    except FileNotFoundError:
-        os.makedirs(start.folder)
-        os.makedirs(os.path.dirname(start.metrics), exist_ok=True)
-    except FileExistsError:
-        pass  # an earlier host was killed at this point
-    _make_folder(os.path.join(start.folder, "work"))
+    for path in (start.folder, os.path.dirname(start.metrics), os.path.join(start.folder, "work")):
+        make_folders(path)
     for checkpoints in start.resume:
         with contextlib.suppress(OSError):
             if os.listdir(checkpoints):
@@ -383,12 +379,7 @@ def _make_folders(start: StartRequest) -> None:
         path = os.path.join(start.folder, name)
         # Three more folders would cost a short run as much as all of its files.
         if path in named or (start.checkpoints and name != "outputs"):
-            _make_folder(path)
-
-
-def _make_folder(path: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path)
+            make_folders(path)
 
 
 def _build_variables(start: StartRequest) -> dict[str, str]:
@@ -460,7 +451,8 @@ def _list_published(start: StartRequest) -> list[str]:
     left = find_left_files(os.path.join(root, "work"), {}, start.env, partial(is_input, start))
     omitted = left.describe_omitted()
     if omitted is not None:
-        Path(root, "omitted.json").write_text(encode_json(omitted), encoding="utf-8")
+        with open(root / "omitted.json", "w", encoding="utf-8", opener=open_private) as file:
+            file.write(encode_json(omitted))
         below.append("omitted.json")
     below += [f"work/{path}" for path, _ in left.kept]
     return sorted(below, key=lambda path: (path == "run.jsonl", path))

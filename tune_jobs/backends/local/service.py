@@ -16,6 +16,7 @@ from tune_jobs.backends.local.connection import HostConnection, HostGone
 from tune_jobs.backends.local.run import StartRequest
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, MachineTrouble, SubmitError
+from tune_jobs.runtime.private_files import make_folders
 
 TROUBLE_PATIENCE = 600.0
 """Seconds during which the tuner waits for the end of the machine's trouble."""
@@ -304,7 +305,7 @@ def lock_study(folder: str) -> int:
     """
     path = os.path.join(folder, ".tuner.lock")
     try:
-        os.makedirs(folder, exist_ok=True)
+        make_folders(folder)
         lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise BackendError(
