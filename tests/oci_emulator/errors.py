@@ -14,13 +14,17 @@ class ServiceError(Exception):
         self.headers = headers or {}
 
 
-def not_found(what: str = "the resource") -> ServiceError:
+def not_found(what: str = "") -> ServiceError:
     """Return the error for a resource that does not exist, or that is not permitted."""
+    message = "Authorization failed or requested resource not found."
     return ServiceError(
-        404,
-        "NotAuthorizedOrNotFound",
-        f"Authorization failed or requested resource not found: {what}",
+        404, "NotAuthorizedOrNotFound", f"{message[:-1]}: {what}" if what else message
     )
+
+
+def etag_mismatch() -> ServiceError:
+    """Return the error for an ``if-match`` that names another version."""
+    return ServiceError(412, "NoEtagMatch", "the etag of if-match is not the resource's")
 
 
 def invalid(message: str) -> ServiceError:

@@ -19,8 +19,12 @@ LONGEST_RUN = 43_200  # minutes [assumed]
 _REQUIRED = {
     "CreateJobDetails": ("projectId", "compartmentId"),
     "CreateJobRunDetails": ("projectId", "compartmentId", "jobId"),
-    "StandaloneJobInfrastructureConfigurationDetails": ("shapeName", "subnetId"),
-    "ManagedEgressStandaloneJobInfrastructureConfigurationDetails": ("shapeName",),
+    "StandaloneJobInfrastructureConfigurationDetails": (
+        *("shapeName", "subnetId", "blockStorageSizeInGBs"),
+    ),
+    "ManagedEgressStandaloneJobInfrastructureConfigurationDetails": (
+        *("shapeName", "blockStorageSizeInGBs"),
+    ),
     "OcirContainerJobEnvironmentConfigurationDetails": ("image",),
 }
 _PLAIN: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}

@@ -47,7 +47,7 @@ class Entry:
 class LogSearch:
     """Search of the Logging service."""
 
-    prefixes: tuple[str, ...] = ("/20190909", "/20200531")
+    prefixes: tuple[str, ...] = ("/20190909",)
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -85,6 +85,8 @@ class LogSearch:
         start, end = _parse_time(details["timeStart"]), _parse_time(details["timeEnd"])
         if not start < end or end - start > LONGEST:
             raise invalid("timeStart must be before timeEnd, by at most 14 days")
+        for stream in _parse_streams(details["searchQuery"]):
+            self._world.require(request, "read", "log-content", stream[0])
         found = self._find(details["searchQuery"], start.timestamp(), end.timestamp())[:limit]
         answer = {
             "results": [{"data": _show(entry)} for entry in found],
@@ -96,7 +98,7 @@ class LogSearch:
         parsed = _QUERY.fullmatch(query)
         if parsed is None:
             raise invalid(f"invalid query: {query}")
-        streams = [s.strip().strip('"').split("/") for s in parsed["streams"].split(",")]
+        streams = _parse_streams(query)
         alternatives = _parse_condition(parsed["where"])
         now = self._world.clock()
         with self._world.lock:
@@ -114,8 +116,17 @@ class LogSearch:
         return found[::-1] if (parsed["order"] or "desc").lower() == "desc" else found
 
     def _is_in(self, entry: Entry, stream: list[str]) -> bool:
-        place = [self._world.compartment, entry.log_group, entry.log]
+        compartment = self._world.log_groups.get(entry.log_group, self._world.compartment)
+        place = [compartment, entry.log_group, entry.log]
         return place[: len(stream)] == stream
+
+
+def _parse_streams(query: str) -> list[list[str]]:
+    """Return the streams of a query, each of compartment, log group and log."""
+    parsed = _QUERY.fullmatch(query)
+    if parsed is None:
+        raise invalid(f"invalid query: {query}")
+    return [s.strip().strip('"').split("/") for s in parsed["streams"].split(",")]
 
 
 def _parse_condition(where: str | None) -> list[list[tuple[str, str]]]:

@@ -15,10 +15,24 @@ from urllib.parse import unquote
 
 from werkzeug import Request, Response
 
-from tests.oci_emulator.errors import ServiceError
-from tests.oci_emulator.world import BUCKET, World
+from tests.oci_emulator.errors import ServiceError, not_found
+from tests.oci_emulator.policies import Target
+from tests.oci_emulator.world import BUCKET, World, principal_of
 
 MAX_PAGE = 1000
+
+_PERMISSIONS = {
+    "get_namespace": ("inspect", "buckets"),  # [assumed]
+    "list_buckets": ("inspect", "buckets"),
+    "get_bucket": ("read", "buckets"),
+    "head_bucket": ("read", "buckets"),
+    "create_bucket": ("manage", "buckets"),
+    "delete_bucket": ("manage", "buckets"),
+    "list_objects": ("inspect", "objects"),
+    "get_object": ("read", "objects"),
+    "head_object": ("read", "objects"),
+}
+"""Verb and resource that an operation needs; all others need to manage objects."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,14 @@ class Upload:
 
 @dataclass
 class Bucket:
-    """Bucket: its objects by name, and all changes (time, name, object or None if deleted)."""
+    """Bucket: its objects by name, and all changes (time, name, object or None if deleted).
+
+    Its compartment is empty for the world's first one.
+    """
 
     name: str
     created: float
+    compartment: str = ""
     objects: dict[str, Object] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
     changes: list[tuple[float, str, Object | None]] = field(default_factory=list)
@@ -90,10 +108,11 @@ class ObjectStorage:
 
     def handle(self, request: Request, body: bytes) -> Response:
         """See `Service.handle`."""
-        _, answer = self._route(request)
+        operation, answer = self._route(request)
         if answer is None:
             raise ServiceError(404, "NotFound", f"there is no {request.method} {request.path}")
         with self._world.lock:
+            self._authorize(operation, request)
             response: Response = answer(request, body)
             return response
 
@@ -122,6 +141,18 @@ class ObjectStorage:
                 return self._route_upload(method, bucket, "/".join(name), request)
         return "none", None
 
+    def _authorize(self, operation: str, request: Request) -> None:
+        """Check the permission; OCI does not tell whether a bucket exists that is not permitted."""
+        wanted = _PERMISSIONS.get(operation, ("manage", "objects"))
+        bucket = request.path.split("/")[4] if request.path.count("/") > 3 else ""
+        found = self.buckets.get(bucket)
+        place = found.compartment if found and found.compartment else self._world.compartment
+        allows = self._world.access.allows(principal_of(request), *wanted, Target(place, bucket))
+        if not allows and bucket:
+            raise self._bucket_not_found(bucket)
+        if not allows:
+            raise not_found()
+
     # -- buckets --------------------------------------------------------------------------------
 
     def _refuse_namespace(self, request: Request, body: bytes) -> Response:
@@ -129,13 +160,16 @@ class ObjectStorage:
 
     def _bucket(self, name: str) -> Bucket:
         if name not in self.buckets:
-            raise ServiceError(
-                404,
-                "BucketNotFound",
-                f"Either the bucket named '{name}' does not exist in the namespace "
-                f"'{self._world.namespace}' or you are not authorized to access it",
-            )
+            raise self._bucket_not_found(name)
         return self.buckets[name]
+
+    def _bucket_not_found(self, name: str) -> ServiceError:
+        return ServiceError(
+            404,
+            "BucketNotFound",
+            f"Either the bucket named '{name}' does not exist in the namespace "
+            f"'{self._world.namespace}' or you are not authorized to access it",
+        )
 
     def _route_buckets(self, method: str) -> tuple[str, Any]:
         if method == "POST":
@@ -146,7 +180,9 @@ class ObjectStorage:
         name = details["name"]
         if name in self.buckets:
             raise ServiceError(409, "BucketAlreadyExists", f"bucket {name!r} exists")
-        self.buckets[name] = Bucket(name, self._world.clock())
+        self.buckets[name] = Bucket(
+            name, self._world.clock(), compartment=details.get("compartmentId") or ""
+        )
         return _json(self._show(self.buckets[name]))
 
     def _route_bucket(self, method: str, name: str) -> tuple[str, Any]:
@@ -165,7 +201,7 @@ class ObjectStorage:
         return {
             "namespace": self._world.namespace,
             "name": bucket.name,
-            "compartmentId": self._world.compartment,
+            "compartmentId": bucket.compartment or self._world.compartment,
             "createdBy": self._world.user,
             "timeCreated": rfc3339(bucket.created),
             "etag": bucket.name,
@@ -229,7 +265,7 @@ class ObjectStorage:
         }
         data, status = found.data, 200
         if "range" in request.headers:
-            start, end = _parse_range(request.headers["range"], len(data))
+            start, end = parse_range(request.headers["range"], len(data))
             headers["content-range"] = f"bytes {start}-{end - 1}/{len(data)}"
             data, status = data[start:end], 206
         response = Response(data, status, headers)
@@ -386,7 +422,7 @@ def _check_conditions(request: Request, found: Object | None) -> None:
         raise ServiceError(412, "IfMatchFailed", "the object has another etag")
 
 
-def _parse_range(header: str, size: int) -> tuple[int, int]:
+def parse_range(header: str, size: int) -> tuple[int, int]:
     """Return start and end (exclusive) of ``bytes=5-``, ``bytes=5-9`` or ``bytes=-5``."""
     first, _, last = header.removeprefix("bytes=").partition("-")
     start, end = (max(0, size - int(last)), size) if not first else (int(first), size)

@@ -7,7 +7,6 @@ ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,10 +14,8 @@ from tests.oci_emulator.errors import ServiceError
 from tests.oci_emulator.execution import Execution, Program
 from tests.oci_emulator.log_search import LogSearch
 from tests.oci_emulator.object_storage import rfc3339
+from tests.oci_emulator.policies import Principal, Target
 from tests.oci_emulator.world import World
-
-GRACE = 5.0
-"""Seconds between TERM and KILL when a run is canceled [assumed]."""
 
 _LIVE = ("ACCEPTED", "IN_PROGRESS", "CANCELING", "NEEDS_ATTENTION")
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
@@ -27,11 +24,14 @@ _ENDED = ("SUCCEEDED", "FAILED", "CANCELED")
 class Run:
     """Job run: its request, and its states with their times, past and planned."""
 
-    def __init__(self, facts: dict[str, Any], accepted: float) -> None:
+    def __init__(self, facts: dict[str, Any], clock: Callable[[], float]) -> None:
         self.id = str(facts["id"])
-        self.facts, self.accepted = facts, accepted
+        self._clock = clock
+        self.facts, self.accepted = facts, clock()
+        accepted = self.accepted
         self._events: list[tuple[float, str, str]] = [(accepted, "ACCEPTED", "")]
         self.execution: Execution | None = None
+        self.creates_log = False
 
     def plan(self, at: float, state: str, details: str = "") -> None:
         """Plan a state from a time on."""
@@ -49,7 +49,7 @@ class Run:
     @property
     def is_live(self) -> bool:
         """Whether it uses capacity now."""
-        return self.state(time.time()) not in _ENDED
+        return self.state(self._clock()) not in _ENDED
 
     @property
     def shape(self) -> str:
@@ -84,9 +84,9 @@ class RunLife:
     """
 
     def __init__(
-        self, world: World, log: LogSearch, principal: Callable[[], dict[str, str]]
+        self, world: World, log: LogSearch, sign_in: Callable[[Run], dict[str, str]]
     ) -> None:
-        self._world, self._log, self._principal = world, log, principal
+        self._world, self._log, self._sign_in = world, log, sign_in
         self._threads: list[threading.Thread] = []
         self._executions: list[Execution] = []
         self._closed = threading.Event()
@@ -120,8 +120,11 @@ class RunLife:
         begin = run.accepted + self._world.delays.accepted
         capacity = self._world.limits.capacity.get(run.shape)
         others = sum(r.is_live and r.shape == run.shape for r in runs if r is not run)
+        image = _merge_container(run, job).get("image")
         if self.next_failures:
             run.plan(begin, "FAILED", self.next_failures.pop(0))
+        elif image and not self._may(run, "read", "repos", run.facts["compartmentId"]):
+            run.plan(begin, "FAILED", f"Failed to pull the image {image}: access denied.")
         elif self.next_states:
             run.plan(begin, self.next_states.pop(0))
         elif capacity is not None and others >= capacity:
@@ -145,7 +148,7 @@ class RunLife:
         if run.execution is None:
             run.plan(now + self._world.delays.canceling, "CANCELED")
         else:
-            run.execution.stop(GRACE)
+            run.execution.stop(self._world.delays.grace)
 
     def close(self) -> None:
         """End all executions."""
@@ -173,7 +176,7 @@ class RunLife:
         code, problem = -1, ""
         if not canceled:
             try:
-                code = execution.run(self.seconds_per_minute, GRACE)
+                code = execution.run(self.seconds_per_minute, self._world.delays.grace)
             except (OSError, ValueError) as error:
                 problem = f"Job run artifact could not be executed: {error}"
         with self._world.lock:
@@ -195,8 +198,13 @@ class RunLife:
 
     def _log_line(self, run: Run, line: str) -> None:
         log = run.facts.get("logDetails")
-        if log:
+        if log and self._may(run, "use", "log-content", self._world.compartment_of(log)):
             self._log.add(log["logGroupId"], log["logId"], run.id, line)
+
+    def _may(self, run: Run, verb: str, resource: str, compartment: str) -> bool:
+        """Return whether a run itself may do something, by its resource principal."""
+        who = principal_of_run(run.id, run.facts["compartmentId"])
+        return self._world.access.allows(who, verb, resource, Target(compartment))
 
     def _service_env(self, run: Run) -> dict[str, str]:
         return {
@@ -204,19 +212,23 @@ class RunLife:
             "PROJECT_OCID": self._world.project,
             "PROJECT_COMPARTMENT_OCID": self._world.compartment,
             "JOB_OCID": run.facts["jobId"],
-            "JOB_COMPARTMENT_OCID": self._world.compartment,
+            "JOB_COMPARTMENT_OCID": run.facts["compartmentId"],
             "JOB_RUN_OCID": run.id,
-            "JOB_RUN_COMPARTMENT_OCID": self._world.compartment,
-            **self._principal(),
+            "JOB_RUN_COMPARTMENT_OCID": run.facts["compartmentId"],
+            **self._sign_in(run),
         }
+
+
+def _merge_container(run: Run, job: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **(job.get("jobEnvironmentConfigurationDetails") or {}),
+        **(run.facts.get("jobEnvironmentConfigurationOverrideDetails") or {}),
+    }
 
 
 def _build_program(run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None) -> Program:
     own, override = job["jobConfigurationDetails"], run.facts["jobConfigurationOverrideDetails"]
-    container = {
-        **(job.get("jobEnvironmentConfigurationDetails") or {}),
-        **(run.facts.get("jobEnvironmentConfigurationOverrideDetails") or {}),
-    }
+    container = _merge_container(run, job)
     settings = {**own, **{k: v for k, v in override.items() if v is not None}}
     return Program(
         artifact=None if container else artifact,
@@ -228,3 +240,8 @@ def _build_program(run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | 
         },
         minutes=settings.get("maximumRuntimeInMinutes"),
     )
+
+
+def principal_of_run(run_id: str, compartment: str) -> Principal:
+    """Return the principal of a job run."""
+    return Principal(run_id, "datasciencejobrun", compartment)

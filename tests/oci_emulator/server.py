@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import secrets
 import socket
 import threading
@@ -20,8 +20,11 @@ from tests.oci_emulator import signing
 from tests.oci_emulator.data_science import DataScience
 from tests.oci_emulator.errors import ServiceError, not_found
 from tests.oci_emulator.faults import Fault, Faults
+from tests.oci_emulator.identities import Identities
 from tests.oci_emulator.log_search import LogSearch
 from tests.oci_emulator.object_storage import ObjectStorage
+from tests.oci_emulator.run_life import Run, principal_of_run
+from tests.oci_emulator.tenancy import Tenancy
 from tests.oci_emulator.world import Delays, Limits, World
 
 
@@ -64,9 +67,35 @@ class _Handler(WSGIRequestHandler):
         """Return the time of an answer."""
         return super().date_time_string(time.time() + getattr(self.server, "clock_ahead", 0.0))
 
+    def run_wsgi(self) -> None:
+        """Answer a request, and keep the connection: werkzeug closes every one."""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        answer: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
+            answer.extend((status, headers))
+
+        data = b"".join(self.server.app(self.make_environ(), start_response))
+        code, _, phrase = answer[0].partition(" ")
+        self.send_response(int(code), phrase)
+        for name, value in answer[1]:
+            self.send_header(name, value)
+        names = {name.lower() for name, _ in answer[1]}
+        if "content-length" not in names and int(code) not in (204, 304):
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
     def setup(self) -> None:
         super().setup()
+        self.server.connections.add(self.connection)  # type: ignore[attr-defined]
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)  # type: ignore[attr-defined]
+        super().finish()
 
     def handle(self) -> None:
         try:
@@ -94,18 +123,26 @@ class Emulator:
         self.faults = Faults()
         self.requests: list[Seen] = []
         self._verifier = signing.Verifier()
+        self.identities = Identities(self.world, self._verifier)
+        self.access = self.world.access
         self.object_storage = ObjectStorage(self.world)
         self.log_search = LogSearch(self.world)
         signing.run_key()  # generated before concurrent runs need it
-        self.data_science = DataScience(self.world, self.log_search, self.resource_principal)
-        self._services: list[Service] = [self.data_science, self.log_search, self.object_storage]
+        self.data_science = DataScience(self.world, self.log_search, self._sign_in)
+        self._services: list[Service] = [
+            self.data_science,
+            self.log_search,
+            self.object_storage,
+            Tenancy(self.world),
+        ]
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", port, self._application, threaded=True, request_handler=_Handler
         )
         self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self._server.connections = set()  # type: ignore[attr-defined]
         self._server.socket.listen(256)
         self.world.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self.config_file = self.world.config_file = self._write_config()
+        self.config_file = self.world.config_file = self.identities.write_config()
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
         )
@@ -129,47 +166,31 @@ class Emulator:
         self.close()
 
     def close(self) -> None:
-        """Stop the job runs and the server."""
+        """Stop the job runs and the server, and close its connections."""
+        self.identities.close()
         self.data_science.close()
         self._server.shutdown()
+        for connection in list(self._server.connections):  # type: ignore[attr-defined]
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
 
     def config(self) -> dict[str, str]:
         """Return the user's configuration for a client of the SDK."""
-        return {
-            "tenancy": self.world.tenancy,
-            "user": self.world.user,
-            "fingerprint": signing.fingerprint(signing.private_key()),
-            "key_file": str(self.world.folder / "key.pem"),
-            "region": self.world.region,
-        }
+        return self.identities.config()
 
     def add_token(self, token: str) -> None:
         """Accept a security token, signed by the user's key."""
-        self._verifier.add(f"ST${token}", signing.private_key().public_key())
+        self.identities.add_token(token)
 
     def resource_principal(self) -> dict[str, str]:
         """Return the variables by which the SDK in a job run finds its principal."""
-        token = signing.session_token(self.world.tenancy, self.world.compartment)
-        self._verifier.add(f"ST${token}", signing.run_key().public_key())
-        return {
-            "OCI_RESOURCE_PRINCIPAL_VERSION": "2.2",
-            "OCI_RESOURCE_PRINCIPAL_RPST": token,
-            "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM": signing.pem(signing.run_key()),
-            "OCI_RESOURCE_PRINCIPAL_REGION": self.world.region,
-        }
+        return self.identities.resource_principal()
 
-    def _write_config(self) -> Path:
-        config = self.config()
-        key, file = Path(config["key_file"]), self.world.folder / "config"
-        # The SDK expects the label after a key.
-        key.write_text(signing.pem(signing.private_key()) + "OCI_API_KEY\n")
-        file.write_text("[DEFAULT]\n" + "".join(f"{k}={v}\n" for k, v in config.items()))
-        for path in (key, file):
-            os.chmod(path, 0o600)
-        key_id = f"{config['tenancy']}/{config['user']}/{config['fingerprint']}"
-        self._verifier.add(key_id, signing.private_key().public_key())
-        return file
+    def _sign_in(self, run: Run) -> dict[str, str]:
+        """Return the variables of a run's resource principal."""
+        who = principal_of_run(run.id, run.facts["compartmentId"])
+        return self.identities.resource_principal(who)
 
     # -- one request ----------------------------------------------------------------------------
 
@@ -178,6 +199,8 @@ class Emulator:
         target = str(environ.get("RAW_URI", request.full_path))
         body = request.get_data(cache=True)
         service = next((s for s in self._services if request.path.startswith(s.prefixes)), None)
+        if request.path.startswith(self.identities.prefixes):
+            service = self.identities
         operation = service.operation(request) if service else "none"
         faults = self.faults.select(operation)
         response = self._answer(request, target, body, service, faults)
@@ -199,7 +222,9 @@ class Emulator:
         try:
             for fault in faults:
                 _apply(fault, request)
-            self._verifier.verify(request, target, body)
+            if request.path.startswith(self.identities.prefixes):
+                return self.identities.handle(request, body)  # neither is signed by a key of OCI
+            request.environ["emulator.principal"] = self._verifier.verify(request, target, body)
             if service is None:
                 raise not_found(request.path)
             response = service.handle(request, body)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
+import secrets
 import time
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 
@@ -20,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from werkzeug import Request
 
 from tests.oci_emulator.errors import not_authenticated
+from tests.oci_emulator.policies import Principal
 
 SKEW = 300.0
 """Seconds by which the date of a request may differ from the server's."""
@@ -60,12 +64,12 @@ def fingerprint(key: rsa.RSAPrivateKey) -> str:
     return ":".join(digest[i : i + 2] for i in range(0, 32, 2))
 
 
-def session_token(tenancy: str, compartment: str, seconds: float = 3600.0) -> str:
+def session_token(tenancy: str, compartment: str, expires: float) -> str:
     """Return a token of a resource principal or a session: a JWT whose claims the SDK reads."""
-    now = int(time.time())
     claims = {
-        "exp": now + int(seconds),
-        "iat": now,
+        "exp": int(expires),
+        "iat": int(time.time()),
+        "jti": secrets.token_hex(8),
         "res_tenant": tenancy,
         "res_compartment": compartment,
     }
@@ -74,34 +78,56 @@ def session_token(tenancy: str, compartment: str, seconds: float = 3600.0) -> st
     return f"{head[0]}.{head[1]}.c2lnbmF0dXJl"
 
 
+@dataclass(frozen=True)
+class Key:
+    """Key that is known: whose it is, and until when it is accepted."""
+
+    public: rsa.RSAPublicKey
+    principal: Principal
+    expires: float
+
+
 class Verifier:
     """Verifier of signatures with the keys that are known."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, rsa.RSAPublicKey] = {}
+        self._keys: dict[str, Key] = {}
 
-    def add(self, key_id: str, key: rsa.RSAPublicKey) -> None:
+    def add(
+        self,
+        key_id: str,
+        public: rsa.RSAPublicKey,
+        principal: Principal,
+        expires: float = math.inf,
+    ) -> None:
         """Accept signatures of ``key_id``: ``tenancy/user/fingerprint``, or ``ST$token``."""
-        self._keys[key_id] = key
+        self._keys[key_id] = Key(public, principal, expires)
 
-    def verify(self, request: Request, path: str, body: bytes) -> None:
-        """Verify the signature of a request.
+    def revoke(self, key_id: str) -> None:
+        """Accept a key no longer."""
+        self._keys.pop(key_id, None)
+
+    def verify(self, request: Request, path: str, body: bytes) -> Principal:
+        """Verify the signature of a request, and return who signed it.
 
         Raises:
-            ServiceError: If it is invalid (401).
+            ServiceError: If it is invalid, or the key or token has expired (401).
         """
         fields = dict(_FIELD.findall(request.headers.get("authorization", "")))
         key = self._keys.get(fields.get("keyId", ""))
         if key is None or fields.get("algorithm") != "rsa-sha256":
             raise not_authenticated("the required information was not included or is incorrect")
+        if key.expires < time.time():
+            raise not_authenticated("the security token has expired")
         covered = fields.get("headers", "").split()
         self._check_covered(request, covered, body)
         signed = "\n".join(f"{name}: {_get_header(request, name, path)}" for name in covered)
         try:
             signature = base64.b64decode(fields["signature"])
-            key.verify(signature, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+            key.public.verify(signature, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         except (InvalidSignature, ValueError, KeyError):
             raise not_authenticated("the signature is wrong") from None
+        return key.principal
 
     def _check_covered(self, request: Request, covered: list[str], body: bytes) -> None:
         required = ["(request-target)", "host"]
