@@ -64,10 +64,10 @@ def fingerprint(key: rsa.RSAPrivateKey) -> str:
     return ":".join(digest[i : i + 2] for i in range(0, 32, 2))
 
 
-def session_token(tenancy: str, compartment: str, expires: float) -> str:
+def session_token(tenancy: str, compartment: str, expires: float | None = None) -> str:
     """Return a token of a resource principal or a session: a JWT whose claims the SDK reads."""
     claims = {
-        "exp": int(expires),
+        "exp": int(expires or time.time() + 3600.0),
         "iat": int(time.time()),
         "jti": secrets.token_hex(8),
         "res_tenant": tenancy,
