@@ -89,7 +89,16 @@ class SamplerError(TuneJobsError):
 
 
 class StoreError(TuneJobsError):
-    """The metric store cannot be read or written."""
+    """The metric store cannot be read or written.
+
+    Args:
+        message: What failed, and why.
+        has_advice: Whether the message says already what to do.
+    """
+
+    def __init__(self, message: str, *, has_advice: bool = False) -> None:
+        super().__init__(message)
+        self.has_advice = has_advice
 
 
 class BackendError(TuneJobsError):

@@ -78,6 +78,10 @@ class Identities:
         if write:
             self.write_config()
 
+    def revoke(self, key_id: str) -> None:
+        """Accept a key or a token (``ST$token``) no longer, as when it expires."""
+        self._verifier.revoke(key_id)
+
     def issue(self, principal: Principal, key: rsa.RSAPrivateKey | rsa.RSAPublicKey) -> str:
         """Return a token for a principal, who signs with a key; valid for `token_seconds`."""
         expires = time.time() + self.token_seconds

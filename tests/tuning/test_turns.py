@@ -15,7 +15,7 @@ from tune_jobs.core import events as e
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.commands import End
 from tune_jobs.core.job_runs import RunState, RunUpdate
-from tune_jobs.errors import BackendError, MachineTrouble
+from tune_jobs.errors import BackendError, MachineTrouble, SamplerError, StoreError, TuningStopped
 from tune_jobs.storage import lease
 from tune_jobs.storage.lease import LeaseLost, StudyOwned, find_owner
 from tune_jobs.tuner import Tuner
@@ -96,8 +96,18 @@ def test_a_tuner_that_is_replaced_between_its_commit_and_its_act_does_not_act(
     assert len(service.live) == 3, "its successor has started them"
 
 
-@pytest.mark.parametrize("trouble", [LeaseLost("another tuner"), MachineTrouble("disk full")])
-def test_runs_continue_when_another_one_will_adopt_them(
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        LeaseLost("another tuner"),
+        MachineTrouble("disk full"),
+        BackendError("listing refused"),
+        StoreError("no answer"),
+        SamplerError("no suggestion"),
+        ZeroDivisionError(),
+    ],
+)
+def test_runs_continue_when_a_later_call_will_adopt_them(
     controller: Controller, service: Service, trouble: Exception
 ) -> None:
     def begin() -> None:
@@ -109,8 +119,8 @@ def test_runs_continue_when_another_one_will_adopt_them(
     assert len(service.live) == 3
 
 
-@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), BackendError("no policy")])
-def test_a_call_that_ends_otherwise_waits_for_the_end_of_its_runs(
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), TuningStopped("limit")])
+def test_a_call_that_ends_on_purpose_waits_for_the_end_of_its_runs(
     controller: Controller,
     service: Service,
     trouble: BaseException,

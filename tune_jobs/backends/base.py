@@ -92,6 +92,20 @@ class BackendService(Protocol):
         """
         ...
 
+    def find_by_id(self, run_ids: Mapping[str, str]) -> dict[str, RunUpdate]:
+        """Return the current state of runs that `find` does not know, and watch the live ones.
+
+        The last word before a run is taken for lost: `find` may rely on a listing that lags. A
+        backend whose `find` is certain need not implement it.
+
+        Args:
+            run_ids: The backend's own ids of runs, by name.
+
+        Returns:
+            The runs that exist, by name.
+        """
+        return {}
+
     def describe(self) -> dict[str, object]:
         """Return `Backend.describe` with the facts that opening added, such as a job's OCID."""
         ...

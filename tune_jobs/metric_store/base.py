@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -102,18 +102,23 @@ class Folder(Protocol):
 
 
 @contextmanager
-def store_errors(action: str) -> Iterator[None]:
+def store_errors(
+    action: str, advise: Callable[[Exception], str] = lambda error: ""
+) -> Iterator[None]:
     """Raise whatever goes wrong as a StoreError; a missing file remains a FileNotFoundError.
 
     Args:
         action: What fails, as in "reading ftp://host/runs/log.txt".
+        advise: Returns what a person can do about an error; empty if that is not known.
     """
     try:
         yield
     except (StoreError, FileNotFoundError):
         raise
     except Exception as error:  # every file system and every SDK has errors of its own
-        raise StoreError(f"{action} failed: {describe(error)}") from error
+        advice = advise(error)
+        message = f"{action} failed: {describe(error)}" + (f". {advice}" if advice else "")
+        raise StoreError(message, has_advice=bool(advice)) from error
 
 
 def describe(error: Exception) -> str:

@@ -9,8 +9,9 @@ which fsspec cannot.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from os.path import commonpath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,10 +19,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from tune_jobs.errors import ConfigError, StoreError, require_package
 from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
 from tune_jobs.oci.connection import Connection
+from tune_jobs.runtime.oci_answers import read_answer
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 _PAGE = 1000
 _PIECE = 1 << 20
+OBJECTS = (
+    "allow group <tuners> to manage objects in compartment <compartment> "
+    "where target.bucket.name = '{bucket}'"
+)
+"""Policy statement that permits the store."""
+
 _FEW = 4
 """Number of folders up to which each is listed by itself."""
 
@@ -65,14 +73,14 @@ class ObjectStorageFolder:
         self._error = oci.exceptions.ServiceError
         self._client = (connection or Connection()).client(oci.object_storage.ObjectStorageClient)
         self._uri, self._bucket = uri.rstrip("/"), parts["bucket"]
-        with store_errors(f"opening the metric store {uri!r}"):
+        with self._errors(f"opening the metric store {uri!r}"):
             self._namespace = parts["namespace"] or self._call(self._client.get_namespace).data
         self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""
 
     def read(self, path: str, start: int = 0) -> bytes:
         """See `Folder.read`."""
         wanted = {} if start == 0 else {"range": f"bytes={start}" + ("-" if start > 0 else "")}
-        with store_errors(f"reading {self._uri}/{path}"):
+        with self._errors(f"reading {self._uri}/{path}"):
             try:
                 answer = self._call(self._client.get_object, *self._name(path), **wanted)
             except self._error as error:
@@ -86,12 +94,12 @@ class ObjectStorageFolder:
 
     def write(self, path: str, data: bytes) -> None:
         """See `Folder.write`."""
-        with store_errors(f"writing {self._uri}/{path}"):
+        with self._errors(f"writing {self._uri}/{path}"):
             self._call(self._client.put_object, *self._name(path), data)
 
     def remove(self, path: str) -> None:
         """See `Folder.remove`."""
-        with store_errors(f"removing {self._uri}/{path}"):
+        with self._errors(f"removing {self._uri}/{path}"):
             try:
                 self._call(self._client.delete_object, *self._name(path))
             except self._error as error:
@@ -147,7 +155,7 @@ class ObjectStorageFolder:
 
     def download(self, path: str, target: BinaryIO) -> None:
         """See `Folder.download`."""
-        with store_errors(f"reading {self._uri}/{path}"):
+        with self._errors(f"reading {self._uri}/{path}"):
             try:
                 answer = self._call(self._client.get_object, *self._name(path))
             except self._error as error:
@@ -161,7 +169,7 @@ class ObjectStorageFolder:
     def _list(self, **wanted: Any) -> Iterator[dict[str, Any]]:
         """Yield the entries of all pages of a listing."""
         while True:
-            with store_errors(f"listing {self._uri}"):
+            with self._errors(f"listing {self._uri}"):
                 answer = self._call(
                     self._client.list_objects, self._namespace, self._bucket, limit=_PAGE, **wanted
                 ).data
@@ -176,6 +184,13 @@ class ObjectStorageFolder:
             if not answer.next_start_with:
                 return
             wanted["start"] = answer.next_start_with
+
+    def _errors(self, action: str) -> AbstractContextManager[None]:
+        return store_errors(action, self._advise)
+
+    def _advise(self, error: Exception) -> str:
+        policy = OBJECTS.format(bucket=self._bucket)
+        return read_answer(error, now=time.time()).advice.format(policy=policy)
 
     def _name(self, path: str) -> tuple[str, str, str]:
         return self._namespace, self._bucket, f"{self._prefix}{path}"

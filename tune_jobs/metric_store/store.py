@@ -115,9 +115,10 @@ class MetricStore:
             with contextlib.suppress(FileNotFoundError):
                 self._folder.remove(path)
         except StoreError as error:
+            generic = ". Choose another store with Tuner(store=...), or fix its permissions"
+            advice = "" if error.has_advice else generic
             raise StoreError(
-                f"the metric store {self.uri} is not writable: {error}. Choose another store with "
-                "Tuner(store=...), or fix its permissions"
+                f"the metric store {self.uri} is not writable: {error}{advice}", has_advice=True
             ) from error
         if found != data:
             raise StoreError(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from tune_jobs.arguments.calls import strict_types
 from tune_jobs.errors import ConfigError
+from tune_jobs.runtime.oci_identity import build_signer, renew_on_401, resource_principal_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,8 @@ _Client = TypeVar("_Client")
 @strict_types
 @dataclass(frozen=True)
 class Connection:
-    """Connection to OCI. It holds no secret: keys are read from the files in the configuration.
+    """Connection to OCI. It holds no secret: keys are read from the files in the configuration,
+    and read again when they are rotated or refused.
 
     Args:
         auth: ``api_key``, ``security_token``, ``resource_principal`` or ``instance_principal``; by
@@ -63,7 +65,8 @@ class Connection:
         """
         name = getattr(kind, "__name__", str(kind))
         if name not in self._clients:
-            self._clients[name] = kind(**self.client_arguments())
+            arguments = self.client_arguments()
+            self._clients[name] = renew_on_401(kind(**arguments), arguments["signer"])
         client: _Client = self._clients[name]
         return client
 
@@ -81,13 +84,15 @@ class Connection:
             "retry_strategy": oci.retry.NoneRetryStrategy(),
             "circuit_breaker_strategy": oci.circuit_breaker.NoCircuitBreakerStrategy(),
             "timeout": TIMEOUT,
+            "signer": signer,
         }
-        if signer is not None:
-            arguments["signer"] = signer
-        endpoint = self.endpoint or os.environ.get(ENDPOINT_VARIABLE)
-        if endpoint:
+        if endpoint := self._endpoint:
             arguments["service_endpoint"] = endpoint
         return arguments
+
+    @property
+    def _endpoint(self) -> str | None:
+        return self.endpoint or os.environ.get(ENDPOINT_VARIABLE)
 
     @property
     def region_in_use(self) -> str:
@@ -112,44 +117,76 @@ class Connection:
 
     @cached_property
     def _identity(self) -> tuple[dict[str, Any], Any]:
-        """Configuration and signer."""
+        """Configuration and signer, which reads its credentials again when they change."""
         if self.kind in ("api_key", "security_token"):
             return self._read_identity(self.kind)
-        import oci
-
+        kind = self.kind
         try:
-            if self.kind == "resource_principal":
-                signer = oci.auth.signers.get_resource_principals_signer()
+            if kind == "resource_principal":
+                signer = build_signer(_find_resource_principal, resource_principal_files())
             else:
-                signer = oci.auth.signers.InstancePrincipalsSecurityTokenSigner()
+                signer = build_signer(self._find_instance_principal)
         except Exception as error:  # the SDK raises errors of many kinds
             raise ConfigError(
-                f"auth {self.kind!r} does not work here: {error}. It works inside OCI (a notebook "
+                f"auth {kind!r} does not work here: {error}. It works inside OCI (a notebook "
                 "session, a job run, an instance); elsewhere use auth='api_key'"
             ) from error
         region = self.region or getattr(signer, "region", None)
         return ({"region": region} if region else {}), signer
 
-    def _read_identity(self, kind: Auth) -> tuple[dict[str, Any], Any]:
+    def _find_instance_principal(self) -> Any:
         import oci
 
+        # The identity service has the endpoint of all services, if there is one.
+        other = {"federation_endpoint": f"{self._endpoint}/v1/x509"} if self._endpoint else {}
+        return oci.auth.signers.InstancePrincipalsSecurityTokenSigner(**other)
+
+    def _read_identity(self, kind: Auth) -> tuple[dict[str, Any], Any]:
         file = self.config_file or os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config")
+        path = os.path.expanduser(file)
         profile = self.profile or os.environ.get("OCI_CONFIG_PROFILE", "DEFAULT")
         try:
-            config = oci.config.from_file(os.path.expanduser(file), profile)
-            if self.region:
-                config["region"] = self.region
-            if kind == "api_key":
-                oci.config.validate_config(config)
-                return config, oci.signer.Signer.from_config(config)
-            token = Path(config["security_token_file"]).expanduser().read_text().strip()
-            key = oci.signer.load_private_key_from_file(
-                os.path.expanduser(config["key_file"]), config.get("pass_phrase")
+            config = self._read_config(path, profile)
+            files = [config.get("key_file"), config.get("security_token_file")]
+            signer = build_signer(
+                lambda: _read_signer(kind, self._read_config(path, profile)),
+                [path, *(os.path.expanduser(name) for name in files if name)],
             )
-            return config, oci.auth.signers.SecurityTokenSigner(token, key)
         except Exception as error:  # errors of the SDK, of files and of keys
             missing = " has no entry" if isinstance(error, KeyError) else ""
             raise ConfigError(
                 f"OCI configuration {file}, profile {profile!r}{missing}: {error}. Run `oci setup "
                 "config`, or use Connection(config_file=..., profile=...)"
             ) from error
+        return config, signer
+
+    def _read_config(self, path: str, profile: str) -> dict[str, Any]:
+        import oci
+
+        config: dict[str, Any] = oci.config.from_file(path, profile)
+        if self.region:
+            config["region"] = self.region
+        return config
+
+
+def _find_resource_principal() -> Any:
+    import oci
+
+    return oci.auth.signers.get_resource_principals_signer()
+
+
+def _read_signer(kind: Auth, config: dict[str, Any]) -> Any:
+    """Return the signer of a profile.
+
+    Raises:
+        Exception: If the profile or one of its files cannot be used.
+    """
+    import oci
+
+    if kind == "api_key":
+        oci.config.validate_config(config)
+        return oci.signer.Signer.from_config(config)
+    token = Path(config["security_token_file"]).expanduser().read_text().strip()
+    key_file = os.path.expanduser(config["key_file"])
+    key = oci.signer.load_private_key_from_file(key_file, config.get("pass_phrase"))
+    return oci.auth.signers.SecurityTokenSigner(token, key)

@@ -108,8 +108,8 @@ class Engine:
 
         Raises:
             TuningStopped: If a limit on failures is exceeded; live runs are stopped.
-            BackendError: If no run can be started.
-            MachineTrouble: If this machine cannot run jobs now; live runs continue.
+            BackendError: If no run can be started or watched now; live runs continue.
+            StoreError: If the store cannot be read; live runs continue.
             LeaseLost: If another process has taken the study over; its live runs are left alone.
             KeyboardInterrupt: If interrupted; live runs are stopped.
         """
@@ -118,14 +118,22 @@ class Engine:
                 begin()
                 while not self.is_done():
                     self.turn()
-            except (LeaseLost, MachineTrouble):
-                raise
-            except BaseException:
+            except (KeyboardInterrupt, SystemExit, TuningStopped):
                 if not self._session.is_inherited:
                     self.stop_runs()
                 raise
+            except BaseException as error:
+                self._leave_runs(error)
+                raise
         if self.machine.control.end is End.CANCEL:
             self.stop_runs()
+
+    def _leave_runs(self, error: BaseException) -> None:
+        """Say that live runs continue: what is paid for is stopped on purpose only."""
+        live, session = len(self.machine.live), self._session
+        is_said = isinstance(error, (MachineTrouble, LeaseLost)) or session.is_inherited
+        if live and session.ledger.durable and not is_said:
+            session.messages.warn(f"{live} live job runs continue, and the next call adopts them")
 
     def post(self, event: e.Event) -> None:
         """Give an event to the machine in its next turn; from any thread."""
@@ -314,7 +322,11 @@ class Engine:
             finished: Numbers of the trials that Optuna has a result of.
             rungs, unrecorded, continued: See `core.events.Recovered`.
         """
-        found = self._session.service.find([a.name for a in open_attempts])
+        service = self._session.service
+        found = service.find([a.name for a in open_attempts])
+        unknown = {a.name: a.run_id for a in open_attempts if a.run_id and a.name not in found}
+        if unknown:
+            found = {**found, **service.find_by_id(unknown)}
         plan = plan_recovery(open_attempts, found, finished)
         self.handle(e.Recovered(plan, dict(rungs or {}), tuple(unrecorded), continued))
         self.commit()

@@ -28,7 +28,7 @@ from tune_jobs.core.job_runs import RunState
 from tune_jobs.errors import ConfigError, TuningStopped
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.metric_store.store import MetricStore
-from tune_jobs.oci.service_time import TOLERANCE
+from tune_jobs.runtime.oci_answers import CLOCK_TOLERANCE as TOLERANCE
 
 ECHO = "import json, sys\nprint('ARGV', json.dumps(sys.argv[1:]))\nprint('value: 1')\n"
 

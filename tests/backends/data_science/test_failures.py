@@ -6,10 +6,9 @@ import pytest
 from tune_jobs.backends.oci_runs.failures import (
     classify_failure,
     explain_refusal,
-    is_limit,
-    is_transient,
 )
 from tune_jobs.errors import BackendError, SubmitError
+from tune_jobs.runtime.oci_answers import read_answer
 
 
 def service_error(status: int, code: str, message: str = "no") -> Exception:
@@ -31,6 +30,9 @@ def service_error(status: int, code: str, message: str = "no") -> Exception:
         ("NotAuthorizedOrNotFound: log group", "permission", False, True),
         ("Conda environment generalml_p99 could not be found", "set up", False, True),
         ("Failed to pull the image iad.ocir.io/x/y:1", "set up", False, True),
+        ("Authorization failed or requested resource not found.", "permission", False, True),
+        ("Unauthorized: the job run may not pull", "permission", False, True),
+        ("Insufficient host resources for the shape", "out of host capacity", True, False),
         ("something that no pattern knows", "something that no pattern", False, False),
         ("", "gives no reason", False, False),
         (None, "gives no reason", False, False),
@@ -43,6 +45,13 @@ def test_details_of_a_run_are_classified(
     assert cause in failure.cause
     assert (failure.transient, failure.fatal) == (transient, fatal)
     assert len(failure.cause) < 1200
+
+
+@pytest.mark.parametrize("details", ["", None, "odd", "set-up failed with exit code 1"])
+def test_script_is_not_to_blame_for_a_run_that_never_started(details: str | None) -> None:
+    failure = classify_failure(details, has_started=False)
+    assert (failure.exit_code, failure.transient) == (None, True)
+    assert "before it started" in failure.cause
 
 
 def test_exit_code_takes_precedence() -> None:
@@ -74,14 +83,14 @@ def test_details_become_one_short_line() -> None:
     ],
 )
 def test_transient_errors(error: Exception, transient: bool) -> None:
-    assert is_transient(error) is transient
+    assert read_answer(error).is_transient is transient
 
 
 def test_limits() -> None:
-    assert is_limit(service_error(400, "LimitExceeded"))
-    assert is_limit(service_error(400, "QuotaExceeded"))
-    assert not is_limit(service_error(400, "InvalidParameter"))
-    assert not is_limit(ValueError())
+    assert read_answer(service_error(400, "LimitExceeded"), "start").has_no_room
+    assert read_answer(service_error(400, "QuotaExceeded"), "start").has_no_room
+    assert not read_answer(service_error(400, "InvalidParameter"), "start").has_no_room
+    assert not read_answer(ValueError(), "start").has_no_room
 
 
 def test_refusal_names_request_answer_and_fix() -> None:

@@ -7,8 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import oci
+import pytest
 
-from tune_jobs.backends.oci_runs.starter import LIMIT_PAUSE, Refused, Started, Starter
+from tune_jobs.backends.oci_runs.starter import (
+    ERRORS_PER_SHAPE,
+    LIMIT_PAUSE,
+    Refused,
+    Started,
+    Starter,
+)
+from tune_jobs.runtime.oci_answers import FIRST_PATIENCE, OUTAGE_PATIENCE, REFUSAL_PATIENCE
 
 
 class Bench:
@@ -21,11 +29,19 @@ class Bench:
         self.answers: list[Exception | None] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.starter = Starter(self.create, self.notices.append, lambda: self.now, rate)
+        self.others: list[Mapping[str, Any]] = []
+        self.shapes: list[str] = []
+        self.starter = Starter(
+            self.create, self.notices.append, lambda: self.now, rate, self.choose_other
+        )
+
+    def choose_other(self, *_: object) -> Mapping[str, Any] | None:
+        return self.others.pop(0) if self.others else None
 
     def create(self, details: Mapping[str, Any], name: str) -> str:
         self.gate.wait(10)
         self.requests.append(name)
+        self.shapes.append(details.get("shape", ""))
         answer = self.answers.pop(0) if self.answers else None
         if answer is not None:
             raise answer
@@ -37,6 +53,20 @@ class Bench:
         while not condition():
             assert self.starter.answered.wait(10)
             answers += self.starter.poll()
+        return answers
+
+    def run_until_requested(self, count: int) -> list[Started | Refused]:
+        """Let time pass until a number of requests were answered, and return the answers."""
+        answers: list[Started | Refused] = []
+        while len(self.requests) < count:
+            self.now += self.starter.until_due() or 0.0
+            answers += self.starter.poll()
+            while self.starter.is_requesting:
+                assert self.starter.answered.wait(10)
+                answers += self.starter.poll()
+            answers += self.starter.poll()
+            if any(isinstance(answer, Refused) for answer in answers):
+                break
         return answers
 
 
@@ -102,11 +132,11 @@ def test_limit_pauses_all_requests() -> None:
     bench.now = 0.001
     bench.starter.add("b", {})
     assert bench.requests == ["a"]
-    assert bench.starter.limited_since == 0.0
+    assert ["no room" in line for line in bench.notices] == [True]
     bench.now = LIMIT_PAUSE
     bench.starter.poll()
     bench.poll_until(lambda: "b" in bench.requests or bench.requests.count("a") == 2)
-    assert bench.starter.limited_since is None
+    assert bench.starter.exhausted_by is None
     bench.starter.close()
 
 
@@ -134,4 +164,72 @@ def test_only_unsent_requests_can_be_dropped() -> None:
     assert bench.starter.answered.wait(10)
     assert bench.starter.until_due() is not None
     assert not bench.starter.drop("a")  # it may exist
+    bench.starter.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "LimitExceeded", "no"),
+        (500, "InternalError", "Out of host capacity."),
+        (503, "x", "There is not enough host capacity to run this"),
+        (409, "x", "No hosts available for VM.GPU.A10.1"),
+        (404, "x", "insufficient resources in the availability domain"),
+        (400, "InvalidParameter", "something about this shape"),
+    ],
+)
+def test_refusal_in_any_words_is_tried_with_another_shape(
+    status: int, code: str, message: str
+) -> None:
+    bench = Bench()
+    bench.others = [{"shape": "second"}]
+    bench.answers = [oci.exceptions.ServiceError(status, code, {}, message)]
+    bench.starter.add("a", {"shape": "first"})
+    assert bench.run_until_requested(2) == [Started("a", "ocid1.run.a")]
+    assert bench.shapes == ["first", "second"]
+    bench.starter.close()
+
+
+def test_persistent_errors_are_tried_with_another_shape() -> None:
+    bench = Bench()
+    bench.others = [{"shape": "second"}]
+    bench.answers = [error(500, "InternalServerError")] * ERRORS_PER_SHAPE
+    bench.starter.add("a", {"shape": "first"})
+    bench.run_until_requested(ERRORS_PER_SHAPE + 1)
+    assert bench.shapes == ["first"] * ERRORS_PER_SHAPE + ["second"]
+    bench.starter.close()
+
+
+def test_service_without_room_has_an_end() -> None:
+    bench = Bench()
+    full = error(400, "LimitExceeded")
+    bench.answers = [full] * 200
+    bench.starter.add("a", {})
+    while bench.starter.exhausted_by is None:
+        bench.run_until_requested(len(bench.requests) + 1)
+    assert bench.starter.exhausted_by is full
+    assert OUTAGE_PATIENCE <= bench.now < OUTAGE_PATIENCE + 2 * 60
+    assert len(bench.notices) == 1
+    bench.answers.clear()  # there is room again
+    bench.run_until_requested(len(bench.requests) + 1)
+    assert bench.starter.exhausted_by is None
+    bench.starter.close()
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(401, True), (404, True), (404, False)])
+def test_refusal_is_waited_out_if_it_is_new(status: int, accepted: bool) -> None:
+    bench = Bench()
+    if accepted:
+        bench.starter.add("before", {})
+        bench.poll_until(lambda: bench.requests == ["before"])
+    bench.answers = [error(status, "NotAuthorizedOrNotFound")] * 100
+    began = bench.now
+    bench.starter.add("a", {})
+    answers: list[Started | Refused] = []
+    while not any(isinstance(answer, Refused) for answer in answers):
+        answers += bench.run_until_requested(len(bench.requests) + 1)
+    waited = bench.now - began
+    patience = REFUSAL_PATIENCE if accepted else FIRST_PATIENCE
+    assert patience <= waited < patience + 61
+    assert len(bench.notices) == 1
     bench.starter.close()

@@ -206,7 +206,7 @@ class DataScienceBackend:
             job, earlier = jobs.get(self._definition), []
         else:
             job, earlier = jobs.get_or_create(self._definition), jobs.list_ids()
-        log_metrics = self._open_log_metrics(job, folder, sources)
+        log_metrics = self._open_log_metrics(job, folder, sources, notice)
         if not keep_runs:
             notice(
                 "the study is in memory only: if this process is killed, its job runs continue on "
@@ -229,7 +229,7 @@ class DataScienceBackend:
         )
 
     def _open_log_metrics(
-        self, job: Job, folder: Folder, sources: MetricSources
+        self, job: Job, folder: Folder, sources: MetricSources, notice: Notice
     ) -> LogMetrics | None:
         """Return what finds metrics in logs, if that is wanted and no runner does it."""
         if self._metrics_from != "log" or job.has_runner:
@@ -240,7 +240,7 @@ class DataScienceBackend:
                 "the script call tune_jobs.report() and use metrics_from='report'"
             )
         logs = RunLogs(self.connection, job.log, since=time.time())
-        return LogMetrics(logs, folder, sources, self._poll_seconds)
+        return LogMetrics(logs, folder, sources, self._poll_seconds, notice)
 
     def log(self, name: str, run_id: str | None) -> RunLog | None:
         """See `Backend.log`: the Logging service, if the job has a log."""

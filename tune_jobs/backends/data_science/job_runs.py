@@ -76,7 +76,7 @@ class JobRuns:
             if not missing:
                 break
             if pages > math.ceil(len(wanted) / PAGE) and len(missing) <= STRAGGLERS:
-                found.update((run.id, run) for run in map(self._get, missing) if run is not None)
+                found.update((run.id, run) for run in map(self.get, missing) if run is not None)
                 break
         return found
 
@@ -94,7 +94,8 @@ class JobRuns:
                 break
         return found
 
-    def _get(self, run_id: str) -> ServiceRun | None:
+    def get(self, run_id: str) -> ServiceRun | None:
+        """Return a run, wherever it is; None if it does not exist."""
         try:
             return _parse_run(self._client.get_job_run(run_id).data)
         except self._error as error:
@@ -129,6 +130,7 @@ def _parse_run(model: Any) -> ServiceRun:
         accepted=_to_seconds(model.time_accepted),
         started=_to_seconds(model.time_started),
         finished=_to_seconds(model.time_finished),
+        job=model.job_id or "",
     )
 
 

@@ -11,12 +11,15 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from tune_jobs.backends.base import Notice
 from tune_jobs.backends.data_science.log_search import READ, Line, RunLogs
-from tune_jobs.backends.oci_runs.failures import explain_refusal, is_transient
+from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.core.job_runs import MetricSources, RunState, RunUpdate
 from tune_jobs.errors import BackendError, StoreError
 from tune_jobs.metric_store.base import Folder
+from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.runtime.extract import Extractor
+from tune_jobs.runtime.oci_answers import Outage, describe_answer
 from tune_jobs.runtime.records import Record, encode
 
 PATIENCE = 60.0
@@ -34,6 +37,7 @@ class LogMetrics:
         folder: The study's folder in the metric store.
         sources: What to extract.
         interval: Seconds between two searches.
+        notice: Called with what a person should know.
     """
 
     def __init__(
@@ -42,7 +46,10 @@ class LogMetrics:
         folder: Folder,
         sources: MetricSources,
         interval: float,
+        notice: Notice = lambda line: None,
     ) -> None:
+        self._notice = notice
+        self._outage = Outage(time.monotonic, Backoff(first=2.0 * interval, longest=120.0))
         self._logs, self._folder, self._sources = logs, folder, sources
         self._interval = interval
         self._next_search = 0.0
@@ -95,11 +102,25 @@ class LogMetrics:
         try:
             lines = self._logs.read(names.keys(), now)
         except Exception as error:
-            if is_transient(error):  # the next search covers the same time
-                return set()
-            raise BackendError(str(explain_refusal(error, "searching the log", READ))) from error
+            self._postpone_search(error, now)
+            return set()
+        self._outage.succeed()
         self._extract(lines, names)
         return self._save()
+
+    def _postpone_search(self, error: Exception, now: float) -> None:
+        """Search later, which covers the same time.
+
+        Raises:
+            BackendError: If searches have been refused for too long.
+        """
+        is_new = not self._outage
+        pause = self._outage.fail(error)
+        if pause is None:
+            raise BackendError(str(explain_refusal(error, "searching the log", READ))) from error
+        self._next_search = now + pause
+        if is_new:
+            self._notice(f"the log cannot be searched, retrying: {describe_answer(error)}")
 
     def _extract(self, lines: Collection[Line], names: Mapping[str, str]) -> None:
         for line in lines:

@@ -33,9 +33,16 @@ from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
 from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.metric_store.base import Folder
+from tune_jobs.runtime.oci_answers import (
+    INVALID,
+    OUTAGE_PATIENCE,
+    USED_UP,
+    Meaning,
+    describe_answer,
+    read_answer,
+)
 
-LIMIT_PATIENCE = 1800.0
-"""Seconds for which the service may have no room for a single run."""
+_INFRASTRUCTURE = "jobInfrastructureConfigurationOverrideDetails"
 
 
 class DataScienceService(BackendService):
@@ -77,8 +84,13 @@ class DataScienceService(BackendService):
         self._shapes, self._log_metrics, self._describe = shapes, log_metrics, describe
         self._clock_offset = clock_offset
         self._live = LiveRuns(runs, shapes, notice, poll_seconds, time.monotonic, self.clock)
-        self._starter = Starter(self._create, notice, time.monotonic, start_rate)
+        self._notice = notice
+        self._starter = Starter(
+            self._create, notice, time.monotonic, start_rate, self._choose_other_shape
+        )
         self._submitted: dict[str, str] = {}
+        self._tried: dict[str, set[str]] = {}  # shapes by run; only of runs without a fixed one
+        self._refused_shapes: set[str] = set()
         self._submitting = threading.Lock()
         self._news: list[RunUpdate] = []
         self._is_closed = False
@@ -122,6 +134,8 @@ class DataScienceService(BackendService):
             if request.name in self._submitted or request.name in self._live:
                 return
             self._submitted[request.name] = shape
+            if not request.resources.keys() - {"max_runtime"}:
+                self._tried[request.name] = {shape}
         self._starter.add(request.name, details)
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
@@ -152,6 +166,14 @@ class DataScienceService(BackendService):
         """See `BackendService.find`."""
         self._require_open()
         found = self._live.find(self._job_ids, names, {STUDY_TAG: self._settings.study})
+        return self._with_metrics(found)
+
+    def find_by_id(self, run_ids: Mapping[str, str]) -> dict[str, RunUpdate]:
+        """See `BackendService.find_by_id`."""
+        self._require_open()
+        return self._with_metrics(self._live.find_by_id(run_ids))
+
+    def _with_metrics(self, found: Mapping[str, RunUpdate]) -> dict[str, RunUpdate]:
         if self._log_metrics is None:
             return {name: self._with_history(update) for name, update in found.items()}
         return {name: self._log_metrics.adopt(update) for name, update in found.items()}
@@ -188,6 +210,33 @@ class DataScienceService(BackendService):
     def _create(self, details: Mapping[str, Any], name: str) -> str:
         return self._runs.create(details, build_token(self._job, self._settings.study, name))
 
+    def _choose_other_shape(
+        self, name: str, details: Mapping[str, Any], error: Exception, meaning: Meaning
+    ) -> dict[str, Any] | None:
+        """Return the details of a refused run with the next shape; None if there is none."""
+        with self._submitting:
+            tried, shape = self._tried.get(name), self._submitted.get(name)
+            if tried is None or shape is None:
+                return None
+            if meaning.kind != INVALID:
+                self._shapes.mark_out_of_capacity(shape)
+            other = self._shapes.choose_other(tried)
+            if other is None:
+                tried.clear()  # when the request is repeated, all of them are tried again
+                return None
+            following, infrastructure = other
+            tried.add(following)
+            self._submitted[name] = following
+            is_new = shape not in self._refused_shapes
+            self._refused_shapes.add(shape)
+        if is_new:
+            reason = describe_answer(error)
+            self._notice(f"{name} is refused on {shape} ({reason}) and requested on {following}")
+        return {
+            **{key: value for key, value in details.items() if key != _INFRASTRUCTURE},
+            **({} if infrastructure is None else {_INFRASTRUCTURE: infrastructure}),
+        }
+
     def _take_answers(self) -> None:
         """Turn the service's answers about submitted runs into updates.
 
@@ -196,20 +245,22 @@ class DataScienceService(BackendService):
         """
         for answer in self._starter.poll():
             shape = self._submitted.pop(answer.name)
+            self._tried.pop(answer.name, None)
             if isinstance(answer, Started):
+                self._refused_shapes.discard(shape)
                 self._live.watch(answer.name, answer.run_id, self._job.id, shape)
                 self._news.append(
                     RunUpdate(answer.name, RunState.ACCEPTED, answer.run_id, has_metrics=False)
                 )
             else:
                 self._news.append(self._refused(answer))
-        since = self._starter.limited_since
-        if since and not self._live and time.monotonic() - since > LIMIT_PATIENCE:
+        error = self._starter.exhausted_by
+        if error is not None and not self._live:
             raise BackendError(
-                f"the service had no room for a single job run for {LIMIT_PATIENCE / 60:.0f} "
-                f"minutes: ask for a higher limit of shape {self._shapes.own}, or wait until "
-                "others have ended"
-            )
+                f"OCI accepted no job run for {OUTAGE_PATIENCE / 60:.0f} minutes "
+                f"({describe_answer(error)}): ask for a higher limit of shape {self._shapes.own}, "
+                "add fallback_shapes, or wait until others have ended"
+            ) from error
 
     def _refused(self, answer: Refused) -> RunUpdate:
         error = explain_refusal(answer.error, f"starting a run of job {self._job.id}", USE)
@@ -223,5 +274,5 @@ class DataScienceService(BackendService):
             finished=now,
             cause=str(error),
             # The retry token is used up: the run that it once started was deleted.
-            transient=getattr(answer.error, "status", None) == 409,
+            transient=read_answer(answer.error, "start").kind == USED_UP,
         )

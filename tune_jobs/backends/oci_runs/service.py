@@ -15,6 +15,7 @@ class ServiceRun:
         state: The service's ``lifecycleState``, whether or not the SDK knows it.
         details: ``lifecycleDetails``, free text.
         accepted, started, finished: Seconds since the epoch.
+        job: OCID of what it is a run of.
     """
 
     id: str
@@ -25,6 +26,7 @@ class ServiceRun:
     accepted: float | None
     started: float | None
     finished: float | None
+    job: str = ""
 
 
 class ServiceRuns(Protocol):
@@ -38,6 +40,10 @@ class ServiceRuns(Protocol):
 
     def cancel(self, run_id: str) -> None:
         """Cancel a run; a run that has ended or does not exist is left alone."""
+        ...
+
+    def get(self, run_id: str) -> ServiceRun | None:
+        """Return a run; None if it does not exist."""
         ...
 
     def list_by_id(self, job: str, run_ids: Collection[str]) -> dict[str, ServiceRun]:

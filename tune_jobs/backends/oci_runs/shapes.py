@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tune_jobs.errors import ConfigError
@@ -43,11 +43,18 @@ class Shapes:
         Returns:
             The shape's name, and the infrastructure of a run on it; None for the job's own.
         """
+        return self.choose_other(()) or (self.own, None)
+
+    def choose_other(self, tried: Collection[str]) -> tuple[str, dict[str, Any] | None] | None:
+        """Return the first available shape that was not tried, as `choose` does; None if all were.
+
+        It is meant for one run.
+        """
         candidates = [(self.own, None), *((s["shapeName"], s) for s in self._fallback)]
         for name, override in candidates:
-            if self._is_available(name):
+            if name not in tried and self.is_available(name):
                 return name, None if override is None else self._apply(override)
-        return self.own, None
+        return None
 
     def resolve(self, resources: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
         """Return the shape that a run's ``resources`` name, or else that of `choose`.
@@ -64,9 +71,10 @@ class Shapes:
     def mark_out_of_capacity(self, shape: str) -> bool:
         """Skip a shape for a while, and return whether another one is available now."""
         self._unavailable_until[shape] = self._clock() + CAPACITY_COOLDOWN
-        return any(map(self._is_available, [self.own, *(s["shapeName"] for s in self._fallback)]))
+        return any(map(self.is_available, [self.own, *(s["shapeName"] for s in self._fallback)]))
 
-    def _is_available(self, shape: str) -> bool:
+    def is_available(self, shape: str) -> bool:
+        """Return whether a shape was not out of capacity lately."""
         return self._clock() >= self._unavailable_until.get(shape, 0.0)
 
     def _apply(self, override: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Starting of job runs: a few requests at a time, at a limited rate, until each is answered.
 
 A request without an answer (throttled, a broken connection, an error of the service) is repeated
-with the same retry token, so it does not matter whether it took effect. A fatal answer is reported
-once.
+with the same retry token, so it does not matter whether it took effect. A refusal may be a matter
+of the shape, in whatever words: the request is then sent with another one. A fatal answer is
+reported once.
 """
 
 from __future__ import annotations
@@ -14,8 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.backends.oci_runs.failures import describe_error, is_limit, is_transient
 from tune_jobs.runtime.backoff import Backoff
+from tune_jobs.runtime.oci_answers import (
+    ERROR,
+    INVALID,
+    Meaning,
+    Outage,
+    describe_answer,
+    read_answer,
+)
 
 BACKOFF = Backoff(first=1.0, longest=60.0)
 """Seconds between two requests for the same run."""
@@ -25,6 +33,13 @@ THREADS = 4
 
 LIMIT_PAUSE = 30.0
 """Seconds without requests after the service had no room for another run."""
+
+ERRORS_PER_SHAPE = 4
+"""Errors of the service after which a request is sent with another shape."""
+
+Details = Mapping[str, Any]
+Redirect = Callable[[str, Details, Exception, Meaning], "Details | None"]
+"""Returns other details for a run that was refused, if its shape may be the reason."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +64,7 @@ class _Pending:
 
     due: float
     name: str = field(compare=False)
-    details: Mapping[str, Any] = field(compare=False)
+    details: Details = field(compare=False)
     tries: int = field(compare=False, default=0)
 
 
@@ -61,19 +76,22 @@ class Starter:
         notice: Called with what a person should know.
         clock: Monotonic clock, in seconds.
         rate: Requests per second, at most.
+        redirect: Finds another shape for a run that was refused.
 
     Attributes:
         answered: Set when `poll` may have something to return or to request.
-        limited_since: When the service first had no room for a run; None since it accepted one.
+        exhausted_by: The answer that outlasted its patience; None since a run was accepted.
     """
 
     def __init__(
         self,
-        create: Callable[[Mapping[str, Any], str], str],
+        create: Callable[[Details, str], str],
         notice: Callable[[str], None],
         clock: Callable[[], float],
         rate: float,
+        redirect: Redirect = lambda name, details, error, meaning: None,
     ) -> None:
+        self._redirect = redirect
         self._create, self._notice, self._clock = create, notice, clock
         self._interval = 1.0 / rate
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tune_jobs-start")
@@ -81,12 +99,13 @@ class Starter:
         self._answers: list[Started | Refused] = []
         self._in_flight: set[str] = set()
         self._next_request = 0.0
-        self.limited_since: float | None = None
-        self._is_failing = False
+        self.exhausted_by: Exception | None = None
+        self._outage = Outage(clock, BACKOFF, "start")
+        self._said: set[str] = set()  # kinds of answers, since the last run that was accepted
         self._lock = threading.Lock()
         self.answered = threading.Event()
 
-    def add(self, name: str, details: Mapping[str, Any]) -> None:
+    def add(self, name: str, details: Details) -> None:
         """Request a run, now if the rate permits, or else in a later `poll`."""
         with self._lock:
             heapq.heappush(self._pending, _Pending(self._clock(), name, details))
@@ -112,6 +131,12 @@ class Starter:
             self.answered.clear()
         return answers
 
+    @property
+    def is_requesting(self) -> bool:
+        """Whether a request was sent and not answered yet."""
+        with self._lock:
+            return bool(self._in_flight)
+
     def until_due(self) -> float | None:
         """Return the seconds until a request is due; None if there is none."""
         with self._lock:
@@ -136,33 +161,71 @@ class Starter:
 
     def _request(self, pending: _Pending) -> None:
         try:
-            answer: Started | Refused = Started(
-                pending.name, self._create(pending.details, pending.name)
-            )
+            run_id = self._create(pending.details, pending.name)
         except Exception as error:  # classified below; in a thread it would be lost
-            if is_transient(error) or is_limit(error):
-                self._retry_later(pending, error)
-                return
-            answer = Refused(pending.name, error)
+            self._refused(pending, error, read_answer(error, "start"))
+            return
         with self._lock:
             self._in_flight.discard(pending.name)
-            self._answers.append(answer)
-            if isinstance(answer, Started):
-                self.limited_since, self._is_failing = None, False
+            self._answers.append(Started(pending.name, run_id))
+            self._outage.succeed()
+            self.exhausted_by = None
+            self._said.clear()
         self.answered.set()
 
-    def _retry_later(self, pending: _Pending, error: Exception) -> None:
+    def _refused(self, pending: _Pending, error: Exception, meaning: Meaning) -> None:
+        if _may_be_the_shape(meaning, pending.tries):
+            other = self._redirect(pending.name, pending.details, error, meaning)
+            if other is not None:
+                self._repeat(pending, other, self._clock())
+                return
+        if meaning.patience and self._retry_later(pending, error, meaning):
+            return
+        with self._lock:
+            self._in_flight.discard(pending.name)
+            self._answers.append(Refused(pending.name, error))
+        self.answered.set()
+
+    def _retry_later(self, pending: _Pending, error: Exception, meaning: Meaning) -> bool:
+        """Repeat a request later, and return whether that makes sense."""
         now = self._clock()
         with self._lock:
-            was_failing, self._is_failing = self._is_failing, True
-            if is_limit(error):
-                self.limited_since = self.limited_since or now
-                # The limit holds for all runs.
+            pause = self._outage.fail(error)
+            if pause is None and meaning.is_refusal:
+                return False
+            if pause is None:
+                self.exhausted_by = self.exhausted_by or error
+            # What holds for one run holds for all of them: a single request tries again.
+            if meaning.has_no_room:
                 self._next_request = max(self._next_request, now + LIMIT_PAUSE)
-            tries = pending.tries + 1
-            due = now + BACKOFF.pause(tries)
+            elif meaning.is_refusal:
+                self._next_request = max(self._next_request, now + (pause or 0.0))
+            subject = "repeated" if meaning.is_transient else meaning.kind
+            is_new = subject not in self._said
+            self._said.add(subject)
+        if is_new:
+            self._notice(_describe_wait(pending.name, error, meaning))
+        self._repeat(pending, pending.details, now + BACKOFF.pause(pending.tries + 1))
+        return True
+
+    def _repeat(self, pending: _Pending, details: Details, due: float) -> None:
+        with self._lock:
             self._in_flight.discard(pending.name)
-            heapq.heappush(self._pending, _Pending(due, pending.name, pending.details, tries))
+            again = _Pending(due, pending.name, details, pending.tries + 1)
+            heapq.heappush(self._pending, again)
         self.answered.set()  # the caller's wait depends on when the request is due
-        if not was_failing:
-            self._notice(f"{pending.name} is not started yet, retrying: {describe_error(error)}")
+
+
+def _may_be_the_shape(meaning: Meaning, tries: int) -> bool:
+    """Return whether a request may be accepted with another shape, whatever its answer says."""
+    is_persistent = meaning.kind == ERROR and tries % ERRORS_PER_SHAPE == ERRORS_PER_SHAPE - 1
+    return meaning.has_no_room or meaning.kind == INVALID or is_persistent
+
+
+def _describe_wait(name: str, error: Exception, meaning: Meaning) -> str:
+    if meaning.has_no_room:
+        return (
+            f"OCI has no room for another job run now ({describe_answer(error)}); {name} and the "
+            f"others wait, with a request every {LIMIT_PAUSE:g} s"
+        )
+    return f"{name} is not started yet, retrying: {describe_answer(error)}"
