@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.test import Client
 
+from tests.dashboard.conftest import sign_in
 from tune_jobs.cli.main import build_parser, main
-from tune_jobs.dashboard.server import Dashboard
 
 STUDY = """\
 study: wild
@@ -83,9 +82,7 @@ def test_every_command_and_file_and_row_is_strict(printed: Printed, tmp_path: Pa
     printed("compare", study=database)
     printed("report", study=database)
     for page in ("", "/s0-1", "/s0-1/trials"):
-        answer = Client(Dashboard([database])).get(
-            f"/api/studies{page}", base_url="http://localhost"
-        )
+        answer = sign_in([database]).get(f"/api/studies{page}", base_url="http://localhost")
         strict(answer.text)
     _check_files(tmp_path)
     _check_rows(tmp_path / "wild.db")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,29 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from werkzeug.test import Client
 
 from tests.simulation import simulated
+from tune_jobs.dashboard.access import Access
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.reading import read_study
+from tune_jobs.dashboard.server import Dashboard
 
 MakeStudy = Callable[..., optuna.Study]
 
+TOKEN = "the-token-of-the-tests"
 HOSTILE = "<script>alert(1)</script>\"'&\u202e" + "x" * 200
+
+
+def sign_in(storages: Sequence[str], **options: Any) -> Client:
+    """Return a client of a dashboard whose requests have the token."""
+    dashboard = Dashboard(storages, access=Access(TOKEN), **options)
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ.setdefault("HTTP_AUTHORIZATION", f"Bearer {TOKEN}")
+        return dashboard(environ, start_response)
+
+    return Client(application)
 
 
 @pytest.fixture

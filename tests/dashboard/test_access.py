@@ -9,7 +9,12 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from tests.dashboard.conftest import MakeStudy
-from tune_jobs.dashboard.access import Access, choose_token, parse_base_url, parse_hosts
+from tune_jobs.dashboard.access import (
+    Access,
+    choose_token,
+    parse_base_url,
+    parse_hosts,
+)
 from tune_jobs.dashboard.server import Dashboard
 from tune_jobs.errors import ConfigError
 
@@ -51,6 +56,7 @@ def test_the_link_signs_in_and_leaves_no_token_in_the_address(client: Client) ->
     answer = ask(client, f"/?token={TOKEN}")
     assert (answer.status_code, answer.headers["Location"]) == (303, "./")
     cookie = answer.headers["Set-Cookie"]
+    assert TOKEN not in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert "Path" not in cookie, "the browser limits it to the folder of the page"
@@ -64,8 +70,9 @@ def test_another_token_is_refused(given: str, client: Client) -> None:
     assert answer.status_code == 401
     assert "Set-Cookie" not in answer.headers
     assert "not the token" in answer.text
-    client.set_cookie("tune_jobs_token", f"{TOKEN}x", domain="127.0.0.1")
-    assert ask(client, "/api/studies").status_code == 401
+    for value in (TOKEN, f"{Access(TOKEN).cookie_value}x", ""):
+        client.set_cookie("tune_jobs_token", value, domain="127.0.0.1")
+        assert ask(client, "/api/studies").status_code == 401, "the token itself is no cookie"
 
 
 def test_the_form_signs_in(client: Client) -> None:
@@ -95,17 +102,21 @@ def test_a_token_in_the_address_serves_the_page_only(client: Client) -> None:
 
 
 def test_each_port_has_a_cookie_of_its_own(make_client: MakeClient) -> None:
-    client = make_client(Access(TOKEN, cookie="tune_jobs_token_8787"))
-    client.set_cookie("tune_jobs_token_9000", TOKEN, domain="127.0.0.1")
-    assert ask(client, "/").status_code == 401
-    client.set_cookie("tune_jobs_token_8787", TOKEN, domain="127.0.0.1")
+    ours, other = (Access(TOKEN, cookie=f"tune_jobs_token_{port}") for port in (8787, 9000))
+    client = make_client(ours)
+    for name in (ours.cookie, other.cookie):
+        client.set_cookie(name, other.cookie_value, domain="127.0.0.1")
+        assert ask(client, "/").status_code == 401
+    client.set_cookie(ours.cookie, ours.cookie_value, domain="127.0.0.1")
     assert ask(client, "/").status_code == 200
 
 
-def test_the_cookie_is_secure_behind_tls(client: Client) -> None:
-    link = f"/?token={TOKEN}"
-    assert "Secure" not in ask(client, link).headers["Set-Cookie"]
-    assert "Secure" in ask(client, link, **{"X-Forwarded-Proto": "https"}).headers["Set-Cookie"]
+@pytest.mark.parametrize(
+    ("proto", "secure"), [("https", True), ("HTTPS, http", True), ("http", False), ("", False)]
+)
+def test_the_cookie_is_secure_behind_tls(proto: str, secure: bool, client: Client) -> None:
+    answer = ask(client, f"/?token={TOKEN}", **{"X-Forwarded-Proto": proto})
+    assert ("Secure" in answer.headers["Set-Cookie"]) == secure
 
 
 def test_names_of_proxies_are_trusted_when_given(make_client: MakeClient) -> None:
@@ -141,6 +152,38 @@ def test_a_proxy_may_keep_or_remove_the_base(prefix: str, make_client: MakeClien
     for path in ("/api/studies", "/static/app.js"):
         assert ask(client, f"{prefix}{path}", Authorization=bearer).status_code == 200
     assert ask(client, f"{prefix}/?token={TOKEN}").headers["Location"] == "./"
+
+
+def test_a_base_without_its_slash_leads_to_the_page(make_client: MakeClient) -> None:
+    client = make_client(Access(TOKEN, base="/proxy/8787"))
+    assert ask(client, "/proxy/8787?a=1").headers["Location"] == "/proxy/8787/?a=1"
+    entered = ask(client, f"/proxy/8787?token={TOKEN}")
+    assert entered.headers["Location"] == "/proxy/8787/"
+    assert "Path=/proxy/8787/" in entered.headers["Set-Cookie"]
+    assert ask(client, "/proxy/87871/").status_code == 401
+    assert ask(client, "/proxy/8787/api/studies").status_code == 200
+
+
+def test_the_redirect_keeps_other_arguments_and_stays_here(client: Client) -> None:
+    answer = ask(client, f"/?a=%26b&token={TOKEN}&next=//evil.example&token=2")
+    assert answer.headers["Location"] == "./?a=%26b&next=%2F%2Fevil.example"
+    for path in ("//evil.example/", "//evil.example", "/\\evil.example/", "/%2Fevil.example/"):
+        answer = ask(client, f"{path}?token={TOKEN}")
+        assert answer.headers.get("Location", "./").partition("?")[0] in ("./", "/")
+
+
+def test_the_page_loads_again_after_a_link_from_another_site(client: Client) -> None:
+    """Browsers send the cookie only with the next request."""
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+    assert 'http-equiv="refresh"' in ask(client, "/", **elsewhere).text
+    for site in ("same-origin", "none"):
+        assert "refresh" not in ask(client, "/", **{"Sec-Fetch-Site": site}).text, "no loop"
+    assert "refresh" not in ask(client, "/?token=wrong", **elsewhere).text
+
+
+def test_a_dashboard_has_a_token_by_default(tuned: MakeStudy, tmp_path: Path) -> None:
+    tuned(n_trials=2)
+    assert ask(Client(Dashboard([f"{tmp_path}/studies.db"])), "/api/studies").status_code == 401
 
 
 @pytest.mark.parametrize("value", ["proxy", "http://x/", "//evil.example/", "/a b/", "/../'"])

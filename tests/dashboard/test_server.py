@@ -13,9 +13,9 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from tests.conftest import MakeTuner
-from tests.dashboard.conftest import HOSTILE, MakeStudy
+from tests.dashboard.conftest import HOSTILE, MakeStudy, sign_in
 from tune_jobs.dashboard.access import CONTROL_HEADER
-from tune_jobs.dashboard.server import Dashboard, serve
+from tune_jobs.dashboard.server import serve
 from tune_jobs.errors import ConfigError
 from tune_jobs.tuning.session import Session
 
@@ -25,7 +25,7 @@ def client(tuned: MakeStudy, tmp_path: Path) -> Client:
     """A client of a dashboard over two studies."""
     tuned(HOSTILE)
     tuned("b", n_trials=5)
-    return Client(Dashboard([f"{tmp_path}/studies.db"]))
+    return sign_in([f"{tmp_path}/studies.db"])
 
 
 def ask(client: Client, path: str, **options: Any) -> TestResponse:
@@ -67,7 +67,7 @@ def test_api(client: Client) -> None:
 
 def test_table_of_trials_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Path) -> None:
     study = tuned("many", n_trials=120)
-    client = Client(Dashboard([f"{tmp_path}/studies.db"]))
+    client = sign_in([f"{tmp_path}/studies.db"])
 
     def rows(query: str) -> tuple[int, list[int]]:
         page = ask(client, f"/api/studies/s0-1/trials?{query}").json
@@ -91,7 +91,7 @@ def test_table_of_trials_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Pat
 
 def test_log(make_tuner: MakeTuner, tmp_path: Path) -> None:
     make_tuner('echo "value=$x"; echo "<b>\u202e"').optimize(n_trials=1)
-    client = Client(Dashboard([f"{tmp_path}/s.db"]))
+    client = sign_in([f"{tmp_path}/s.db"])
     answer = ask(client, "/api/studies/s0-1/runs/trial-000000-1/log").json
     assert answer is not None
     assert answer["log"].endswith("<b>\u202e\n"), "as it was printed: the page shows it as text"
@@ -132,7 +132,7 @@ def test_control_is_off_by_default(client: Client) -> None:
 
 def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
     tuner = make_tuner('until [ -e "$here/go" ]; do sleep 0.02; done; echo "value=$x"')
-    control = Client(Dashboard([f"{tmp_path}/s.db"], allow_control=True))
+    control = sign_in([f"{tmp_path}/s.db"], allow_control=True)
     working = threading.Thread(target=tuner.optimize, kwargs={"n_trials": 8})
     working.start()
     try:
@@ -154,7 +154,7 @@ def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
         tuner.stop()
         working.join()
     assert len(tuner.study.trials) < 8
-    later = Client(Dashboard([f"{tmp_path}/s.db"], allow_control=True))
+    later = sign_in([f"{tmp_path}/s.db"], allow_control=True)
     refused = post(later, {"command": "pause"})
     assert refused.status_code == 400
     assert "no process is tuning" in refused.text
@@ -185,7 +185,7 @@ def test_studies_without_trials_or_runs(tmp_path: Path) -> None:
     optuna.create_study(study_name="empty", storage=storage)
     plain = optuna.create_study(study_name="plain", storage=storage, directions=["minimize"] * 2)
     plain.optimize(lambda t: (t.suggest_float("x", 0, 1), 1.0), n_trials=5)
-    client = Client(Dashboard([storage]))
+    client = sign_in([storage])
     assert len(ask(client, "/api/studies").json["studies"]) == 2  # type: ignore[index]
     for key in ("s0-1", "s0-2"):
         study = ask(client, f"/api/studies/{key}").json

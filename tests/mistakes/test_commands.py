@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from werkzeug.test import Client
 
+from tests.dashboard.conftest import sign_in
 from tune_jobs.cli.main import main
 from tune_jobs.dashboard import server
-from tune_jobs.dashboard.server import Dashboard
 
 WORDS: dict[str, str] = {
     "run nope.yaml": "nope.yaml: cannot be read",
@@ -96,7 +95,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("tuned", "impatient")
 def test_the_page_of_a_database_that_is_locked() -> None:
-    client = Client(Dashboard(["s.db"]))
+    client = sign_in(["s.db"])
     assert client.get("/api/studies", base_url="http://localhost").status_code == 200
     lock = sqlite3.connect("s.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")

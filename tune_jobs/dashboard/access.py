@@ -5,6 +5,9 @@ redirects to an address without it; from the form of the page that asks for it; 
 ``Authorization: Bearer`` header. So other users of the machine are kept out, and so are other
 pages of the browser, whose requests do not carry the cookie (``SameSite=Strict``).
 
+Browsers send a cookie to every port of a host. So it has a name for each port, and its value does
+not reveal the token.
+
 All addresses in the page are relative, so that a proxy may serve it below any path. The cookie has
 no path of its own: browsers then limit it to the folder of the page as they see it.
 """
@@ -19,7 +22,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from werkzeug.wrappers import Request, Response
 
@@ -29,7 +32,7 @@ from tune_jobs.errors import ConfigError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TOKEN_VARIABLE = "TUNE_JOBS_DASHBOARD_TOKEN"
 CONTROL_HEADER = "X-Tune-Jobs-Control"
-"""Header of commands: the value that the page has read with its studies."""
+"""Header of commands: the value that the page has read with the study."""
 
 _MIN_TOKEN = 16
 _MAX_TOKEN = 1000
@@ -38,7 +41,7 @@ _BASE = re.compile(r"(/[A-Za-z0-9._~@%+-]+)*/?")
 
 _SIGN_IN = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tune_jobs: token required</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="viewport" content="width=device-width, initial-scale=1">{again}
 <link rel="icon" href="data:,"><link rel="stylesheet" href="static/style.css"></head>
 <body><main id="main"><h1>Token required</h1>{problem}
 <p>Open the link that <code>tune-jobs dashboard</code> printed when it started, or paste its
@@ -50,13 +53,15 @@ token.</p>
 </form></main></body></html>
 """
 
+_AGAIN = '\n<meta http-equiv="refresh" content="0; url=./">'
+
 
 @dataclass(frozen=True)
 class Access:
     """Rules of access to one dashboard.
 
     Args:
-        token: The token that every request needs; None if none does.
+        token: The token that every request needs.
         hosts: Host names that requests may name beside those of loopback.
         any_host: Whether any host name is allowed: for addresses other than loopback.
         base: Path in front of all addresses, without a slash at the end, for a proxy that passes
@@ -64,11 +69,16 @@ class Access:
         cookie: Name of the cookie: one for each port, since browsers share them among ports.
     """
 
-    token: str | None = None
+    token: str
     hosts: frozenset[str] = frozenset()
     any_host: bool = False
     base: str = ""
     cookie: str = "tune_jobs_token"
+
+    @property
+    def cookie_value(self) -> str:
+        """Value of the cookie. It does not reveal the token, and is of no use at another port."""
+        return hmac.new(self.token.encode(), self.cookie.encode(), "sha256").hexdigest()
 
     def strip_base(self, environ: dict[str, object]) -> None:
         """Move the base from the path of a request to its ``SCRIPT_NAME``."""
@@ -80,13 +90,16 @@ class Access:
     def check(self, request: Request) -> Response | None:
         """Return the response to a request that may not pass, or that signs in; else None."""
         refusal = self._check_host(request) or self._check_origin(request)
-        if refusal is not None or self.token is None:
+        if refusal is not None:
             return refusal
-        if request.path in ("", "/") and (given := request.args.get("token")) is not None:
+        path = request.environ.get("PATH_INFO", "")
+        if path in ("", "/") and (given := request.args.get("token")) is not None:
             return self._sign_in(request, given)
-        if request.path == "/sign-in" and request.method == "POST":
+        if path == "" and self.base:  # relative addresses need the slash
+            return _redirect(f"{self.base}/", request)
+        if path == "/sign-in" and request.method == "POST":
             return self._sign_in(request, request.form.get("token", ""))
-        if self._is_signed_in(request) or request.path == "/static/style.css":
+        if path == "/static/style.css" or self._has_token(request) or self._has_cookie(request):
             return None
         return _ask_for_token(request)
 
@@ -94,7 +107,7 @@ class Access:
         """Refuse names that are not ours: an attacker's may lead here (DNS rebinding)."""
         match = _HOST.fullmatch(request.headers.get("Host", ""))
         name = match and (match["six"] or match["name"])
-        if name and (self.any_host or name.lower() in self.hosts or name in LOOPBACK):
+        if name and (self.any_host or name.lower() in (*self.hosts, *LOOPBACK)):
             return None
         problem = f"this server does not know the host name {str(name)[:100]!r}"
         return refuse(f"{problem}: start it with --trusted-host and that name", 403)
@@ -116,22 +129,48 @@ class Access:
     def _sign_in(self, request: Request, given: str) -> Response:
         if not self._is_token(given):
             return _ask_for_token(request, "This is not the token of this server.")
-        response = Response(status=303, headers={"Location": "./"})
-        secure = request.headers.get("X-Forwarded-Proto", request.scheme) == "https"
+        is_whole = request.environ.get("PATH_INFO", "") != ""
+        response = _redirect("./" if is_whole else f"{self.base}/", request)
         response.set_cookie(
-            self.cookie, given, path=None, httponly=True, samesite="Strict", secure=secure
+            self.cookie,
+            self.cookie_value,
+            path=None if is_whole else f"{self.base}/",
+            httponly=True,
+            samesite="Strict",
+            secure=_is_reached_by_tls(request),
         )
         return response
 
-    def _is_signed_in(self, request: Request) -> bool:
+    def _has_token(self, request: Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_token(given.strip()):
-            return True
-        return self._is_token(request.cookies.get(self.cookie, ""))
+        return scheme.lower() == "bearer" and self._is_token(given.strip())
+
+    def _has_cookie(self, request: Request) -> bool:
+        return is_equal(request.cookies.get(self.cookie, ""), self.cookie_value)
 
     def _is_token(self, given: str) -> bool:
-        expected = (self.token or "").encode()
-        return hmac.compare_digest(given[:_MAX_TOKEN].encode("utf-8", "replace"), expected)
+        return is_equal(given, self.token)
+
+
+def is_equal(given: str, expected: str) -> bool:
+    """Compare in a time that does not depend on where they differ."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+def _is_reached_by_tls(request: Request) -> bool:
+    """Return whether the browser uses TLS, also up to a proxy that says so.
+
+    Others may claim it, too, and then get a cookie that they send over TLS only.
+    """
+    scheme = request.headers.get("X-Forwarded-Proto") or request.scheme
+    return scheme.partition(",")[0].strip().lower() == "https"
+
+
+def _redirect(location: str, request: Request) -> Response:
+    """Redirect to an address with the arguments of the request but the token."""
+    others = [(k, v) for k, v in request.args.items(multi=True) if k != "token"]
+    query = f"?{urlencode(others)}" if others else ""
+    return Response(status=303, headers={"Location": f"{location}{query}"})
 
 
 def refuse(problem: str, status: int) -> Response:
@@ -144,7 +183,10 @@ def _ask_for_token(request: Request, problem: str = "") -> Response:
     if request.path.startswith("/api/"):
         return refuse("token required: open the link that the server printed", 401)
     note = f'<p class="note error" role="alert">{html.escape(problem)}</p>' if problem else ""
-    page = _SIGN_IN.format(problem=note)
+    # After a link in a page of another site, browsers send the cookie only with the next request.
+    is_from_elsewhere = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    again = not problem and is_from_elsewhere and request.environ.get("PATH_INFO") == "/"
+    page = _SIGN_IN.format(problem=note, again=_AGAIN if again else "")
     return Response(page, status=401, content_type="text/html; charset=utf-8")
 
 

@@ -7,6 +7,7 @@ written and no table is created.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -47,6 +48,7 @@ from tune_jobs.storage.study_reader import (
 )
 
 _SQLITE = "sqlite:///"
+_STUDY_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class RelationalSource:
     def study(self, key: str) -> Study:
         """See `Source.study`."""
         number = key.removeprefix(self._prefix)
-        if not number.isdecimal():
+        if not _STUDY_NUMBER.fullmatch(number):
             raise KeyError(key)
         study_id = int(number)
         with self._engine.connect() as connection:

@@ -6,13 +6,13 @@ it accepts commands only if control is allowed, and then only from its own page.
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tune_jobs.dashboard.access import (
     LOOPBACK,
     Access,
     choose_token,
+    is_equal,
     parse_base_url,
     parse_hosts,
     refuse,
@@ -67,6 +68,7 @@ _HEADERS = {
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 _STATIC = Path(__file__).parent / "static"
@@ -79,7 +81,7 @@ class Dashboard:
     Args:
         storages: Database URLs, or paths of SQLite and journal files.
         allow_control: Whether the page may pause, resume and stop studies and cancel trials.
-        access: Who may use it; by default, everybody who reaches it by a name of loopback.
+        access: Who may use it; by default, with the token of the environment or a random one.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -98,7 +100,7 @@ class Dashboard:
             f"s{i}-": open_source(where, f"s{i}-") for i, where in enumerate(storages)
         }
         self._allow_control = allow_control
-        self._access = access or Access()
+        self._access = access or Access(choose_token())
         self._control_key = secrets.token_urlsafe(24)
         self._clock = clock
         self._lock = threading.Lock()
@@ -107,17 +109,25 @@ class Dashboard:
         self._stores: dict[str, MetricStore] = {}
         self._urls = Map(
             [
-                Rule("/", endpoint=self._get_page),
-                Rule("/static/<name>", endpoint=self._get_static),
-                Rule("/api/studies", endpoint=self._get_studies),
-                Rule("/api/studies/<key>", endpoint=self._get_study),
-                Rule("/api/studies/<key>/figures/<name>", endpoint=self._get_figure),
-                Rule("/api/studies/<key>/trials", endpoint=self._get_trials),
-                Rule("/api/studies/<key>/runs/<name>/log", endpoint=self._get_log),
-                Rule("/api/studies/<key>/control", endpoint=self._post_control, methods=["POST"]),
-                Rule("/api/studies/<key>/control/<int:number>", endpoint=self._get_control),
-                Rule("/api/compare", endpoint=self._get_comparison),
-            ]
+                Rule(f"/{path}", endpoint=endpoint, methods=[method])
+                for method, path, endpoint in (
+                    ("GET", "", self._get_page),
+                    ("GET", "static/<name>", self._get_static),
+                    ("GET", "api/studies", self._get_studies),
+                    ("GET", "api/studies/<key>", self._get_study),
+                    ("GET", "api/studies/<key>/figures/<name>", self._get_figure),
+                    ("GET", "api/studies/<key>/trials", self._get_trials),
+                    ("GET", "api/studies/<key>/runs/<name>/log", self._get_log),
+                    ("POST", "api/studies/<key>/control", self._post_control),
+                    (
+                        "GET",
+                        "/api/studies/<key>/control/<int(max=999999999):number>",
+                        self._get_control,
+                    ),
+                    ("GET", "api/compare", self._get_comparison),
+                )
+            ],
+            merge_slashes=False,
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -228,19 +238,22 @@ class Dashboard:
             return refuse("control is off: start the dashboard with --allow-control", 403)
         if request.mimetype != "application/json":  # forms of other pages cannot send JSON
             return refuse("the request body must be JSON", 415)
-        key_of_page = request.headers.get(CONTROL_HEADER, "")
-        if not hmac.compare_digest(key_of_page.encode(), self._control_key.encode()):
-            return refuse("the page is of an earlier server: reload it, and try again", 403)
-        content = request.get_json()
-        command = content.get("command") if isinstance(content, dict) else None
+        if not is_equal(request.headers.get(CONTROL_HEADER, ""), self._control_key):
+            stale = "the page is of an earlier server: reload it, and try again; a program sends"
+            return refuse(f"{stale} the study's control_key in {CONTROL_HEADER}", 403)
+        content = _read_object(request)
+        command = content.get("command")
         if command not in CONTROLS:
             raise ValueError(f"command must be one of {', '.join(CONTROLS)}")
+        trial = content.get("trial", -1)
+        if type(trial) is not int:
+            raise ValueError("trial must be the number of a trial")
         study, engine = self._read_study(key), self._find_source(key).engine(key)
         if study.owner is None or study.uid is None or engine is None:
             raise ValueError("no process is tuning this study")
         argument: dict[str, Any] = {}
         if command == "cancel":
-            argument["trial"] = trial = int(content.get("trial", -1))
+            argument["trial"] = trial
             states = {t.number: t.state for t in study.trials}
             if problem := find_cancel_problem(trial, states.get(trial), study.runs):
                 raise ValueError(problem)
@@ -317,7 +330,13 @@ def serve(
     plotly_js()
     listener = _listen(host, port)
     port = listener.getsockname()[1]
-    access = Access(token, hosts, host not in LOOPBACK, base, cookie=f"tune_jobs_token_{port}")
+    access = Access(
+        token,
+        hosts,
+        any_host=host not in LOOPBACK,
+        base=base,
+        cookie=f"tune_jobs_token_{port}",
+    )
     try:
         dashboard = Dashboard(storages, allow_control=allow_control, access=access)
         server = make_server(
@@ -331,8 +350,18 @@ def serve(
     finally:
         listener.close()  # the server has a copy
     server.daemon_threads = True  # type: ignore[attr-defined]
-    shown = f"[{host}]" if ":" in host else host
-    return server, f"http://{shown}:{port}{base}/?token={token}"
+    return server, f"http://{_choose_name(host)}:{port}{base}/?token={token}"
+
+
+def _choose_name(host: str) -> str:
+    """Return a name by which browsers reach an address that a server listens on."""
+    if host in ("0.0.0.0", "::"):
+        name = socket.gethostname()
+        with suppress(OSError):
+            socket.getaddrinfo(name, None)
+            return name
+        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"
+    return f"[{host}]" if ":" in host else host
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -359,10 +388,40 @@ def _retry_briefly(read: Callable[[], Any]) -> Any:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Request handler that does not log every request."""
+    """Request handler that logs no requests, which may contain the token."""
+
+    timeout = 60.0
+    """Seconds to wait for a client that sends nothing."""
+
+    def version_string(self) -> str:
+        """Return the name of the server, without the versions of its parts."""
+        return "tune_jobs"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
+
+    def log_error(self, format: str, *args: Any) -> None:
+        """Log nothing: the message quotes malformed requests."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer a malformed request without quoting it."""
+        super().send_error(code)
+
+
+def _read_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object in the body of a request.
+
+    Raises:
+        ValueError: If it is none.
+        HTTPException: If it is no JSON, or too large.
+    """
+    try:
+        content = request.get_json()
+    except RecursionError:
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError("the request body must be a JSON object")
+    return content
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> Response:
