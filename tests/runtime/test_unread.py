@@ -19,6 +19,7 @@ YOLO = (
     "       all     128        929   0.64  0.53  0.605     0.446\n"
 )
 FASTAI = "epoch     train_loss  accuracy  time    \n0         0.51        0.81      00:10   \n"
+PANDAS = "   epoch  loss   acc\n0      1   0.5  0.80\n1      2   0.4  0.85\n"
 MARKDOWN = "| epoch | loss | acc |\n|---|---|---|\n| 1 | 0.5 | 0.9 |\n"
 
 
@@ -40,8 +41,13 @@ MARKDOWN = "| epoch | loss | acc |\n|---|---|---|\n| 1 | 0.5 | 0.9 |\n"
         ("accuracy 0.5 -> 0.6 (+0.1)", "accuracy", "'0.5' is not a num", [(None, 0.6)]),
         ("accuracy is 0.9,loss is 0.3", "accuracy", "'is' is between", [(None, 0.9)]),
         ("accuracy is inf", "accuracy", "'is' is between", [(None, math.inf)]),
+        ("got 91.5% accuracy", "accuracy", "before the name", [(None, 91.5)]),
+        ("Epoch 2: 0.91 of accuracy", "accuracy", "before the name", [(2, 0.91)]),
+        ("accuracy: Tensor(shape=[1], [0.5])", "accuracy", "is between", [(None, 0.5)]),
+        ("accuracy [##--] 0.91", "accuracy", "'[##--]' is between", [(None, 0.91)]),
         (YOLO, "mAP50-95", "is the header of a column", [(None, 0.446)]),
         (FASTAI, "accuracy", "is the header of a column", [(0, 0.81)]),
+        (PANDAS, "acc", "is the header of a column", [(1, 0.8), (2, 0.85)]),
         (MARKDOWN, "acc", "is the header of a column", [(1, 0.9)]),
     ],
 )
@@ -69,6 +75,11 @@ def test_the_pattern_of_an_explanation_reads_the_metric(
         ("Accuracy: 0.9\n", "the line 'Accuracy: 0.9' has 'Accuracy' instead: name the metric"),
         ("val_accuracy=0.9\n", "has 'val_accuracy' instead: name the metric 'val_accuracy'"),
         (f"accuracy: 100%|{BAR}| 4/4\n", "no number follows 'accuracy' in 'accuracy: 100%|"),
+        (f"accuracy |{BAR}| 100/100 [100%] in 3.1s (32.2/s)\n", "only a progress bar follows"),
+        ("accuracy  [#####-----]   50%  00:00:10\n", "only a progress bar follows 'accuracy' in"),
+        ("accuracy \u2501\u2501\u2501\u2578\u2501 66% 0:00:10\n", "only a progress bar follows"),
+        ("accuracy: Tensor(shape=[1, 5], dtype=float32,\n", "no number alone follows"),
+        ("accuracy:\n  0.91\n", "is in the line below it, '0.91': print both in one line"),
         ("accuracy: 1 234.5\n", "no number alone follows 'accuracy' in 'accuracy: 1 234.5'"),
         ("accuracy: 1.5D-03\n", "no number alone follows"),
         ("accuracy: 0x1F\n", "no number alone follows"),
@@ -93,6 +104,16 @@ def test_output_in_utf_16() -> None:
 def test_a_pattern_that_matches_nothing_is_named() -> None:
     explanation = explain_unread(b"accuracy is 0.9\n", "acc", r"acc=(\S+)")
     assert explanation.startswith(r"the pattern 'acc=(\\S+)' of 'acc' matches no number; ")
+
+
+def test_a_pattern_that_captures_no_number_is_quoted() -> None:
+    explanation = explain_unread(b"epoch 3 acc 0.5\n", "acc", r"(acc) (\S+)")
+    assert "captures 'acc' in 'epoch 3 acc 0.5', which is not a number" in explanation
+
+
+def test_a_pattern_that_is_not_needed_is_to_be_removed() -> None:
+    explanation = explain_unread(b"epoch 3 acc 0.5\n", "acc", r"acc=(\S+)")
+    assert "matches no number; without a pattern 'acc' is read, such as 0.5" in explanation
 
 
 @given(st.binary(max_size=300), st.sampled_from(["accuracy", "a", "|", "(", "\\"]))

@@ -105,6 +105,7 @@ def _describe(reading: LogReading) -> dict[str, object]:
             for name, values in reading.values.items()
         },
         "step_names": list(reading.step_names),
+        "step_problem": reading.step_problem,
     }
 
 
@@ -120,6 +121,9 @@ def _format(log: str, reading: LogReading) -> Iterator[str]:
         steps = " or ".join(f"--step {name}" for name in reading.step_names)
         yield ""
         yield f"The values have no steps; the log has some: add {steps}."
+    if reading.step_problem:
+        yield ""
+        yield f"The values have no steps: {reading.step_problem}."
 
 
 def _summarize(values: Sequence[FoundValue]) -> str:

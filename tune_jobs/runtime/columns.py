@@ -31,9 +31,12 @@ def suggest_column(
             cells = _split(
                 remove_progress(row), r"\s+" if separator.startswith(r"\s") else separator
             )
-            if len(cells) != len(names) or parse_captured(cells[names.index(name)]) is None:
+            labels = names
+            if separator.startswith(r"\s") and header[:1].isspace():
+                labels = [""] * (len(cells) - len(names) == 1) + names  # pandas' index
+            if len(cells) != len(labels) or parse_captured(cells[labels.index(name)]) is None:
                 continue
-            suggestion = _build_pattern(names, cells, name, step, separator)
+            suggestion = _build_pattern(labels, cells, name, step, separator)
             if UserPattern(name, suggestion).search(row)[0] is not None:
                 return row, suggestion
     return None

@@ -34,20 +34,20 @@ _PLAIN = {
     0x3011: "]",
 }
 
-_BLOCKS = "\u2500-\u259f\u25a0\u25a1\u25aa\u25ab\u25ae-\u25b1\u25cb\u25cf\u2800-\u28ff"
+BLOCKS = "\u2500-\u259f\u25a0\u25a1\u25aa\u25ab\u25ae-\u25b1\u25cb\u25cf\u2800-\u28ff"
 _COUNT = r"[0-9][0-9.,]{0,20}[kKMGTPEZY]?"
 _CLOCK = r"\[[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?[,<]"
 _DRAWN = re.compile(
     r"(?<![\w.,])[0-9]{1,3}(?:\.[0-9]{1,6})?\s?%"
     r"(?:\s?\(?[0-9]{1,12}\s?(?:of|/)\s?[0-9]{1,12}\)?)?\s{0,2}"
     rf"(?:\|(?P<bar>[^|]{{1,1000}})\|(?P<counted>\s{{0,4}}{_COUNT}/)?"
-    rf"|[{_BLOCKS}]{{2,1000}}"
+    rf"|[{BLOCKS}]{{2,1000}}"
     r"|\[(?=[^\]\s]|\s{0,200}[^\]\s])[-=#>.~*+o_ ]{2,1000}\]"
     rf"|\|?\s{{0,4}}{_COUNT}/{_COUNT}\s{{0,2}}{_CLOCK})"
 )
 _COUNTED = re.compile(rf"(?<![\w.,]){_COUNT}\s?[^\W\d_][\w/]{{0,20}}\s{_CLOCK}")
 _COLON_BEFORE = re.compile(r":\s{0,8} ; ")
-_BAR = re.compile(rf"(?:\s*[{_BLOCKS}][{_BLOCKS}\s]*|[=#>.~*+o_-][-=#>.~*+o_\s]*|#+[0-9]?\s*)")
+_BAR = re.compile(rf"(?:\s*[{BLOCKS}][{BLOCKS}\s]*|[=#>.~*+o_-][-=#>.~*+o_\s]*|#+[0-9]?\s*)")
 _EMPTY_BAR = re.compile(r"\s*|[0-9]\s*")
 
 _BACKSPACES = re.compile(r"\x08+|[^\x08]+")

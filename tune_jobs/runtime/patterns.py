@@ -72,6 +72,12 @@ class UserPattern:
                     step = round_down(parse_captured(match["step"]))
         return value, step
 
+    def capture(self, line: str) -> str | None:
+        """Return what the last match in a line captures as the value, a number or not."""
+        matches = self._find(line[:MAX_SEARCHED])
+        captured: str | None = matches[-1][self._group] if matches else None
+        return captured
+
     def _find(self, line: str) -> list[re.Match[str]]:
         if self.problem or self._analysis.literal not in line:
             return []

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from .columns import suggest_column
-from .extract import SEPARATOR
-from .lines import LINE_END, clean, remove_progress
+from .extract import SEPARATOR, Extractor
+from .lines import BLOCKS, LINE_END, clean, remove_progress
 from .numerals import (
     ARROW,
     NUMBER,
@@ -35,6 +35,12 @@ _NUMBERS = re.compile(
     r"(?P<percent>\s?%)?"
 )
 _ARROW = re.compile(rf"(?:\s?%)?{ARROW}|{RANGE}")
+_SHAPE = re.compile(r"\b(?:shape|size)=[\[(][^\])]{0,100}")
+_BAR = re.compile(
+    rf"\W{{0,4}}?(?:[{BLOCKS}]{{3}}[{BLOCKS}\s]*|\|[{BLOCKS}][{BLOCKS}\s]*\|"
+    r"|\[(?=[^\]]*[#=~*+>-]{2})[-=#>.~*+o_ ]{3,1000}\])"
+    r"\s*\(?(?=[0-9.]+\s?(?:%|/[0-9]|of))"
+)
 _VALUES = (r"(?P<value>[-+\w.,']*\w)", r"(?P<value>[-+\d.eE]*\d)")
 _COMMAS = (r"(?P<decimal_comma>[-+\d.]+,\d+)", r"(?P<decimal_comma>[-+\d. ]+,\d+)")
 
@@ -55,10 +61,34 @@ def explain_unread(
         return "nothing was printed"
     if name.encode("utf-16-le") in log or name.encode("utf-16-be") in log:
         return "the output is in UTF-16, but UTF-8 is expected: set PYTHONIOENCODING=utf-8"
-    explanation = _explain_name(log, name, step)
-    if pattern is not None:
-        explanation = f"the pattern {pattern!r} of {name!r} matches no number; {explanation}"
+    if pattern is None:
+        explanation = _explain_name(log, name, step)
+    else:
+        explanation = (
+            f"the pattern {pattern!r} of {name!r} {_explain_pattern(log, name, pattern, step)}"
+        )
     return "".join(c if c.isprintable() else " " for c in explanation)
+
+
+def _explain_pattern(log: bytes, name: str, source: str, step: str | None) -> str:
+    """Return what a pattern without a value captures, or why its metric is not found otherwise."""
+    pattern = UserPattern(name, source)
+    for data in LINE_END.split(log)[-_MAX_LINES:]:
+        line = clean(data)
+        captured = pattern.capture(line)
+        if captured is not None:
+            return (
+                f"captures {captured[:40]!r} in {_quote(line)}, which is not a number: "
+                "put its first group, or the group `value`, around the number"
+            )
+    extractor = Extractor([name], step=step)
+    records = extractor.feed(log, 0.0) + extractor.finish(0.0)
+    if records:
+        value = records[-1].values[name]
+        return (
+            f"matches no number; without a pattern {name!r} is read, such as {value:g}: remove it"
+        )
+    return f"matches no number; {_explain_name(log, name, step)}"
 
 
 def _explain_name(log: bytes, name: str, step: str | None) -> str:
@@ -81,6 +111,10 @@ def _explain_name(log: bytes, name: str, step: str | None) -> str:
             return explanation
     if any(len(line) > MAX_LINE and name.encode() in line for line in LINE_END.split(log)):
         return f"{name!r} is printed after the first {MAX_LINE} bytes of a line, which are not read"
+    for line, below in lines:
+        explanation = _explain_elsewhere(line, below, name)
+        if explanation:
+            return explanation
     if lines:
         rest = remove_progress(lines[0][0].partition(name)[2]).split(" ;")[0]
         alone = "alone " if re.search("[0-9]", rest) else ""
@@ -138,9 +172,17 @@ def _explain_line(line: str, name: str) -> str | None:
     if match is None:
         return None
     rest = remove_progress(line[match.end() :])
-    numbers = list(_NUMBERS.finditer(rest[:400]))
+    shapes = [shape.span() for shape in _SHAPE.finditer(rest[:400])]
+    numbers = [
+        number
+        for number in _NUMBERS.finditer(rest[:400])
+        if not any(start < number.start() < end for start, end in shapes)
+    ]
     if not numbers:
         return None
+    bar = _BAR.match(rest)
+    if bar is not None and bar.end() >= numbers[0].start():
+        return f"only a progress bar follows {name!r} in {_quote(line)}, whose numbers are not read"
     chosen = max(numbers, key=lambda n: (n["percent"] is not None, _is_decimal(n), -n.start()))
     for number in numbers:
         arrow = _ARROW.match(rest, chosen.end())
@@ -151,6 +193,33 @@ def _explain_line(line: str, name: str) -> str | None:
         return None
     reason = _find_reason(rest, numbers[0])
     return f"{_quote(line)} is not read, since {reason}: set its pattern to '{suggestion}'"
+
+
+def _explain_elsewhere(line: str, below: list[str], name: str) -> str | None:
+    """Return where the number of a name is, if not after the name in its line."""
+    match = re.search(rf"{BEFORE_NAME}{re.escape(name)}(?!\w)", line, re.IGNORECASE)
+    if match is None:
+        return None
+    if (
+        below
+        and re.fullmatch(r"\W*", line[match.end() :])
+        and re.fullmatch(VALUE, below[0].strip())
+    ):
+        return (
+            f"the number of {name!r} is in the line below it, {_quote(below[0])}: "
+            "print both in one line"
+        )
+    before = list(_NUMBERS.finditer(line[max(0, match.start() - 100) : match.start()] + "\0"))
+    if not before or not (before[-1]["percent"] or _is_decimal(before[-1])):
+        return None
+    between = line[: match.start()].rpartition(before[-1][0])[2]
+    if not re.fullmatch(r"\s{1,8}(?:of\s)?", between):
+        return None
+    percent = r"\s?%" if before[-1]["percent"] else ""
+    suggestion = rf"(?P<value>[-+\w.,']*\w){percent}{_generalize(between + match[0])}"
+    if UserPattern(name, suggestion).search(line)[0] is None:
+        return None
+    return f"the number is before the name in {_quote(line)}: set its pattern to '{suggestion}'"
 
 
 def _is_decimal(match: re.Match[str]) -> bool:

@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.errors import ConfigError
 from tune_jobs.runtime.extract import Extractor
-from tune_jobs.runtime.lines import clean, remove_progress
-from tune_jobs.runtime.objects import remove_objects
+from tune_jobs.runtime.lines import clean
 from tune_jobs.runtime.records import Record
-from tune_jobs.runtime.steps import StepFinder
 from tune_jobs.runtime.unread import explain_unread
+from tune_jobs.tuning.step_hints import explain_unread_step, find_step_names
 
-STEP_NAMES = ("epoch", "step", "iteration", "iter", "round", "checkpoint", "update")
 _TAIL = 1 << 20
 _MAX_SHOWN = 160
 _MAX_HELD = 2000
@@ -47,12 +45,14 @@ class LogReading:
         values: Values by metric, in the order of the log.
         problems: Why nothing was read, by metric; or why a pattern was not searched to the end.
         step_names: Names of steps that the log contains, if no step was requested.
+        step_problem: Why no value has a step, if one was requested; empty otherwise.
     """
 
     lines: int
     values: Mapping[str, tuple[FoundValue, ...]]
     problems: Mapping[str, str]
     step_names: tuple[str, ...] = ()
+    step_problem: str = ""
 
     @property
     def complete(self) -> bool:
@@ -89,7 +89,12 @@ def read_log(chunks: Iterable[bytes], sources: MetricSources) -> LogReading:
     if extractor.problem:
         problems = {**dict.fromkeys(sources.patterns, extractor.problem), **problems}
     reading = LogReading(recent.count, {n: tuple(v) for n, v in values.items()}, problems)
-    return reading if sources.step else replace(reading, step_names=_find_step_names(tail))
+    if sources.step is None:
+        return replace(reading, step_names=find_step_names(tail))
+    found = [value for of_metric in values.values() for value in of_metric]
+    if not found or any(value.step is not None for value in found):
+        return reading
+    return replace(reading, step_problem=explain_unread_step(tail, sources.step))
 
 
 class _RecentLines:
@@ -140,17 +145,3 @@ def _add(
         number = int(record.time)
         for name, value in record.values.items():
             values[name].append(FoundValue(number, record.step, value, recent.find(number)))
-
-
-def _find_step_names(log: bytes) -> tuple[str, ...]:
-    """Return the usual names of steps that a log has."""
-    found = []
-    for name in STEP_NAMES:
-        finder = StepFinder(name)
-        for start, end in finder.find_lines(log):
-            line = clean(log[start:end])
-            numbers, rest = remove_objects(line)
-            if finder.find(remove_progress(rest), numbers) is not None:
-                found.append(name)
-                break
-    return tuple(found)

@@ -15,6 +15,7 @@ from tune_jobs.errors import TuneJobsError
 from tune_jobs.tuning.preview import sample_configurations
 from tune_jobs.tuning.session import RunSession
 from tune_jobs.tuning.spec import TuningSpec
+from tune_jobs.tuning.step_hints import explain_unread_step
 from tune_jobs.tuning.tracker import LOG_TAIL
 
 
@@ -124,6 +125,10 @@ def _check_metric(session: RunSession, observation: Observation) -> Finding:
         f"{metric.name} = {value:g}"
         for metric, value in zip(objectives.metrics, reading.values, strict=True)
     )
+    sources = session.spec.sources
+    if sources.step is not None and all(r.step is None for r in observation.records):
+        log = session.store.log(observation.update.name, LOG_TAIL).encode()
+        return Finding(False, "step", f"{found}; {explain_unread_step(log, sources.step)}")
     return Finding(True, "metric", f"{found}; intermediate values at {len(reading.steps)} steps")
 
 
