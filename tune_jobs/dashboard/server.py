@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -356,11 +355,7 @@ def serve(
 def _choose_name(host: str) -> str:
     """Return a name by which browsers reach an address that a server listens on."""
     if host in ("0.0.0.0", "::"):
-        name = socket.gethostname()
-        with suppress(OSError):
-            socket.getaddrinfo(name, None)
-            return name
-        return "127.0.0.1" if host == "0.0.0.0" else "[::1]"
+        return socket.gethostname()
     return f"[{host}]" if ":" in host else host
 
 
