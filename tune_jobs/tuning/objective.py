@@ -117,9 +117,10 @@ class _LoopTrials(StudyTrials):
         trial = None if number is None else self._offered.get(number)
         if trial is None or number is None:
             return super().report(report)
-        advised = None
         steps = report.reading.steps if self._single else {}
-        for step in sorted(steps.keys() - self._reported[number]):
+        new = sorted(steps.keys() - self._reported[number])
+        advised = self._advice_on_known(trial, report, new) if report.ask_pruner else None
+        for step in new:
             trial.report(steps[step], step)
             self._reported[number].add(step)
             if report.ask_pruner and trial.should_prune() and advised is None:

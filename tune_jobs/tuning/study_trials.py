@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -63,7 +63,7 @@ class StudyTrials:
         self._single = len(self._spec.objectives.metrics) == 1
         self._params: dict[int, Mapping[str, Any]] = {}  # of trials that are not committed
         self._open: dict[int, optuna.Trial] = {}
-        self._followed: set[int] = set()
+        self._followed: set[str] = set()
 
     # -- new trials -----------------------------------------------------------------------------
 
@@ -156,9 +156,9 @@ class StudyTrials:
         number = report.attempt.trial
         assert number is not None
         ask = report.ask_pruner and self._spec.promotion is None
-        trial, advised = self.trial(number), self._advice_on_known(number, report, ask)
-        steps = report.reading.steps
+        trial, steps = self.trial(number), report.reading.steps
         new = self._new_steps(number, steps)
+        advised = self._advice_on_known(trial, report, new) if ask else None
         asked = select_asked_steps(new, len(steps)) if ask else frozenset()
         for step in new:
             trial.report(steps[step], step)
@@ -170,17 +170,20 @@ class StudyTrials:
         known = self._mirror.trial(number).intermediate_values
         return sorted(steps.keys() - known.keys()) if self._single else []
 
-    def _advice_on_known(self, number: int, report: Report, ask: bool) -> int | None:
-        """Ask the pruner about the last known step of an adopted run.
+    def _advice_on_known(
+        self, trial: optuna.Trial, report: Report, new: Collection[int]
+    ) -> int | None:
+        """Ask the pruner once about a run whose first steps its trial has already.
 
-        The previous owner may have been killed before it recorded the pruner's answer.
+        They are those of an adopted run, or of an earlier attempt: whoever reported them may have
+        been killed before it recorded the pruner's answer, or the run that was to be stopped.
         """
-        if number in self._followed or not report.reading.steps:
+        name, steps = report.attempt.name, report.reading.steps
+        if not self._single or not steps or name in self._followed:
             return None
-        self._followed.add(number)
-        known = self._mirror.trial(number).intermediate_values
-        step = max(report.reading.steps.keys() & known.keys(), default=None)
-        return step if ask and step is not None and self.trial(number).should_prune() else None
+        self._followed.add(name)
+        known = max(steps.keys() - set(new), default=None)
+        return known if known is not None and trial.should_prune() else None
 
     def running(self, attempt: Attempt) -> Running:
         """Return a live run as it is shown."""
