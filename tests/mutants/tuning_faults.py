@@ -216,12 +216,19 @@ _SESSION = (
         name="recovery-pruner-not-asked-again",
         breaks="recovery: the pruner of an adopted run is asked again",
         file="tune_jobs/tuning/study_trials.py",
-        old="        return step if ask and step is not None and self.trial(number).should_prune() "
-        "else None\n",
+        old="        return known if known is not None and trial.should_prune() else None\n",
         new="        return None\n",
         tests=(
             "tests/tuning/test_recovery.py::test_the_pruner_is_asked_again_about_an_adopted_run",
         ),
+    ),
+    Mutant(
+        name="retry-pruner-asked-once-per-trial",
+        breaks="a retried run is pruned at a step that its trial has already",
+        file="tune_jobs/tuning/study_trials.py",
+        old="        name, steps = report.attempt.name, report.reading.steps\n",
+        new="        name, steps = str(report.attempt.trial), report.reading.steps\n",
+        tests=("tests/tuning/test_pruning_retries.py",),
     ),
     Mutant(
         name="recovery-costs-forgotten",

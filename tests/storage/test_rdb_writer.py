@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sqlite3
 from pathlib import Path
@@ -14,6 +15,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from tune_jobs.errors import StudyError
+from tune_jobs.storage import optuna_tables
 from tune_jobs.storage import retry as retries
 from tune_jobs.storage.changes import Changes, TrialChange, TrialNumberConflict
 from tune_jobs.storage.database import unwrap_storage
@@ -199,3 +201,18 @@ def test_a_trial_that_another_program_claimed_is_not_claimed(owner: Owner) -> No
 def test_which_errors_of_sqlite_pass(message: str, transient: bool) -> None:
     error = OperationalError("UPDATE", {}, sqlite3.OperationalError(message))
     assert retries.is_transient(error) == transient
+
+
+def test_nothing_is_written_once_the_study_was_deleted(owner: Owner) -> None:
+    (trial_id,) = owner.create_trial()
+    optuna.delete_study(study_name="s", storage=owner.study._storage)
+    owner.trials = 0  # as many as there are, so that no number is in conflict
+    with pytest.raises(KeyError, match="no study"):
+        owner.create_trial()
+    known = TrialChange(trial_id, create_trial(state=TrialState.RUNNING, user_attrs={"a": 1}))
+    known = dataclasses.replace(known, user_attrs=frozenset(["a"]))
+    with pytest.raises(KeyError, match="no study"):
+        owner.writer.write(Changes(changed=[known]), lambda connection: None)
+    with owner.lease._engine.connect() as connection:
+        for table in (optuna_tables.trials, optuna_tables.user_attrs):
+            assert connection.execute(table.select()).all() == []

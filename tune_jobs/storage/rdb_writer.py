@@ -65,6 +65,7 @@ class RdbWriter:
     ) -> list[int]:
         created = trial_rows.insert_trials(connection, self._study_id, changes.created)
         trial_rows.change_trials(connection, changes.changed)
+        trial_rows.check_study(connection, self._study_id)
         extra_writes(connection)
         return created
 

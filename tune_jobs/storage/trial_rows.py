@@ -30,6 +30,7 @@ from tune_jobs.storage.optuna_tables import (
 _LOCK_STUDY = (
     select(studies.c.study_id).where(studies.c.study_id == bindparam("study")).with_for_update()
 )
+_SELECT_STUDY = select(studies.c.study_id).where(studies.c.study_id == bindparam("study"))
 _COUNT_BEFORE = select(func.count()).where(
     trials.c.study_id == bindparam("study"), trials.c.trial_id < bindparam("trial")
 )
@@ -48,6 +49,18 @@ _FINISH = (
     .where(trials.c.trial_id == bindparam("trial"), trials.c.state == TrialState.RUNNING)
     .values(state=bindparam("new_state"), datetime_complete=bindparam("completed"))
 )
+
+
+def check_study(connection: Connection, study_id: int) -> None:
+    """Check within a transaction, after its writes, that their study was not deleted before.
+
+    SQLite does not, as Optuna leaves its foreign keys unchecked.
+
+    Raises:
+        KeyError: If there is no such study; the transaction must not be committed.
+    """
+    if connection.execute(_SELECT_STUDY, {"study": study_id}).first() is None:
+        raise KeyError(f"no study with study_id {study_id} exists")
 
 
 def list_trials_after(connection: Connection, study_id: int, trial_id: int) -> list[int]:
