@@ -68,7 +68,7 @@ METRICS = (
         name="runner-history-before-metrics",
         breaks="a run's history is written last: its metrics were uploaded",
         file=RUNNER,
-        old="        failed = uploads.finish() or self._upload_folders()\n",
+        old="        failed = uploads.finish(self._persist) or self._upload_folders()\n",
         new="        failed = self._upload_folders()\n",
         tests=(
             "tests/runtime/test_runner.py::test_a_script_runs_and_everything_of_it_is_uploaded",

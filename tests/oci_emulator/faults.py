@@ -33,6 +33,7 @@ class Fault:
         times: Number of requests that are affected; None for no limit.
         after: Number of requests that pass first.
         every: Of the rest, each n-th is affected.
+        path: Part of the path of affected requests, such as ``/metrics/``.
     """
 
     kind: Kind
@@ -44,6 +45,7 @@ class Fault:
     at: float = 0.0
     status: int = 503
     code: str = "ServiceUnavailable"
+    path: str = ""
 
 
 class Faults:
@@ -67,13 +69,13 @@ class Faults:
             self._requests.clear()
             self._hits.clear()
 
-    def select(self, operation: str) -> list[Fault]:
+    def select(self, operation: str, path: str = "") -> list[Fault]:
         """Return the faults that affect a request, and count it."""
         with self._lock:
             return [
                 f
                 for i, f in enumerate(self._faults)
-                if f.operation in (None, operation) and self._affects(i, f)
+                if f.operation in (None, operation) and f.path in path and self._affects(i, f)
             ]
 
     def _affects(self, index: int, fault: Fault) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from werkzeug import Request, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -202,7 +203,7 @@ class Emulator:
         if request.path.startswith(self.identities.prefixes):
             service = self.identities
         operation = service.operation(request) if service else "none"
-        faults = self.faults.select(operation)
+        faults = self.faults.select(operation, unquote(request.path))
         response = self._answer(request, target, body, service, faults)
         self.requests.append(
             Seen(request.method, request.path, operation, response.status_code, time.time())

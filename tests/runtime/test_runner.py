@@ -17,6 +17,7 @@ import pytest
 from tests.runtime.test_report import old_python
 from tune_jobs.runtime.package import copy_runtime
 from tune_jobs.runtime.records import decode
+from tune_jobs.runtime.refusals import NO_STORE
 
 
 class Job:
@@ -226,10 +227,19 @@ def test_a_run_whose_metrics_cannot_be_uploaded_does_not_look_like_a_success(
     tmp_path: Path,
 ) -> None:
     job = Job(tmp_path, sys.executable)
-    job.store.write_text("a file where a folder should be")
-    done = job.run("print('value: 1')")
+    metrics = str(job.store / "metrics")  # a file where a folder should be
+    done = job.run(f"open({metrics!r}, 'w').close()\nprint('value: 1')")
     assert done.returncode == 70
     assert "an upload failed" in done.stdout + done.stderr
+
+
+def test_a_store_that_cannot_be_written_ends_the_run_before_the_script(tmp_path: Path) -> None:
+    job = Job(tmp_path, sys.executable)
+    job.store.write_text("a file where a folder should be")
+    done = job.run("open('ran', 'w')", TUNE_JOBS_WORK_DIR="{here}")
+    assert done.returncode == NO_STORE
+    assert "does not reach" in done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_link_that_leads_out_of_the_outputs_is_not_followed(tmp_path: Path) -> None:

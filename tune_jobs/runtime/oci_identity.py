@@ -14,11 +14,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-Build = Callable[[], Any]
-"""Reads the credentials and returns a signer of the SDK."""
 
-
-def build_signer(build: Build, files: Sequence[str] = ()) -> Any:
+def build_signer(build: Callable[[], Any], files: Sequence[str] = ()) -> Any:
     """Return a signer for clients of the SDK whose credentials are renewed.
 
     Args:
@@ -72,7 +69,7 @@ def _signer_class() -> type[Any]:
             generation: Number of times that the credentials were read.
         """
 
-        def __init__(self, build: Build, files: Sequence[str]) -> None:
+        def __init__(self, build: Callable[[], Any], files: Sequence[str]) -> None:
             self._build, self._files = build, list(files)
             self._lock = threading.Lock()
             self._stamp = self._read_stamp()

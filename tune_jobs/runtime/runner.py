@@ -33,8 +33,12 @@ are new or changed, up to the limits of `left_files`; omitted.json says what is 
 
 run.jsonl, the history, is written last; its event "ended" says how many bytes of metrics there are.
 
+STORE/runs/NAME/begun.json is written first. Uploads of results are repeated with new credentials
+for minutes before they are given up.
+
 Exit codes: the script's own; 128 + n if signal n ended it; 127 if it could not be started; 70 if
-its metrics or files could not be uploaded.
+its metrics or files could not be uploaded; those of `refusals` if the store cannot be used, before
+the script is started.
 """
 
 from __future__ import annotations
@@ -50,10 +54,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from .follow import Follower
 from .left_files import find_left_files, portable_name, take_snapshot
+from .refusals import begin, persist
 from .upload import GrowingFile, open_place
 
 NOT_UPLOADED = 70
@@ -75,7 +81,12 @@ _OURS = (
 def main(argv: list[str]) -> int:
     """Run the script with these arguments; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="tune_jobs-") as scratch:
-        run = _Run(os.environ, scratch)
+        place, refused = begin(
+            open_place, os.environ["TUNE_JOBS_STORE"], os.environ["TUNE_JOBS_RUN"]
+        )
+        if refused:
+            return refused
+        run = _Run(os.environ, scratch, place)
         try:
             argv = run.prepare(argv)
         except Exception as error:  # whatever the store's client raises
@@ -87,13 +98,13 @@ def main(argv: list[str]) -> int:
 class _Run:
     """Run of the script."""
 
-    def __init__(self, env: Mapping[str, str], scratch: str) -> None:
+    def __init__(self, env: Mapping[str, str], scratch: str, place: Any) -> None:
         here = env.get("TUNE_JOBS_HERE", os.getcwd())
         self._name = env["TUNE_JOBS_RUN"]
         words = {"{python}": sys.executable, "{here}": here}
         self._command = [_replace(w, words) for w in json.loads(env["TUNE_JOBS_COMMAND"])]
         self._work = os.path.abspath(_replace(env.get("TUNE_JOBS_WORK_DIR", "."), words))
-        self._place = open_place(env["TUNE_JOBS_STORE"])
+        self._place = place
         self._env, self._scratch = env, scratch
         self._log = os.path.join(scratch, "log.txt")
         self._metrics = os.path.join(scratch, "metrics.jsonl")
@@ -236,7 +247,7 @@ class _Run:
         """Upload everything that remains, the history last; return the exit code."""
         uploads.stop()
         state = "CANCELED" if self._stopped else "FAILED" if cause else "SUCCEEDED"
-        failed = uploads.finish() or self._upload_folders()
+        failed = uploads.finish(self._persist) or self._upload_folders()
         if not failed and not self._stopped:
             self._upload_left_files()
         if failed and code == 0:
@@ -257,10 +268,14 @@ class _Run:
             }
         )
         history = "".join(json.dumps(event) + "\n" for event in self._history).encode()
-        failed = _try_upload(lambda: self._place.put(f"runs/{self._name}/run.jsonl", history))
+        failed = self._persist(lambda: self._place.put(f"runs/{self._name}/run.jsonl", history))
         if cause:
             print(f"tune_jobs: the script ended: {cause}", flush=True)
         return code or (NOT_UPLOADED if failed else 0)
+
+    def _persist(self, upload: Callable[[], None]) -> str:
+        """Upload a result, with patience unless the run is stopped; see `persist`."""
+        return persist(upload, lambda: self._stopped)
 
     def _upload_folders(self) -> str:
         """Upload the script's folders; return an error's message, or an empty string."""
@@ -268,7 +283,7 @@ class _Run:
             for path in _files_below(root):
                 relative = os.path.relpath(path, root)
                 name = f"runs/{self._name}/{folder}/{portable_name(relative)}"
-                failed = _try_upload(lambda name=name, path=path: self._place.put_file(name, path))
+                failed = self._persist(partial(self._place.put_file, name, path))
                 if failed:
                     return failed
         return ""
@@ -343,9 +358,9 @@ class _Uploads:
         if self._thread.is_alive():
             self._thread.join()
 
-    def finish(self) -> str:
+    def finish(self, persist: Callable[[Callable[[], None]], str]) -> str:
         """Upload both for the last time; return an error's message, or an empty string."""
-        return _try_upload(self._metrics.upload) or _try_upload(self._log.upload)
+        return persist(self._metrics.upload) or persist(self._log.upload)
 
     def _work(self) -> None:
         next_log = time.monotonic() + self._log_seconds

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Any
 
+from .oci_answers import MISSING, read_answer
+from .oci_identity import build_signer, renew_on_401, resource_principal_files
 from .private_files import make_folders, open_private
 
 _LOG_START = 1 << 20
@@ -92,18 +94,17 @@ class ObjectStorage:
         import oci
 
         config, signer = _find_identity(oci)
-        options = {} if signer is None else {"signer": signer}
         endpoint = os.environ.get("TUNE_JOBS_OCI_ENDPOINT")
-        if endpoint:
-            options["service_endpoint"] = endpoint
-        self._oci = oci
-        self._client = oci.object_storage.ObjectStorageClient(
+        options = {"service_endpoint": endpoint} if endpoint else {}
+        client = oci.object_storage.ObjectStorageClient(
             config,
+            signer=signer,
             retry_strategy=oci.retry.DEFAULT_RETRY_STRATEGY,
             # The SDK shares one for the whole process, including the script's own clients.
             circuit_breaker_strategy=oci.circuit_breaker.NoCircuitBreakerStrategy(),
             **options,
         )
+        self._oci, self._client = oci, renew_on_401(client, signer)
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._namespace = namespace or self._client.get_namespace().data
 
@@ -125,7 +126,7 @@ class ObjectStorage:
         try:
             answer = self._client.get_object(self._namespace, self._bucket, self._prefix + name)
         except self._oci.exceptions.ServiceError as error:
-            if error.status == 404:
+            if read_answer(error).kind == MISSING:
                 raise FileNotFoundError(name) from error
             raise
         return bytes(answer.data.content)
@@ -248,8 +249,15 @@ def _find_identity(oci: Any) -> Any:
     """Return configuration and signer, chosen as ADS does."""
     principal = "OCI_RESOURCE_PRINCIPAL_VERSION" in os.environ
     if principal and os.environ.get("OCI_IAM_TYPE") != "api_key":
-        signer = oci.auth.signers.get_resource_principals_signer()
+        find = oci.auth.signers.get_resource_principals_signer
+        signer = build_signer(find, resource_principal_files())
         return {"region": signer.region}, signer
-    location = os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config")
+    location = os.path.expanduser(os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config"))
     profile = os.environ.get("OCI_CONFIG_PROFILE", "DEFAULT")
-    return oci.config.from_file(os.path.expanduser(location), profile), None
+    config = oci.config.from_file(location, profile)
+    files = [location, os.path.expanduser(config.get("key_file") or location)]
+
+    def read() -> Any:
+        return oci.signer.Signer.from_config(oci.config.from_file(location, profile))
+
+    return config, build_signer(read, files)

@@ -24,6 +24,7 @@ from tune_jobs.backends.data_science.definition import RunnerStart
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
 from tune_jobs.runtime.package import copy_runtime
+from tune_jobs.runtime.refusals import OLD_PYTHON
 
 ENTRYPOINT = "JOB_RUN_ENTRYPOINT"
 """The service's variable for the entry point of an archive."""
@@ -35,6 +36,9 @@ _START = f'''\
 import os
 import sys
 
+if sys.version_info < (3, 8):
+    print("tune_jobs: Python 3.8 or newer is needed, and this is " + sys.version)
+    sys.exit({OLD_PYTHON})
 here = os.path.dirname(os.path.abspath(__file__))
 os.environ["TUNE_JOBS_HERE"] = here
 sys.path.insert(0, os.path.join(here, "{_RUNTIME_FOLDER}"))

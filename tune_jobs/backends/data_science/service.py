@@ -26,6 +26,7 @@ from tune_jobs.backends.data_science.request import (
     build_token,
     needs_object,
 )
+from tune_jobs.backends.data_science.run_ends import explain_end
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.backends.oci_runs.live_runs import LiveRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
@@ -175,7 +176,8 @@ class DataScienceService(BackendService):
 
     def _with_metrics(self, found: Mapping[str, RunUpdate]) -> dict[str, RunUpdate]:
         if self._log_metrics is None:
-            return {name: self._with_history(update) for name, update in found.items()}
+            # What was fatal for an earlier call may have been fixed since.
+            return {n: replace(self._with_history(u), fatal=False) for n, u in found.items()}
         return {name: self._log_metrics.adopt(update) for name, update in found.items()}
 
     def describe(self) -> dict[str, object]:
@@ -203,7 +205,10 @@ class DataScienceService(BackendService):
         return self._log_metrics.follow(updates)
 
     def _with_history(self, update: RunUpdate) -> RunUpdate:
-        return replace(update, has_history=self._job.has_runner)
+        if not self._job.has_runner:
+            return update
+        update = explain_end(self._folder, self._settings.store, update)
+        return replace(update, has_history=True)
 
     # -- starting -------------------------------------------------------------------------------
 

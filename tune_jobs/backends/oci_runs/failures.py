@@ -58,11 +58,16 @@ _FAILURES: Mapping[str, Failure] = {
         "ran longer than its maximum runtime"
     ),
     r"not ?authori[sz]ed|unauthori[sz]ed|authori[sz]ation failed|permission|polic(?:y|ies)"
-    r"|forbidden|access denied|authenticat": Failure("lacks a permission", fatal=True),
+    r"|forbidden|access denied|authenticat": Failure(
+        "lacks a permission: check the policies of the job runs' dynamic group", fatal=True
+    ),
     r"(?:image|conda|environment|subnet|log group|mount|artifact).*"
     r"(?:not (?:be )?found|invalid|could not|cannot|failed to|does not exist|unable)"
     r"|(?:not found|invalid|could not|cannot|failed to|unable).*"
-    r"(?:image|conda|subnet|log group|mount)": Failure("could not be set up", fatal=True),
+    r"(?:image|conda|subnet|log group|mount)": Failure(
+        "could not be set up: check the conda environment, image, subnet, log group and mounts",
+        fatal=True,
+    ),
     r"internal|service error|infrastructure|unreachable|unhealthy|host (?:failure|maintenance)"
     r"|unexpected": Failure("failed inside the service", transient=True, retry_after=15.0),
 }
