@@ -158,8 +158,8 @@ CLOUD = (
         name="oci-older-value-taken",
         breaks="the end of a successful run is held back until all of its metrics were read",
         file="tune_jobs/backends/data_science/service.py",
-        old="has_history=self._job.has_runner)",
-        new="has_history=False)",
+        old="        return replace(update, has_history=True)\n",
+        new="        return replace(update, has_history=False)\n",
         tests=_TESTS,
     ),
     Mutant(
