@@ -130,11 +130,12 @@ class Emulator:
         self.log_search = LogSearch(self.world)
         signing.run_key()  # generated before concurrent runs need it
         self.data_science = DataScience(self.world, self.log_search, self._sign_in)
+        self.services = Tenancy(self.world)
         self._services: list[Service] = [
             self.data_science,
             self.log_search,
             self.object_storage,
-            Tenancy(self.world),
+            self.services,
         ]
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", port, self._application, threaded=True, request_handler=_Handler

@@ -32,14 +32,21 @@ class Tenancy:
 
     Attributes:
         images: Names of the images in the registry (``repository:tag``).
+        resources: What a search finds: OCID, type and a text that leads to it.
     """
 
-    prefixes: tuple[str, ...] = ("/20160918", "/20200531", "/20181025", _LIMITS)
+    prefixes: tuple[str, ...] = ("/20180409", "/20160918", "/20200531", "/20181025", _LIMITS)
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.images: list[str] = []
-        self._map = Map([Rule(path, methods=["GET"], endpoint=name) for path, name in _RULES])
+        self.resources: list[tuple[str, str, str]] = []
+        self._map = Map(
+            [
+                Rule("/20180409/resources", methods=["POST"], endpoint="search_resources"),
+                *(Rule(path, methods=["GET"], endpoint=name) for path, name in _RULES),
+            ]
+        )
 
     def operation(self, request: Request) -> str:
         """See `Service.operation`."""
@@ -59,6 +66,21 @@ class Tenancy:
         answer: Callable[..., Any] = getattr(self, f"_{name}")
         with self._world.lock:
             return Response(json.dumps(answer(request, **values)), content_type="application/json")
+
+    def _search_resources(self, request: Request) -> dict[str, Any]:
+        text = json.loads(request.get_data())["text"]
+        found = [
+            {
+                "resourceType": kind,
+                "identifier": ocid,
+                "compartmentId": self._world.compartment,
+                "timeCreated": rfc3339(self._world.clock()),
+                "lifecycleState": "ACTIVE",
+            }
+            for ocid, kind, words in self.resources
+            if words == text
+        ]
+        return {"items": found}
 
     def _get_compartment(self, request: Request, id: str) -> dict[str, Any]:
         found = self._world.access.compartments.get(id)

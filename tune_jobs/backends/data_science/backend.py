@@ -20,7 +20,12 @@ from tune_jobs.backends.data_science.definition import (
 from tune_jobs.backends.data_science.job import Job, JobRegistry
 from tune_jobs.backends.data_science.job_runs import JobRuns
 from tune_jobs.backends.data_science.log_metrics import LogMetrics
-from tune_jobs.backends.data_science.log_search import RunLog, RunLogs, open_run_log
+from tune_jobs.backends.data_science.log_search import (
+    RunLog,
+    RunLogs,
+    find_stream,
+    open_run_log,
+)
 from tune_jobs.backends.data_science.request import Settings
 from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.backends.oci_runs.shapes import Shapes, check_shapes
@@ -239,7 +244,8 @@ class DataScienceBackend:
                 f"metrics_from='log', but job {job.id} has no log: give it a log group, or have "
                 "the script call tune_jobs.report() and use metrics_from='report'"
             )
-        logs = RunLogs(self.connection, job.log, since=time.time())
+        stream = find_stream(self.connection, job.log, job.compartment)
+        logs = RunLogs(self.connection, stream, since=time.time())
         return LogMetrics(logs, folder, sources, self._poll_seconds, notice)
 
     def log(self, name: str, run_id: str | None) -> RunLog | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tune_jobs.arguments.calls import strict_types
+from tune_jobs.backends.data_science.mounts import check_mounts
 from tune_jobs.backends.data_science.runnable import check_runtime
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
@@ -41,8 +42,9 @@ class Infrastructure:
         block_storage_gb: Size of the disk, at least 50.
         subnet: OCID; None for a network that the service manages.
         log_group, log: OCIDs; with a group alone, the service creates a log for each run.
-        storage_mounts: As in ADS: ``{"src": "<mount target>:<export>", "dest": "data"}`` for
-            file storage, ``{"src": "oci://bucket@namespace/prefix", "dest": "data"}`` for objects.
+        storage_mounts: As in ADS: ``{"src": "10.0.0.5:/export", "dest": "data"}`` for file
+            storage (the address of its mount target, or the OCIDs of mount target and export),
+            ``{"src": "oci://bucket@namespace/prefix", "dest": "data"}`` for objects.
         tags: Freeform tags of the job and its runs, at most five: tune_jobs sets five others.
         defined_tags: Defined tags, by namespace.
     """
@@ -71,6 +73,7 @@ class Infrastructure:
             raise ConfigError("a flexible shape needs both ocpus and memory_gb")
         if self.block_storage_gb is not None and self.block_storage_gb < 50:
             raise ConfigError(f"block_storage_gb={self.block_storage_gb}: it must be at least 50")
+        check_mounts(self.storage_mounts)
         if len(self.tags) > 5:
             raise ConfigError(
                 f"{len(self.tags)} tags: at most 5 are possible beside those of tune_jobs"
@@ -104,6 +107,11 @@ class JobDefinition(Protocol):
     @property
     def compartment(self) -> str | None:
         """OCID of the job's compartment, if it is known."""
+        ...
+
+    @property
+    def needs_session(self) -> bool:
+        """Whether the notebook session, where there is one, provides some of its settings."""
         ...
 
     def fingerprint(self) -> str:
@@ -171,6 +179,12 @@ class ScriptDefinition:
     def compartment(self) -> str | None:
         """See `JobDefinition.compartment`."""
         return self.infrastructure.compartment
+
+    @property
+    def needs_session(self) -> bool:
+        """See `JobDefinition.needs_session`."""
+        on = self.infrastructure
+        return None in (on.compartment, on.project, on.shape)
 
     @property
     def entrypoint(self) -> str:
@@ -275,6 +289,11 @@ class AdsDefinition:
         """See `JobDefinition.compartment`."""
         return _find_compartment(self.job.to_dict())
 
+    @property
+    def needs_session(self) -> bool:
+        """See `JobDefinition.needs_session`: ADS took its settings when it was defined."""
+        return False
+
     def fingerprint(self) -> str:
         """See `JobDefinition.fingerprint`."""
         spec = self.job.to_dict()
@@ -309,6 +328,11 @@ class YamlDefinition:
     def compartment(self) -> str | None:
         """See `JobDefinition.compartment`."""
         return _find_compartment(self._read())
+
+    @property
+    def needs_session(self) -> bool:
+        """See `JobDefinition.needs_session`: ADS took its settings when it was defined."""
+        return False
 
     def fingerprint(self) -> str:
         """See `JobDefinition.fingerprint`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shlex
 import tempfile
 import time
@@ -24,6 +25,7 @@ import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
 from tune_jobs.backends.data_science.definition import JobDefinition
+from tune_jobs.backends.data_science.mounts import check_mounts, resolve_mounts
 from tune_jobs.backends.data_science.runnable import check_job
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, TuneJobsError
@@ -33,6 +35,10 @@ from tune_jobs.runtime.oci_answers import measure_clock_offset
 
 FOLDER = "jobs"
 MANAGE = "allow group <tuners> to manage data-science-jobs in compartment <compartment>"
+READ_SESSION = (
+    "allow dynamic-group <notebooks> to read data-science-notebook-sessions "
+    "in compartment <compartment>"
+)
 STUDY_TAG = "tune_jobs_study"
 JOB_TAG = "tune_jobs_job"
 
@@ -47,8 +53,8 @@ class Job:
         container: Image, ``cmd`` and ``entrypoint``, if its runs are containers.
         infrastructure: As the REST API spells it.
         max_runtime: Minutes.
-        log: Where the Logging service searches the output of its runs
-            (``compartment/log group/log``); None if they have no log.
+        log: OCIDs of the log group of its runs, and of their log if they share one; None if they
+            have no log.
     """
 
     id: str
@@ -61,7 +67,7 @@ class Job:
     container: Mapping[str, Any] | None
     infrastructure: Mapping[str, Any]
     max_runtime: int | None
-    log: str | None
+    log: tuple[str, ...] | None
 
     @property
     def shape(self) -> str:
@@ -164,7 +170,27 @@ class JobRegistry:
             raise
         return True
 
+    def _check_session(self, definition: JobDefinition) -> None:
+        """Check that the notebook session can be read, from which ADS takes what is missing.
+
+        Raises:
+            BackendError: If it cannot; ADS would go on without, and the job would be refused.
+        """
+        session = os.environ.get("NB_SESSION_OCID")
+        if not session or not definition.needs_session:
+            return
+        try:
+            self._client.get_notebook_session(session, retry_strategy=_retries())
+        except Exception as error:
+            doing = f"reading this notebook session, {session}, for what Infrastructure leaves out"
+            refusal = explain_refusal(error, doing, READ_SESSION)
+            raise BackendError(
+                f"{refusal}. Or name everything: Infrastructure(compartment=..., project=..., "
+                "shape=...)"
+            ) from error
+
     def _create(self, definition: JobDefinition, fingerprint: str) -> str:
+        self._check_session(definition)
         with quiet_ads(), tempfile.TemporaryDirectory() as workspace:
             staging = Path(workspace, "staging")
             staging.mkdir()
@@ -185,7 +211,6 @@ class JobRegistry:
 
     def _label(self, job: Any, fingerprint: str) -> Any:
         """Return the job with the study's name and tags, to be created through our connection."""
-        from ads.jobs import DataScienceJob
         from ads.jobs import Job as AdsJob
 
         arguments = self._connection.client_arguments()
@@ -195,11 +220,32 @@ class JobRegistry:
         }
         auth["client_kwargs"] = arguments
         # A copy, since ADS writes the OCID of the created job into its infrastructure.
-        infrastructure = DataScienceJob(spec=job.infrastructure.to_dict()["spec"], **auth)
+        infrastructure = self._build_infrastructure(job.infrastructure.to_dict()["spec"], auth)
         tags = {**infrastructure.freeform_tags, **(job.runtime.freeform_tags or {})}
         job.runtime.with_freeform_tag(**tags, **self._tags(fingerprint))
         created = AdsJob(name=self._name(fingerprint), **auth)
         return created.with_infrastructure(infrastructure).with_runtime(job.runtime)
+
+    def _build_infrastructure(self, spec: Mapping[str, Any], auth: Mapping[str, Any]) -> Any:
+        """Return an ADS infrastructure whose mounts are resolved by our connection."""
+        from ads.jobs import DataScienceJob
+
+        mounts = spec.get("storageMount") or []
+        check_mounts(mounts)
+        resolved = resolve_mounts(mounts, self._connection)
+
+        class Infrastructure(DataScienceJob):  # type: ignore[misc]
+            """Infrastructure with these mounts."""
+
+            def _update_job_infra(self, dsc_job: Any) -> Any:
+                super()._update_job_infra(dsc_job)
+                if resolved:
+                    dsc_job.job_storage_mount_configuration_details_list = resolved
+                return self
+
+        return Infrastructure(
+            spec={name: value for name, value in spec.items() if name != "storageMount"}, **auth
+        )
 
     def _name(self, fingerprint: str) -> str:
         return f"{self._study}-{fingerprint[:8]}"
@@ -224,15 +270,15 @@ def _parse_job(model: Any) -> Job:
         container=None if environment is None else _to_rest(environment),
         infrastructure=_to_rest(model.job_infrastructure_configuration_details),
         max_runtime=getattr(settings, "maximum_runtime_in_minutes", None),
-        log=_build_stream(model.compartment_id, log),
+        log=_find_log(log),
     )
 
 
-def _build_stream(compartment: str, log: Any) -> str | None:
+def _find_log(log: Any) -> tuple[str, ...] | None:
     if log is None or not log.enable_logging or not log.log_group_id:
         return None
     # Without a log, each run gets one in the group: the whole group is searched.
-    return "/".join(filter(None, [compartment, log.log_group_id, log.log_id]))
+    return tuple(filter(None, (log.log_group_id, log.log_id)))
 
 
 def _to_rest(model: Any) -> dict[str, Any]:

@@ -6,8 +6,9 @@ the last `OVERLAP` seconds again and skips what was seen before.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -124,6 +125,23 @@ class RunLog:
         return "".join(f"{line.message}\n" for line in lines).encode()
 
 
+def find_stream(connection: Connection, log: Sequence[str], compartment: str) -> str:
+    """Return where a log is searched: ``compartment/log group/log``.
+
+    Args:
+        connection: The connection to OCI.
+        log: OCIDs of the log group, and of the log if there is one.
+        compartment: The one to assume if the group, which may be in another one, cannot be read.
+    """
+    import oci
+
+    client = connection.client(oci.logging.LoggingManagementClient)
+    with contextlib.suppress(oci.exceptions.ServiceError):
+        found = client.get_log_group(log[0], retry_strategy=oci.retry.DEFAULT_RETRY_STRATEGY)
+        compartment = found.data.compartment_id or compartment
+    return "/".join([compartment, *log])
+
+
 def open_run_log(connection: Connection, run_id: str) -> RunLog | None:
     """Return the log of a run; None if its job has none.
 
@@ -140,8 +158,9 @@ def open_run_log(connection: Connection, run_id: str) -> RunLog | None:
     details = run.log_details
     if details is None or not details.log_group_id:
         return None
-    parts = [run.compartment_id, details.log_group_id, details.log_id]
-    return RunLog(connection, run_id, "/".join(filter(None, parts)), run.time_accepted.timestamp())
+    log = [part for part in (details.log_group_id, details.log_id) if part]
+    stream = find_stream(connection, log, run.compartment_id)
+    return RunLog(connection, run_id, stream, run.time_accepted.timestamp())
 
 
 def _parse_entry(entry: Any) -> Line | None:
