@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +51,8 @@ def fork(work: Callable[[], Any]) -> Child:
         os.close(read)
         try:
             signal.alarm(LIMIT_SECONDS)
-            os.write(write, json.dumps(work()).encode())
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(json.dumps(work()).encode())
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -72,11 +76,19 @@ def list_points(place: Place) -> list[Point]:
         AssertionError: If the study fails although nothing is injected.
     """
     join(fork(place.prepare))
-    code, _ = join(fork(place.tune))
+    code, modules = join(fork(lambda: _tune_and_list_modules(place)))
     problems = _inspect(place, only_tuners=True)
     assert code == 0, f"an undisturbed tuner ended with {code}"
     assert not problems, f"an undisturbed study is wrong: {problems}"
+    for name in modules:  # so that no round spends time on them
+        with contextlib.suppress(Exception):  # not every entry of `sys.modules` can be imported
+            importlib.import_module(name)
     return list(dict.fromkeys(read_points(place.folder / "passed")))
+
+
+def _tune_and_list_modules(place: Place) -> list[str]:
+    place.tune()
+    return sorted(sys.modules)
 
 
 def play_round(place: Place, point: Point, action: str, second: Point | None = None) -> Result:
