@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.oci_emulator.images import Image, translate
+
 _HOOK = '''\
 """Make the SDK's clients use the emulator's endpoint by default."""
 import importlib.abc
@@ -58,8 +60,9 @@ class Program:
     """Program that a run executes.
 
     Args:
-        artifact: Content and name of the job's file; None for a container.
+        artifact: Content and name of the job's file; a container may have one, which stays packed.
         command: Entry point and command of a container.
+        image: The container's image, if its layout is known.
         arguments: The arguments in one string.
         env: The variables of the job and the run.
         minutes: The maximum runtime.
@@ -70,6 +73,7 @@ class Program:
     arguments: str
     env: Mapping[str, str]
     minutes: float | None
+    image: Image | None = None
 
 
 class Execution:
@@ -147,8 +151,8 @@ class Execution:
         hook = self._folder / "hook"
         hook.mkdir()
         (hook / "sitecustomize.py").write_text(_HOOK)
-        if self._program.artifact is None:
-            return [*self._program.command, *arguments], work
+        if self._program.command or self._program.artifact is None:
+            return self._prepare_container(arguments, work)
         data, name = self._program.artifact
         file = self._folder / name
         file.write_bytes(data)
@@ -165,11 +169,25 @@ class Execution:
         path = str(work / (entry or ""))
         return [*_build_command(path), *arguments], work
 
+    def _prepare_container(self, arguments: list[str], work: Path) -> tuple[list[str], Path]:
+        """Unpack the image, and put the artifact into the home folder as it is."""
+        root = self._folder / "root"
+        home = root / "home/datascience"
+        home.mkdir(parents=True)
+        if self._program.artifact is not None:
+            data, name = self._program.artifact
+            (home / name).write_bytes(data)
+        if self._program.image is not None:
+            self._program.image.unpack(root)
+            work = root / self._program.image.work_dir.lstrip("/")
+        return translate([*self._program.command, *arguments], root), work
+
     def _environment(self) -> dict[str, str]:
         env = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
+            **(self._program.image.env if self._program.image else {}),
             **self._program.env,
             **self._service_env,
             "OCI_EMULATOR": self._endpoint,

@@ -12,6 +12,7 @@ from tests.oci_emulator.errors import invalid
 
 MAX_ARGUMENTS = 4000
 MAX_ENVIRONMENT = 20_000
+MAX_COMMAND = 2048
 MAX_NAME = 255
 MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 10, 100, 256
 LONGEST_RUN = 43_200  # minutes [assumed]
@@ -102,6 +103,14 @@ def _check_limits(body: Mapping[str, Any]) -> None:
     for key, value in tags.items():
         if len(key) > MAX_TAG_KEY or len(value) > MAX_TAG_VALUE:
             raise invalid(f"freeform tag {key[:40]!r} is too long")
+    for name in (
+        "jobEnvironmentConfigurationDetails",
+        "jobEnvironmentConfigurationOverrideDetails",
+    ):
+        container = body.get(name) or {}
+        words = [*(container.get("entrypoint") or ()), *(container.get("cmd") or ())]
+        if sum(len(word.encode()) for word in words) >= MAX_COMMAND:
+            raise invalid(f"cmd and entrypoint must have less than {MAX_COMMAND} bytes")
     for name in ("jobConfigurationDetails", "jobConfigurationOverrideDetails"):
         _check_configuration(body.get(name) or {})
 

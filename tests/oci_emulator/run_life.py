@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.oci_emulator.errors import ServiceError
 from tests.oci_emulator.execution import Execution, Program
+from tests.oci_emulator.images import Image, read_image
 from tests.oci_emulator.log_search import LogSearch
 from tests.oci_emulator.object_storage import rfc3339
 from tests.oci_emulator.policies import Principal, Target
@@ -135,11 +136,18 @@ class RunLife:
         else:
             thread = threading.Thread(
                 target=self._execute,
-                args=(run, _build_program(run, job, artifact), begin),
+                args=(run, self._build_program(run, job, artifact), begin),
                 daemon=True,
             )
             self._threads.append(thread)
             thread.start()
+
+    def _build_program(
+        self, run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None
+    ) -> Program:
+        container = _merge_container(run, job)
+        layout = self._world.images.get(container.get("image", ""))
+        return _build_program(run, job, artifact, read_image(layout) if layout else None)
 
     def cancel(self, run: Run) -> None:
         """Cancel a run."""
@@ -226,13 +234,20 @@ def _merge_container(run: Run, job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _build_program(run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None) -> Program:
+def _build_program(
+    run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None, image: Image | None
+) -> Program:
     own, override = job["jobConfigurationDetails"], run.facts["jobConfigurationOverrideDetails"]
     container = _merge_container(run, job)
     settings = {**own, **{k: v for k, v in override.items() if v is not None}}
     return Program(
-        artifact=None if container else artifact,
-        command=(*(container.get("entrypoint") or ()), *(container.get("cmd") or ())),
+        artifact=artifact,
+        command=(
+            image.command(container)
+            if image
+            else (*(container.get("entrypoint") or ()), *(container.get("cmd") or ()))
+        ),
+        image=image,
         arguments=settings.get("commandLineArguments") or "",
         env={
             **(own.get("environmentVariables") or {}),

@@ -65,6 +65,7 @@ class World:
         access: Policies; by default everything is permitted.
         log_groups: Compartments of log groups, by OCID; others are in `compartment`.
         subnets: Compartments of subnets, by OCID; others are in `compartment`.
+        images: Layouts of images by name; others consist of what the run names.
         deviations: Assumptions of the register from which the services deviate.
         exercised: Assumptions of the register on which a request has depended.
     """
@@ -86,6 +87,7 @@ class World:
     access: Access = field(init=False)
     log_groups: dict[str, str] = field(default_factory=dict)
     subnets: dict[str, str] = field(default_factory=dict)
+    images: dict[str, Path] = field(default_factory=dict)
     deviations: set[str] = field(default_factory=set)
     exercised: set[str] = field(default_factory=set)
 

@@ -125,6 +125,11 @@ class _Run:
         self._stopped = False
         self._done = threading.Event()
 
+    @property
+    def _is_root(self) -> bool:
+        """Whether the script works in the root folder, as in an image that names no other."""
+        return os.path.dirname(self._work) == self._work
+
     def prepare(self, argv: list[str]) -> list[str]:
         """Create folders and files; return the arguments with the run's paths."""
         for folder in (*self._folders.values(), self._paths["TUNE_JOBS_RESUME_DIR"]):
@@ -172,7 +177,8 @@ class _Run:
             self._work,
             self._metrics,
         )
-        self._before = take_snapshot(self._work)
+        if not self._is_root:
+            self._before = take_snapshot(self._work)
         try:
             process = self._start(command)
         except OSError as error:
@@ -248,7 +254,7 @@ class _Run:
         uploads.stop()
         state = "CANCELED" if self._stopped else "FAILED" if cause else "SUCCEEDED"
         failed = uploads.finish(self._persist) or self._upload_folders()
-        if not failed and not self._stopped:
+        if not failed and not self._stopped and not self._is_root:
             self._upload_left_files()
         if failed and code == 0:
             code, state, cause = NOT_UPLOADED, "FAILED", failed

@@ -107,4 +107,4 @@ def test_existing_jobs_of_several_nodes(
 
 def test_single_nodes_are_accepted() -> None:
     for spec in ({}, {"replicas": 1}, {"env": [{"name": "NODE_COUNT", "value": "1"}]}):
-        check_runtime("job", {"spec": {"runtime": {"type": "container", "spec": spec}}})
+        check_runtime("job", {"spec": {"runtime": {"type": "python", "spec": spec}}})

@@ -20,6 +20,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.backends.data_science.container import (
+    RUNNER_ENTRYPOINT,
+    SWITCH,
+    start_words,
+    write_runner,
+)
 from tune_jobs.backends.data_science.definition import RunnerStart
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
@@ -52,19 +58,22 @@ def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     """Return a copy of a job whose artifact starts the runner, which starts what the job would.
 
     Args:
-        job: An ``ads.jobs.Job`` that is not created yet. A job for containers has no artifact and
-            is returned unchanged.
+        job: An ``ads.jobs.Job`` that is not created yet. A job for containers that has an artifact
+            of its own, or is to have no runner, is returned unchanged.
         start: How the runner starts what was uploaded.
         workspace: An empty folder for the artifact, which must exist until the job is created.
 
     Raises:
         ConfigError: If ADS cannot build an artifact of the runtime.
     """
-    from ads.jobs import Job, ScriptRuntime
+    from ads.jobs import ScriptRuntime
 
     payload = _translate(job)
     artifact, settings = payload["artifact"], payload["job_configuration_details"]
-    if artifact is None or "job_environment_configuration_details" in payload:
+    if container := payload.get("job_environment_configuration_details"):
+        own = artifact is not None or _is_switched_off(settings)
+        return job if own else _contain(job, container, settings, workspace)
+    if artifact is None:
         return job
     env: dict[str, str] = dict(settings.get("environment_variables") or {})
     unpacked = workspace / "unpacked"
@@ -77,6 +86,15 @@ def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     runtime = ScriptRuntime().with_source(
         str(_pack(unpacked, workspace / "artifact.zip")), entrypoint=START_SCRIPT
     )
+    return _with_settings(job, runtime, settings, env)
+
+
+def _with_settings(
+    job: Any, runtime: Any, settings: Mapping[str, Any], env: Mapping[str, Any]
+) -> Any:
+    """Return a job with another runtime, and everything else as it was."""
+    from ads.jobs import Job
+
     # ADS substitutes ${X} in values, which was done already.
     runtime.with_environment_variable(**{k: str(v).replace("$", "$$") for k, v in env.items()})
     if settings.get("command_line_arguments"):
@@ -86,6 +104,28 @@ def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     runtime.with_freeform_tag(**(job.runtime.freeform_tags or {}))
     runtime.with_defined_tag(**(job.runtime.defined_tags or {}))
     return Job(name=job.name).with_infrastructure(job.infrastructure).with_runtime(runtime)
+
+
+def _is_switched_off(settings: Mapping[str, Any]) -> bool:
+    return (settings.get("environment_variables") or {}).get(SWITCH) == "off"
+
+
+def _contain(
+    job: Any, container: Mapping[str, Any], settings: Mapping[str, Any], workspace: Path
+) -> Any:
+    """Return a job for containers whose artifact is the runner, which is their entry point."""
+    from ads.jobs import ContainerRuntime
+
+    env = dict(settings.get("environment_variables") or {})
+    env["TUNE_JOBS_COMMAND"] = encode_json(start_words(container))
+    runtime = ContainerRuntime().with_image(
+        container["image"],
+        entrypoint=list(RUNNER_ENTRYPOINT),
+        image_digest=container.get("image_digest"),
+        image_signature_id=container.get("image_signature_id"),
+    )
+    runtime.with_artifact(str(write_runner(workspace)))
+    return _with_settings(job, runtime, settings, env)
 
 
 def _translate(job: Any) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
+from tune_jobs.backends.data_science.container import RUNNER_ENTRYPOINT
 from tune_jobs.backends.data_science.definition import JobDefinition
 from tune_jobs.backends.data_science.mounts import check_mounts, resolve_mounts
 from tune_jobs.backends.data_science.runnable import check_job
@@ -259,6 +260,10 @@ def _parse_job(model: Any) -> Job:
     environment = model.job_environment_configuration_details
     log = model.job_log_configuration_details
     env = dict(getattr(settings, "environment_variables", None) or {})
+    container = None if environment is None else _to_rest(environment)
+    starts_runner = env.get("JOB_RUN_ENTRYPOINT") == START_SCRIPT or (
+        container is not None and tuple(container.get("entrypoint") or ()) == RUNNER_ENTRYPOINT
+    )
     return Job(
         id=model.id,
         name=model.display_name,
@@ -266,8 +271,8 @@ def _parse_job(model: Any) -> Job:
         project=model.project_id,
         env=env,
         arguments=tuple(shlex.split(getattr(settings, "command_line_arguments", None) or "")),
-        has_runner=env.get("JOB_RUN_ENTRYPOINT") == START_SCRIPT and "TUNE_JOBS_COMMAND" in env,
-        container=None if environment is None else _to_rest(environment),
+        has_runner=starts_runner and "TUNE_JOBS_COMMAND" in env,
+        container=container,
         infrastructure=_to_rest(model.job_infrastructure_configuration_details),
         max_runtime=getattr(settings, "maximum_runtime_in_minutes", None),
         log=_find_log(log),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tune_jobs.backends.data_science.container import MAX_COMMAND, build_command, count_bytes
 from tune_jobs.backends.data_science.job import STUDY_TAG, Job
 from tune_jobs.core.job_runs import MetricSources, RunRequest
 from tune_jobs.core.strict_json import encode_json
@@ -59,6 +60,9 @@ def needs_object(job: Job, request: RunRequest) -> bool:
     It has files, too many characters, or characters that are not printable.
     """
     arguments = _join_arguments(job, request)
+    if job.container is not None:
+        size = count_bytes(_build_container(job, request, as_object=False))
+        return bool(request.files) or size >= MAX_COMMAND
     return bool(request.files) or len(arguments) > MAX_ARGUMENTS or not arguments.isprintable()
 
 
@@ -89,7 +93,8 @@ def build_details(
         SubmitError: If a limit of the service is exceeded.
     """
     env = _build_environment(job, request, settings, as_object)
-    arguments = "" if as_object else _join_arguments(job, request)
+    is_container = job.container is not None
+    arguments = "" if as_object or is_container else _join_arguments(job, request)
     _check_limits(request.name, arguments, env)
     override: dict[str, Any] = {"jobType": "DEFAULT", "environmentVariables": env}
     max_runtime = request.resources.get("max_runtime", settings.max_runtime)
@@ -104,14 +109,36 @@ def build_details(
         "freeformTags": _build_tags(request, settings),
     }
     if job.container is not None:
-        # It is not documented whether the service appends arguments to an image's command.
-        command = [*(job.container.get("cmd") or ()), *job.arguments, *request.argv]
-        details["jobEnvironmentConfigurationOverrideDetails"] = {**job.container, "cmd": command}
+        container = _build_container(job, request, as_object=as_object)
+        _check_command(request.name, container)
+        details["jobEnvironmentConfigurationOverrideDetails"] = container
     elif arguments:
         override["commandLineArguments"] = arguments
     if shape is not None:
         details["jobInfrastructureConfigurationOverrideDetails"] = dict(shape)
     return details
+
+
+def _build_container(job: Job, request: RunRequest, *, as_object: bool) -> dict[str, Any]:
+    """Return the container of a run, whose ``cmd`` has the arguments.
+
+    It is not documented whether the service appends ``commandLineArguments`` to a command.
+    """
+    container = dict(job.container or {})
+    arguments = [] if as_object else [*job.arguments, *request.argv]
+    if job.has_runner:
+        return {**container, "cmd": arguments}
+    return {**container, **build_command(container, arguments)}
+
+
+def _check_command(name: str, container: Mapping[str, Any]) -> None:
+    size = count_bytes(container)
+    if size >= MAX_COMMAND:
+        raise SubmitError(
+            f"{name}: its cmd and entrypoint have {size} bytes, and the service takes less than "
+            f"{MAX_COMMAND}: pass fewer or shorter arguments, or let tune_jobs add its runner "
+            "(DataScienceBackend.from_job)"
+        )
 
 
 def _check_limits(name: str, arguments: str, env: Mapping[str, str]) -> None:

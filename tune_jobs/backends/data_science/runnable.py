@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tune_jobs.backends.data_science.container import check_command, check_container
 from tune_jobs.errors import ConfigError
 
 _DISTRIBUTED = "pytorchdistributed"
@@ -29,7 +30,7 @@ def check_runtime(name: str, job: Mapping[str, Any]) -> None:
         job: Its specification, as ``Job.to_dict()`` returns it.
 
     Raises:
-        ConfigError: If its runs are distributed.
+        ConfigError: If its runs are distributed, or containers that take no arguments.
     """
     runtime = (job.get("spec") or {}).get("runtime") or {}
     kind, spec = str(runtime.get("type", "")), runtime.get("spec") or {}
@@ -38,6 +39,8 @@ def check_runtime(name: str, job: Mapping[str, Any]) -> None:
         raise ConfigError(f"{name} has the runtime {kind}, which is distributed: {_FIX}")
     if replicas > 1:
         raise ConfigError(f"{name} has {replicas} replicas: {_FIX}")
+    if kind.lower() == "container":
+        check_container(name, spec)
     variables = spec.get("env") or []
     _check_variables(name, {str(v.get("name")): v.get("value") for v in variables})
 
@@ -46,11 +49,15 @@ def check_job(model: Any) -> None:
     """Check a job that exists, as the SDK describes it.
 
     Raises:
-        ConfigError: If its runs have several nodes.
+        ConfigError: If its runs have several nodes, or are containers that take no arguments.
     """
     name = f"job {model.id}"
     if getattr(model, "job_node_configuration_details", None) is not None:
         raise ConfigError(f"{name} is a multi-node job: {_FIX}")
+    environment = getattr(model, "job_environment_configuration_details", None)
+    if environment is not None:
+        words = {"entrypoint": environment.entrypoint, "cmd": environment.cmd}
+        check_command(name, words)
     settings = model.job_configuration_details
     _check_variables(name, getattr(settings, "environment_variables", None) or {})
 
