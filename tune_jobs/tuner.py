@@ -572,6 +572,7 @@ class Tuner:
         with explain_deletion(self.study):
             build_retry(self.definition, messages).call(self.definition.check)
             with RunSession(self.definition, messages, own=True, take_over=take_over) as session:
+                self.definition.check_metrics(session.ledger.read_definition())
                 yield session
 
     def _close_objective(self) -> None:

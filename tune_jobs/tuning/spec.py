@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.core.best_trials import find_best_trials, read_result
@@ -16,7 +16,8 @@ from tune_jobs.core.no_best import NoBest, explain_no_best
 from tune_jobs.core.objectives import Objectives
 from tune_jobs.core.outcomes import Divergence
 from tune_jobs.core.promotion import Promotion
-from tune_jobs.errors import ConfigError
+from tune_jobs.core.trial_attributes import RUN_ATTRIBUTE
+from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.script.interface import ScriptInterface
 from tune_jobs.space.compatibility import check_space, find_missing
 from tune_jobs.space.search_space import Space
@@ -110,6 +111,28 @@ class TuningSpec:
                 "space"
             )
         self.command_line.check(self.space.names, [argument])
+
+    def check_metrics(self, earlier: Mapping[str, Any]) -> None:
+        """Check that the values of the study's trials are those of the same metrics.
+
+        Args:
+            earlier: Result of `describe` in an earlier call; empty if there is none.
+
+        Raises:
+            StudyError: If complete trials have the values of other metrics.
+        """
+        names = [metric.name for metric in self.objectives.metrics]
+        known = [str(metric["name"]) for metric in earlier.get("metrics", ())]
+        if not known or names == known:
+            return
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if RUN_ATTRIBUTE not in trial.user_attrs:
+                continue  # not of a job run
+            raise StudyError(
+                f"the values of study {self.study.study_name!r}, such as that of trial "
+                f"{trial.number}, are of the metric {', '.join(known)}, not of "
+                f"{', '.join(names)}: use a new study name, or the metric as before"
+            )
 
     def describe(self, run: Mapping[str, object]) -> dict[str, Any]:
         """Return what is kept with the study, to compare it and to repeat it.
