@@ -9,7 +9,7 @@ import pytest
 
 from tune_jobs.init.flags import Command, Flag
 from tune_jobs.init.help_output import run_help
-from tune_jobs.init.help_text import read_help
+from tune_jobs.init.help_text import read_help, read_usage
 from tune_jobs.init.merging import merge
 
 ARGPARSE = """\
@@ -180,6 +180,30 @@ def describe(flag: Flag) -> tuple[object, ...]:
 )
 def test_formats(text: str, expected: list[tuple[object, ...]]) -> None:
     assert [describe(flag) for flag in read_help(text).flags] == expected
+
+
+@pytest.mark.parametrize(
+    ("usage", "words"),
+    [
+        (DOCOPT, [["<data>"]]),
+        ("Usage: train.py [--lr=<f>] [-b N] <data> OUT\n\nOptions:", [["<data>", "OUT"]]),
+        (
+            "Usage:\n  x.py fit <data>\n  x.py (eval | test) [<data>]\n",
+            [["fit", "<data>"], ["eval"]],
+        ),
+        ("usage: x.py --lr=<f> -o FILE [options [--x]]\n", [[]]),
+        ("Train a model.\n", []),
+    ],
+)
+def test_what_a_usage_requires(usage: str, words: list[list[str]]) -> None:
+    assert read_usage(usage) == words
+
+
+def test_notes_with_brackets_are_no_description() -> None:
+    text = (
+        "usage: x\n\noptions:\n  --layers [ITEM,...]  units (type: list[int], default: [64, 64])\n"
+    )
+    assert read_help(text).flags[0].help == "units"
 
 
 def test_commands_ranges_and_descriptions() -> None:

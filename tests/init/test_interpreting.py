@@ -237,3 +237,65 @@ def test_a_conversion_tells_the_type(tmp_path: Path) -> None:
     assert (flags["lr"].kind, flags["lr"].caution) == ("float", "")
     assert flags["units"].many == "comma"
     assert "add type=" in flags["gamma"].caution
+
+
+@pytest.mark.parametrize("component", ["Trainer", "Trainer()"])
+def test_public_methods_are_commands_of_fire(component: str, tmp_path: Path) -> None:
+    source = """
+        import fire
+        class Trainer:
+            def __init__(self, lr=0.1): self.lr = lr
+            def fit(self, dropout: float = 0.2): ...
+            def _hide(self): ...
+            @property
+            def size(self): return 1
+        fire.Fire(COMPONENT)
+    """
+    command = read_parser(source.replace("COMPONENT", component), tmp_path).command
+    assert ["lr"] * (component == "Trainer") == list(command.flags)
+    assert {name: list(each.flags) for name, each in command.commands.items()} == {
+        "fit": ["dropout"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "others", "flags", "commands"),
+    [
+        ("fire.Fire()", "", [], ["fit"]),
+        ("fire.Fire()", "def test(ckpt): ...", [], ["fit", "test"]),
+        ("jsonargparse.CLI()", "", ["lr"], []),
+        ("jsonargparse.CLI()", "def test(ckpt): ...", [], ["fit", "test"]),
+    ],
+)
+def test_functions_of_the_script_are_commands(
+    call: str, others: str, flags: list[str], commands: list[str], tmp_path: Path
+) -> None:
+    source = f"""
+        import fire, jsonargparse
+        from os.path import join
+        def fit(lr=0.1): ...
+        def _hide(x=1): ...
+        {others}
+        {call}
+    """
+    command = read_parser(source, tmp_path).command
+    assert (list(command.flags), list(command.commands)) == (flags, commands)
+
+
+def test_words_that_docopt_requires(tmp_path: Path) -> None:
+    source = '''
+        """Usage:
+          train.py fit <data> [--lr=<x>]
+          train.py test <data>
+
+        --lr=<x>  step size [default: 0.1]
+        """
+        import docopt
+        docopt.docopt(__doc__)
+    '''
+    command = read_parser(source, tmp_path).command
+    assert list(command.flags) == ["lr"]
+    assert {name: list(each.flags) for name, each in command.commands.items()} == {
+        "fit": ["data"],
+        "test": ["data"],
+    }

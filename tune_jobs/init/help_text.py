@@ -35,9 +35,10 @@ _DEFAULT = re.compile(r"[\[(](?:[^\[\]()]*; )?default(?:s to| is)?[:=]?\s+(.*?)[
 _TYPE = re.compile(r"\btype:\s*(float|int|str|bool)\b", re.I)
 _CHOICES = re.compile(r"\{([^{}]+)\}|\[([^\[\]\s]+\|[^\[\]]+)\]|<([^<>\s]+\|[^<>]+)>")
 _RANGE = re.compile(r"(?:(-?[\d.]+(?:e-?\d+)?)\s*<=?\s*)?\bx\b(?:\s*<=?\s*(-?[\d.]+(?:e-?\d+)?))?")
+_INSIDE = r"(?:[^\[\]()]|\[[^\[\]()]*\]|\([^\[\]()]*\))*"  # of brackets: ``type: list[int]``
 _NOTES = re.compile(
-    r"\s*[\[(](?:[^\[\]()]*[;,] )?(?:default|required|env var|type|an? [\w -]*(?:integer|number)\b"
-    r"|-?[\d.]*(?:<=?)?x(?:<|\b))[^\])]*[\])]",
+    rf"\s*[\[(](?:{_INSIDE}[;,] )?(?:default|required|env var|type|an? [\w -]*(?:integer|number)\b"
+    rf"|-?[\d.]*(?:<=?)?x(?:<|\b)){_INSIDE}[\])]",
     re.I,
 )
 _COMMANDS = re.compile(r"^\s*\{([\w,-]+)\}", re.M)
@@ -157,6 +158,26 @@ def _make_entry(title: str, lines: Sequence[str]) -> _Entry:
     while columns and (_OPTION.match(columns[0]) or _VALUE_NAMES.fullmatch(columns[0])):
         head.append(columns.pop(0))
     return _Entry(title, " ".join(head), " ".join([*columns, *lines[1:]]).strip())
+
+
+def read_usage(text: str) -> list[list[str]]:
+    """Return the words that each line of a usage requires: commands, ``<data>``, ``DATA``."""
+    found = re.search(r"(?im)^[ \t]*usage:[ \t]*\n?((?:[ \t]*\S.*\n?)+)", text)
+    lines = found[1].splitlines() if found else []
+    return [_read_words(line) for line in lines]
+
+
+def _read_words(line: str) -> list[str]:
+    """Return the words after a program's name that are not optional."""
+    while "[" in line:
+        shorter = re.sub(r"\[[^\[\]]*\](?:\.\.\.)?", " ", line)
+        if shorter == line:
+            break
+        line = shorter
+    line = re.sub(r"(?<!\S)--?[\w-]+[= ](?:<[^<>]*>|[A-Z][A-Z_]*(?!\S))", " ", line)
+    line = re.sub(r"\(([^()|]*)\|[^()]*\)", r" \1 ", line)  # the first of several
+    words = re.findall(r"(?<![\w-])(?:<[^<>]*>|[A-Za-z][\w.-]*)", line)
+    return words[1:]
 
 
 # -- options and arguments --------------------------------------------------------------------

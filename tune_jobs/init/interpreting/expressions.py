@@ -82,6 +82,10 @@ class Evaluator(ABC):
     def assign(self, target: ast.expr, value: Value, scope: Scope) -> None:
         """Assign a value to a variable, an attribute or an item."""
 
+    @abstractmethod
+    def list_functions(self, file: str) -> dict[str, Function]:
+        """Return the public functions that a module defines."""
+
     def return_value(self, value: Value) -> None:
         """Note a value that the current function may return."""
         self._returned.append(value)

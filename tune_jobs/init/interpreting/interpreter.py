@@ -70,6 +70,16 @@ class Interpreter(Evaluator):
         except (Exhausted, RecursionError):
             return UNKNOWN
 
+    def list_functions(self, file: str) -> dict[str, Function]:
+        """Return the public functions that a module defines."""
+        module = self._modules.get(file)
+        names = module.scope.names if module is not None else {}
+        return {
+            name: value
+            for name, value in names.items()
+            if isinstance(value, Function) and value.scope.module == file and name[0] != "_"
+        }
+
     # -- modules ------------------------------------------------------------------------------
 
     def _load(self, file: str, name: str) -> Module | None:

@@ -31,11 +31,11 @@ from tune_jobs.init.parsers.signatures import (
 TRANSFORMERS = Convention(members="value", words="True/False", nested=False)
 SIMPLE_PARSING = Convention(nested=False)
 TYRO = Convention(dashes=True, booleans="pair")
-JSONARGPARSE = Convention(many="json", positional=True)
+JSONARGPARSE = Convention(many="json", positional=True, methods=True)
 JSONARGPARSE_FIELDS = Convention(many="json")
 TAP = Convention(booleans="toggle", nested=False)
 DOTTED = Convention(many="json")
-FIRE = Convention(many="json", words="True/False")
+FIRE = Convention(many="json", words="True/False", methods=True)
 
 # The arguments of transformers.TrainingArguments that are commonly set, with their defaults.
 _TRAINING_ARGUMENTS: Mapping[str, tuple[Kind, object]] = {
@@ -185,6 +185,10 @@ def parse_component(kind: str, convention: Convention, *, help: bool = True) -> 
         parser = findings.new_parser(kind, help=help)
         findings.use(parser, call.place)
         component = call.get("component", 0, call.get("config_class", 0))
+        if component is None and convention.methods:
+            component = evaluator.list_functions(call.place.file)
+            if convention.positional and len(component) == 1:  # jsonargparse needs no command
+                (component,) = component.values()
         _add_commands(parser.command, component, evaluator, convention)
         return UNKNOWN
 
@@ -199,10 +203,23 @@ def _add_commands(
         component = {each.name: each for each in component if isinstance(each, Function | Class)}
     if not isinstance(component, dict):
         add_component(command, component, evaluator, convention)
-        return
+        component = _list_methods(component) if convention.methods else {}
     for name, each in component.items():
         below = command.commands[str(name)] = Command()
         add_component(below, each, evaluator, convention)
+
+
+def _list_methods(component: Value) -> dict[str, Value]:
+    """Return the public methods of a class, or of the class of an instance."""
+    cls = component.cls if isinstance(component, Instance) else component
+    if not isinstance(cls, Class):
+        return {}
+    return {
+        name: value
+        for each in reversed(cls.lineage())
+        for name, value in each.scope.names.items()
+        if isinstance(value, Function) and value.role != "property" and name[0] != "_"
+    }
 
 
 class Wrapper(Object):

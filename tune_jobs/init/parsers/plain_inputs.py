@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tune_jobs.init.flags import Flag, Kind
-from tune_jobs.init.help_text import read_help
+from tune_jobs.init.flags import Command, Flag, Kind
+from tune_jobs.init.help_text import read_help, read_usage
 from tune_jobs.init.interpreting.expressions import Evaluator
 from tune_jobs.init.interpreting.values import UNKNOWN, Call, Object, Place, Value
 from tune_jobs.init.parsers.assignments import AnyArgument
@@ -115,10 +115,28 @@ def _docopt(findings: Findings, evaluator: Evaluator, call: Call) -> Value:
     """Model ``docopt(__doc__)``, which parses what the help says."""
     parser = findings.new_parser("docopt", help=False)
     findings.use(parser, call.place)
-    text = read_help(call.string("docstring", 0) or call.string("doc", 0))
-    for flag in text.flags:
+    text = call.string("docstring", 0) or call.string("doc", 0)
+    for flag in read_help(text).flags:
         parser.command.add(flag)
+    for i, words in enumerate(read_usage(text)):
+        _add_words(parser.command, words, is_first=i == 0)
     return UNKNOWN
+
+
+def _add_words(command: Command, words: Sequence[str], *, is_first: bool) -> None:
+    """Add the commands and positional arguments of one line of docopt's usage."""
+    if not is_first and not any(map(_is_command, words)):
+        return  # another way to call it
+    for word in words:
+        if _is_command(word):
+            command = command.commands.setdefault(word, Command())
+        else:
+            name = word.strip("<>").lower().replace("-", "_")
+            command.add(Flag(name, carrier="positional", required=True))
+
+
+def _is_command(word: str) -> bool:
+    return word[0] != "<" and not word.isupper()
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -45,6 +45,7 @@ class Convention:
         positional: Whether what has no default is positional.
         members: Whether an enumeration's members are named by ``name`` or ``value``.
         words: How True and False are written, if not as ``true`` and ``false``.
+        methods: Whether the methods of a class are commands.
     """
 
     dashes: bool = False
@@ -54,6 +55,7 @@ class Convention:
     positional: bool = False
     members: Literal["name", "value"] = "name"
     words: str = ""
+    methods: bool = False
 
 
 class FieldSpec(Object):
