@@ -23,7 +23,7 @@ def test_values_of_two_metrics_are_not_mixed(make_tuner: MakeTuner) -> None:
 
 
 def test_a_misspelt_metric_without_values_can_be_corrected(make_tuner: MakeTuner) -> None:
-    study = make_tuner(BODY, metric="vlaue").optimize(n_trials=1)
+    study = make_tuner(BODY, metric="no_value").optimize(n_trials=1)
     study.add_trial(optuna.trial.create_trial(value=0.5))  # not of a job run
     make_tuner(BODY).optimize(n_trials=1)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
