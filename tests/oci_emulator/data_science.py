@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +10,22 @@ from werkzeug import Request, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 
+from tests.oci_emulator.data_science_facts import (
+    describe_project,
+    describe_session,
+    describe_shapes,
+)
+from tests.oci_emulator.data_science_rules import (
+    LISTS,
+    PERMISSIONS,
+    as_json,
+    build_etag,
+    check_filters,
+    matches_filters,
+    override_block,
+    parse_body,
+    select_page,
+)
 from tests.oci_emulator.errors import (
     ServiceError,
     etag_mismatch,
@@ -25,7 +40,6 @@ from tests.oci_emulator.policies import Principal, Target
 from tests.oci_emulator.run_life import Run, RunLife
 from tests.oci_emulator.world import World, principal_of
 
-MAX_PAGE = 100
 TOKEN_SECONDS = 86_400.0
 NOTEBOOK_SESSION = "ocid1.datasciencenotebooksession.oc1..emulated"
 
@@ -50,36 +64,6 @@ _RULES = [
     ("POST", "/jobRuns/<id>/actions/changeCompartment", "change_job_run_compartment"),
     ("POST", "/jobs/<id>/actions/changeCompartment", "change_job_compartment"),
 ]
-_PERMISSIONS = {
-    "get_project": ("read", "data-science-projects"),
-    "get_notebook_session": ("read", "data-science-notebook-sessions"),
-    "list_job_shapes": ("inspect", "data-science-jobs"),  # [assumed]
-    "list_jobs": ("inspect", "data-science-jobs"),
-    "get_job": ("read", "data-science-jobs"),
-    "head_job_artifact": ("read", "data-science-jobs"),
-    "get_job_artifact_content": ("read", "data-science-jobs"),
-    "update_job": ("use", "data-science-jobs"),
-    "list_job_runs": ("inspect", "data-science-job-runs"),
-    "get_job_run": ("read", "data-science-job-runs"),
-    "update_job_run": ("use", "data-science-job-runs"),
-}
-"""Verb and resource that an operation needs; the others need to manage jobs or job runs."""
-
-_LISTS = {
-    "list_jobs": ("id", "createdBy", "displayName", "lifecycleState"),
-    "list_job_runs": ("id", "jobId", "createdBy", "displayName", "lifecycleState"),
-    "list_job_shapes": (),
-}
-"""Filters of listings."""
-
-_PAGING = ("compartmentId", "limit", "page", "sortBy", "sortOrder")
-_STATES = {
-    "list_jobs": ("CREATING", "ACTIVE", "DELETING", "FAILED", "DELETED"),
-    "list_job_runs": (
-        *("ACCEPTED", "IN_PROGRESS", "FAILED", "SUCCEEDED", "CANCELING", "CANCELED"),
-        *("DELETED", "NEEDS_ATTENTION"),
-    ),
-}
 _JOB_SUMMARY = (
     *("id", "timeCreated", "createdBy", "projectId", "compartmentId", "displayName"),
     *("lifecycleState", "freeformTags", "definedTags"),
@@ -128,6 +112,14 @@ class DataScience:
         """Return the content and the name of each artifact."""
         return list(self._artifacts.values())
 
+    def jobs(self) -> list[str]:
+        """Return the OCIDs of all jobs."""
+        return list(self._jobs)
+
+    def join(self) -> None:
+        """Wait until no run is executed."""
+        self._life.join()
+
     def runs(self) -> list[Run]:
         """Return all job runs, oldest first."""
         return list(self._runs.values())
@@ -161,9 +153,10 @@ class DataScience:
             raise ServiceError(
                 404, "NotFound", f"there is no {request.method} {request.path}"
             ) from None
+        if name in LISTS and not self._world.deviates("filters-checked"):
+            check_filters(name, request)
         answer: Callable[..., Response] = getattr(self, f"_{name}")
         with self._world.lock:
-            _check_filters(name, request)
             self._authorize(name, request, body, values.get("id", ""))
             return answer(request, body, **values)
 
@@ -175,7 +168,7 @@ class DataScience:
         """
         of_run = "job_run" in name
         default = ("manage", "data-science-job-runs" if of_run else "data-science-jobs")
-        verb, resource = _PERMISSIONS.get(name, default)
+        verb, resource = PERMISSIONS.get(name, default)
         if id in self._jobs:
             place = self._jobs[id]["compartmentId"]
         elif id in self._runs:
@@ -183,15 +176,15 @@ class DataScience:
         elif id or "compartmentId" in request.args:
             place = request.args.get("compartmentId", self._world.compartment)
         else:
-            place = _parse(body).get("compartmentId") or self._world.compartment
+            place = parse_body(body).get("compartmentId") or self._world.compartment
         self._world.require(request, verb, resource, place)
 
     # -- jobs -----------------------------------------------------------------------------------
 
     def _create_job(self, request: Request, body: bytes) -> Response:
         if known := self._find_by_token(request, body):
-            return _json(self._jobs[known])
-        details = validate("CreateJobDetails", _parse(body))
+            return as_json(self._jobs[known])
+        details = validate("CreateJobDetails", parse_body(body))
         self._check_location(request, details)
         infrastructure = details.get("jobInfrastructureConfigurationDetails") or {}
         self._check_network(request, infrastructure)
@@ -208,7 +201,7 @@ class DataScience:
         }
         self._jobs[job["id"]] = job
         self._record_token(request, body, job["id"])
-        return _json(job)
+        return as_json(job)
 
     def _check_location(self, request: Request, details: dict[str, Any]) -> None:
         """Check compartment and project, and what the request refers to.
@@ -241,49 +234,63 @@ class DataScience:
         return self._jobs[job_id]
 
     def _get_job(self, request: Request, body: bytes, id: str) -> Response:
-        return _json(self._job(id))
+        return as_json(self._show_job(self._job(id)))
+
+    def _show_job(self, job: dict[str, Any]) -> dict[str, Any]:
+        settings = dict(job["jobConfigurationDetails"])
+        if self._world.deviates("job-as-sent"):
+            env = settings.get("environmentVariables") or {}
+            settings["environmentVariables"] = {k: " ".join(v.split()) for k, v in env.items()}
+        state = "CREATING" if self._world.deviates("job-active") else job["lifecycleState"]
+        return {**job, "jobConfigurationDetails": settings, "lifecycleState": state}
 
     def _update_job(self, request: Request, body: bytes, id: str) -> Response:
-        _check_etag(request, _etag(self._job(id)))
-        self._job(id).update(validate("UpdateJobDetails", _parse(body)))
-        return _json(self._job(id))
+        self._check_etag(request, self._job(id))
+        self._job(id).update(validate("UpdateJobDetails", parse_body(body)))
+        return as_json(self._job(id))
 
     def _list_jobs(self, request: Request, body: bytes) -> Response:
         jobs = [
-            {name: job[name] for name in _JOB_SUMMARY}
+            {
+                **{name: job[name] for name in _JOB_SUMMARY},
+                **({"freeformTags": {}} if self._world.deviates("job-found") else {}),
+            }
             for job in reversed(self._jobs.values())
-            if _matches(request, job, ("id", "displayName", "lifecycleState", "compartmentId"))
+            if matches_filters(
+                request, job, ("id", "displayName", "lifecycleState", "compartmentId")
+            )
         ]
-        return _page(request, jobs)
+        return select_page(request, jobs)
 
     def _change_job_compartment(self, request: Request, body: bytes, id: str) -> Response:
         job = self._job(id)
-        _check_etag(request, _etag(job))
+        self._check_etag(request, job)
         job["compartmentId"] = self._parse_compartment(request, body, "data-science-jobs")
         return Response(status=204)
 
     def _parse_compartment(self, request: Request, body: bytes, resource: str) -> str:
-        target = str(_parse(body).get("compartmentId"))
+        target = str(parse_body(body).get("compartmentId"))
         if target not in self._world.access.compartments:
             raise not_found(f"compartment {target}")
         self._world.require(request, "manage", resource, target)
         return target
 
     def _delete_job(self, request: Request, body: bytes, id: str) -> Response:
-        _check_etag(request, _etag(self._job(id)))
+        self._check_etag(request, self._job(id))
         runs = [run for run in self._runs.values() if run.facts["jobId"] == id]
         if any(run.is_live for run in runs):
             raise ServiceError(409, "IncorrectState", f"job {id} has live runs")
-        if runs and request.args.get("deleteRelatedJobRuns") != "true":
+        related = request.args.get("deleteRelatedJobRuns") == "true"
+        if runs and (not related or self._world.deviates("delete-related")):
             raise ServiceError(409, "IncorrectState", f"job {id} has runs")
         for run in runs:
-            del self._runs[run.id]
+            self._remove_run(run)
         del self._jobs[id]
         return Response(status=204)
 
     def _create_job_artifact(self, request: Request, body: bytes, id: str) -> Response:
         self._job(id)
-        if id in self._artifacts:
+        if id in self._artifacts and not self._world.deviates("artifact-fixed"):
             raise incorrect_state(f"job {id} has an artifact, which cannot be replaced")
         name = request.headers.get("content-disposition", "").partition("filename=")[2].strip('"')
         if not name:
@@ -292,7 +299,7 @@ class DataScience:
         return Response(status=204)
 
     def _head_job_artifact(self, request: Request, body: bytes, id: str) -> Response:
-        if id not in self._artifacts:
+        if id not in self._artifacts or self._world.deviates("artifact-head"):
             raise not_found(f"artifact of {id}")
         data, name = self._artifacts[id]
         headers = {"content-disposition": f"attachment; filename={name}"}
@@ -308,59 +315,27 @@ class DataScience:
     _get_job_artifact_content = _head_job_artifact
 
     def _list_job_shapes(self, request: Request, body: bytes) -> Response:
-        shapes = [
-            {
-                "name": name,
-                "coreCount": 64 if name.endswith("Flex") else 1,
-                "memoryInGBs": 1024 if name.endswith("Flex") else 15,
-                "shapeSeries": "NVIDIA_GPU" if "GPU" in name else "INTEL_SKYLAKE",
-            }
-            for name in self._world.limits.shapes
-        ]
-        return _page(request, shapes)
+        is_empty = self._world.deviates("shapes-listed")
+        return select_page(request, [] if is_empty else describe_shapes(self._world))
 
     def _get_project(self, request: Request, body: bytes, id: str) -> Response:
         if id != self._world.project:
             raise not_found(f"project {id}")
-        return _json(
-            {
-                "id": id,
-                "timeCreated": rfc3339(self._world.clock()),
-                "displayName": "project",
-                "compartmentId": self._world.compartment,
-                "createdBy": self._world.user,
-                "lifecycleState": "ACTIVE",
-            }
-        )
+        return as_json(describe_project(self._world))
 
     def _get_notebook_session(self, request: Request, body: bytes, id: str) -> Response:
         """Return the only notebook session, whose infrastructure is the default of jobs."""
         if id != NOTEBOOK_SESSION:
             raise not_found(f"notebook session {id}")
-        return _json(
-            {
-                "id": id,
-                "timeCreated": rfc3339(self._world.clock()),
-                "createdBy": self._world.user,
-                "displayName": "notebook",
-                "projectId": self._world.project,
-                "compartmentId": self._world.compartment,
-                "lifecycleState": "ACTIVE",
-                "notebookSessionConfigDetails": {
-                    "shape": "VM.Standard.E3.Flex",
-                    "blockStorageSizeInGBs": 120,
-                    "subnetId": "ocid1.subnet.oc1..notebook",
-                    "notebookSessionShapeConfigDetails": {"ocpus": 3.0, "memoryInGBs": 24.0},
-                },
-            }
-        )
+        return as_json(describe_session(self._world, id))
 
     # -- job runs -------------------------------------------------------------------------------
 
     def _create_job_run(self, request: Request, body: bytes) -> Response:
-        if known := self._find_by_token(request, body):
-            return _json(self._run(known).shown(self._world.clock()))
-        details = validate("CreateJobRunDetails", _parse(body))
+        known = self._find_by_token(request, body)
+        if known and not self._world.deviates("token-repeats"):
+            return as_json(self._run(known).shown(self._world.clock()))
+        details = validate("CreateJobRunDetails", parse_body(body))
         self._check_location(request, details)
         job = self._job(details["jobId"])
         container = job.get("jobEnvironmentConfigurationDetails") or details.get(
@@ -376,7 +351,10 @@ class DataScience:
         self._runs[run.id] = run
         self._record_token(request, body, run.id)
         self._life.start(run, job, self._artifacts.get(job["id"]), list(self._runs.values()))
-        return _json(run.shown(self._world.clock()))
+        shown = run.shown(self._world.clock())
+        if self._world.deviates("run-as-sent"):
+            shown["displayName"] = shown["displayName"].upper()
+        return as_json(shown)
 
     def _check_log(self, request: Request, run: Run) -> None:
         """Check that the caller may create the run's log, on whose behalf it is created."""
@@ -386,9 +364,13 @@ class DataScience:
             self._world.require(request, verb, "log-groups", place)
 
     def _new_run(self, job: dict[str, Any], details: dict[str, Any], creator: str = "") -> Run:
-        # An override replaces the job's block [assumed].
-        infrastructure = _override(job, details, "jobInfrastructureConfiguration")
-        log = _override(job, details, "jobLogConfiguration")
+        infrastructure = override_block(job, details, "jobInfrastructureConfiguration")
+        if self._world.deviates("infrastructure-replaced"):
+            own = job.get("jobInfrastructureConfigurationDetails") or {}
+            infrastructure = {**own, **infrastructure}
+        log = override_block(job, details, "jobLogConfiguration")
+        if self._world.deviates("log-override"):
+            log = job.get("jobLogConfigurationDetails") or {}
         facts = {
             "displayName": f"{job['displayName']}-run-{len(self._runs)}",
             "projectId": job["projectId"],
@@ -413,34 +395,59 @@ class DataScience:
             raise not_found(f"job run {run_id}")
         return self._runs[run_id]
 
+    def _remove_run(self, run: Run) -> None:
+        if self._world.deviates("deleted-gone"):
+            run.facts["jobId"] = "ocid1.datasciencejob.oc1..deleted"
+        else:
+            del self._runs[run.id]
+
     def _get_job_run(self, request: Request, body: bytes, id: str) -> Response:
-        return _json(self._run(id).shown(self._world.clock()))
+        return as_json(self._show_run(self._run(id)))
+
+    def _show_run(self, run: Run) -> dict[str, Any]:
+        shown = run.shown(self._world.clock())
+        if self._world.deviates("states-known") and shown["lifecycleState"] == "CANCELING":
+            shown["lifecycleState"] = "STOPPING"
+        if self._world.deviates("times-ordered"):
+            shown["timeStarted"] = None
+        return shown
+
+    def _check_etag(self, request: Request, facts: dict[str, Any]) -> None:
+        wanted = request.headers.get("if-match", "*")
+        if wanted not in ("*", build_etag(facts)) and not self._world.deviates("if-match"):
+            raise etag_mismatch()
 
     def _check_run_etag(self, request: Request, run: Run) -> None:
-        _check_etag(request, _etag(run.shown(self._world.clock())))
+        self._check_etag(request, run.shown(self._world.clock()))
 
     def _update_job_run(self, request: Request, body: bytes, id: str) -> Response:
         self._check_run_etag(request, self._run(id))
-        self._run(id).facts.update(validate("UpdateJobRunDetails", _parse(body)))
+        self._run(id).facts.update(validate("UpdateJobRunDetails", parse_body(body)))
         return self._get_job_run(request, body, id)
 
     def _list_job_runs(self, request: Request, body: bytes) -> Response:
         at = self._world.clock() - float(request.environ.get("emulator.stale", 0.0))
-        return _page(request, list(self._select(request, at)))
+        return select_page(request, list(self._select(request, at)))
 
     def _select(self, request: Request, at: float) -> Iterator[dict[str, Any]]:
         runs = list(self._runs.values())
         if request.args.get("sortBy", "timeCreated") == "displayName":
             runs.sort(key=lambda run: str(run.facts["displayName"]))
-        if request.args.get("sortOrder", "DESC") == "DESC":
+        descending = request.args.get("sortOrder", "DESC") == "DESC"
+        if descending and not self._world.deviates("newest-first"):
             runs.reverse()
+        if self._world.deviates("run-listed"):
+            at -= 3600.0
         filters = ("id", "jobId", "createdBy", "displayName", "compartmentId")
         state = request.args.get("lifecycleState")
         for run in runs:
-            if run.accepted <= at and _matches(request, run.facts, filters):
+            if run.accepted <= at and matches_filters(request, run.facts, filters):
                 shown = run.shown(at)
                 if state in (None, shown["lifecycleState"]):
-                    yield {name: shown.get(name) for name in _RUN_SUMMARY}
+                    summary = {name: shown.get(name) for name in _RUN_SUMMARY}
+                    if self._world.deviates("summary-complete"):
+                        summary["lifecycleDetails"] = None
+                    yield summary
 
     def _change_job_run_compartment(self, request: Request, body: bytes, id: str) -> Response:
         run = self._run(id)
@@ -454,6 +461,8 @@ class DataScience:
         self._check_run_etag(request, run)
         state = run.state(self._world.clock())
         if state not in ("ACCEPTED", "IN_PROGRESS", "NEEDS_ATTENTION"):
+            if self._world.deviates("cancel-ended"):
+                return Response(status=204)
             raise incorrect_state(f"job run {id} is {state}")
         self._life.cancel(run)
         return Response(status=204)
@@ -462,7 +471,7 @@ class DataScience:
         self._check_run_etag(request, self._run(id))
         if self._run(id).is_live:
             raise incorrect_state(f"job run {id} is live")
-        del self._runs[id]
+        self._remove_run(self._runs[id])
         return Response(status=204)
 
     # -- retry tokens ---------------------------------------------------------------------------
@@ -473,7 +482,8 @@ class DataScience:
         if len(token) > 64:
             raise invalid("opc-retry-token has more than 64 characters")
         earlier, created, at = self._tokens.get(token, (b"", "", 0.0))
-        if not created or self._world.clock() - at > TOKEN_SECONDS:
+        seconds = 0.0 if self._world.deviates("token-one-day") else TOKEN_SECONDS
+        if not created or self._world.clock() - at > seconds:
             return None
         if created not in self._jobs and created not in self._runs:
             raise ServiceError(409, "InvalidatedRetryToken", "what it created was deleted")
@@ -484,69 +494,3 @@ class DataScience:
     def _record_token(self, request: Request, body: bytes, created: str) -> None:
         if token := request.headers.get("opc-retry-token"):
             self._tokens[token] = (body, created, self._world.clock())
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        raise invalid("the body is not JSON") from None
-
-
-def _json(facts: Any, headers: dict[str, str] | None = None) -> Response:
-    response = Response(json.dumps(facts), content_type="application/json", headers=headers)
-    response.headers["etag"] = _etag(facts)
-    return response
-
-
-def _etag(facts: Any) -> str:
-    """Return the etag of a resource, which changes with what is shown of it."""
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _check_etag(request: Request, etag: str) -> None:
-    if request.headers.get("if-match", etag) not in ("*", etag):
-        raise etag_mismatch()
-
-
-def _override(job: dict[str, Any], details: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a block of a run: its override if there is one, or else the job's."""
-    block = details.get(f"{name}OverrideDetails") or job.get(f"{name}Details") or {}
-    return dict(block)
-
-
-def _check_filters(operation: str, request: Request) -> None:
-    """Check the query of a listing.
-
-    Raises:
-        ServiceError: If it has an unknown parameter or value (400).
-    """
-    if operation not in _LISTS:
-        return
-    unknown = set(request.args) - {*_PAGING, *_LISTS[operation]}
-    if unknown:
-        raise invalid(f"{operation} has no parameter {sorted(unknown)[0]!r}")
-    choices = {
-        "lifecycleState": _STATES.get(operation, ()),
-        "sortBy": ("timeCreated", "displayName"),
-        "sortOrder": ("ASC", "DESC"),
-    }
-    for name, allowed in choices.items():
-        if request.args.get(name, allowed[0] if allowed else None) not in (*allowed, None):
-            raise invalid(f"{name} {request.args[name]!r} is not one of {', '.join(allowed)}")
-
-
-def _matches(request: Request, facts: dict[str, Any], names: tuple[str, ...]) -> bool:
-    if "compartmentId" not in request.args:
-        raise invalid("compartmentId is required")
-    return all(request.args[n] == facts.get(n) for n in names if n in request.args)
-
-
-def _page(request: Request, items: list[dict[str, Any]]) -> Response:
-    limit = int(request.args.get("limit", MAX_PAGE))
-    if not 1 <= limit <= MAX_PAGE:
-        raise invalid(f"limit {limit} is not in 1..{MAX_PAGE}")
-    start = int(request.args.get("page", "p0")[1:])
-    has_next = start + limit < len(items)
-    headers = {"opc-next-page": f"p{start + limit}"} if has_next else {}
-    return _json(items[start : start + limit], headers)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import signal
 import subprocess
 import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,17 +62,21 @@ class Program:
         artifact: Content and name of the job's file; a container may have one, which stays packed.
         command: Entry point and command of a container.
         image: The container's image, if its layout is known.
-        arguments: The arguments in one string.
+        arguments: The arguments.
         env: The variables of the job and the run.
         minutes: The maximum runtime.
+        starts_at_home: Whether it starts in the home folder.
+        hidden: Python that its interpreters execute first.
     """
 
     artifact: tuple[bytes, str] | None
     command: tuple[str, ...]
-    arguments: str
+    arguments: tuple[str, ...]
     env: Mapping[str, str]
     minutes: float | None
     image: Image | None = None
+    starts_at_home: bool = False
+    hidden: str = ""
 
 
 class Execution:
@@ -129,11 +132,14 @@ class Execution:
         _signal(self._process.pid, signal.SIGKILL)  # the rest of the group
         return code
 
-    def stop(self, grace: float) -> None:
-        """Send TERM, and KILL after ``grace`` seconds."""
+    def stop(self, grace: float | None) -> None:
+        """Send TERM, and KILL after ``grace`` seconds; None to send only KILL."""
         self._stopped.set()
         process = self._process
         if process is None:
+            return
+        if grace is None:
+            _signal(process.pid, signal.SIGKILL)
             return
         _signal(process.pid, signal.SIGTERM)
         timer = threading.Timer(grace, _signal, (process.pid, signal.SIGKILL))
@@ -145,12 +151,12 @@ class Execution:
         self.stop(grace)
 
     def _prepare(self) -> tuple[list[str], Path]:
-        arguments = shlex.split(self._program.arguments)
+        arguments = self._program.arguments
         work = self._folder / "decompressed_artifact"
         work.mkdir(parents=True)
         hook = self._folder / "hook"
         hook.mkdir()
-        (hook / "sitecustomize.py").write_text(_HOOK)
+        (hook / "sitecustomize.py").write_text(_HOOK + self._program.hidden)
         if self._program.command or self._program.artifact is None:
             return self._prepare_container(arguments, work)
         data, name = self._program.artifact
@@ -167,9 +173,10 @@ class Execution:
             file.rename(work / name)
             entry = name
         path = str(work / (entry or ""))
-        return [*_build_command(path), *arguments], work
+        start = self._folder if self._program.starts_at_home else work
+        return [*_build_command(path), *arguments], start
 
-    def _prepare_container(self, arguments: list[str], work: Path) -> tuple[list[str], Path]:
+    def _prepare_container(self, arguments: Sequence[str], work: Path) -> tuple[list[str], Path]:
         """Unpack the image, and put the artifact into the home folder as it is."""
         root = self._folder / "root"
         home = root / "home/datascience"

@@ -144,6 +144,9 @@ class ObjectStorage:
     def _authorize(self, operation: str, request: Request) -> None:
         """Check the permission; OCI does not tell whether a bucket exists that is not permitted."""
         wanted = _PERMISSIONS.get(operation, ("manage", "objects"))
+        by_run = principal_of(request).kind == "datasciencejobrun" and operation == "put_object"
+        if by_run and self._world.deviates("store-from-run"):
+            raise self._bucket_not_found(request.path.split("/")[4])
         bucket = request.path.split("/")[4] if request.path.count("/") > 3 else ""
         found = self.buckets.get(bucket)
         place = found.compartment if found and found.compartment else self._world.compartment
@@ -219,10 +222,14 @@ class ObjectStorage:
         if method not in operations:
             return "none", None
         operation, answer = operations[method]
+        if any(mark in name for mark in "+ ü") and self._world.deviates("names-kept"):
+            name = name.replace("+", " ")
         return operation, lambda r, b: answer(self._bucket(bucket), name, r, b)
 
     def _find(self, bucket: Bucket, name: str, request: Request) -> Object:
         if name not in (objects := bucket.seen_by(request)):
+            if request.method == "GET" and self._world.deviates("missing-404"):
+                raise ServiceError(400, "InvalidObjectName", f"there is no {name!r}")
             raise ServiceError(
                 404,
                 "ObjectNotFound",
@@ -231,7 +238,11 @@ class ObjectStorage:
         return objects[name]
 
     def _put(self, bucket: Bucket, name: str, request: Request, body: bytes) -> Response:
-        _check_conditions(request, bucket.objects.get(name))
+        existing = bucket.objects.get(name)
+        if request.headers.get("if-none-match") != "*" or not self._world.deviates("put-if-absent"):
+            _check_conditions(request, existing)
+        if existing and self._world.deviates("put-replaces"):
+            return Response(status=200, headers=_build_headers(existing))
         md5 = request.headers.get("content-md5")
         stored = self._store(bucket, name, body, request)
         if md5 and md5 != stored.md5:
@@ -241,9 +252,11 @@ class ObjectStorage:
 
     def _store(self, bucket: Bucket, name: str, data: bytes, request: Request) -> Object:
         metadata = {k.lower(): v for k, v in request.headers if k.lower().startswith("opc-meta-")}
+        earlier = bucket.objects.get(name)
+        keeps_etag = earlier is not None and self._world.deviates("etag-changes")
         stored = Object(
             data,
-            secrets.token_hex(16),
+            earlier.etag if earlier and keeps_etag else secrets.token_hex(16),
             self._world.clock(),
             request.headers.get("content-type", "application/octet-stream"),
             metadata,
@@ -264,7 +277,7 @@ class ObjectStorage:
             "content-type": found.content_type,
         }
         data, status = found.data, 200
-        if "range" in request.headers:
+        if "range" in request.headers and not self._world.deviates("get-range"):
             start, end = parse_range(request.headers["range"], len(data))
             headers["content-range"] = f"bytes {start}-{end - 1}/{len(data)}"
             data, status = data[start:end], 206
@@ -294,6 +307,9 @@ class ObjectStorage:
         if delimiter not in ("", "/"):
             raise ServiceError(400, "InvalidParameter", "the only delimiter is /")
         objects = bucket.seen_by(request)
+        if objects and self._world.deviates("listed-at-once"):
+            newest = max(objects, key=lambda name: objects[name].modified)
+            objects = {name: o for name, o in objects.items() if name != newest}
         names = [
             name
             for name in sorted(objects, key=str.encode)
@@ -310,7 +326,8 @@ class ObjectStorage:
             if group is not None and group in prefixes:
                 continue
             if len(found) + len(prefixes) == limit:
-                return _json(_build_listing(found, prefixes, names[position]))
+                following = None if self._world.deviates("list-pages") else names[position]
+                return _json(_build_listing(found, prefixes, following))
             if group is not None:
                 prefixes.append(group)
             else:

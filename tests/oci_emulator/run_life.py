@@ -6,8 +6,10 @@ ACCEPTED ──▶ IN_PROGRESS ──▶ SUCCEEDED | FAILED
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from tests.oci_emulator.errors import ServiceError
@@ -100,9 +102,8 @@ class RunLife:
         """Check that another run is within the limit."""
         limit = self._world.limits.max_live_runs
         if limit is not None and sum(run.is_live for run in runs) >= limit:
-            raise ServiceError(
-                400, "LimitExceeded", f"The limit of {limit} concurrent job runs is exceeded"
-            )
+            code = "TooManyRuns" if self._world.deviates("limit-code") else "LimitExceeded"
+            raise ServiceError(400, code, f"The limit of {limit} concurrent job runs is exceeded")
 
     def ended(self, run: Run) -> Run:
         """Return a run that has ended."""
@@ -126,10 +127,13 @@ class RunLife:
             run.plan(begin, "FAILED", self.next_failures.pop(0))
         elif image and not self._may(run, "read", "repos", run.facts["compartmentId"]):
             run.plan(begin, "FAILED", f"Failed to pull the image {image}: access denied.")
+        elif not self._may_read_conda(run, job):
+            run.plan(begin, "FAILED", "Failed to download the conda environment: not authorized.")
         elif self.next_states:
             run.plan(begin, self.next_states.pop(0))
         elif capacity is not None and others >= capacity:
-            run.plan(begin, "FAILED", f"Out of host capacity for shape {run.shape}.")
+            word = "nodes" if self._world.deviates("capacity-wording") else "host capacity"
+            run.plan(begin, "FAILED", f"Out of {word} for shape {run.shape}.")
         elif not self._world.execute:
             run.plan(begin, "IN_PROGRESS")
             run.plan(begin + self.duration(run), "SUCCEEDED")
@@ -147,7 +151,8 @@ class RunLife:
     ) -> Program:
         container = _merge_container(run, job)
         layout = self._world.images.get(container.get("image", ""))
-        return _build_program(run, job, artifact, read_image(layout) if layout else None)
+        image = read_image(layout) if layout else None
+        return _build_program(run, job, artifact, image, self._world)
 
     def cancel(self, run: Run) -> None:
         """Cancel a run."""
@@ -156,13 +161,23 @@ class RunLife:
         if run.execution is None:
             run.plan(now + self._world.delays.canceling, "CANCELED")
         else:
-            run.execution.stop(self._world.delays.grace)
+            run.execution.stop(self._find_grace())
+
+    def _find_grace(self) -> float | None:
+        """Return the seconds between TERM and KILL; None to kill at once."""
+        if self._world.deviates("cancel-sigterm"):
+            return None
+        return 0.2 if self._world.deviates("cancel-grace") else self._world.delays.grace
 
     def close(self) -> None:
         """End all executions."""
         self._closed.set()
         for execution in self._executions:
             execution.stop(0.5)
+        self.join()
+
+    def join(self) -> None:
+        """Wait until no run is executed."""
         for thread in self._threads:
             thread.join(10.0)
 
@@ -193,15 +208,19 @@ class RunLife:
     def _end(self, run: Run, execution: Execution, code: int, problem: str) -> None:
         now = self._world.clock()
         if run.state(now) == "CANCELING":
-            run.plan(now + self._world.delays.canceling, "CANCELED")
+            ends_failed = self._world.deviates("cancel-canceled")
+            end = ("FAILED", "Job run was stopped.") if ends_failed else ("CANCELED", "")
+            run.plan(now + self._world.delays.canceling, *end)
         elif execution.timed_out:
             minutes = run.facts["jobConfigurationOverrideDetails"].get("maximumRuntimeInMinutes")
-            run.change(now, "FAILED", f"Job run exceeded its maximum runtime of {minutes} minutes.")
-        elif code == 0:
+            word = "quantum" if self._world.deviates("runtime-wording") else "maximum runtime"
+            run.change(now, "FAILED", f"Job run exceeded its {word} of {minutes} minutes.")
+        elif code == 0 or self._world.deviates("nonzero-fails"):
             run.change(now, "SUCCEEDED")
         else:
             shown = 128 - code if code < 0 else code
-            failed = f"Job run artifact execution failed with exit code {shown}."
+            word = "status" if self._world.deviates("exit-code-wording") else "exit code"
+            failed = f"Job run artifact execution failed with {word} {shown}."
             run.change(now, "FAILED", problem or failed)
 
     def _log_line(self, run: Run, line: str) -> None:
@@ -214,7 +233,18 @@ class RunLife:
         who = principal_of_run(run.id, run.facts["compartmentId"])
         return self._world.access.allows(who, verb, resource, Target(compartment))
 
+    def _may_read_conda(self, run: Run, job: dict[str, Any]) -> bool:
+        """Return whether a run may read its published conda environment, if it has one."""
+        env = job["jobConfigurationDetails"].get("environmentVariables") or {}
+        if "CONDA_ENV_BUCKET" not in env:
+            return True
+        who = principal_of_run(run.id, run.facts["compartmentId"])
+        place = Target(self._world.compartment, env["CONDA_ENV_BUCKET"])
+        return self._world.access.allows(who, "read", "objects", place)
+
     def _service_env(self, run: Run) -> dict[str, str]:
+        if self._world.deviates("service-variables"):
+            return self._sign_in(run)
         return {
             "TENANCY_OCID": self._world.tenancy,
             "PROJECT_OCID": self._world.project,
@@ -235,12 +265,19 @@ def _merge_container(run: Run, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build_program(
-    run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None, image: Image | None
+    run: Run,
+    job: dict[str, Any],
+    artifact: tuple[bytes, str] | None,
+    image: Image | None,
+    world: World,
 ) -> Program:
     own, override = job["jobConfigurationDetails"], run.facts["jobConfigurationOverrideDetails"]
     container = _merge_container(run, job)
     settings = {**own, **{k: v for k, v in override.items() if v is not None}}
-    return Program(
+    arguments = settings.get("commandLineArguments") or ""
+    if world.deviates("arguments-replace"):
+        arguments = f"{own.get('commandLineArguments') or ''} {arguments}"
+    program = Program(
         artifact=artifact,
         command=(
             image.command(container)
@@ -248,13 +285,50 @@ def _build_program(
             else (*(container.get("entrypoint") or ()), *(container.get("cmd") or ()))
         ),
         image=image,
-        arguments=settings.get("commandLineArguments") or "",
-        env={
-            **(own.get("environmentVariables") or {}),
-            **(override.get("environmentVariables") or {}),  # merged [assumed]
-        },
+        arguments=split_arguments(arguments, world),
+        env=_merge_environment(own, override, world),
         minutes=settings.get("maximumRuntimeInMinutes"),
+        starts_at_home=world.deviates("starts-in-folder"),
+        hidden=_find_hidden(world),
     )
+    if container and world.deviates("container-arguments"):
+        return replace(program, arguments=())
+    return program
+
+
+def split_arguments(arguments: str, world: World) -> tuple[str, ...]:
+    """Return the words of a command line, as a POSIX shell splits them."""
+    if world.deviates("arguments-newline"):
+        arguments = arguments.replace("\n", " ")
+    if world.deviates("arguments-split"):
+        return tuple(filter(None, arguments.split(" ")))
+    return tuple(shlex.split(arguments))
+
+
+def _merge_environment(
+    own: dict[str, Any], override: dict[str, Any], world: World
+) -> dict[str, str]:
+    """Return the variables of a job and its run."""
+    of_job = own.get("environmentVariables") or {}
+    of_run = override.get("environmentVariables") or {}
+    if world.deviates("environment-merged"):
+        of_job = {name: value for name, value in of_job.items() if name in of_run}
+    merged = {**of_job, **of_run}
+    if world.deviates("environment-wins"):
+        merged = {**of_run, **of_job}
+    if world.deviates("environment-arrives"):
+        merged = {name: value.strip() for name, value in merged.items()}
+    return merged
+
+
+def _find_hidden(world: World) -> str:
+    """Return a line of Python by which the interpreter of a run deviates."""
+    hidden = ""
+    if world.deviates("oci-installed"):
+        hidden += "sys.modules['oci'] = None\n"
+    if world.deviates("python-version"):
+        hidden += "sys.version_info = type('V', (tuple,), {'major': 3, 'minor': 7})((3, 7, 0))\n"
+    return hidden
 
 
 def principal_of_run(run_id: str, compartment: str) -> Principal:

@@ -66,6 +66,8 @@ class _Handler(WSGIRequestHandler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """Return the time of an answer."""
+        if self.server.world.deviates("clock-header"):  # type: ignore[attr-defined]
+            return "now"
         return super().date_time_string(time.time() + getattr(self.server, "clock_ahead", 0.0))
 
     def run_wsgi(self) -> None:
@@ -141,6 +143,7 @@ class Emulator:
             "127.0.0.1", port, self._application, threaded=True, request_handler=_Handler
         )
         self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self._server.world = self.world  # type: ignore[attr-defined]
         self._server.connections = set()  # type: ignore[attr-defined]
         self._server.socket.listen(256)
         self.world.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -191,6 +194,8 @@ class Emulator:
 
     def _sign_in(self, run: Run) -> dict[str, str]:
         """Return the variables of a run's resource principal."""
+        if self.world.deviates("resource-principal"):
+            return {}
         who = principal_of_run(run.id, run.facts["compartmentId"])
         return self.identities.resource_principal(who)
 

@@ -2,6 +2,7 @@
 
     tune-jobs init train.py                 write a study.yaml for a script
     tune-jobs check study.yaml              run one smoke trial
+    tune-jobs doctor study.yaml --run       check what a study on OCI needs, and how OCI behaves
     tune-jobs preview study.yaml            print the command lines of sampled configurations
     tune-jobs run study.yaml                tune until the study has n_trials trials
     tune-jobs train-best study.yaml         train the best configuration
@@ -41,6 +42,7 @@ import optuna
 from tune_jobs.cli.commands import Commands
 from tune_jobs.cli.control import add_control_commands
 from tune_jobs.cli.dashboard import add_dashboard_commands
+from tune_jobs.cli.doctor import add_doctor_command
 from tune_jobs.cli.exit_codes import EXIT_CODES, INTERRUPTED, find_exit_code
 from tune_jobs.cli.init import add_init_command
 from tune_jobs.cli.inspection import add_inspection_commands
@@ -97,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = Commands(parser)
     add_init_command(commands)
     add_tuning_commands(commands)
+    add_doctor_command(commands)
     add_inspection_commands(commands)
     add_outputs_command(commands)
     add_control_commands(commands)

@@ -28,6 +28,18 @@ _LOG_END = 63 << 20
 _OCI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 
 
+def parse_uri(uri: str) -> tuple[str, str | None, str]:
+    """Return bucket, namespace (if given) and prefix of ``oci://bucket@namespace/prefix``.
+
+    Raises:
+        ValueError: If it is another URI.
+    """
+    match = _OCI.fullmatch(uri.rstrip("/"))
+    if match is None:
+        raise ValueError(f"invalid URI {uri!r}: write oci://bucket@namespace/prefix")
+    return match["bucket"], match["namespace"], match["prefix"] or ""
+
+
 def open_place(uri: str) -> Any:
     """Open ``oci://...`` as `ObjectStorage`, and a path or ``file://...`` as `Directory`.
 

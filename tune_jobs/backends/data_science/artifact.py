@@ -68,7 +68,7 @@ def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     """
     from ads.jobs import ScriptRuntime
 
-    payload = _translate(job)
+    payload = translate(job)
     artifact, settings = payload["artifact"], payload["job_configuration_details"]
     if container := payload.get("job_environment_configuration_details"):
         own = artifact is not None or _is_switched_off(settings)
@@ -84,7 +84,7 @@ def with_runner(job: Any, start: RunnerStart, workspace: Path) -> Any:
     (unpacked / START_SCRIPT).write_text(_START)
     copy_runtime(unpacked / _RUNTIME_FOLDER)
     runtime = ScriptRuntime().with_source(
-        str(_pack(unpacked, workspace / "artifact.zip")), entrypoint=START_SCRIPT
+        str(pack_folder(unpacked, workspace / "artifact.zip")), entrypoint=START_SCRIPT
     )
     return _with_settings(job, runtime, settings, env)
 
@@ -128,7 +128,12 @@ def _contain(
     return _with_settings(job, runtime, settings, env)
 
 
-def _translate(job: Any) -> Mapping[str, Any]:
+def translate(job: Any) -> Mapping[str, Any]:
+    """Return the details of a job that ADS makes of its runtime.
+
+    Raises:
+        ConfigError: If ADS cannot make a job of it.
+    """
     from ads.jobs.builders.infrastructure.dsc_job_runtime import DataScienceJobRuntimeManager
 
     try:
@@ -170,7 +175,7 @@ def _build_command(entrypoint: str, folder: Path) -> list[str]:
     return ["bash", path] if entrypoint.endswith(".sh") else [path]
 
 
-def _pack(folder: Path, target: Path) -> Path:
+def pack_folder(folder: Path, target: Path) -> Path:
     """Write an archive of a folder, with equal bytes for equal files."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):

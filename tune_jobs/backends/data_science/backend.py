@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,9 @@ from tune_jobs.backends.data_science.definition import (
     ScriptDefinition,
     YamlDefinition,
 )
+from tune_jobs.backends.data_science.doctor.examination import Examination, Subject
+from tune_jobs.backends.data_science.doctor.report import DoctorReport
+from tune_jobs.backends.data_science.doctor.run_trials import Timing
 from tune_jobs.backends.data_science.job import Job, JobRegistry
 from tune_jobs.backends.data_science.job_runs import JobRuns
 from tune_jobs.backends.data_science.log_metrics import LogMetrics
@@ -232,6 +235,38 @@ class DataScienceBackend:
             notice=notice,
             describe=self.describe,
         )
+
+    @strict_types
+    def doctor(
+        self,
+        store: str,
+        *,
+        run: bool = False,
+        max_parallel: int = 1,
+        prices: Mapping[str, float] | None = None,
+        notice: Callable[[str], None] = print,
+        timing: Timing | None = None,
+    ) -> DoctorReport:
+        """Examine what works in the tenancy, and which assumptions about OCI hold there.
+
+        Whatever it makes (objects, a job, two job runs) it removes, also when it is interrupted.
+
+        Args:
+            store: URI of the metric store.
+            run: Whether to start two small job runs that look from inside.
+            max_parallel: Number of job runs that the study will have at a time.
+            prices: Price of an hour by shape.
+            notice: Called with what a person should know.
+            timing: How long to wait.
+
+        Raises:
+            ConfigError: If the connection or the definition of the job cannot be used.
+        """
+        fallback = [s if isinstance(s, str) else str(s["shape"]) for s in self._fallback_shapes]
+        subject = Subject(
+            self.connection, self._definition, tuple(fallback), store, max_parallel, prices or {}
+        )
+        return Examination(subject, notice, timing or Timing()).examine(run=run)
 
     def _open_log_metrics(
         self, job: Job, folder: Folder, sources: MetricSources, notice: Notice

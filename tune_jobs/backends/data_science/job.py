@@ -198,7 +198,8 @@ class JobRegistry:
             job = with_runner(
                 definition.build_ads_job(staging), definition.runner_start(), Path(workspace)
             )
-            job = self._label(job, fingerprint)
+            tags = self._tags(fingerprint)
+            job = label_job(job, self._connection, self._name(fingerprint), tags)
             try:
                 job.create()
                 self._record(fingerprint, job.id, yaml.safe_load(job.to_yaml()))
@@ -210,49 +211,54 @@ class JobRegistry:
         self._notice(f"job {self._name(fingerprint)} created: {job.id}")
         return str(job.id)
 
-    def _label(self, job: Any, fingerprint: str) -> Any:
-        """Return the job with the study's name and tags, to be created through our connection."""
-        from ads.jobs import Job as AdsJob
-
-        arguments = self._connection.client_arguments()
-        arguments.pop("retry_strategy")  # ADS sets its own
-        auth: dict[str, Any] = {
-            name: arguments.pop(name) for name in ("config", "signer") if name in arguments
-        }
-        auth["client_kwargs"] = arguments
-        # A copy, since ADS writes the OCID of the created job into its infrastructure.
-        infrastructure = self._build_infrastructure(job.infrastructure.to_dict()["spec"], auth)
-        tags = {**infrastructure.freeform_tags, **(job.runtime.freeform_tags or {})}
-        job.runtime.with_freeform_tag(**tags, **self._tags(fingerprint))
-        created = AdsJob(name=self._name(fingerprint), **auth)
-        return created.with_infrastructure(infrastructure).with_runtime(job.runtime)
-
-    def _build_infrastructure(self, spec: Mapping[str, Any], auth: Mapping[str, Any]) -> Any:
-        """Return an ADS infrastructure whose mounts are resolved by our connection."""
-        from ads.jobs import DataScienceJob
-
-        mounts = spec.get("storageMount") or []
-        check_mounts(mounts)
-        resolved = resolve_mounts(mounts, self._connection)
-
-        class Infrastructure(DataScienceJob):  # type: ignore[misc]
-            """Infrastructure with these mounts."""
-
-            def _update_job_infra(self, dsc_job: Any) -> Any:
-                super()._update_job_infra(dsc_job)
-                if resolved:
-                    dsc_job.job_storage_mount_configuration_details_list = resolved
-                return self
-
-        return Infrastructure(
-            spec={name: value for name, value in spec.items() if name != "storageMount"}, **auth
-        )
-
     def _name(self, fingerprint: str) -> str:
         return f"{self._study}-{fingerprint[:8]}"
 
     def _tags(self, fingerprint: str) -> dict[str, str]:
         return {STUDY_TAG: self._study, JOB_TAG: fingerprint}
+
+
+def label_job(job: Any, connection: Connection, name: str, tags: Mapping[str, str]) -> Any:
+    """Return a job of ADS with a name and further tags, to be created through a connection."""
+    from ads.jobs import Job as AdsJob
+
+    arguments = connection.client_arguments()
+    arguments.pop("retry_strategy")  # ADS sets its own
+    auth: dict[str, Any] = {
+        key: arguments.pop(key) for key in ("config", "signer") if key in arguments
+    }
+    auth["client_kwargs"] = arguments
+    # A copy, since ADS writes the OCID of the created job into its infrastructure.
+    infrastructure = _build_infrastructure(job.infrastructure.to_dict()["spec"], connection, auth)
+    job.runtime.with_freeform_tag(
+        **{**infrastructure.freeform_tags, **(job.runtime.freeform_tags or {}), **tags}
+    )
+    created = AdsJob(name=name, **auth)
+    return created.with_infrastructure(infrastructure).with_runtime(job.runtime)
+
+
+def _build_infrastructure(
+    spec: Mapping[str, Any], connection: Connection, auth: Mapping[str, Any]
+) -> Any:
+    """Return an ADS infrastructure whose mounts are resolved by our connection."""
+    from ads.jobs import DataScienceJob
+
+    mounts = spec.get("storageMount") or []
+    check_mounts(mounts)
+    resolved = resolve_mounts(mounts, connection)
+
+    class Infrastructure(DataScienceJob):  # type: ignore[misc]
+        """Infrastructure with these mounts."""
+
+        def _update_job_infra(self, dsc_job: Any) -> Any:
+            super()._update_job_infra(dsc_job)
+            if resolved:
+                dsc_job.job_storage_mount_configuration_details_list = resolved
+            return self
+
+    return Infrastructure(
+        spec={name: value for name, value in spec.items() if name != "storageMount"}, **auth
+    )
 
 
 def _parse_job(model: Any) -> Job:

@@ -1,0 +1,130 @@
+"""Removal of what an examination made: runs, job and objects."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tune_jobs.backends.data_science.doctor.report import Findings, Notice
+from tune_jobs.backends.data_science.doctor.run_trials import ENDED, RunTrials, repeat
+from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
+from tune_jobs.backends.data_science.doctor.target import Target
+
+PATIENCE = 600.0
+"""Seconds to wait for the end of canceled runs."""
+
+
+class Tidying:
+    """Removal of everything that has the name of an examination.
+
+    Args:
+        client: Client of the Data Science service.
+        target: Where the job is.
+        name: Beginning of the job's name.
+        findings: Where results are added.
+        notice: Called with what a person should know.
+
+    Attributes:
+        store: The objects, once there may be any.
+        trials: The runs, once there may be any.
+        job_was_requested: Whether there may be a job.
+        left: What could not be removed.
+    """
+
+    def __init__(
+        self, client: Any, target: Target, name: str, findings: Findings, notice: Notice
+    ) -> None:
+        self._client, self._target, self._name = client, target, name
+        self._findings, self._notice = findings, notice
+        self._runs: dict[str, Any] = {}
+        self.store: StoreTrials | None = None
+        self.trials: RunTrials | None = None
+        self.job_was_requested = False
+        self.left: list[str] = []
+
+    def finish(self) -> None:
+        """Remove everything; what remains is in `left`, and said."""
+        jobs = self._find_jobs() if self.job_was_requested else []
+        for job_id in jobs:
+            self._end_runs(job_id)
+            self._delete_job(job_id)
+        if self.store is not None:
+            self.left += self.store.remove_all()
+        for name in self.left:
+            self._notice(f"could not be removed: {name}")
+
+    def runs(self) -> list[Any]:
+        """Return the runs that were started, as the service showed them last."""
+        return list(self._runs.values())
+
+    def _find_jobs(self) -> list[str]:
+        """Return the jobs of this name; the request that created one may have had no answer."""
+        name = f"{self._name}-probe"
+        try:
+            jobs = repeat(
+                lambda: self._client.list_jobs(self._target.compartment, display_name=name)
+            ).data
+        except Exception:  # whatever the SDK raises
+            self.left.append(f"job {name} with its runs, if it was created")
+            return []
+        return [job.id for job in jobs if job.display_name == name]
+
+    def _end_runs(self, job_id: str) -> None:
+        """Cancel the live runs of a job, and wait until all have ended."""
+        deadline, canceled = time.monotonic() + PATIENCE, set()
+        poll = self.trials.poll_seconds if self.trials else 1.0
+        with contextlib.suppress(Exception):  # what is left is said after the job's deletion
+            while time.monotonic() < deadline:
+                known = self.trials.started if self.trials else set()
+                live = self._look(job_id, known)
+                for run in live:
+                    if run.id not in canceled and run.lifecycle_state != "CANCELING":
+                        canceled.add(run.id)
+                        self._ask(self._client.cancel_job_run, run.id)
+                if not live:
+                    return
+                time.sleep(poll)
+
+    def _ask(self, operation: Callable[[str], Any], run_id: str) -> Any:
+        return repeat(lambda: operation(run_id))
+
+    def _look(self, job_id: str, known: set[str]) -> list[Any]:
+        """Return the live runs of a job, those that a listing may lack included."""
+        listed = repeat(
+            lambda: self._client.list_job_runs(self._target.compartment, job_id=job_id)
+        ).data
+        found = {run.id: run for run in listed}
+        for run_id in known - found.keys():
+            found[run_id] = self._ask(self._client.get_job_run, run_id).data
+        self._runs.update(found)
+        return [run for run in found.values() if run.lifecycle_state not in ENDED]
+
+    def _delete_job(self, job_id: str) -> None:
+        try:
+            self._client.delete_job(job_id, delete_related_job_runs=True)
+            self._findings.add("delete-related", "holds")
+        except Exception as error:  # whatever the SDK raises
+            self._findings.add("delete-related", "differs", error)
+            self._delete_one_by_one(job_id)
+        run_id = next(iter(self._runs), None)
+        if run_id is not None:
+            self._try_deleted(run_id)
+
+    def _delete_one_by_one(self, job_id: str) -> None:
+        for run_id in self._runs:
+            with contextlib.suppress(Exception):  # the job cannot be deleted then
+                self._ask(self._client.delete_job_run, run_id)
+        try:
+            repeat(lambda: self._client.delete_job(job_id))
+        except Exception:  # whatever the SDK raises
+            self.left.append(f"job {job_id} with its runs")
+
+    def _try_deleted(self, run_id: str) -> None:
+        try:
+            state = self._client.get_job_run(run_id).data.lifecycle_state
+        except Exception as error:  # which is what is expected
+            self._findings.judge("deleted-gone", getattr(error, "status", None) == 404, error)
+        else:
+            self._findings.judge("deleted-gone", state == "DELETED", state)

@@ -1,0 +1,55 @@
+"""``tune-jobs doctor``: what works in the tenancy of a study on OCI, before money is spent."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tune_jobs.backends.data_science.backend import DataScienceBackend
+from tune_jobs.cli.commands import Commands
+from tune_jobs.cli.exit_codes import FAILED, SUCCESS
+from tune_jobs.cli.output import print_result
+from tune_jobs.config.backend import make_backend
+from tune_jobs.config.study_config import StudyConfig
+from tune_jobs.core.strict_json import encode_json
+from tune_jobs.errors import ConfigError
+
+
+def add_doctor_command(commands: Commands) -> None:
+    """Add the command of this module."""
+    doctor = commands.add_for_study(
+        "doctor",
+        _examine,
+        "check policies, limits and assumptions about OCI in the tenancy of a study",
+    )
+    doctor.add_argument(
+        "--run",
+        action="store_true",
+        help="also start two small job runs, which cost a few minutes of the study's shape",
+    )
+    doctor.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the report, without secrets, as JSON"
+    )
+
+
+def _examine(options: argparse.Namespace, config: StudyConfig) -> int:
+    backend = make_backend(config, options.file.absolute().parent)
+    if not isinstance(backend, DataScienceBackend):
+        raise ConfigError(
+            f"{options.file} runs its jobs on this machine, and doctor examines OCI: "
+            "`tune-jobs check` runs one trial; for OCI, set `backend: {type: data_science, ...}`"
+        )
+    backend.check()
+    report = backend.doctor(
+        str(config.options.store or backend.default_store),
+        run=options.run,
+        max_parallel=config.options.max_parallel,
+        prices=config.options.prices,
+        notice=lambda line: print(line, file=sys.stderr),
+    )
+    facts = report.to_dict()
+    if options.output is not None:
+        options.output.write_text(encode_json(facts, indent=2) + "\n", encoding="utf-8")
+    print_result(options, facts, str(report))
+    return SUCCESS if report.is_good else FAILED
