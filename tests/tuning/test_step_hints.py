@@ -44,3 +44,14 @@ def test_a_smoke_check_finds_a_misspelt_step(make_tuner: MakeTuner) -> None:
     assert not report
     assert "FAIL  step: value = 0.5; no step 'epohc' is printed; the log has epoch" in str(report)
     assert make_tuner(body, step="epoch").check()
+
+
+def test_tuning_says_once_that_a_step_is_misspelt(
+    make_tuner: MakeTuner, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    make_tuner("echo epoch 3 value=0.5", step="epohc").optimize(n_trials=2)
+    assert caplog.text.count("counted from 0: no step 'epohc' is printed; the log has epoch") == 1
+    caplog.clear()
+    make_tuner("echo epoch 3 value=0.5", step="epoch").optimize(n_trials=1)
+    assert "counted from 0" not in caplog.text

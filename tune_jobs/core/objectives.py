@@ -91,6 +91,7 @@ class Reading:
         last: The last value of each reported metric.
         diverged: Which value that counts is not finite; empty if there is none.
         diverged_steps: How many values in a row led to an objective that is not finite.
+        is_counted: Whether ``steps`` are counted from 0, since no value has a step.
     """
 
     values: tuple[float, ...] | None
@@ -100,6 +101,7 @@ class Reading:
     last: Mapping[str, float]
     diverged: str = ""
     diverged_steps: int = 0
+    is_counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ class Objectives:
                 ),
                 default=0,
             ),
+            is_counted=bool(records) and all(record.step is None for record in records),
         )
 
     def _violations(self, last: Mapping[str, float]) -> dict[str, float]:

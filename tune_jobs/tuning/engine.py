@@ -30,10 +30,12 @@ from tune_jobs.core.machine import TuningMachine
 from tune_jobs.core.observations import Observation
 from tune_jobs.core.promotion import Rung
 from tune_jobs.core.recovery import plan_recovery
-from tune_jobs.errors import BackendError, MachineTrouble, TuningStopped
+from tune_jobs.errors import BackendError, MachineTrouble, StoreError, TuningStopped
 from tune_jobs.storage.lease import LeaseLost
 from tune_jobs.tuning.interruption import Interruption
 from tune_jobs.tuning.session import RunSession
+from tune_jobs.tuning.step_hints import explain_unread_step
+from tune_jobs.tuning.tracker import LOG_TAIL
 from tune_jobs.tuning.trials import Trials
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Engine:
         self._on_turn, self._on_finished = on_turn, on_finished
         self._clock = session.clock
         self._turn = _Turn()
+        self._has_seen_steps = False
         self._posted: SimpleQueue[e.Event] = SimpleQueue()
         self.interruption = Interruption(lambda: session.retry.is_stalled)
         session.retry.is_interrupted = lambda: self.interruption.asked
@@ -207,6 +210,7 @@ class Engine:
             case e.Finish():
                 finished = self._trials.finish(instruction)
                 self._turn.closed += finished.closed
+                self._check_steps(instruction)
                 return finished
             case e.Close(attempt):
                 self._turn.closed.append(attempt)
@@ -239,6 +243,21 @@ class Engine:
                 find_hint = partial(self._session.find_hint, attempt, cause)
                 explain, sources = self._session.runs.explain, self._session.spec.sources
                 return e.Explained(attempt.name, explain(update, cause, sources, find_hint))
+
+    def _check_steps(self, finish: e.Finish) -> None:
+        """Say why no step is found; of the first run only, since the others are of its script."""
+        step = self._session.spec.sources.step
+        if step is None or self._has_seen_steps or not finish.reading.steps:
+            return
+        self._has_seen_steps = True
+        if finish.reading.is_counted:
+            with contextlib.suppress(StoreError):
+                log = self._session.store.log(finish.attempt.name, LOG_TAIL)
+                why = explain_unread_step(log.encode(), step)
+                name = finish.attempt.name
+                self._session.messages.say(
+                    f"the values of {name} have no steps and are counted from 0: {why}"
+                )
 
     # -- commit and act -------------------------------------------------------------------------
 
