@@ -12,6 +12,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
@@ -40,6 +42,23 @@ def test_values_states_and_attempts(make_tuner: MakeTuner) -> None:
     attempts = tuner.attempts()
     assert sorted(a.trial for a in attempts if a.trial is not None) == list(range(8))
     assert all(a.told is not None and a.state == "SUCCEEDED" for a in attempts)
+
+
+def open_journal() -> JournalStorage:
+    return JournalStorage(JournalFileBackend("study.log"))
+
+
+def test_everything_is_written_to_a_journal(make_tuner: MakeTuner) -> None:
+    study = optuna.create_study(study_name="s", storage=open_journal())
+    study.enqueue_trial({"x": 0.25})
+    body = 'echo "step 1 value=0.5"; echo "step 2 value=$x"'
+    tuner = make_tuner(body, study=study, step="step")
+    study.optimize(tuner.objective, n_trials=3)
+    written = optuna.load_study(study_name="s", storage=open_journal()).trials
+    assert written == study.trials
+    assert [t.state for t in written] == [TrialState.COMPLETE] * 3
+    assert [t.value for t in written] == [t.params["x"] for t in written]
+    assert [len(t.intermediate_values) for t in written] == [2] * 3
 
 
 def test_runs_that_are_interrupted_are_retried(make_tuner: MakeTuner) -> None:

@@ -7,6 +7,7 @@ study to another owner gets `LeaseLost` from its next write and changes nothing.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -134,32 +135,32 @@ class FencedStorage(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        trial = self.inner.get_trial(trial_id)
-        trial.params[param_name] = distribution.to_external_repr(param_value_internal)
-        trial.distributions[param_name] = distribution
+        trial = self._copy_trial(trial_id)
+        trial.params = {param_name: distribution.to_external_repr(param_value_internal)}
+        trial.distributions = {param_name: distribution}
         self._change(TrialChange(trial_id, trial, params=frozenset({param_name})))
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        trial = self.inner.get_trial(trial_id)
-        trial.intermediate_values[step] = intermediate_value
+        trial = self._copy_trial(trial_id)
+        trial.intermediate_values = {step: intermediate_value}
         self._change(TrialChange(trial_id, trial, steps=frozenset({step})))
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        trial = self.inner.get_trial(trial_id)
-        trial.set_user_attr(key, value)
+        trial = self._copy_trial(trial_id)
+        trial.user_attrs = {key: value}
         self._change(TrialChange(trial_id, trial, user_attrs=frozenset({key})))
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        trial = self.inner.get_trial(trial_id)
-        trial.system_attrs = {**trial.system_attrs, key: value}
+        trial = self._copy_trial(trial_id)
+        trial.system_attrs = {key: value}
         self._change(TrialChange(trial_id, trial, system_attrs=frozenset({key})))
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
     ) -> bool:
-        trial = self.inner.get_trial(trial_id)
+        trial = self._copy_trial(trial_id)
         self.check_trial_is_updatable(trial_id, trial.state)
         if state == TrialState.RUNNING and self._is_lifted:
             # Not marked as ours: the next owner would recover it beside Optuna's loop.
@@ -179,6 +180,13 @@ class FencedStorage(BaseStorage):
             self._refused.add(trial_id)
             raise
         return True
+
+    def _copy_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial to describe a change with: a storage may return what it keeps itself.
+
+        The copy is shallow: what changes is replaced, as only that is written.
+        """
+        return copy.copy(self.inner.get_trial(trial_id))
 
     def _claim(self, trial_id: int, attempt: str) -> bool:
         """Claim an enqueued trial for one of the threads of Optuna's loop."""
@@ -236,6 +244,7 @@ class FencedStorage(BaseStorage):
         trial = self.inner.get_trial(trial_id)
         if trial_id in self._refused and not trial.state.is_finished():
             # Optuna's loop asserts that a trial it could not finish is finished nevertheless.
+            trial = copy.copy(trial)
             trial.state = TrialState.FAIL
         return trial
 
