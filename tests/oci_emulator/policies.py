@@ -23,7 +23,12 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "virtual-network-family": ("vcns", "subnets", "vnics", "network-security-groups"),
 }
 _SINGLE = ("compartments", "repos", "resource-availability", "tenancies", "users")
-RESOURCES = {*_SINGLE, *FAMILIES, *(r for family in FAMILIES.values() for r in family)}
+RESOURCES = {
+    "all-resources",
+    *_SINGLE,
+    *FAMILIES,
+    *(r for family in FAMILIES.values() for r in family),
+}
 
 _STATEMENT = re.compile(
     r"\s*allow\s+(?P<kind>group|dynamic-group|service|any-user)(?:\s+(?P<name>[\w/'.-]+))?"
@@ -91,6 +96,8 @@ class Statement:
     def covers(self, verb: str, resource: str) -> bool:
         """Return whether it permits a verb on a type of resource, anywhere."""
         resources = (self.resource, *FAMILIES.get(self.resource, ()))
+        if self.resource == "all-resources":
+            resources = (resource,)
         return resource in resources and VERBS.index(verb) <= VERBS.index(self.verb)
 
 

@@ -18,18 +18,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tune_jobs.errors import ConfigError, StoreError, require_package
 from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.oci_answers import read_answer
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
 _PAGE = 1000
 _PIECE = 1 << 20
-OBJECTS = (
-    "allow group <tuners> to manage objects in compartment <compartment> "
-    "where target.bucket.name = '{bucket}'"
-)
-"""Policy statement that permits the store."""
-
 _FEW = 4
 """Number of folders up to which each is listed by itself."""
 
@@ -76,6 +71,11 @@ class ObjectStorageFolder:
         with self._errors(f"opening the metric store {uri!r}"):
             self._namespace = parts["namespace"] or self._call(self._client.get_namespace).data
         self._prefix = f"{parts['prefix']}/" if parts["prefix"] else ""
+
+    @property
+    def uri(self) -> str:
+        """Its URI with the namespace, which job runs need no permission to find then."""
+        return f"oci://{self._bucket}@{self._namespace}/{self._prefix}".rstrip("/")
 
     def read(self, path: str, start: int = 0) -> bytes:
         """See `Folder.read`."""
@@ -189,7 +189,7 @@ class ObjectStorageFolder:
         return store_errors(action, self._advise)
 
     def _advise(self, error: Exception) -> str:
-        policy = OBJECTS.format(bucket=self._bucket)
+        policy = policies.STORE.for_bucket(self._bucket)
         return read_answer(error, now=time.time()).advice.format(policy=policy)
 
     def _name(self, path: str) -> tuple[str, str, str]:

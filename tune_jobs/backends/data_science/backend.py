@@ -220,6 +220,7 @@ class DataScienceBackend:
                 "the study is in memory only: if this process is killed, its job runs continue on "
                 "OCI, and no later call can find them. Use a storage to keep them"
             )
+        uri = getattr(folder, "uri", uri)
         settings = Settings(study, uri, sources, self._env, self._tags, self._max_runtime)
         return DataScienceService(
             job=job,

@@ -31,11 +31,12 @@ from tune_jobs.backends.data_science.runnable import check_job
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, TuneJobsError
 from tune_jobs.metric_store.base import Folder
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.oci_answers import measure_clock_offset
 
 FOLDER = "jobs"
-MANAGE = "allow group <tuners> to manage data-science-jobs in compartment <compartment>"
+MANAGE = str(policies.JOBS)
 READ_SESSION = (
     "allow dynamic-group <notebooks> to read data-science-notebook-sessions "
     "in compartment <compartment>"

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from tune_jobs.backends.oci_runs.service import ServiceRun
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 
 PAGE = 100
@@ -20,7 +21,7 @@ PAGE = 100
 STRAGGLERS = 5
 """Missing runs that are requested one by one rather than by further pages."""
 
-USE = "allow group <tuners> to manage data-science-job-runs in compartment <compartment>"
+USE = str(policies.RUNS)
 
 
 class JobRuns:

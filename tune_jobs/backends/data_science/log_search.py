@@ -15,6 +15,7 @@ from typing import Any
 
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 
 LIMIT = 1000
@@ -28,7 +29,7 @@ LONGEST = timedelta(days=14)
 
 _SHORTEST = timedelta(milliseconds=1)
 
-READ = "allow group <tuners> to read log-content in compartment <compartment>"
+READ = str(policies.LOG_CONTENT)
 
 
 @dataclass(frozen=True)

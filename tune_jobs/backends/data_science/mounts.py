@@ -16,9 +16,10 @@ from typing import Any
 
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, ConfigError
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 
-SEARCH = "allow group <tuners> to inspect all-resources in compartment <compartment>"
+SEARCH = str(policies.MOUNTS)
 
 _OBJECTS = re.compile(r"oci://(?P<bucket>[^@/]+)@(?P<namespace>[^/]+)/?(?P<prefix>.*)")
 _FILES = re.compile(r"(?P<target>[^:@/]+)[:@](?P<export>.+)")

@@ -13,8 +13,8 @@ from tests.backends.data_science.doctor.conftest import TIMING, Examine, find_fa
 from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Connection, DataScienceBackend
 from tune_jobs.backends.oci_runs.assumptions import ASSUMPTIONS
-from tune_jobs.backends.oci_runs.policies import JOBS, RUN_STORE, STORE
 from tune_jobs.cli.main import main
+from tune_jobs.oci.policies import JOBS, RUN_STORE, STORE
 
 TRIED = [a.id for a in ASSUMPTIONS.values() if a.tried]
 

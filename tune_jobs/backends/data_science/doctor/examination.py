@@ -34,8 +34,8 @@ from tune_jobs.backends.data_science.doctor.target import (
 )
 from tune_jobs.backends.data_science.doctor.tidying import Tidying
 from tune_jobs.backends.data_science.job import quiet_ads
-from tune_jobs.backends.oci_runs import policies
 from tune_jobs.metric_store.folder import SCHEME
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 
 
@@ -131,9 +131,7 @@ class Examination:
             findings.add("runs", "not tried", "the runs of containers cannot start the probe")
             return
         assert self._tidying is not None
-        trials = RunTrials(
-            subject.connection, store, self._uri, findings, self._notice, self._timing
-        )
+        trials = RunTrials(subject.connection, store, findings, self._notice, self._timing)
         self._tidying.trials = trials
         artifact = build_artifact(workspace)
         job_id = self._create_job(target, artifact)

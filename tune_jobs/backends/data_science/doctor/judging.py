@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from tune_jobs.backends.data_science.doctor.probe_job import OWN_ARGUMENT
 from tune_jobs.backends.data_science.doctor.report import Findings
-from tune_jobs.backends.oci_runs import policies
 from tune_jobs.backends.oci_runs.failures import classify_failure
+from tune_jobs.oci import policies
 from tune_jobs.runtime.probe import EXIT_CODE
 
 _NEWLINE = "line\nbreak"

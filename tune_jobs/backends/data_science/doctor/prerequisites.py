@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tune_jobs.backends.data_science.doctor.report import Findings
 from tune_jobs.backends.data_science.doctor.target import Target
-from tune_jobs.backends.oci_runs import policies
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
-from tune_jobs.runtime.oci_answers import MAX_SKEW, NO_ANSWER, read_answer
+from tune_jobs.runtime.oci_answers import MAX_SKEW, NO_ANSWER, describe_answer, read_answer
 from tune_jobs.runtime.upload import parse_uri
 
 _JOB_SHAPE_LIMIT = re.compile(r"(core-)?count$")
@@ -193,18 +194,25 @@ class Prerequisites:
         self._ask("log content", policies.LOG_CONTENT, lambda: client.search_logs(details, limit=1))
 
     def _check_conda(self, uri: str) -> None:
-        parts = parse_uri(uri)
         client = self._client(self._oci.object_storage.ObjectStorageClient)
-        with self._findings.asking("conda", policies.RUN_CONDA):
-            bucket, namespace, name = parts
+        bucket, namespace, name = parse_uri(uri)
+        with self._peeking("conda"):
             namespace = namespace or client.get_namespace().data
             client.head_object(namespace, bucket, name)
             self._findings.add("conda", "holds", uri)
 
+    @contextmanager
+    def _peeking(self, id: str) -> Iterator[None]:
+        """Leave open what this caller may not see: the runs need it, the caller does not."""
+        try:
+            yield
+        except Exception as error:  # whatever the SDK raises
+            self._findings.add(id, "not tried", f"{describe_answer(error)}; runs may see it")
+
     def _check_image(self, image: str) -> None:
         client = self._client(self._oci.artifacts.ArtifactsClient)
         name = image.split("/", 2)[-1]
-        with self._findings.asking("image", policies.RUN_REPOS):
+        with self._peeking("image"):
             found = client.list_container_images(
                 self._target.compartment, display_name=name
             ).data.items

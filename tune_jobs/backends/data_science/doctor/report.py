@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from tune_jobs.backends.oci_runs.assumptions import ASSUMPTIONS
-from tune_jobs.backends.oci_runs.policies import Policy
+from tune_jobs.oci.policies import Policy
 from tune_jobs.runtime.oci_answers import CREDENTIALS, PERMISSION, describe_answer, read_answer
 
 Verdict = Literal["holds", "differs", "refused", "not tried"]

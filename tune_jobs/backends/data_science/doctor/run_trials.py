@@ -15,8 +15,8 @@ from tune_jobs.backends.data_science.doctor.probe_job import JOB_ENV, MAX_MINUTE
 from tune_jobs.backends.data_science.doctor.report import Findings, Notice
 from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
 from tune_jobs.backends.data_science.log_search import RunLog, open_run_log
-from tune_jobs.backends.oci_runs import policies
 from tune_jobs.core.strict_json import encode_json
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.oci_answers import read_answer
 from tune_jobs.runtime.probe import MARK
@@ -81,7 +81,6 @@ class RunTrials:
     Args:
         connection: The connection to OCI.
         store: The folder of the examination.
-        uri: Its URI.
         findings: Where results are added.
         notice: Called with what a person should know.
         timing: How long to wait.
@@ -95,7 +94,6 @@ class RunTrials:
         self,
         connection: Connection,
         store: StoreTrials,
-        uri: str,
         findings: Findings,
         notice: Notice,
         timing: Timing,
@@ -103,7 +101,7 @@ class RunTrials:
         import oci
 
         self._client: Any = connection.client(oci.data_science.DataScienceClient)
-        self._connection, self._store, self._uri = connection, store, uri
+        self._connection, self._store = connection, store
         self._findings, self._notice, self._timing = findings, notice, timing
         self.runs: dict[str, ProbeRun] = {}
         self.started: set[str] = set()
@@ -192,7 +190,7 @@ class RunTrials:
             "TUNE_JOBS_PROBE_VALUE": VALUE,
             "TUNE_JOBS_PROBE_BOTH": "run",
             "TUNE_JOBS_PROBE_SECONDS": f"{self._timing.grace:g}",
-            "TUNE_JOBS_STORE": self._uri,
+            "TUNE_JOBS_STORE": self._store.uri,
         }
         return {
             "projectId": job.project_id,

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from tune_jobs.backends.data_science.doctor.report import Findings
-from tune_jobs.backends.oci_runs import policies
+from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.probe import REPORTS
 from tune_jobs.runtime.upload import parse_uri
@@ -29,6 +29,12 @@ class StoreTrials:
         self._bucket, self._namespace, prefix = parse_uri(uri)
         self._prefix, self._findings = f"{prefix}/", findings
         self._names = {f"{name}.json" for name in REPORTS}
+
+    @property
+    def uri(self) -> str:
+        """URI of the folder, with its namespace once that is known."""
+        place = f"{self._bucket}@{self._namespace}" if self._namespace else self._bucket
+        return f"oci://{place}/{self._prefix}".rstrip("/")
 
     def try_all(self) -> bool:
         """Try everything; return whether the store can be used."""

@@ -97,6 +97,12 @@ LIMITS = Policy(
     place="tenancy",
     needed="`tune-jobs doctor`",
 )
+MOUNTS = Policy(
+    "tuner",
+    "inspect all-resources",
+    "the mount targets of file storage are not found, and creating the job is refused",
+    needed="`storage_mounts` of file storage",
+)
 COMPARTMENTS = Policy(
     "tuner",
     "inspect compartments",
@@ -128,5 +134,5 @@ SERVICE_NETWORK = Policy(
 
 POLICIES = (
     *(JOBS, RUNS, PROJECTS, STORE, BUCKETS, LOG_GROUPS, LOG_CONTENT, NETWORK, SESSION, LIMITS),
-    *(COMPARTMENTS, RUN_STORE, RUN_LOG, RUN_REPOS, RUN_CONDA, SERVICE_NETWORK),
+    *(MOUNTS, COMPARTMENTS, RUN_STORE, RUN_LOG, RUN_REPOS, RUN_CONDA, SERVICE_NETWORK),
 )
