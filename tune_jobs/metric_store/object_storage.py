@@ -54,17 +54,9 @@ class ObjectStorageFolder:
             raise StoreError(str(error)) from error
         import oci
 
-        self._retry = oci.retry.RetryStrategyBuilder(
-            max_attempts_check=True,
-            max_attempts=5,
-            total_elapsed_time_check=True,
-            total_elapsed_time_seconds=60,
-            retry_base_sleep_time_seconds=0.5,
-            retry_max_wait_between_calls_seconds=8,
-            service_error_check=True,
-            service_error_retry_on_any_5xx=True,
-            service_error_retry_config={429: []},
-        ).get_retry_strategy()
+        self._retry = _build_retry(attempts=5, seconds=60, longest=8)
+        # Polls are repeated anyway, and trouble is to be said soon.
+        self._poll_retry = _build_retry(attempts=3, seconds=4, longest=1)
         self._error = oci.exceptions.ServiceError
         self._client = (connection or Connection()).client(oci.object_storage.ObjectStorageClient)
         self._uri, self._bucket = uri.rstrip("/"), parts["bucket"]
@@ -133,6 +125,7 @@ class ObjectStorageFolder:
             end=f"{root}{last}\x7f",  # `end` itself is excluded
             delimiter="/",
             fields="name,etag",
+            retry_strategy=self._poll_retry,
         )
         names = {entry["name"][len(root) :]: entry["etag"] for entry in entries}
         return {name: etag or "" for name, etag in names.items() if first <= name <= last}
@@ -196,7 +189,23 @@ class ObjectStorageFolder:
         return self._namespace, self._bucket, f"{self._prefix}{path}"
 
     def _call(self, operation: Any, *arguments: Any, **wanted: Any) -> Any:
-        return operation(*arguments, retry_strategy=self._retry, **wanted)
+        return operation(*arguments, **{"retry_strategy": self._retry, **wanted})
+
+
+def _build_retry(attempts: int, seconds: int, longest: int) -> Any:
+    import oci
+
+    return oci.retry.RetryStrategyBuilder(
+        max_attempts_check=True,
+        max_attempts=attempts,
+        total_elapsed_time_check=True,
+        total_elapsed_time_seconds=seconds,
+        retry_base_sleep_time_seconds=0.5,
+        retry_max_wait_between_calls_seconds=longest,
+        service_error_check=True,
+        service_error_retry_on_any_5xx=True,
+        service_error_retry_config={429: []},
+    ).get_retry_strategy()
 
 
 if TYPE_CHECKING:

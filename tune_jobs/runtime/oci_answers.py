@@ -106,11 +106,18 @@ CAPACITY_WORDS = (
 )
 LIMIT_WORDS = r"limit ?exceeded|quota|service limit|exceeds? the (?:service )?limit"
 
+_CLOCK = (
+    "This machine's clock differs from OCI's by more than 5 minutes, so that its signatures are "
+    "refused: set the clock (such as with NTP)"
+)
+CLOCK_WORDS = r"clock|skew|\bdate\b.*(?:too far|not within|range|expired)"
+
 # The first row that matches decides.
 _TABLE = (
     _Row(None, CAPACITY_WORDS, ("start",), Meaning(CAPACITY, OUTAGE_PATIENCE)),
     _Row(None, LIMIT_WORDS, ("start",), Meaning(LIMIT, OUTAGE_PATIENCE)),
     _Row(_only(429), None, None, Meaning(THROTTLED, math.inf)),
+    _Row(_only(401), CLOCK_WORDS, None, Meaning(CREDENTIALS, REFUSAL_PATIENCE, _CLOCK)),
     _Row(_only(401), None, None, Meaning(CREDENTIALS, REFUSAL_PATIENCE, _CREDENTIALS)),
     _Row(_only(404), r"^ObjectNotFound", None, Meaning(MISSING, 0.0)),
     _Row(range(403, 405), None, None, Meaning(PERMISSION, REFUSAL_PATIENCE, _PERMISSION)),

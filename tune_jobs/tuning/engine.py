@@ -136,7 +136,8 @@ class Engine:
         live, session = len(self.machine.live), self._session
         is_said = isinstance(error, (MachineTrouble, LeaseLost)) or session.is_inherited
         if live and session.ledger.durable and not is_said:
-            session.messages.warn(f"{live} live job runs continue, and the next call adopts them")
+            runs = "1 live job run continues" if live == 1 else f"{live} live job runs continue"
+            session.messages.warn(f"{runs}; the next call adopts what is live then")
 
     def post(self, event: e.Event) -> None:
         """Give an event to the machine in its next turn; from any thread."""

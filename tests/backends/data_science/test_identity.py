@@ -15,6 +15,7 @@ from tune_jobs import Connection
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.object_storage import ObjectStorageFolder
 from tune_jobs.metric_store.store import MetricStore
+from tune_jobs.runtime.oci_answers import read_answer
 
 
 def open_storage(connection: Connection) -> Any:
@@ -115,6 +116,18 @@ def test_store_names_a_wrong_clock(emulator: Emulator, connection: Connection, s
     with pytest.raises(StoreError, match=r"clock is 7\.0 minutes behind OCI's") as refused:
         metrics.check_writable()
     assert "another store" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Date 'Thu, 26 Nov 2026' is not within allowed clock skew. Current '...'",
+        "the request's date is too far from now",
+    ],
+)
+def test_wrong_clock_is_recognized_by_the_message(message: str) -> None:
+    error = oci.exceptions.ServiceError(401, "NotAuthenticated", {}, message)
+    assert "clock differs" in read_answer(error).advice
 
 
 def test_store_names_the_policy_that_it_needs(emulator: Emulator, connection: Connection) -> None:

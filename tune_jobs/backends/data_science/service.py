@@ -32,7 +32,7 @@ from tune_jobs.backends.oci_runs.live_runs import LiveRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
 from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
 from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
-from tune_jobs.errors import BackendError, ConfigError, SubmitError
+from tune_jobs.errors import BackendError, ConfigError, StoreError, SubmitError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.runtime.oci_answers import (
     INVALID,
@@ -92,6 +92,7 @@ class DataScienceService(BackendService):
         self._submitted: dict[str, str] = {}
         self._tried: dict[str, set[str]] = {}  # shapes by run; only of runs without a fixed one
         self._refused_shapes: set[str] = set()
+        self._objects: dict[str, bytes] = {}  # to be written before the runs are requested
         self._submitting = threading.Lock()
         self._news: list[RunUpdate] = []
         self._is_closed = False
@@ -128,12 +129,11 @@ class DataScienceService(BackendService):
         details = build_details(
             job, request, self._settings, as_object=as_object, shape=infrastructure
         )
-        if as_object:
-            data = build_object(job, request).encode()
-            self._folder.write(f"runs/{request.name}/request.json", data)
         with self._submitting:
             if request.name in self._submitted or request.name in self._live:
                 return
+            if as_object:
+                self._objects[request.name] = build_object(job, request).encode()
             self._submitted[request.name] = shape
             if not request.resources.keys() - {"max_runtime"}:
                 self._tried[request.name] = {shape}
@@ -213,6 +213,12 @@ class DataScienceService(BackendService):
     # -- starting -------------------------------------------------------------------------------
 
     def _create(self, details: Mapping[str, Any], name: str) -> str:
+        if name in self._objects:
+            try:
+                self._folder.write(f"runs/{name}/request.json", self._objects[name])
+            except StoreError as error:
+                raise (error.__cause__ or error) from None  # an answer of OCI, as any other
+            self._objects.pop(name, None)
         return self._runs.create(details, build_token(self._job, self._settings.study, name))
 
     def _choose_other_shape(
