@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import oci
 import optuna
 import pytest
 
+from tests.acceptance.tenancy import find_tenancy
 from tests.oci_emulator import Emulator
 from tune_jobs import Connection, DataScienceBackend, Infrastructure, Tuner
 from tune_jobs.backends.base import BackendService, Notice
@@ -25,6 +28,15 @@ PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
 
 SOURCES = MetricSources(("value",), step="step")
 
+_TENANCY = find_tenancy()
+_SPEED: dict[str, Any] = (
+    {"poll_seconds": 0.1, "start_rate": 1000.0}
+    if _TENANCY is None
+    else {"poll_seconds": _TENANCY.poll_seconds, "conda": _TENANCY.conda}
+)
+PATIENCE = 60.0 if _TENANCY is None else 1800.0
+"""Seconds until a run has to have ended."""
+
 MakeBackend = Callable[..., DataScienceBackend]
 OpenService = Callable[..., DataScienceService]
 
@@ -32,25 +44,37 @@ OpenService = Callable[..., DataScienceService]
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
     """Emulator with an empty bucket ``tune-jobs``."""
+    if find_tenancy() is not None:
+        pytest.skip("needs the emulator")
     with Emulator(tmp_path / "oci") as running:
         yield running
 
 
 @pytest.fixture
-def connection(emulator: Emulator) -> Connection:
-    """Connection to the emulator, with an API key."""
+def connection(request: pytest.FixtureRequest) -> Connection:
+    """Connection to the tenancy, or to the emulator with an API key."""
+    if (tenancy := find_tenancy()) is not None:
+        return tenancy.connection
+    emulator: Emulator = request.getfixturevalue("emulator")
     return Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
 
 
 @pytest.fixture
-def store(emulator: Emulator) -> str:
-    """URI of a metric store in Object Storage."""
-    return f"oci://tune-jobs@{emulator.namespace}/runs"
+def store(request: pytest.FixtureRequest) -> str:
+    """URI of a metric store in Object Storage, empty at the start of each test."""
+    if (tenancy := find_tenancy()) is not None:
+        return f"{tenancy.store}/{secrets.token_hex(4)}"
+    return f"oci://tune-jobs@{request.getfixturevalue('emulator').namespace}/runs"
 
 
 @pytest.fixture
-def infrastructure(emulator: Emulator) -> Infrastructure:
+def infrastructure(request: pytest.FixtureRequest) -> Infrastructure:
     """Infrastructure of jobs."""
+    if (tenancy := find_tenancy()) is not None:
+        # Each test has a job of its own, which no other test finds by its definition.
+        tags = {**tenancy.infrastructure.tags, "test": secrets.token_hex(4)}
+        return replace(tenancy.infrastructure, tags=tags)
+    emulator: Emulator = request.getfixturevalue("emulator")
     return Infrastructure(
         compartment=emulator.compartment,
         project=emulator.project,
@@ -73,8 +97,7 @@ def make_backend(
         settings = {
             "infrastructure": infrastructure,
             "connection": connection,
-            "poll_seconds": 0.1,
-            "start_rate": 1000.0,
+            **_SPEED,
         }
         return DataScienceBackend.from_script(path, **{**settings, **options})
 
@@ -131,14 +154,14 @@ def run(name: str, *argv: str, **more: Any) -> RunRequest:
     return RunRequest(name, argv, **{**settings, **more})
 
 
-def wait_for_end(service: BackendService, name: str, seconds: float = 60.0) -> RunUpdate:
+def wait_for_end(service: BackendService, name: str, seconds: float = PATIENCE) -> RunUpdate:
     """Wait for the end of a run and return its last update."""
     ends = [update for update in wait_for_ends(service, {name}, seconds) if update.name == name]
     return ends[0]
 
 
 def wait_for_ends(
-    service: BackendService, names: set[str], seconds: float = 60.0
+    service: BackendService, names: set[str], seconds: float = PATIENCE
 ) -> list[RunUpdate]:
     """Wait until all of these runs have ended and return their last updates."""
     live, ends, deadline = set(names), [], time.monotonic() + seconds

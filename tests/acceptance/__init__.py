@@ -1,0 +1,1 @@
+"""Our tests of OCI, run against a real tenancy: ``python -m tests.acceptance --tenancy FILE``."""
