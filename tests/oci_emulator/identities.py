@@ -35,6 +35,7 @@ class Identities:
     Attributes:
         token_seconds: Time for which new tokens are valid.
         instance: The instance whose metadata are served.
+        in_files: Whether job runs find their principals in files, which `renew` rewrites.
     """
 
     def __init__(self, world: World, verifier: signing.Verifier) -> None:
@@ -43,6 +44,7 @@ class Identities:
         self._files: dict[Path, tuple[Principal, rsa.RSAPrivateKey]] = {}
         self._stopped = threading.Event()
         self.token_seconds = 3600.0
+        self.in_files = False
         self.user = Principal(world.user)
         self.instance = Principal("ocid1.instance.oc1..emulated", "instance", world.compartment)
 

@@ -197,7 +197,9 @@ class Emulator:
         if self.world.deviates("resource-principal"):
             return {}
         who = principal_of_run(run.id, run.facts["compartmentId"])
-        return self.identities.resource_principal(who)
+        folder = self.world.folder / "principals" / run.id[-12:]
+        in_files = folder if self.identities.in_files else None
+        return self.identities.resource_principal(who, in_files=in_files)
 
     # -- one request ----------------------------------------------------------------------------
 

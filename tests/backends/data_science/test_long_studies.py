@@ -1,0 +1,192 @@
+"""Long studies lose nothing: 24 hours in virtual time, and tokens of seconds in real time."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.backends.data_science.conftest import MakeBackend, count_requests
+from tests.oci_emulator import Emulator, Fault
+from tests.oci_emulator.object_storage import Object
+from tune_jobs import Connection, DataScienceBackend, Tuner
+from tune_jobs.backends.data_science import backend as backend_module
+from tune_jobs.backends.data_science import service as service_module
+from tune_jobs.backends.oci_runs import live_runs as live_runs_module
+from tune_jobs.backends.oci_runs.starter import Starter
+from tune_jobs.runtime.records import Record, encode
+
+MakeTuner = Callable[..., Tuner]
+
+HOUR = 3600.0
+
+
+class VirtualTime:
+    """Clock that advances when the tuner would wait, and calls a function at times of interest."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+        self.on_advance: Callable[[float], None] = lambda now: None
+        self.module = types.SimpleNamespace(
+            time=lambda: self.now, monotonic=lambda: self.now, sleep=self.advance
+        )
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+        self.on_advance(self.now)
+
+
+class VirtualEvent(threading.Event):
+    """Event of a starter whose timeouts pass in virtual time, unless a request is under way."""
+
+    def __init__(self, clock: VirtualTime, starter: Any) -> None:
+        super().__init__()
+        self._clock, self._starter = clock, starter
+
+    def wait(self, timeout: float | None = None) -> bool:
+        while self._starter.is_requesting and not self.is_set():
+            super().wait(0.01)
+        if not self.is_set():
+            self._clock.advance(timeout or 0.0)
+        return self.is_set()
+
+
+@pytest.fixture
+def clock(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    """Virtual time of the tuner and of the emulator; requests are signed by the real time."""
+    virtual = VirtualTime()
+    for module in (backend_module, service_module, live_runs_module):
+        monkeypatch.setattr(module, "time", virtual.module)
+    monkeypatch.setattr(DataScienceBackend, "clock", staticmethod(virtual.module.time))
+    monkeypatch.setattr(DataScienceBackend, "tick", 60.0)
+    emulator.world.clock = virtual.module.time
+    emulator.world.execute = False
+    start = Starter.__init__
+
+    def begin(starter: Any, *arguments: Any) -> None:
+        start(starter, *arguments)
+        starter.answered = VirtualEvent(virtual, starter)
+
+    monkeypatch.setattr(Starter, "__init__", begin)
+    return virtual
+
+
+def leave_results(emulator: Emulator, run: Any) -> None:
+    """Put into the bucket what a run would write."""
+    name = run.facts["displayName"]
+    folder = run.facts["jobConfigurationOverrideDetails"]["environmentVariables"]["TUNE_JOBS_STORE"]
+    prefix = folder.partition(f"@{emulator.namespace}/")[2]
+    metrics = encode(Record(0.0, None, {"value": 0.5})).encode()
+    ended = {"event": "ended", "metrics_bytes": len(metrics)}
+    bucket = emulator.object_storage.buckets["tune-jobs"]
+    for path, data in (
+        (f"metrics/{name}.jsonl", metrics),
+        (f"runs/{name}/run.jsonl", json.dumps(ended).encode() + b"\n"),
+    ):
+        bucket.objects[f"{prefix}/{path}"] = Object(data, name, 0.0, "text/plain", {})
+
+
+OUTAGES = (
+    ("list_job_runs", 401, "NotAuthenticated"),
+    ("list_job_runs", 404, "NotAuthorizedOrNotFound"),
+    ("list_job_runs", 503, "ServiceUnavailable"),
+    ("list_objects", 401, "NotAuthenticated"),
+    ("list_objects", 404, "BucketNotFound"),
+    ("create_job_run", 401, "NotAuthenticated"),
+    ("create_job_run", 404, "NotAuthorizedOrNotFound"),
+    ("create_job_run", 500, "InternalServerError"),
+    ("create_job_run", 400, "LimitExceeded"),
+    ("get_job_run", 404, "NotAuthorizedOrNotFound"),
+)
+"""What is refused for some minutes of an hour each."""
+
+
+@pytest.mark.slow
+def test_day_of_refusals_loses_nothing(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, clock: VirtualTime
+) -> None:
+    began = clock.now
+
+    def take_time(run: Any) -> float:
+        leave_results(emulator, run)
+        return 1.6 * HOUR
+
+    def refuse(now: float) -> None:
+        hour, within = divmod(now - began, HOUR)
+        operation, status, code = OUTAGES[int(hour) % len(OUTAGES)]
+        emulator.faults.clear()
+        emulator.faults.add(Fault("stale", "list_job_runs", seconds=120.0))
+        if 1200.0 < within < 1680.0:
+            emulator.faults.add(Fault("error", operation, status=status, code=code))
+
+    emulator.data_science.duration = take_time
+    clock.on_advance = refuse
+    tuner = build_tuner(make_backend("print()", poll_seconds=60.0), max_parallel=4)
+    tuner.optimize(n_trials=56)
+    assert {t.state.name for t in tuner.study.trials} == {"COMPLETE"}
+    assert [a.state for a in tuner.attempts()] == ["SUCCEEDED"] * 56
+    assert len(emulator.data_science.runs()) == 56, "none was started twice"
+    assert count_requests(emulator)["cancel_job_run"] == 0
+    assert clock.now - began > 22 * HOUR
+
+
+@pytest.fixture(params=["api_key", "security_token", "resource_principal", "instance_principal"])
+def expiring(
+    request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Connection]:
+    """Connection whose credentials, as those of the runs, are valid for seconds."""
+    identities, auth = emulator.identities, request.param
+    identities.token_seconds, identities.in_files = 6.0, True
+    config = None
+    if auth == "api_key":
+        config = emulator.config_file
+    elif auth == "security_token":
+        config = identities.security_token()
+    elif auth == "resource_principal":
+        folder = emulator.world.folder / "tuner"
+        for name, value in identities.resource_principal(in_files=folder).items():
+            monkeypatch.setenv(name, value)
+    else:
+        monkeypatch.setenv("OCI_METADATA_BASE_URL", f"{emulator.endpoint}/opc/v2")
+    identities.keep_renewing()
+    stopped = threading.Event()
+
+    def rotate() -> None:
+        while not stopped.wait(identities.token_seconds):
+            identities.rotate_api_key()
+
+    thread = threading.Thread(target=rotate, daemon=True)
+    if auth == "api_key":
+        thread.start()
+    yield Connection(auth=auth, config_file=config, endpoint=emulator.endpoint)
+    stopped.set()
+
+
+@pytest.mark.slow
+def test_credentials_of_seconds_and_refusals_of_every_operation(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, expiring: Connection
+) -> None:
+    emulator.faults.add(Fault("stale", "list_job_runs", seconds=2.0))
+    first = {"put_object": 8, "get_object": 6, "list_objects": 3, "create_job_run": 1}
+    for operation in ("list_job_runs", "get_job_run", *first):
+        for i, status in enumerate((401, 404, 503)):
+            after = first.get(operation, 1) + 5 * i
+            code = "NotAuthorizedOrNotFound" if status == 404 else "x"
+            fault = Fault("error", operation, times=1, after=after, status=status, code=code)
+            emulator.faults.add(fault)
+    script = (
+        "import time\nfor i in range(10):\n    print('value:', i, flush=True)\n    time.sleep(1)"
+    )
+    backend = make_backend(script, connection=expiring, poll_seconds=0.5, upload_seconds=0.5)
+    tuner = build_tuner(backend, max_parallel=2)
+    began = time.monotonic()
+    tuner.optimize(n_trials=4)
+    assert time.monotonic() - began > 2 * emulator.identities.token_seconds
+    assert [t.values for t in tuner.study.trials] == [[9.0]] * 4
+    assert len(emulator.data_science.runs()) == 4
+    assert count_requests(emulator)["cancel_job_run"] == 0
