@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,6 +30,14 @@ class Server(Protocol):
 
     def stop(self) -> None:
         """Stop at once, even with open connections."""
+        ...
+
+    def suspend(self) -> None:
+        """Answer nothing any more, with all connections open."""
+        ...
+
+    def resume(self) -> None:
+        """Answer again."""
         ...
 
 
@@ -88,6 +97,22 @@ class Process:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def suspend(self) -> None:
+        """See `Server.suspend`."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """See `Server.resume`."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> None:
+        """Send a signal to the server and to its processes for each connection."""
+        assert self._process is not None
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in [pid, *map(int, children)]:
+            os.kill(each, number)
 
 
 @contextlib.contextmanager

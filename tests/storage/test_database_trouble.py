@@ -32,11 +32,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 class Listener:
-    """Progress of a call; ``retrying`` is set once it says that the database does not answer."""
+    """Progress of a call; ``retrying`` and ``silent`` are set by what it says."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.retrying = threading.Event()
+        self.retrying, self.silent = threading.Event(), threading.Event()
 
     def update(self, *_: object, **__: object) -> None: ...
 
@@ -44,6 +44,8 @@ class Listener:
         self.said.append(line)
         if "does not answer" in line:
             self.retrying.set()
+        if "has not answered" in line:
+            self.silent.set()
 
     def close(self) -> None: ...
 
@@ -89,7 +91,7 @@ class Study:
         assert [t.value for t in trials] == [t.params["x"] for t in trials]
         assert [a.attempt for a in self.tuner.attempts()] == [1] * TRIALS
         assert len(list(self._folder.glob("ran.*"))) == TRIALS
-        assert self.listener.retrying.is_set()
+        assert self.listener.retrying.is_set() or self.listener.silent.is_set()
 
     def close(self) -> None:
         """Close the connections beside the tuner's."""
@@ -205,3 +207,16 @@ def test_a_connection_that_is_refused_is_waited_for(study: Study) -> None:
     study.tune(take_all)
     study.check()
     assert tried_again.is_set()
+
+
+def test_a_server_that_answers_nothing_is_waited_for(study: Study, server: Server) -> None:
+    def suspend() -> None:
+        server.suspend()
+        threading.Thread(target=resume).start()
+
+    def resume() -> None:
+        study.listener.silent.wait(60)
+        server.resume()
+
+    study.tune(suspend)
+    study.check()

@@ -56,12 +56,23 @@ class DatabaseRetry:
         self.sleep, self.clock, self.patience = sleep, clock, patience
         self.is_interrupted: Callable[[], bool] = lambda: False
         self._since: dict[int, float] = {}  # begin of an operation, by thread
+        self._refused: set[int] = set()  # threads whose operation is tried again
 
     @property
     def is_stalled(self) -> bool:
         """Whether an operation of this thread has been waiting for the database for long."""
         since = self._since.get(threading.get_ident())
         return since is not None and self.clock() - since > STALLED
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest operation began that has had no answer; None without one.
+
+        One that was refused and is tried again does not count: that has been said.
+        """
+        return min(
+            (t for i, t in list(self._since.items()) if i not in self._refused), default=None
+        )
 
     @contextmanager
     def operation(self) -> Iterator[Outage]:
@@ -77,6 +88,11 @@ class DatabaseRetry:
         finally:
             if is_outermost:
                 del self._since[thread]
+                self._refused.discard(thread)
+
+    def refused(self) -> None:
+        """Note that the operation of this thread had an answer, and is tried again."""
+        self._refused.add(threading.get_ident())
 
     def call(self, operation: Callable[[], _T]) -> _T:
         """Return the result of an idempotent operation, which is retried until it succeeds.
@@ -121,6 +137,7 @@ class Outage:
                 f"the study's database does not answer, retrying: {explain_database_error(error)}"
             )
         self._failures += 1
+        self._retry.refused()
         self._pause(BACKOFF.pause(self._failures))
 
     def _pause(self, seconds: float) -> None:

@@ -23,6 +23,7 @@ from tune_jobs.storage.lease import Claim, Lease, StudyOwned, find_owner
 from tune_jobs.storage.ledger import Ledger
 from tune_jobs.storage.owner_identity import describe
 from tune_jobs.storage.retry import DatabaseRetry
+from tune_jobs.storage.stall_watch import StallWatch
 from tune_jobs.tuning.failure_hints import describe_failure, find_hint
 from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.spec import TuningSpec
@@ -80,6 +81,7 @@ class Session:
         self.is_working: Callable[[], bool] = threading.current_thread().is_alive
         self.on_idle: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
+        self._stall_watch: StallWatch | None = None
 
     def own(self, *, take_over: bool = False) -> None:
         """Become the owner of the study.
@@ -129,6 +131,9 @@ class Session:
         self.retry.call(lambda: self.controls.mark_done(*stale))
         self._heartbeat = Heartbeat(self.lease, lambda: self.is_working(), lambda: self.on_idle())
         self._heartbeat.start()
+        if self.ledger.engine.dialect.name != "sqlite":  # which is locked, or answers
+            self._stall_watch = StallWatch(self.retry)
+            self._stall_watch.start()
         if claim.owner:
             self.messages.say(f"taking over from {describe(claim.owner)}, which is gone")
 
@@ -165,6 +170,8 @@ class Session:
             return
         if self._heartbeat is not None:
             self._heartbeat.stop()
+        if self._stall_watch is not None:
+            self._stall_watch.stop()
         if self.lease.held:
             # Not for ever: the database may be stalled, and an owner that does not release expires.
             release = threading.Thread(target=self._release, daemon=True)
