@@ -122,6 +122,21 @@ def test_no_refusals_with_all_policies(emulator: Emulator, connection: Connectio
     assert find_refusals(emulator, connection) == {}
 
 
+def test_log_group_in_another_compartment(emulator: Emulator, connection: Connection) -> None:
+    elsewhere = emulator.world.add_compartment("logs")
+    emulator.world.log_groups["ocid1.loggroup.oc1..g"] = elsewhere
+    others = [p for p in POLICIES if p not in (policies.LOG_CONTENT, policies.LOG_GROUPS)]
+    here = [fill_in(policy) for policy in others if policy is not policies.MOUNTS]
+    there = [
+        f"allow group tuners to {grant} in compartment logs"
+        for grant in (policies.LOG_CONTENT.grant, policies.LOG_GROUPS.grant)
+    ]
+    emulator.access.permit(*here, *there)
+    assert find_refusals(emulator, connection) == {}
+    emulator.access.permit(*here)
+    assert set(find_refusals(emulator, connection)) == {"log group", "log content"}
+
+
 def test_session_policy_is_necessary(
     emulator: Emulator, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

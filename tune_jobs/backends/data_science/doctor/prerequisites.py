@@ -12,6 +12,7 @@ from typing import Any
 
 from tune_jobs.backends.data_science.doctor.report import Findings
 from tune_jobs.backends.data_science.doctor.target import Target
+from tune_jobs.backends.data_science.log_search import find_stream
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.oci_answers import MAX_SKEW, NO_ANSWER, describe_answer, read_answer
@@ -186,10 +187,14 @@ class Prerequisites:
     def _check_log_search(self) -> None:
         client = self._client(self._oci.loggingsearch.LogSearchClient)
         now = time.time()
+        # The log group may be in another compartment than the job.
+        stream = find_stream(
+            self._connection, [str(self._target.log_group)], self._target.compartment
+        )
         details = self._oci.loggingsearch.models.SearchLogsDetails(
             time_start=_rfc3339(now - 60.0),
             time_end=_rfc3339(now),
-            search_query=f'search "{self._target.compartment}/{self._target.log_group}"',
+            search_query=f'search "{stream}"',
         )
         self._ask("log content", policies.LOG_CONTENT, lambda: client.search_logs(details, limit=1))
 
