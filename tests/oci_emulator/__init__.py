@@ -1,7 +1,8 @@
 """Emulator of OCI for the real SDKs: Data Science jobs, Object Storage and Logging on loopback.
 
-It uses nothing of tune_jobs. Its behavior follows the models and the documentation of the SDK; what
-is not documented is marked "[assumed]".
+It uses nothing of tune_jobs. Its behavior follows the models and the documentation of the SDK, and
+implements the register of assumptions (`tune_jobs.backends.oci_runs.assumptions`): it deviates from
+the entries in `Emulator.world.deviations`. Details that no code relies on are marked "[assumed]".
 
     python -m tests.oci_emulator --folder /tmp/oci        starts one for manual tests
 """

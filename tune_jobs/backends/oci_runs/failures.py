@@ -1,7 +1,7 @@
 """Classification of what OCI reports about failed runs and failed requests.
 
 A run's failure is classified by its ``lifecycleDetails``, which are free text: the service has no
-field for it. The wordings are assumptions, collected here and nowhere else. What an answer to a
+field for it. The wordings are assumptions (see `assumptions`), collected here. What an answer to a
 request means is the table of `tune_jobs.runtime.oci_answers`.
 """
 
