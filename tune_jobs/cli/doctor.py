@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def add_doctor_command(commands: Commands) -> None:
 
 
 def _examine(options: argparse.Namespace, config: StudyConfig) -> int:
+    if options.output is not None:
+        check_output(options.output)
     backend = make_backend(config, options.file.absolute().parent)
     if not isinstance(backend, DataScienceBackend):
         raise ConfigError(
@@ -49,7 +52,24 @@ def _examine(options: argparse.Namespace, config: StudyConfig) -> int:
         notice=lambda line: print(line, file=sys.stderr),
     )
     facts = report.to_dict()
+    print_result(options, facts, str(report))
     if options.output is not None:
         options.output.write_text(encode_json(facts, indent=2) + "\n", encoding="utf-8")
-    print_result(options, facts, str(report))
     return SUCCESS if report.is_good else FAILED
+
+
+def check_output(path: Path) -> None:
+    """Check that a report can be written, before runs are paid for.
+
+    Raises:
+        ConfigError: If there is no folder for it, or it is a folder itself.
+    """
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(
+            f"--output {path}: there is no folder {path.absolute().parent}: create it"
+        )
+    if path.is_dir():
+        raise ConfigError(f"--output {path} is a folder: use {path}/doctor.json")
+    existing = path if path.exists() else path.absolute().parent
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"--output {path}: {existing} cannot be written: name another file")

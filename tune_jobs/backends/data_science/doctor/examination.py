@@ -19,6 +19,7 @@ from tune_jobs.backends.data_science.doctor.probe_job import (
     create_copy,
     create_like,
 )
+from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient
 from tune_jobs.backends.data_science.doctor.report import (
     DoctorReport,
     Findings,
@@ -76,7 +77,8 @@ class Examination:
         self._findings = Findings()
         self._name = f"tune_jobs-doctor-{secrets.token_hex(4)}"
         self._uri = f"{subject.store.rstrip('/')}/{self._name}"
-        self._client: Any = subject.connection.client(oci.data_science.DataScienceClient)
+        client = subject.connection.client(oci.data_science.DataScienceClient)
+        self._client: Any = RepeatingClient(client)
         self._job: Any = None
         self._env: Mapping[str, str] = {}
         self._tidying: Tidying | None = None
@@ -94,12 +96,22 @@ class Examination:
             self._tidying = Tidying(self._client, target, self._name, self._findings, self._notice)
             try:
                 self._try_all(target, Path(workspace), run=run)
-            except BaseException:
                 self._tidying.finish()
-                self._notice(self._describe_cost(target))
+            except BaseException:
+                self._finish_interrupted(target, self._tidying)
                 raise
-            self._tidying.finish()
             return self._build_report(target)
+
+    def _finish_interrupted(self, target: Target, tidying: Tidying) -> None:
+        """Remove everything, or say what a second interruption may leave."""
+        self._notice("removing what was made (a further interruption leaves it)")
+        try:
+            tidying.finish()
+        except KeyboardInterrupt:
+            self._notice(tidying.describe_rest())
+            raise
+        finally:
+            self._notice(self._describe_cost(target))
 
     def _describe_target(self, workspace: Path) -> Target | None:
         """Return what the study's job runs on; None if that cannot be found out."""
@@ -137,7 +149,8 @@ class Examination:
         job_id = self._create_job(target, artifact)
         if job_id is not None:
             self._notice(f"job {job_id} created; two job runs will be started")
-            trials.try_runs(trials.try_job(job_id, artifact.read_bytes()))
+            with findings.asking("runs", policies.RUNS):
+                trials.try_runs(trials.try_job(job_id, artifact.read_bytes()))
 
     def _try_store(self) -> StoreTrials | None:
         uri = self._subject.store
@@ -169,6 +182,7 @@ class Examination:
                 fix = f"{policies.NETWORK}; {policies.SERVICE_NETWORK}"
                 self._findings.add("network", "refused", "the job has a subnet", fix)
             return None
+        self._tidying.job_id = job_id
         self._findings.add("job", "holds", "jobs can be created")
         return job_id
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient
 from tune_jobs.backends.data_science.doctor.report import Findings
 from tune_jobs.backends.data_science.doctor.target import Target
 from tune_jobs.backends.data_science.log_search import find_stream
@@ -50,7 +51,7 @@ class Prerequisites:
         return True
 
     def _client(self, kind: Any) -> Any:
-        return self._connection.client(kind)
+        return RepeatingClient(self._connection.client(kind))
 
     @property
     def _science(self) -> Any:
@@ -61,7 +62,9 @@ class Prerequisites:
         connection, findings = self._connection, self._findings
         who = f"{connection.kind}, region {connection.region_in_use}"
         try:
-            answer = self._science.list_job_runs(self._target.compartment, limit=1)
+            # Not repeated: most likely the network is out of reach.
+            client = self._connection.client(self._oci.data_science.DataScienceClient)
+            answer = client.list_job_runs(self._target.compartment, limit=1)
         except Exception as error:  # whatever the SDK raises
             findings.add_error("job runs", error, policies.RUNS)
             meaning = read_answer(error, now=time.time())

@@ -6,12 +6,13 @@ import json
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.backends.data_science.doctor.judging import VALUE, WORDS, judge_runs
 from tune_jobs.backends.data_science.doctor.probe_job import JOB_ENV, MAX_MINUTES, OWN_ARGUMENT
+from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient, repeat
 from tune_jobs.backends.data_science.doctor.report import Findings, Notice
 from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
 from tune_jobs.backends.data_science.log_search import RunLog, open_run_log
@@ -100,7 +101,8 @@ class RunTrials:
     ) -> None:
         import oci
 
-        self._client: Any = connection.client(oci.data_science.DataScienceClient)
+        client = connection.client(oci.data_science.DataScienceClient)
+        self._client: Any = RepeatingClient(client)
         self._connection, self._store = connection, store
         self._findings, self._notice, self._timing = findings, notice, timing
         self.runs: dict[str, ProbeRun] = {}
@@ -174,7 +176,7 @@ class RunTrials:
             self._findings.judge("run-as-sent", same, f"{first.display_name} {first.freeform_tags}")
 
     def _create(self, details: Mapping[str, Any], token: str) -> Any:
-        run = repeat(lambda: self._client.create_job_run(dict(details), opc_retry_token=token).data)
+        run = self._client.create_job_run(dict(details), opc_retry_token=token).data
         self.started.add(run.id)
         return run
 
@@ -225,10 +227,8 @@ class RunTrials:
         self._findings.add("run-listed", "holds")
 
     def _list(self, job: Any) -> list[Any]:
-        listed: list[Any] = repeat(
-            lambda: self._client.list_job_runs(
-                job.compartment_id, job_id=job.id, sort_by="timeCreated", sort_order="DESC"
-            )
+        listed: list[Any] = self._client.list_job_runs(
+            job.compartment_id, job_id=job.id, sort_by="timeCreated", sort_order="DESC"
         ).data
         return listed
 
@@ -244,7 +244,7 @@ class RunTrials:
         return False
 
     def _look(self, run: ProbeRun) -> None:
-        run.model = repeat(lambda: self._client.get_job_run(run.id)).data
+        run.model = self._client.get_job_run(run.id).data
         state = run.model.lifecycle_state
         run.states.add(state)
         if run.kind != "cancel" or run.canceled or run.has_ended or state == "ACCEPTED":
@@ -304,15 +304,3 @@ class RunTrials:
             self._findings.judge("cancel-ended", status in (404, 409), error)
         else:
             self._findings.add("cancel-ended", "differs", "it was accepted")
-
-
-def repeat(call: Callable[[], Any]) -> Any:
-    """Return the answer to a request, repeating it a few times if that may help."""
-    for pause in (0.5, 1.0, 2.0, 4.0):
-        try:
-            return call()
-        except Exception as error:  # whatever the SDK raises
-            if not read_answer(error).is_transient:
-                raise
-            time.sleep(pause)
-    return call()

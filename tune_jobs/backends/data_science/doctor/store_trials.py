@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient
 from tune_jobs.backends.data_science.doctor.report import Findings
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
@@ -25,7 +26,8 @@ class StoreTrials:
         import oci
 
         self._error = oci.exceptions.ServiceError
-        self._client: Any = connection.client(oci.object_storage.ObjectStorageClient)
+        client = connection.client(oci.object_storage.ObjectStorageClient)
+        self._client: Any = RepeatingClient(client)
         self._bucket, self._namespace, prefix = parse_uri(uri)
         self._prefix, self._findings = f"{prefix}/", findings
         self._names = {f"{name}.json" for name in REPORTS}

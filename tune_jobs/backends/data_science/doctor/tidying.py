@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tune_jobs.backends.data_science.doctor.repeating import repeat
 from tune_jobs.backends.data_science.doctor.report import Findings, Notice
-from tune_jobs.backends.data_science.doctor.run_trials import ENDED, RunTrials, repeat
+from tune_jobs.backends.data_science.doctor.run_trials import ENDED, RunTrials
 from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
 from tune_jobs.backends.data_science.doctor.target import Target
 
@@ -30,6 +31,7 @@ class Tidying:
         store: The objects, once there may be any.
         trials: The runs, once there may be any.
         job_was_requested: Whether there may be a job.
+        job_id: The job, once its creation was answered; a listing may lack it.
         left: What could not be removed.
     """
 
@@ -42,10 +44,12 @@ class Tidying:
         self.store: StoreTrials | None = None
         self.trials: RunTrials | None = None
         self.job_was_requested = False
+        self.job_id: str | None = None
         self.left: list[str] = []
 
     def finish(self) -> None:
-        """Remove everything; what remains is in `left`, and said."""
+        """Remove everything; what remains is in `left`, and said. May be called again."""
+        self.left = []
         jobs = self._find_jobs() if self.job_was_requested else []
         for job_id in jobs:
             self._end_runs(job_id)
@@ -55,21 +59,28 @@ class Tidying:
         for name in self.left:
             self._notice(f"could not be removed: {name}")
 
+    def describe_rest(self) -> str:
+        """Return where there may be something as long as `finish` has not returned."""
+        places = [f"job {self._name}-probe with its runs"] if self.job_was_requested else []
+        places += [f"objects in {self.store.uri}"] if self.store is not None else []
+        return f"may be left: {', '.join(places) or 'nothing'}"
+
     def runs(self) -> list[Any]:
         """Return the runs that were started, as the service showed them last."""
         return list(self._runs.values())
 
     def _find_jobs(self) -> list[str]:
         """Return the jobs of this name; the request that created one may have had no answer."""
-        name = f"{self._name}-probe"
+        name, known = f"{self._name}-probe", [self.job_id] if self.job_id else []
         try:
-            jobs = repeat(
-                lambda: self._client.list_jobs(self._target.compartment, display_name=name)
-            ).data
+            jobs = self._client.list_jobs(self._target.compartment, display_name=name).data
         except Exception:  # whatever the SDK raises
+            if known:
+                return known
             self.left.append(f"job {name} with its runs, if it was created")
             return []
-        return [job.id for job in jobs if job.display_name == name]
+        found = [job.id for job in jobs if job.display_name == name]
+        return list(dict.fromkeys([*known, *found]))
 
     def _end_runs(self, job_id: str) -> None:
         """Cancel the live runs of a job, and wait until all have ended."""
@@ -92,12 +103,10 @@ class Tidying:
 
     def _look(self, job_id: str, known: set[str]) -> list[Any]:
         """Return the live runs of a job, those that a listing may lack included."""
-        listed = repeat(
-            lambda: self._client.list_job_runs(self._target.compartment, job_id=job_id)
-        ).data
+        listed = self._client.list_job_runs(self._target.compartment, job_id=job_id).data
         found = {run.id: run for run in listed}
         for run_id in known - found.keys():
-            found[run_id] = self._ask(self._client.get_job_run, run_id).data
+            found[run_id] = self._client.get_job_run(run_id).data
         self._runs.update(found)
         return [run for run in found.values() if run.lifecycle_state not in ENDED]
 
@@ -106,8 +115,9 @@ class Tidying:
             self._client.delete_job(job_id, delete_related_job_runs=True)
             self._findings.add("delete-related", "holds")
         except Exception as error:  # whatever the SDK raises
-            self._findings.add("delete-related", "differs", error)
-            self._delete_one_by_one(job_id)
+            if not self._is_gone(job_id):  # or else only the answer was lost
+                self._findings.add("delete-related", "differs", error)
+                self._delete_one_by_one(job_id)
         run_id = next(iter(self._runs), None)
         if run_id is not None:
             self._try_deleted(run_id)
@@ -119,7 +129,14 @@ class Tidying:
         try:
             repeat(lambda: self._client.delete_job(job_id))
         except Exception:  # whatever the SDK raises
-            self.left.append(f"job {job_id} with its runs")
+            if not self._is_gone(job_id):
+                self.left.append(f"job {job_id} with its runs")
+
+    def _is_gone(self, job_id: str) -> bool:
+        try:
+            return bool(self._client.get_job(job_id).data.lifecycle_state == "DELETED")
+        except Exception as error:  # whatever the SDK raises
+            return getattr(error, "status", None) == 404
 
     def _try_deleted(self, run_id: str) -> None:
         try:
