@@ -101,7 +101,9 @@ _PERMISSION = (
 )
 CAPACITY_WORDS = (
     r"capacity|out of host|no (?:available |free )?hosts?\b"
-    r"|(?:insufficient|not enough|no available) (?:\w+ )*(?:resources?|hosts?|instances?)"
+    r"|(?:insufficient|not enough|no available) (?:\w+ )*(?:resources?|hosts?|instances?|compute)"
+    r"|\b(?:shapes?|hosts?|instances?|compute)\b.{0,80}\b"
+    r"(?:exhausted|(?:currently|temporarily) (?:not available|unavailable))"
     r"|unable to (?:allocate|place|provision)"
 )
 LIMIT_WORDS = r"limit ?exceeded|quota|service limit|exceeds? the (?:service )?limit"

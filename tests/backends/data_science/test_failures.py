@@ -33,6 +33,8 @@ def service_error(status: int, code: str, message: str = "no") -> Exception:
         ("Authorization failed or requested resource not found.", "permission", False, True),
         ("Unauthorized: the job run may not pull", "permission", False, True),
         ("Insufficient host resources for the shape", "out of host capacity", True, False),
+        ("Shape VM.GPU.A10.1 is currently not available", "out of host capacity", True, False),
+        ("Service temporarily unavailable", "Service temporarily", False, False),
         ("something that no pattern knows", "something that no pattern", False, False),
         ("", "gives no reason", False, False),
         (None, "gives no reason", False, False),

@@ -175,6 +175,9 @@ def test_only_unsent_requests_can_be_dropped() -> None:
         (503, "x", "There is not enough host capacity to run this"),
         (409, "x", "No hosts available for VM.GPU.A10.1"),
         (404, "x", "insufficient resources in the availability domain"),
+        (409, "Conflict", "Insufficient compute"),
+        (400, "x", "The requested shape is currently not available in AD-1"),
+        (412, "x", "hosts exhausted"),
         (400, "InvalidParameter", "something about this shape"),
     ],
 )

@@ -49,6 +49,7 @@ def test_tenancy_as_assumed(
         assert secret not in attached
     for item in report.register:
         assert item.id in attached
+    assert "killed at once" not in attached  # which is said only if it is so
 
 
 PLANTED = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.backends.data_science.doctor.conftest import Examine, find_faults, find_rest
-from tests.oci_emulator import Emulator, Fault
+from tests.oci_emulator import Delays, Emulator, Fault
+from tune_jobs.backends.data_science.doctor.run_trials import Timing
 from tune_jobs.cli.doctor import check_output
 from tune_jobs.errors import ConfigError
 
@@ -83,3 +84,7 @@ def test_output_is_checked_before_anything_is_started(tmp_path: Path) -> None:
         check_output(tmp_path / "missing" / "doctor.json")
     with pytest.raises(ConfigError, match="is a folder"):
         check_output(tmp_path)
+
+
+def test_emulated_grace_is_enough() -> None:
+    assert Timing().grace < Delays().grace

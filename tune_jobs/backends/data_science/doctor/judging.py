@@ -132,6 +132,7 @@ def _judge_cancel(run: Probed, findings: Findings, grace: float) -> None:
     findings.judge("cancel-canceled", state == "CANCELED", state)
     findings.judge("cancel-sigterm", "term" in run.reports, "it was killed at once")
     if "term" in run.reports:
-        lived = run.reports.get("alive", {}).get("seconds", 0.0)
-        seconds = f"killed after about {lived:.1f} of {grace:g} s"
+        lived = run.reports.get("alive")  # only in the log
+        after = f"after about {lived['seconds']:.1f} of" if lived else "in less than"
+        seconds = f"killed {after} {grace:g} s"
         findings.judge("cancel-grace", "survived" in run.reports, seconds)

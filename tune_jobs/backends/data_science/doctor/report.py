@@ -47,8 +47,8 @@ class Findings:
         self.by_id.setdefault(id, Finding(id, verdict, str(detail), str(fix)))
 
     def judge(self, id: str, holds: bool, detail: object = "") -> None:
-        """Add whether an assumption holds, with what was seen."""
-        self.add(id, "holds" if holds else "differs", detail)
+        """Add whether an assumption holds; if not, with what was seen."""
+        self.add(id, "holds" if holds else "differs", "" if holds else detail)
 
     @contextmanager
     def asking(self, id: str, policy: Policy | None = None) -> Iterator[None]:

@@ -44,7 +44,7 @@ class Timing:
     listed: float = 60.0
     logged: float = 180.0
     ready: float = 120.0
-    grace: float = 5.0
+    grace: float = 3.0
 
 
 @dataclass
