@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -182,3 +183,32 @@ def test_command_is_limited_in_bytes() -> None:
     assert not needs_object(own, REQUEST)
     sent = details(job=own, request=long, as_object=True)
     assert count_bytes(sent["jobEnvironmentConfigurationOverrideDetails"]) < 100
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bash", "-o", "pipefail", "-c"],
+        ["bash", "-euo", "pipefail", "-c"],
+        ["bash", "-ceo", "pipefail"],
+        ["bash", "-c", "-e"],
+        ["bash", "--login", "+x", "-c"],
+        ["/usr/bin/env", "A=1", "bash", "-c"],
+        ["timeout", "60", "/bin/sh", "-c"],
+    ],
+    ids=" ".join,
+)
+def test_shell_that_is_started_in_another_way_passes_arguments_on(words: list[str]) -> None:
+    container = {"entrypoint": [*words, "printf '[%s]' "], "cmd": []}
+    command = build_command(container, ["--lr=0.1", "a b"])
+    argv = [*command["entrypoint"], *command["cmd"]]
+    assert subprocess.run(argv, capture_output=True, check=True).stdout == b"[--lr=0.1][a b]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["bash", "train.sh"], ["bash", "-x", "train.sh"], ["train", "--with", "sh", "-c", "x"]],
+)
+def test_words_that_take_arguments_stay(words: list[str]) -> None:
+    command = build_command({"entrypoint": words}, ["--lr=0.1"])
+    assert [*command["entrypoint"], *command["cmd"]] == [*words, "--lr=0.1"]

@@ -46,7 +46,9 @@ from tune_jobs.runtime.runner import main
 sys.exit(main(sys.argv[1:]))
 '''
 _SHELL = re.compile(r"(?:.*/)?(?:ba|da|z|k|a)?sh")
-_COMMAND_FLAG = re.compile(r"-[a-z]*c[a-z]*")
+_FLAG = re.compile(r"[-+]")
+_COMMAND_FLAG = re.compile(r"-[a-zA-Z]*c[a-zA-Z]*")
+_FLAG_WITH_VALUE = re.compile(r"[-+][a-zA-Z]*[oO]|--(?:rcfile|init-file)")
 _TAKES_ARGUMENTS = re.compile(r"\$(?:[@*1-9]|\{[@*1-9])")
 _COMPOUND = re.compile(r"[|;&#\n<>()`]")
 
@@ -146,15 +148,13 @@ def _with_placeholder(name: str, words: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         ConfigError: If it is not clear where they belong.
     """
-    if not words or not _SHELL.fullmatch(words[0]):
+    at = _find_shell_command(words)
+    if at is None:
         return words
-    flags = [i for i, word in enumerate(words[1:], 1) if _COMMAND_FLAG.fullmatch(word)]
-    if not flags or not all(word.startswith("-") for word in words[1 : flags[0]]):
-        return words  # a shell script, which has its arguments
-    *before, script = words[: flags[0] + 2]
-    after = words[flags[0] + 2 :] or ("sh",)
-    if flags[0] + 1 >= len(words):
+    if at >= len(words):
         raise ConfigError(f"{name} has the command {list(words)}: the shell's command is missing")
+    *before, script = words[: at + 1]
+    after = words[at + 1 :] or ("sh",)
     if _TAKES_ARGUMENTS.search(script):
         return (*before, script, *after)
     last = script.rpartition("&&")[2]
@@ -164,6 +164,23 @@ def _with_placeholder(name: str, words: tuple[str, ...]) -> tuple[str, ...]:
             "belong, or use a list without a shell, as in with_entrypoint(['python', 'train.py'])"
         )
     return (*before, f'{script.rstrip()} "$@"', *after)
+
+
+def _find_shell_command(words: Sequence[str]) -> int | None:
+    """Return where the command after a shell's ``-c`` is; None if the words have no such command.
+
+    Another program may start the shell: ``env bash -c 'train'``, ``timeout 60 sh -c 'train'``.
+    """
+    for start, word in enumerate(words):
+        if not _SHELL.fullmatch(word):
+            continue
+        at, has_command = start + 1, False
+        while at < len(words) and _FLAG.match(words[at]):
+            has_command |= _COMMAND_FLAG.fullmatch(words[at]) is not None
+            at += 2 if _FLAG_WITH_VALUE.fullmatch(words[at]) else 1
+        if has_command and (start == 0 or " " in "".join(words[at : at + 1])):
+            return at
+    return None
 
 
 def _check_split(name: str, key: str, runtime: Mapping[str, Any]) -> None:
