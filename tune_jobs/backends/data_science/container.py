@@ -109,7 +109,7 @@ def build_command(container: Mapping[str, Any], arguments: Sequence[str]) -> dic
     start = container.get("entrypoint") or []
     if not start:
         return {"cmd": [*words, *arguments]}
-    return {"entrypoint": list(start), "cmd": [*words[len(start) :], *arguments]}
+    return {"entrypoint": list(words[: len(start)]), "cmd": [*words[len(start) :], *arguments]}
 
 
 def start_words(container: Mapping[str, Any]) -> list[str]:
