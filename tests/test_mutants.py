@@ -11,7 +11,7 @@ import pytest
 
 from tests.mutants.model import Mutant
 from tests.mutants.protocol import MUTANTS
-from tests.mutants.run import ROOT
+from tests.mutants.run import ROOT, make_table
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -29,3 +29,10 @@ def test_a_mutant_changes_the_program(mutant: Mutant, tmp_path: Path) -> None:
 
 def test_names_of_mutants_are_unique() -> None:
     assert [name for name, n in Counter(m.name for m in MUTANTS).items() if n > 1] == []
+
+
+def test_the_documentation_lists_every_mutant() -> None:
+    page = ROOT / "docs/design/mutants.md"
+    assert make_table(MUTANTS) in page.read_text(encoding="utf-8"), (
+        "replace its table by the output of: python -m tests.mutants --table"
+    )
