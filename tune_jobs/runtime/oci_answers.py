@@ -162,6 +162,8 @@ def describe_answer(error: BaseException) -> str:
     status, code = getattr(error, "status", None), getattr(error, "code", None)
     if code:
         return f"{status} {code}: {getattr(error, 'message', '')}"
+    if isinstance(status, int) and status > 0:  # an answer to HEAD has neither code nor message
+        return str(status)
     # The SDK puts the underlying error first, and then where to read about it.
     reason = error.args[0] if error.args else error
     return f"no answer ({' '.join(str(reason).split())[:200]})"

@@ -8,7 +8,7 @@ from tune_jobs.backends.oci_runs.failures import (
     explain_refusal,
 )
 from tune_jobs.errors import BackendError, SubmitError
-from tune_jobs.runtime.oci_answers import read_answer
+from tune_jobs.runtime.oci_answers import describe_answer, read_answer
 
 
 def service_error(status: int, code: str, message: str = "no") -> Exception:
@@ -106,3 +106,9 @@ def test_refusal_names_request_answer_and_fix() -> None:
     wrong_key = explain_refusal(service_error(401, "NotAuthenticated"), "starting", "")
     assert "fingerprint" in str(wrong_key)
     assert isinstance(explain_refusal(service_error(400, "InvalidParameter"), "x", ""), SubmitError)
+
+
+def test_answer_without_a_code_is_an_answer() -> None:
+    to_head = oci.exceptions.ServiceError(404, None, {}, "The service returned error code 404")
+    assert describe_answer(to_head) == "404"
+    assert describe_answer(ConnectionError("refused")) == "no answer (refused)"
