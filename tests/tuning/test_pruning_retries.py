@@ -9,13 +9,13 @@ import pytest
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.simulation import MINUTE, simulated
+from tests.simulation import simulated
 from tune_jobs.backends.simulated.courses import Course, SimulatedReport, SimulatedRun
 
 
 def report_once(run: SimulatedRun) -> Course:
     """Report one step, and then train for long."""
-    return Course([SimulatedReport(1.0, 1, {"acc": run.number("x")})], seconds=1000 * MINUTE)
+    return Course([SimulatedReport(1.0, 1, {"acc": run.number("x")})], seconds=100.0)
 
 
 class _SecondLookPruner(BasePruner):

@@ -15,6 +15,7 @@ from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
+from tune_jobs.runtime.private_files import open_private
 
 
 def add_doctor_command(commands: Commands) -> None:
@@ -54,7 +55,8 @@ def _examine(options: argparse.Namespace, config: StudyConfig) -> int:
     facts = report.to_dict()
     print_result(options, facts, str(report))
     if options.output is not None:
-        options.output.write_text(encode_json(facts, indent=2) + "\n", encoding="utf-8")
+        with open(options.output, "w", encoding="utf-8", opener=open_private) as file:
+            file.write(encode_json(facts, indent=2) + "\n")
     return SUCCESS if report.is_good else FAILED
 
 
