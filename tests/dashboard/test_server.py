@@ -150,6 +150,8 @@ def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
         with Session(tuner.definition) as session:
             while not session.controls.is_done(accepted["asked"]):
                 assert working.is_alive()
+        applied = control.get(f"/api/studies/s0-1/control/{accepted['asked']}")
+        assert applied.json == {"done": True}
     finally:
         (tmp_path / "go").touch()
         tuner.stop()

@@ -120,7 +120,7 @@ class Dashboard:
                     ("POST", "api/studies/<key>/control", self._post_control),
                     (
                         "GET",
-                        "/api/studies/<key>/control/<int(max=999999999):number>",
+                        "api/studies/<key>/control/<int(max=999999999):number>",
                         self._get_control,
                     ),
                     ("GET", "api/compare", self._get_comparison),
