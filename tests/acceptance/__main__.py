@@ -15,7 +15,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,19 +52,24 @@ class Selection:
         self.selected = [item.nodeid for item in fit]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the tests; return the exit code of pytest."""
+def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = input) -> int:
+    """Run the tests; return the exit code of pytest.
+
+    Args:
+        arguments: The command line.
+        ask: Returns the answer to a question.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance")
     parser.add_argument("--tenancy", type=Path, metavar="FILE", help="the tenancy, in YAML")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("options", nargs="*", help="options of pytest, after --")
     options = parser.parse_args(arguments)
     if options.tenancy is not None:
-        return run_in(options.tenancy, options.options, ask=not options.yes)
+        return run_in(options.tenancy, options.options, _agree if options.yes else ask)
     with tempfile.TemporaryDirectory() as folder, Emulator(Path(folder, "oci")) as emulator:
         file = Path(folder, "tenancy.yaml")
         file.write_text(yaml.safe_dump(describe_emulator(emulator)))
-        return run_in(file, options.options, ask=False)
+        return run_in(file, options.options, _agree)
 
 
 def describe_emulator(emulator: Emulator) -> dict[str, object]:
@@ -88,7 +93,11 @@ def describe_emulator(emulator: Emulator) -> dict[str, object]:
     }
 
 
-def run_in(file: Path, options: Sequence[str], *, ask: bool) -> int:
+def _agree(question: str) -> str:
+    return "yes"
+
+
+def run_in(file: Path, options: Sequence[str], ask: Callable[[str], str]) -> int:
     """Run the tests in the tenancy of a file, and remove what they made."""
     session = f"acceptance-{secrets.token_hex(4)}"
     tenancy = read_tenancy(file, session)
@@ -96,7 +105,7 @@ def run_in(file: Path, options: Sequence[str], *, ask: bool) -> int:
     try:
         selected = _select(options)
         print(describe_price(len(selected), tenancy), flush=True)
-        if ask and input("continue? [y/N] ").strip().lower() not in ("y", "yes"):
+        if ask("continue? [y/N] ").strip().lower() not in ("y", "yes"):
             return 0
         try:
             return int(_run_pytest(options, Selection()))

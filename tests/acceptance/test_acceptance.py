@@ -78,12 +78,10 @@ def test_suite_runs_in_a_tenancy_by_configuration(
     emulator: Emulator,
     file: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     emulator.world.execute = True
     selected = ["--", "-k", "exit_code or more", "-q"]
-    monkeypatch.setattr("builtins.input", lambda question: "no")
-    assert main(["--tenancy", str(file), *selected]) == 0
+    assert main(["--tenancy", str(file), *selected], ask=lambda question: "no") == 0
     assert emulator.data_science.jobs() == []
     assert main(["--tenancy", str(file), "--yes", *selected]) == 0
     assert emulator.data_science.jobs() == []

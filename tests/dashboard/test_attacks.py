@@ -25,7 +25,7 @@ class Target:
 
     Args:
         port: Its port.
-        cookie: The cookie of somebody who has signed in.
+        cookie: Cookie of a signed-in user.
         key: What the page sends with commands.
     """
 

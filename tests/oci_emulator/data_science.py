@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Rule
 
 from tests.oci_emulator.data_science_facts import (
     describe_project,
@@ -37,6 +36,7 @@ from tests.oci_emulator.job_model import validate
 from tests.oci_emulator.log_search import LogSearch
 from tests.oci_emulator.object_storage import parse_range, rfc3339
 from tests.oci_emulator.policies import Principal, Target
+from tests.oci_emulator.routing import Routes
 from tests.oci_emulator.run_life import Run, RunLife
 from tests.oci_emulator.world import World, principal_of
 
@@ -84,7 +84,7 @@ class DataScience:
         self, world: World, log: LogSearch, sign_in: Callable[[Run], dict[str, str]]
     ) -> None:
         self._world = world
-        self._map = Map(
+        self._routes = Routes(
             [Rule(f"/20190101{path}", methods=[m], endpoint=name) for m, path, name in _RULES]
         )
         self._jobs: dict[str, dict[str, Any]] = {}
@@ -140,19 +140,11 @@ class DataScience:
 
     def operation(self, request: Request) -> str:
         """See `Service.operation`."""
-        try:
-            return str(self._map.bind("").match(request.path, request.method)[0])
-        except HTTPException:
-            return "none"
+        return self._routes.operation(request)
 
     def handle(self, request: Request, body: bytes) -> Response:
         """See `Service.handle`."""
-        try:
-            name, values = self._map.bind("").match(request.path, request.method)
-        except HTTPException:
-            raise ServiceError(
-                404, "NotFound", f"there is no {request.method} {request.path}"
-            ) from None
+        name, values = self._routes.match(request)
         if name in LISTS and not self._world.deviates("filters-checked"):
             check_filters(name, request)
         answer: Callable[..., Response] = getattr(self, f"_{name}")

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from werkzeug import Request, Response
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, Rule
+from werkzeug.routing import Rule
 
-from tests.oci_emulator.errors import ServiceError, invalid, not_found
+from tests.oci_emulator.errors import invalid, not_found
 from tests.oci_emulator.object_storage import rfc3339
+from tests.oci_emulator.routing import Routes
 from tests.oci_emulator.world import World
 
 _LIMITS = "/20190729"
@@ -41,7 +41,7 @@ class Tenancy:
         self._world = world
         self.images: list[str] = []
         self.resources: list[tuple[str, str, str]] = []
-        self._map = Map(
+        self._routes = Routes(
             [
                 Rule("/20180409/resources", methods=["POST"], endpoint="search_resources"),
                 *(Rule(path, methods=["GET"], endpoint=name) for path, name in _RULES),
@@ -50,19 +50,11 @@ class Tenancy:
 
     def operation(self, request: Request) -> str:
         """See `Service.operation`."""
-        try:
-            return str(self._map.bind("").match(request.path, request.method)[0])
-        except HTTPException:
-            return "none"
+        return self._routes.operation(request)
 
     def handle(self, request: Request, body: bytes) -> Response:
         """See `Service.handle`."""
-        try:
-            name, values = self._map.bind("").match(request.path, request.method)
-        except HTTPException:
-            raise ServiceError(
-                404, "NotFound", f"there is no {request.method} {request.path}"
-            ) from None
+        name, values = self._routes.match(request)
         answer: Callable[..., Any] = getattr(self, f"_{name}")
         with self._world.lock:
             return Response(json.dumps(answer(request, **values)), content_type="application/json")

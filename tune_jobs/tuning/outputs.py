@@ -190,10 +190,11 @@ def find_left_files(store: MetricStore, attempt: Attempt) -> Iterator[FileEntry]
     Raises:
         StoreError: If the store cannot be listed.
     """
-    for entry in store.entries(f"runs/{attempt.name}/work"):
+    folder = f"runs/{attempt.name}/work"
+    for entry in store.entries(folder):
         given = attempt.invocation.files.get(entry.path)
         same_size = given is not None and entry.size == len(given.encode())
-        if same_size and store.read_text(f"runs/{attempt.name}/work/{entry.path}") == given:
+        if same_size and store.read_text(f"{folder}/{entry.path}") == given:
             continue
         if IGNORED.isdisjoint(entry.path.split("/")):
             yield entry

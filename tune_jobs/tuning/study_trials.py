@@ -175,8 +175,9 @@ class StudyTrials:
     ) -> int | None:
         """Ask the pruner once about a run whose first steps its trial has already.
 
-        They are those of an adopted run, or of an earlier attempt: whoever reported them may have
-        been killed before it recorded the pruner's answer, or the run that was to be stopped.
+        These are the steps of an adopted run, or of an earlier attempt. The process that reported
+        them may have been killed before it recorded the pruner's answer, or the run before it was
+        stopped.
         """
         name, steps = report.attempt.name, report.reading.steps
         if not self._single or not steps or name in self._followed:

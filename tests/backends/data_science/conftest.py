@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,36 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
         pytest.skip("needs the emulator")
     with Emulator(tmp_path / "oci") as running:
         yield running
+
+
+def permit_tuners(emulator: Emulator, *permissions: str, job_runs: Sequence[str] = ()) -> None:
+    """Permit only these, such as ``read buckets``, in the whole tenancy.
+
+    Args:
+        emulator: The tenancy.
+        permissions: What the emulator's user may do.
+        job_runs: What job runs may do.
+    """
+    emulator.access.groups["tuners"] = {emulator.world.user}
+    emulator.access.dynamic_groups["job-runs"] = "resource.type = 'datasciencejobrun'"
+    emulator.access.permit(
+        *(f"allow group tuners to {each} in tenancy" for each in permissions),
+        *(f"allow dynamic-group job-runs to {each} in tenancy" for each in job_runs),
+    )
+
+
+def describe_backend(emulator: Emulator) -> str:
+    """Return the backend of a study.yaml with job runs in the emulator."""
+    return f"""\
+backend:
+  type: data_science
+  compartment: {emulator.compartment}
+  project: {emulator.project}
+  shape: VM.Standard.E4.Flex
+  ocpus: 1
+  memory_gb: 16
+  connection: {{config_file: {emulator.config_file}, endpoint: "{emulator.endpoint}"}}
+"""
 
 
 @pytest.fixture

@@ -7,22 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.data_science.conftest import MakeBackend
-from tests.oci_emulator import Emulator, Fault, execution
+from tests.backends.data_science.conftest import MakeBackend, permit_tuners
+from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Tuner
 from tune_jobs.errors import BackendError
 from tune_jobs.runtime.refusals import EXIT_CODES, NO_OCI, NOT_PERMITTED, describe_refusal
 
 MakeTuner = Callable[..., Tuner]
-
-_WITHOUT_OCI = """
-class Without(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == "oci":
-            raise ModuleNotFoundError("No module named 'oci'", name="oci")
-
-sys.meta_path.insert(0, Without())
-"""
 
 
 @pytest.fixture
@@ -40,9 +31,8 @@ def tuner(make_backend: MakeBackend, build_tuner: MakeTuner, marker: Path) -> Tu
 def test_runs_without_the_policy_of_the_bucket(
     tuner: Tuner, emulator: Emulator, marker: Path
 ) -> None:
-    emulator.access.groups["tuners"] = {emulator.world.user}
     families = ("data-science-family", "object-family", "logging-family")
-    emulator.access.permit(*(f"allow group tuners to manage {f} in tenancy" for f in families))
+    permit_tuners(emulator, *(f"manage {family}" for family in families))
     with pytest.raises(BackendError, match="allow dynamic-group <job-runs> to manage objects"):
         tuner.optimize(n_trials=12)
     assert not marker.exists(), "the script was never started"
@@ -52,10 +42,8 @@ def test_runs_without_the_policy_of_the_bucket(
     assert {t.state.name for t in tuner.study.trials} == {"COMPLETE"}
 
 
-def test_runs_whose_python_has_no_oci(
-    tuner: Tuner, emulator: Emulator, marker: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(execution, "_HOOK", execution._HOOK + _WITHOUT_OCI)
+def test_runs_whose_python_has_no_oci(tuner: Tuner, emulator: Emulator, marker: Path) -> None:
+    emulator.world.deviations.add("oci-installed")
     with pytest.raises(BackendError, match="choose a conda environment"):
         tuner.optimize(n_trials=12)
     assert not marker.exists()

@@ -9,6 +9,7 @@ import oci
 import optuna
 import pytest
 
+from tests.backends.data_science.conftest import describe_backend
 from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Connection
 from tune_jobs.cli.main import main
@@ -50,17 +51,10 @@ n_trials: 40
 max_parallel: 8
 storage: sqlite:///digits.db
 store: oci://tune-jobs@{emulator.namespace}/tuning
-backend:
-  type: data_science
-  compartment: {emulator.compartment}
-  project: {emulator.project}
-  shape: VM.Standard.E4.Flex
-  ocpus: 1
-  memory_gb: 16
+{describe_backend(emulator)}\
   log_group: ocid1.loggroup.oc1..g
   poll_seconds: 0.3
   start_rate: 50
-  connection: {{config_file: {emulator.config_file}, endpoint: "{emulator.endpoint}"}}
 final: {{arguments: {{epochs: 6}}}}
 """
     )

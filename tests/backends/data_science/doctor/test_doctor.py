@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.data_science.conftest import MakeBackend
+from tests.backends.data_science.conftest import MakeBackend, describe_backend, permit_tuners
 from tests.backends.data_science.doctor.conftest import TIMING, Examine, find_faults, find_rest
 from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Connection, DataScienceBackend
@@ -117,8 +117,7 @@ def test_expired_key(examine: Examine, emulator: Emulator) -> None:
 
 
 def test_half_permitted(examine: Examine, emulator: Emulator) -> None:
-    emulator.access.groups["tuners"] = {emulator.world.user}
-    emulator.access.permit("allow group tuners to manage data-science-family in tenancy")
+    permit_tuners(emulator, "manage data-science-family")
     report = examine(run=True)
     assert {"bucket", "log group", "compartment", "limits"} <= find_faults(report)
     assert str(STORE.for_bucket("tune-jobs")) in str(report)
@@ -127,13 +126,13 @@ def test_half_permitted(examine: Examine, emulator: Emulator) -> None:
 
 
 def test_job_may_not_be_created(examine: Examine, emulator: Emulator) -> None:
-    emulator.access.groups["tuners"] = {emulator.world.user}
-    emulator.access.permit(
-        "allow group tuners to manage object-family in tenancy",
-        "allow group tuners to use data-science-family in tenancy",
-        "allow group tuners to manage logging-family in tenancy",
-        "allow group tuners to inspect compartments in tenancy",
-        "allow group tuners to inspect resource-availability in tenancy",
+    permit_tuners(
+        emulator,
+        "manage object-family",
+        "use data-science-family",
+        "manage logging-family",
+        "inspect compartments",
+        "inspect resource-availability",
     )
     report = examine(run=True)
     assert find_faults(report) == {"job"}, str(report)
@@ -201,16 +200,14 @@ def test_what_cannot_be_removed_is_named(examine: Examine, emulator: Emulator) -
 
 
 def test_runs_lack_the_bucket_policy(examine: Examine, emulator: Emulator) -> None:
-    emulator.access.groups["tuners"] = {emulator.world.user}
-    emulator.access.dynamic_groups["job-runs"] = "resource.type = 'datasciencejobrun'"
-    emulator.access.permit(
-        *(
-            f"allow group tuners to manage {resource} in tenancy"
-            for resource in ("data-science-family", "object-family", "logging-family")
-        ),
-        "allow group tuners to inspect compartments in tenancy",
-        "allow group tuners to inspect resource-availability in tenancy",
-        "allow dynamic-group job-runs to use log-content in tenancy",
+    permit_tuners(
+        emulator,
+        "manage data-science-family",
+        "manage object-family",
+        "manage logging-family",
+        "inspect compartments",
+        "inspect resource-availability",
+        job_runs=["use log-content"],
     )
     report = examine(run=True)
     assert find_faults(report) == {"store-from-run"}, str(report)
@@ -256,15 +253,7 @@ direction: maximize
 parameters: {{x: {{type: float, low: 0, high: 1}}}}
 max_parallel: 4
 store: oci://tune-jobs@{emulator.namespace}/runs
-backend:
-  type: data_science
-  compartment: {emulator.compartment}
-  project: {emulator.project}
-  shape: VM.Standard.E4.Flex
-  ocpus: 1
-  memory_gb: 16
-  connection: {{config_file: {emulator.config_file}, endpoint: {emulator.endpoint}}}
-"""
+{describe_backend(emulator)}"""
     )
     output = tmp_path / "doctor.json"
     assert main(["doctor", str(study), "--output", str(output)]) == 0

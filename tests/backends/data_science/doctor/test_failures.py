@@ -66,6 +66,7 @@ def test_interrupted_while_it_removes(
             raise KeyboardInterrupt
         return remove(self)
 
+    # A signal would arrive at another place each time.
     monkeypatch.setattr(StoreTrials, "remove_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         examine(notice=said.append)
