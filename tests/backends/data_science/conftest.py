@@ -121,7 +121,12 @@ def make_backend(
 ) -> MakeBackend:
     """Return a function that makes a backend for the source of a Python script."""
 
-    def make(script: str, name: str = "train.py", **options: Any) -> DataScienceBackend:
+    def make(
+        script: str,
+        name: str = "train.py",
+        kind: type[DataScienceBackend] = DataScienceBackend,
+        **options: Any,
+    ) -> DataScienceBackend:
         path = tmp_path / name
         path.write_text(script)
         settings = {
@@ -129,7 +134,7 @@ def make_backend(
             "connection": connection,
             **_SPEED,
         }
-        return DataScienceBackend.from_script(path, **{**settings, **options})
+        return kind.from_script(path, **{**settings, **options})
 
     return make
 

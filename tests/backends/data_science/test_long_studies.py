@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,10 +14,7 @@ from tests.backends.data_science.conftest import MakeBackend, count_requests
 from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.object_storage import Object
 from tune_jobs import Connection, DataScienceBackend, Tuner
-from tune_jobs.backends.data_science import backend as backend_module
-from tune_jobs.backends.data_science import service as service_module
-from tune_jobs.backends.oci_runs import live_runs as live_runs_module
-from tune_jobs.backends.oci_runs.starter import Starter
+from tune_jobs.backends.oci_runs.clock import Clock
 from tune_jobs.runtime.records import Record, encode
 
 MakeTuner = Callable[..., Tuner]
@@ -32,48 +28,43 @@ class VirtualTime:
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
         self.on_advance: Callable[[float], None] = lambda now: None
-        self.module = types.SimpleNamespace(
-            time=lambda: self.now, monotonic=lambda: self.now, sleep=self.advance
-        )
+
+    def read(self) -> float:
+        """Return the seconds since the epoch."""
+        return self.now
 
     def advance(self, seconds: float) -> None:
+        """Let time pass."""
         self.now += seconds
         self.on_advance(self.now)
 
-
-class VirtualEvent(threading.Event):
-    """Event of a starter whose timeouts pass in virtual time, unless a request is under way."""
-
-    def __init__(self, clock: VirtualTime, starter: Any) -> None:
-        super().__init__()
-        self._clock, self._starter = clock, starter
-
-    def wait(self, timeout: float | None = None) -> bool:
-        while self._starter.is_requesting and not self.is_set():
-            super().wait(0.01)
-        if not self.is_set():
-            self._clock.advance(timeout or 0.0)
-        return self.is_set()
+    def wait(self, event: threading.Event, timeout: float | None, busy: bool) -> bool:
+        """Wait for an event; time stands still while a request is under way that will set it."""
+        if busy:
+            return event.wait(30.0)
+        if not event.is_set():
+            self.advance(timeout or 0.0)
+        return event.is_set()
 
 
 @pytest.fixture
-def clock(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
-    """Virtual time of the tuner and of the emulator; requests are signed by the real time."""
+def clock(emulator: Emulator) -> VirtualTime:
+    """Virtual time of the emulator; requests are signed by the real time."""
     virtual = VirtualTime()
-    for module in (backend_module, service_module, live_runs_module):
-        monkeypatch.setattr(module, "time", virtual.module)
-    monkeypatch.setattr(DataScienceBackend, "clock", staticmethod(virtual.module.time))
-    monkeypatch.setattr(DataScienceBackend, "tick", 60.0)
-    emulator.world.clock = virtual.module.time
+    emulator.world.clock = virtual.read
     emulator.world.execute = False
-    start = Starter.__init__
-
-    def begin(starter: Any, *arguments: Any) -> None:
-        start(starter, *arguments)
-        starter.answered = VirtualEvent(virtual, starter)
-
-    monkeypatch.setattr(Starter, "__init__", begin)
     return virtual
+
+
+@pytest.fixture
+def kind(clock: VirtualTime) -> type[DataScienceBackend]:
+    """Backend that lives by virtual time."""
+
+    class VirtualBackend(DataScienceBackend):
+        tick = 60.0
+        _clock = Clock(clock.read, clock.read, clock.advance, clock.wait)
+
+    return VirtualBackend
 
 
 def leave_results(emulator: Emulator, run: Any) -> None:
@@ -108,7 +99,11 @@ OUTAGES = (
 
 @pytest.mark.slow
 def test_day_of_refusals_loses_nothing(
-    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator, clock: VirtualTime
+    make_backend: MakeBackend,
+    build_tuner: MakeTuner,
+    emulator: Emulator,
+    clock: VirtualTime,
+    kind: type[DataScienceBackend],
 ) -> None:
     began = clock.now
 
@@ -126,7 +121,7 @@ def test_day_of_refusals_loses_nothing(
 
     emulator.data_science.duration = take_time
     clock.on_advance = refuse
-    tuner = build_tuner(make_backend("print()", poll_seconds=60.0), max_parallel=4)
+    tuner = build_tuner(make_backend("print()", kind=kind, poll_seconds=60.0), max_parallel=4)
     tuner.optimize(n_trials=56)
     assert {t.state.name for t in tuner.study.trials} == {"COMPLETE"}
     assert [a.state for a in tuner.attempts()] == ["SUCCEEDED"] * 56

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tune_jobs.arguments.calls import strict_types
 from tune_jobs.arguments.type_checks import invalid
@@ -31,6 +30,7 @@ from tune_jobs.backends.data_science.log_search import (
 )
 from tune_jobs.backends.data_science.request import Settings
 from tune_jobs.backends.data_science.service import DataScienceService
+from tune_jobs.backends.oci_runs.clock import Clock
 from tune_jobs.backends.oci_runs.shapes import Shapes, check_shapes
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.errors import BackendError, ConfigError, require_package
@@ -72,7 +72,7 @@ class DataScienceBackend:
     name = "data_science"
     tick = 0.5
     default_store = "runs"  # refused by `open`, whose message names the fix
-    clock = staticmethod(time.time)
+    _clock: ClassVar[Clock] = Clock()
 
     @strict_types
     def __init__(
@@ -179,6 +179,10 @@ class DataScienceBackend:
     def __repr__(self) -> str:
         return f"DataScienceBackend({self._definition})"
 
+    def clock(self) -> float:
+        """See `Backend.clock`."""
+        return self._clock.now()
+
     def check(self) -> None:
         """See `Backend.check`."""
         self.connection.client_arguments()
@@ -228,13 +232,14 @@ class DataScienceBackend:
             folder=folder,
             settings=settings,
             runs=JobRuns(self.connection, job.compartment),
-            shapes=Shapes(job.infrastructure, self._fallback_shapes, time.monotonic),
+            shapes=Shapes(job.infrastructure, self._fallback_shapes, self._clock.monotonic),
             log_metrics=log_metrics,
             poll_seconds=self._poll_seconds,
             start_rate=self._start_rate,
             clock_offset=jobs.clock_offset,
             notice=notice,
             describe=self.describe,
+            time=self._clock,
         )
 
     @strict_types
@@ -281,7 +286,7 @@ class DataScienceBackend:
                 "the script call tune_jobs.report() and use metrics_from='report'"
             )
         stream = find_stream(self.connection, job.log, job.compartment)
-        logs = RunLogs(self.connection, stream, since=time.time())
+        logs = RunLogs(self.connection, stream, since=self._clock.now())
         return LogMetrics(logs, folder, sources, self._poll_seconds, notice)
 
     def log(self, name: str, run_id: str | None) -> RunLog | None:

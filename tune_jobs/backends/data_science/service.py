@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,6 +26,7 @@ from tune_jobs.backends.data_science.request import (
     needs_object,
 )
 from tune_jobs.backends.data_science.run_ends import explain_end
+from tune_jobs.backends.oci_runs.clock import Clock
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.backends.oci_runs.live_runs import LiveRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
@@ -62,6 +62,7 @@ class DataScienceService(BackendService):
         clock_offset: Seconds by which OCI's clock is ahead of this machine's.
         notice: Called with what a person should know.
         describe: See `Backend.describe`.
+        time: How time passes.
     """
 
     def __init__(
@@ -79,12 +80,15 @@ class DataScienceService(BackendService):
         clock_offset: float,
         notice: Notice,
         describe: Callable[[], dict[str, object]],
+        time: Clock,
     ) -> None:
         self._job, self._job_ids = job, job_ids
         self._folder, self._settings, self._runs = folder, settings, runs
         self._shapes, self._log_metrics, self._describe = shapes, log_metrics, describe
-        self._clock_offset = clock_offset
-        self._live = LiveRuns(runs, shapes, notice, poll_seconds, time.monotonic, self.clock)
+        self._clock_offset, self._time = clock_offset, time
+        self._live = LiveRuns(
+            runs, shapes, notice, poll_seconds, time.monotonic, self.clock, time.sleep
+        )
         self._notice = notice
         self._starter = Starter(
             self._create, notice, time.monotonic, start_rate, self._choose_other_shape
@@ -99,7 +103,7 @@ class DataScienceService(BackendService):
 
     def clock(self) -> float:
         """See `BackendService.clock`."""
-        return time.time() + self._clock_offset
+        return self._time.now() + self._clock_offset
 
     def paths(self, name: str) -> RunPaths:
         """See `BackendService.paths`."""
@@ -141,18 +145,19 @@ class DataScienceService(BackendService):
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
         """See `BackendService.wait`."""
-        end = math.inf if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else self._time.monotonic() + timeout
         while True:
             self._require_open()
             self._take_answers()
             self._news += self._follow_logs(self._live.poll())
-            now = time.monotonic()
+            now = self._time.monotonic()
             if self._news or now >= end:
                 news, self._news = self._news, []
                 return news
             due = [self._live.until_due(), self._starter.until_due(), end - now]
             pause = min(seconds for seconds in due if seconds is not None)
-            self._starter.answered.wait(None if pause == math.inf else pause)
+            timeout = None if pause == math.inf else pause
+            self._time.wait(self._starter.answered, timeout, self._starter.is_requesting)
 
     def cancel(self, name: str) -> None:
         """See `BackendService.cancel`."""

@@ -82,6 +82,7 @@ class LiveRuns:
         poll_seconds: Time between two polls.
         clock: Monotonic clock, in seconds.
         service_clock: The service's clock, in seconds since the epoch.
+        sleep: Waits for a number of seconds.
     """
 
     def __init__(
@@ -92,8 +93,9 @@ class LiveRuns:
         poll_seconds: float,
         clock: Callable[[], float],
         service_clock: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._service_clock = service_clock
+        self._service_clock, self._sleep = service_clock, sleep
         self._runs, self._shapes, self._notice = runs, shapes, notice
         self._poll_seconds, self._clock = poll_seconds, clock
         self._live: dict[str, _Live] = {}
@@ -235,7 +237,7 @@ class LiveRuns:
                 answer = request()
             except Exception as error:
                 self._postpone_poll(error)
-                time.sleep(max(0.0, self._next_poll - self._clock()))
+                self._sleep(max(0.0, self._next_poll - self._clock()))
             else:
                 self._note_answer()
                 return answer
