@@ -92,7 +92,7 @@ def check_command(name: str, container: Mapping[str, Any]) -> None:
             f"{name}: its cmd and entrypoint have {size} bytes, and the service takes less than "
             f"{MAX_COMMAND}: put the command into a script in the image"
         )
-    _ = _with_placeholder(name, words)
+    _with_placeholder(name, words)
 
 
 def build_command(container: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, list[str]]:
