@@ -78,8 +78,14 @@ def test_psutil_serves_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_processes_are_found_by_their_environment_and_killed() -> None:
-    command = ["sh", "-c", "setsid sleep 60 & echo $!; exec sleep 60"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={"MARK": "a b"}) as process:
+    # Neither calls exec once the second has said its number: a process has no environment then.
+    script = "exec 3<&0; setsid sh -c 'echo $$; read line' <&3 & read line"
+    with subprocess.Popen(
+        ["sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"MARK": "a b"},
+    ) as process:
         assert process.stdout is not None
         pids = {process.pid, int(process.stdout.readline())}
         assert set(find_by_environment("MARK", "a b")) >= pids
