@@ -1,13 +1,13 @@
 r"""Bounds on the time that a search with a regular expression takes, from its structure.
 
 Python's ``re`` tries all ways in which a pattern can match, and cannot be interrupted. Their number
-grows with every *ambiguous* repetition, one that can go on with the same character as what
+grows with every *ambiguous* repetition, one that can continue with the same character as what
 follows it, such as ``.*`` in ``.*=``; ``\d+`` in ``\d+ `` is not. It is exponential if an ambiguous
 repetition is repeated itself, as in ``(a+)+``.
 
 `analyze` returns these bounds, and a probe: the pattern in a form that never matches, so that it
 tries all ways in any text. Its time for the start of a line, times the number of ways in which each
-of them may go on, bounds the time for a longer one.
+of them may continue, bounds the time for a longer one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Analysis(NamedTuple):
         probe: The pattern in a form that tries all ways and never matches.
         literal: Text that every match contains.
         empty: Ways in which it can match nothing.
-        size: Ways in which a match can go on by a character.
+        size: Ways in which a match can continue by a character.
         degree: Degree of the number of ways; infinite if it grows exponentially.
         factor: Factor of the number of ways.
     """
@@ -54,7 +54,7 @@ class Analysis(NamedTuple):
     factor: float
 
     def find_safe_length(self, steps: float) -> int:
-        """Return the length of texts in which a search takes at most so many steps."""
+        """Return the length of texts in which a search stays within a number of steps."""
         shortest = int(math.log(max(1.0, steps / self.empty)) / math.log(self.size + 1.0)) - 1
         if math.isinf(self.degree):
             return max(0, shortest)

@@ -190,6 +190,8 @@ class _Reading:
     def describe_content(self, content: str) -> str:
         """Describe that the metrics are missing, and which others the file has."""
         if self._patterns and not self.names:
+            if not content.strip():
+                return "it is empty"
             first = self._patterns[0]
             return explain_unread(content.encode("utf-8"), first.name, first.source, self.step)
         wanted = ", ".join(map(repr, self.names[:_MAX_NAMES])) or "any metric"

@@ -12,6 +12,7 @@ from typing import Any
 
 from .extract import Extractor
 from .files import read_metrics_file
+from .masking import Masking
 from .records import Record, decode, encode
 from .regular_files import append, open_regular
 
@@ -33,6 +34,7 @@ class Follower:
         reported: File that ``report()`` writes.
         work: The script's working directory, in which the metrics file is.
         metrics: File to append records to; created with the first record.
+        masking: What is masked in reports, and in the names of metrics; the log is masked already.
 
     Attributes:
         problem: Description of metrics that could not be read; empty if there is none.
@@ -40,8 +42,17 @@ class Follower:
     """
 
     def __init__(
-        self, sources: Mapping[str, Any], log: str, reported: str, work: str, metrics: str
+        self,
+        sources: Mapping[str, Any],
+        log: str,
+        reported: str,
+        work: str,
+        metrics: str,
+        *,
+        masking: Masking | None = None,
     ) -> None:
+        self._masking = masking or Masking()
+        self._reports = self._masking.open_stream()
         self._names = list(sources["names"])
         self._patterns = sources.get("patterns") or {}
         self._extractor = Extractor(self._names, patterns=self._patterns, step=sources.get("step"))
@@ -89,6 +100,7 @@ class Follower:
         if self._finished:
             return 0
         self._read_output(now, _Limit())
+        self._decode(self._reports.finish())
         in_file = self._read_file(live=False)
         self._new += self._extractor.finish(now) + in_file
         self._finished = True
@@ -120,12 +132,15 @@ class Follower:
             self._new += self._extractor.feed(data, now)
         self.problem = self.problem or self._extractor.problem
         for data in self._reported.chunks(limit):
-            self._pending += data
-            decoded = decode(self._pending)
-            self._pending = self._pending[decoded.consumed :]
-            self._new += decoded.records
-            if decoded.bad:
-                self.problem = f"a report could not be decoded: {decoded.first_bad}"
+            self._decode(self._reports.feed(data))
+
+    def _decode(self, data: bytes) -> None:
+        self._pending += data
+        decoded = decode(self._pending)
+        self._pending = self._pending[decoded.consumed :]
+        self._new += decoded.records
+        if decoded.bad:
+            self.problem = f"a report could not be decoded: {decoded.first_bad}"
 
     def _read_file(self, live: bool) -> list[Record]:
         """Return the new records of the metrics file: rows that were added, or the last changed.
@@ -145,13 +160,20 @@ class Follower:
         records, problem = read_metrics_file(
             self._file, self._names, self._step, live=live, patterns=self._patterns
         )
-        self.problem = problem or ""
+        self.problem = self._masking.mask_string(problem or "")
         if not records:
             return []  # it may be about to be rewritten
+        records = [self._mask(record) for record in records]
         known = [_content(record) for record in self._file_records]
         self._file_records = records
         same_start = [_content(record) for record in records[: len(known)]] == known
         return records[len(known) :] if same_start else records[-1:]
+
+    def _mask(self, record: Record) -> Record:
+        if not self._masking:
+            return record
+        values = {self._masking.mask_string(name): v for name, v in record.values.items()}
+        return Record(record.time, record.step, values)
 
     def _append(self) -> int:
         count = len(self._new)

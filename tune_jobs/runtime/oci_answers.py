@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, Optional
+from urllib.parse import urlsplit
 
 from .backoff import Backoff
 
@@ -39,6 +41,7 @@ ERROR = "error of the service"
 CONFLICT = "conflict"
 CREDENTIALS = "credentials are not accepted"
 PERMISSION = "not permitted, or not found"
+BUCKET = "bucket not found, or not permitted"
 CAPACITY = "out of capacity"
 LIMIT = "limit of the tenancy"
 MISSING = "object not found"
@@ -69,7 +72,7 @@ class Meaning(NamedTuple):
     @property
     def is_refusal(self) -> bool:
         """Whether the service does not let this caller do this."""
-        return self.kind in (CREDENTIALS, PERMISSION)
+        return self.kind in (CREDENTIALS, PERMISSION, BUCKET)
 
     @property
     def has_no_room(self) -> bool:
@@ -94,7 +97,7 @@ _CREDENTIALS = (
     "The key, the fingerprint or the token is not accepted: check the profile in the OCI "
     "configuration, renew an expired token (`oci session refresh`), and check this machine's clock"
 )
-_PERMISSION = (
+PERMISSION_ADVICE = (
     "OCI answers the same if something does not exist and if access to it is not permitted: "
     "compare the OCIDs and names, and check that this policy exists: {policy}. A new policy takes "
     "up to 15 minutes to hold"
@@ -105,6 +108,8 @@ CAPACITY_WORDS = (
     r"|\b(?:shapes?|hosts?|instances?|compute)\b.{0,80}\b"
     r"(?:exhausted|(?:currently|temporarily) (?:not available|unavailable))"
     r"|unable to (?:allocate|place|provision)"
+    r"|\bno (?:[\w.-]+ ){0,4}(?:hosts?|instances?|nodes?|machines?|compute)\b.{0,40}"
+    r"\b(?:found|available|free|left)"
 )
 LIMIT_WORDS = r"limit ?exceeded|quota|service limit|exceeds? the (?:service )?limit"
 
@@ -114,6 +119,21 @@ _CLOCK = (
 )
 CLOCK_WORDS = r"clock|skew|\bdate\b.*(?:too far|not within|range|expired)"
 
+_SILENCE = Meaning(
+    NO_ANSWER,
+    math.inf,
+    "Check the network, the region (it is part of the host's name), the proxy (HTTPS_PROXY, "
+    "NO_PROXY), and from a private subnet its route to OCI",
+)
+CREATE_BUCKET = (
+    "If the bucket does not exist in this namespace, create it (`oci os bucket create --name "
+    "<bucket> --compartment-id <ocid>`) or correct its name"
+)
+_BUCKET = (
+    f"{CREATE_BUCKET}; if it does, check that this policy exists: {{policy}}. A new policy takes "
+    "up to 15 minutes to hold"
+)
+
 # The first row that matches decides.
 _TABLE = (
     _Row(None, CAPACITY_WORDS, ("start",), Meaning(CAPACITY, OUTAGE_PATIENCE)),
@@ -122,9 +142,13 @@ _TABLE = (
     _Row(_only(401), CLOCK_WORDS, None, Meaning(CREDENTIALS, REFUSAL_PATIENCE, _CLOCK)),
     _Row(_only(401), None, None, Meaning(CREDENTIALS, REFUSAL_PATIENCE, _CREDENTIALS)),
     _Row(_only(404), r"^ObjectNotFound", None, Meaning(MISSING, 0.0)),
-    _Row(range(403, 405), None, None, Meaning(PERMISSION, REFUSAL_PATIENCE, _PERMISSION)),
+    _Row(_only(404), r"^BucketNotFound", None, Meaning(BUCKET, REFUSAL_PATIENCE, _BUCKET)),
+    _Row(range(403, 405), None, None, Meaning(PERMISSION, REFUSAL_PATIENCE, PERMISSION_ADVICE)),
     _Row(
-        _only(409), r"^(?:IncorrectState|LockConflict|Conflict)\b", None, Meaning(CONFLICT, 600.0)
+        _only(409),
+        r"^(?:IncorrectState|LockConflict|Conflict|ConcurrentObjectUpdate)\b",
+        None,
+        Meaning(CONFLICT, 600.0),
     ),
     _Row(_only(409), None, ("start",), Meaning(USED_UP, 0.0)),
     _Row(_only(501), None, None, Meaning(INVALID, 0.0)),
@@ -144,7 +168,7 @@ def read_answer(error: BaseException, operation: str = "", now: float | None = N
     error = _unwrap(error)
     status = getattr(error, "status", None)
     if not isinstance(status, int) or status <= 0:
-        return Meaning(NO_ANSWER, math.inf) if _is_unanswered(error) else Meaning(NOT_OCI, 0.0)
+        return _SILENCE if _is_unanswered(error) else Meaning(NOT_OCI, 0.0)
     words = f"{getattr(error, 'code', '')}: {getattr(error, 'message', '')}"
     for row in _TABLE:
         if row.operations is not None and operation not in row.operations:
@@ -164,9 +188,9 @@ def describe_answer(error: BaseException) -> str:
         return f"{status} {code}: {getattr(error, 'message', '')}"
     if isinstance(status, int) and status > 0:  # an answer to HEAD has neither code nor message
         return str(status)
-    # The SDK puts the underlying error first, and then where to read about it.
-    reason = error.args[0] if error.args else error
-    return f"no answer ({' '.join(str(reason).split())[:200]})"
+    if not _is_unanswered(error):
+        return " ".join(str(error).split()) or type(error).__name__
+    return _describe_silence(error)
 
 
 def measure_clock_offset(headers: Mapping[str, str], now: float) -> float:
@@ -227,12 +251,48 @@ class Outage:
         return min(self._backoff.pause(self._tries), max(1.0, since + patience - now))
 
 
+def endure_briefly(request: Callable[[], Any], sleep: Callable[[float], None] = time.sleep) -> Any:
+    """Return the answer to a request, repeating a refusal for `FIRST_PATIENCE`.
+
+    A gateway that errs for a moment does not end a call that has just begun, and a missing policy
+    or bucket is told within seconds.
+
+    Args:
+        request: Makes the request.
+        sleep: Waits for a number of seconds.
+
+    Raises:
+        Exception: What the SDK raises.
+    """
+    began, outage = time.monotonic(), Outage(time.monotonic, Backoff(first=0.2, longest=2.0))
+    while True:
+        try:
+            return request()
+        except Exception as error:  # whatever the SDK raises
+            pause = outage.fail(error) if read_answer(error).is_refusal else None
+            if pause is None or time.monotonic() - began >= FIRST_PATIENCE:
+                raise
+        sleep(pause)
+
+
 def _unwrap(error: BaseException) -> BaseException:
     """Return the answer in an error of several uploads."""
     for cause in getattr(error, "error_causes_list", None) or ():
         if isinstance(cause, BaseException):
             return cause
     return error
+
+
+def _describe_silence(error: BaseException) -> str:
+    """Return who did not answer, and why: the innermost error says it without the rest."""
+    chain: list[Any] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    urls = (getattr(getattr(each, "request", None), "url", None) for each in chain)
+    host = next((urlsplit(url).netloc for url in urls if url), "")
+    proxy = " through the proxy" if any("Proxy" in type(e).__name__ for e in chain) else ""
+    reason = getattr(chain[-1], "strerror", None) or str(chain[-1]) or type(chain[-1]).__name__
+    return f"no answer{host and f' from {host}'}{proxy} ({' '.join(str(reason).split())[:200]})"
 
 
 def _is_unanswered(error: BaseException) -> bool:

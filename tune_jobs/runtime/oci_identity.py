@@ -15,6 +15,24 @@ from functools import lru_cache
 from typing import Any
 
 
+def find_identity(oci: Any) -> Any:
+    """Return configuration and signer of a run, chosen as ADS does."""
+    principal = "OCI_RESOURCE_PRINCIPAL_VERSION" in os.environ
+    if principal and os.environ.get("OCI_IAM_TYPE") != "api_key":
+        find = oci.auth.signers.get_resource_principals_signer
+        signer = build_signer(find, resource_principal_files())
+        return {"region": signer.region}, signer
+    location = os.path.expanduser(os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config"))
+    profile = os.environ.get("OCI_CONFIG_PROFILE", "DEFAULT")
+    config = oci.config.from_file(location, profile)
+    files = [location, os.path.expanduser(config.get("key_file") or location)]
+
+    def read() -> Any:
+        return oci.signer.Signer.from_config(oci.config.from_file(location, profile))
+
+    return config, build_signer(read, files)
+
+
 def build_signer(build: Callable[[], Any], files: Sequence[str] = ()) -> Any:
     """Return a signer for clients of the SDK whose credentials are renewed.
 

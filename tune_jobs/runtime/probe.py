@@ -4,6 +4,7 @@
                              "cancel": wait for SIGTERM, and report how long it lives on
     TUNE_JOBS_PROBE_NAMES    JSON: names of the environment variables whose values are reported
     TUNE_JOBS_PROBE_SECONDS  seconds to live on after SIGTERM
+    TUNE_JOBS_SECRETS        JSON: OCIDs of secrets to read, by name
     TUNE_JOBS_STORE          URI of the folder for the reports
 
 Reports are objects in the store, and lines of output that begin with `MARK`, since the store, the
@@ -19,6 +20,9 @@ import sys
 import threading
 import time
 from typing import Any
+
+from .oci_answers import describe_answer
+from .secret_values import open_vault, parse_secrets, read_secret
 
 MARK = "tune_jobs-probe "
 EXIT_CODE = 21
@@ -50,7 +54,20 @@ def find_facts(argv: list[str], here: str) -> dict[str, Any]:
         "folder": os.getcwd(),
         "python": list(sys.version_info[:3]),
         "oci": _find_oci(),
+        "secrets": _try_secrets(),
     }
+
+
+def _try_secrets() -> dict[str, str]:
+    """Return what is wrong with each secret, by the name of its variable; values are dropped."""
+    problems = {}
+    for name, ocid in parse_secrets(os.environ).items():
+        try:
+            read_secret(open_vault(), ocid)
+            problems[name] = ""
+        except Exception as error:  # whatever the client raises
+            problems[name] = describe_answer(error)[:500]
+    return problems
 
 
 def _find_oci() -> str | None:

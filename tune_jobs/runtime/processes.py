@@ -15,6 +15,9 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
 
 class ProcessIdentity(NamedTuple):
     """What identifies a process.
@@ -158,6 +161,95 @@ def read_cpu_seconds(pid: int) -> float | None:
         return None
 
 
+class ProcessStatus(NamedTuple):
+    """What a process uses.
+
+    Args:
+        pid: Its id.
+        parent: Id of its parent.
+        session: Id of its session.
+        cpu_seconds: CPU time of the process and of its children that have ended.
+        memory: Resident bytes.
+    """
+
+    pid: int
+    parent: int
+    session: int
+    cpu_seconds: float
+    memory: int
+
+
+def read_processes() -> dict[int, ProcessStatus]:
+    """Return all processes by their ids; none without ``/proc``."""
+    found = {}
+    for pid in _list_pids():
+        try:
+            fields = _read_stat(pid)
+            ticks = sum(map(int, fields[11:15]))
+            memory = int(fields[21]) * _PAGE
+            status = ProcessStatus(pid, int(fields[1]), int(fields[3]), ticks / _TICKS, memory)
+        except (OSError, IndexError, ValueError):
+            continue  # it has ended
+        found[pid] = status
+    return found
+
+
+def select_tree(root: int, processes: dict[int, ProcessStatus]) -> list[ProcessStatus]:
+    """Return a process, what it started, and what is in its session."""
+    children: dict[int, list[int]] = {}
+    for each in processes.values():
+        children.setdefault(each.parent, []).append(each.pid)
+    waiting = [each.pid for each in processes.values() if root in (each.pid, each.session)]
+    found: dict[int, ProcessStatus] = {}
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found[pid] = processes[pid]
+            waiting += children.get(pid, ())
+    return list(found.values())
+
+
+def read_shared_memory(pid: int) -> int | None:
+    """Return the resident bytes of a process, of shared pages only its part; None if unknown.
+
+    The sum over processes is what they use together, as opposed to that of the resident bytes: a
+    process and its forks share most of their pages.
+    """
+    try:
+        for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass
+    return None
+
+
+def read_disk_bytes(pid: int) -> tuple[int, int] | None:
+    """Return the bytes that a process has read from and written to disks; None if unknown.
+
+    Those of its children that have ended are among them.
+    """
+    try:
+        lines = dict(line.split(": ", 1) for line in _read(f"/proc/{pid}/io").splitlines())
+        return int(lines["read_bytes"]), int(lines["write_bytes"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def read_network_bytes() -> tuple[int, int] | None:
+    """Return the bytes that this network namespace has received and sent; None if unknown."""
+    received = sent = 0
+    try:
+        for line in _read("/proc/net/dev").splitlines()[2:]:
+            name, _, numbers = line.partition(":")
+            if name.strip() != "lo":
+                fields = numbers.split()
+                received, sent = received + int(fields[0]), sent + int(fields[8])
+    except (OSError, IndexError, ValueError):
+        return None
+    return received, sent
+
+
 def count_oom_kills() -> int | None:
     """Return how many processes the kernel has killed because memory ran out; None if unknown."""
     try:
@@ -194,3 +286,20 @@ def _read_stat(pid: int) -> list[str]:
 def _read(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
+
+
+def find_by_argument(word: str) -> dict[int, list[str]]:
+    """Return the processes with a word among their arguments, with these; none without ``/proc``.
+
+    Those of other users are among them, where ``/proc`` shows them.
+    """
+    found = {}
+    for pid in _list_pids():
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode("utf-8", "surrogateescape").split("\0")
+        except OSError:
+            continue  # it has ended
+        if word in words and pid != os.getpid():
+            found[pid] = words[:-1]
+    return found

@@ -31,11 +31,13 @@ from typing import Any
 
 __all__ = ["checkpoint_dir", "outputs_dir", "report", "resume_dir"]
 
-# As in records.py, which this file cannot import where it is copied alone; a test compares them.
+# As in records.py and masking.py, which this file cannot import where it is copied alone; a test
+# compares them.
 MAX_LINE = 64 * 1024
 MAX_METRICS = 256
 MAX_NAME = 256
 MAX_STEP = 2**53
+MIN_SECRET = 6
 
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -140,6 +142,14 @@ def _validate_name(name: Any) -> str:
             f"invalid metric name {name[:60]!r}: use 1 to {MAX_NAME} characters, not all of them "
             "spaces, and no control characters"
         )
+    return _mask_secrets(name)
+
+
+def _mask_secrets(name: str) -> str:
+    """Return a name without the values of the run's secrets."""
+    for variable in filter(None, os.environ.get("TUNE_JOBS_SECRET_NAMES", "").split(",")):
+        value = os.environ.get(variable, "")
+        name = name.replace(value, "***") if len(value) >= MIN_SECRET else name
     return name
 
 

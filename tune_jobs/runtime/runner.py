@@ -15,6 +15,7 @@ Environment variables, set by the tuner on the job and on the run, configure it:
     TUNE_JOBS_REQUEST         "1": arguments and files are in STORE/runs/NAME/request.json
     TUNE_JOBS_RESUME_FROM     names of earlier runs: the checkpoints of the first one that has any
                               are downloaded
+    TUNE_JOBS_SECRETS         JSON: OCIDs of secrets by the names of the script's variables
     TUNE_JOBS_EXPAND          names of further variables whose values contain the run's folders
     TUNE_JOBS_UPLOAD_SECONDS  minimum time between two uploads of metrics (5)
     TUNE_JOBS_UPLOAD_RATE     maximum bytes of metrics and log per second (1e6)
@@ -26,19 +27,21 @@ In arguments, files and the variables of TUNE_JOBS_EXPAND, $TUNE_JOBS_OUTPUTS_DI
 $TUNE_JOBS_CHECKPOINT_DIR, $TUNE_JOBS_RESUME_DIR and $TUNE_JOBS_WORK_DIR are replaced by paths.
 The runner writes
 
-    STORE/metrics/NAME.jsonl    STORE/runs/NAME/{log.txt, run.jsonl, outputs/, checkpoints/, work/}
+    STORE/metrics/NAME.jsonl
+    STORE/runs/NAME/{log.txt, run.jsonl, usage.jsonl, outputs/, checkpoints/, work/}
 
 work/ has the files that the script left in its working directory, unless it was stopped: those that
 are new or changed, up to the limits of `left_files`; omitted.json says what is above them.
 
-run.jsonl, the history, is written last; its event "ended" says how many bytes of metrics there are.
+usage.jsonl is what it used, see `usage`. run.jsonl, the history, is written last; its event
+"ended" says how many bytes of metrics there are.
 
 STORE/runs/NAME/begun.json is written first. Uploads of results are repeated with new credentials
 for minutes before they are given up.
 
 Exit codes: the script's own; 128 + n if signal n ended it; 127 if it could not be started; 70 if
-its metrics or files could not be uploaded; those of `refusals` if the store cannot be used, before
-the script is started.
+its metrics or files could not be uploaded; those of `refusals` if the store or a secret cannot be
+used, before the script is started.
 """
 
 from __future__ import annotations
@@ -59,8 +62,12 @@ from typing import Any
 
 from .follow import Follower
 from .left_files import find_left_files, portable_name, take_snapshot
+from .nodes import complete_environment, find_node
 from .refusals import begin, persist
+from .secret_values import NAMES, mask_values, note_unmasked, resolve_secrets
+from .steady_time import read_time
 from .upload import GrowingFile, open_place
+from .usage import UsageMeter, explain_kill, measure_container, summarize_child
 
 NOT_UPLOADED = 70
 NOT_STARTED = 127
@@ -73,7 +80,7 @@ _PATHS = (
     *("TUNE_JOBS_CHECKPOINT_DIR", "TUNE_JOBS_RESUME_DIR"),
 )
 _OURS = (
-    *("COMMAND", "HERE", "SOURCES", "REQUEST", "RESUME_FROM", "EXPAND"),
+    *("COMMAND", "HERE", "SOURCES", "REQUEST", "RESUME_FROM", "EXPAND", "SECRETS"),
     *("UPLOAD_SECONDS", "UPLOAD_RATE", "LOG_SECONDS", "WORK_BYTES"),
 )
 
@@ -81,13 +88,16 @@ _OURS = (
 def main(argv: list[str]) -> int:
     """Run the script with these arguments; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="tune_jobs-") as scratch:
-        place, refused = begin(
-            open_place, os.environ["TUNE_JOBS_STORE"], os.environ["TUNE_JOBS_RUN"]
-        )
+        secrets, refused = resolve_secrets(os.environ, open_place)
         if refused:
             return refused
-        run = _Run(os.environ, scratch, place)
+        name = os.environ["TUNE_JOBS_RUN"] + find_node(os.environ).folder
+        place, refused = begin(open_place, os.environ["TUNE_JOBS_STORE"], name)
+        if refused:
+            return refused
         try:
+            env = {**os.environ, **complete_environment(os.environ)}
+            run = _Run(env, scratch, place, secrets)
             argv = run.prepare(argv)
         except Exception as error:  # whatever the store's client raises
             print(f"tune_jobs: preparing the run failed: {error}", file=sys.stderr)
@@ -98,17 +108,24 @@ def main(argv: list[str]) -> int:
 class _Run:
     """Run of the script."""
 
-    def __init__(self, env: Mapping[str, str], scratch: str, place: Any) -> None:
+    def __init__(
+        self, env: Mapping[str, str], scratch: str, place: Any, secrets: Mapping[str, str]
+    ) -> None:
         here = env.get("TUNE_JOBS_HERE", os.getcwd())
         self._name = env["TUNE_JOBS_RUN"]
+        self._node = find_node(env)
+        self._root = f"runs/{self._name}{self._node.folder}"
         words = {"{python}": sys.executable, "{here}": here}
         self._command = [_replace(w, words) for w in json.loads(env["TUNE_JOBS_COMMAND"])]
         self._work = os.path.abspath(_replace(env.get("TUNE_JOBS_WORK_DIR", "."), words))
         self._place = place
         self._env, self._scratch = env, scratch
+        self._secrets, self._masking = secrets, mask_values(secrets)
         self._log = os.path.join(scratch, "log.txt")
         self._metrics = os.path.join(scratch, "metrics.jsonl")
         self._reported = os.path.join(scratch, "reported.jsonl")
+        self._used = os.path.join(scratch, "usage.jsonl")
+        self._meter: UsageMeter | None = None
         self._folders = {
             "outputs": os.path.join(scratch, "outputs"),
             "checkpoints": os.path.join(scratch, "checkpoints"),
@@ -150,8 +167,7 @@ class _Run:
         """Download the checkpoints of the run to resume from."""
         here = self._paths["TUNE_JOBS_RESUME_DIR"]
         for name in filter(None, self._env.get("TUNE_JOBS_RESUME_FROM", "").split(",")):
-            root = f"runs/{name}/checkpoints"
-            found = self._place.find(root)
+            root, found = self._find_checkpoints(f"runs/{name}/checkpoints")
             for relative in found:
                 path = os.path.normpath(os.path.join(here, relative))
                 if not path.startswith(here + os.sep):
@@ -161,12 +177,24 @@ class _Run:
             if found:
                 return
 
+    def _find_checkpoints(self, root: str) -> tuple[str, list[str]]:
+        """Return the folder of an earlier run's checkpoints for this node, and what is in it."""
+        for folder in (root + self._node.folder, root):
+            found = self._place.find(folder)
+            if found:
+                return folder, found
+        return root, []
+
     def run(self, argv: list[str]) -> int:
         """Run the script and upload its results; return the exit code."""
-        started = time.time()
+        started = read_time()
         command = [*self._command, *argv]
         self._history.append({"event": "accepted", "time": started, "command": command})
-        uploads = _Uploads(self._place, self._name, self._metrics, self._log, self._env)
+        metrics = f"{self._root}/metrics.jsonl"
+        if self._node.is_first:
+            metrics = f"metrics/{self._name}.jsonl"
+        files = (self._metrics, self._log, self._used)
+        uploads = _Uploads(self._place, metrics, self._root, files, self._env)
         # Archives and object stores lose the permission to execute.
         if len(self._command) == 1 and os.path.isfile(command[0]):
             os.chmod(command[0], 0o755)
@@ -176,6 +204,7 @@ class _Run:
             self._reported,
             self._work,
             self._metrics,
+            masking=self._masking,
         )
         if not self._is_root:
             self._before = take_snapshot(self._work)
@@ -189,6 +218,7 @@ class _Run:
         copier = threading.Thread(target=self._copy, args=(process.stdout,), daemon=True)
         copier.start()
         uploads.start()
+        self._meter = measure_container(process.pid, self._used, self._env)
         code = self._follow(process, follower, uploads)
         copier.join(PIPE_SECONDS)
         _collect(follower.finish, follower)
@@ -215,6 +245,8 @@ class _Run:
         """Collect metrics until the script has ended; return its exit code."""
         threading.Thread(target=self._wait, args=(process,), daemon=True).start()
         while not self._done.wait(POLL_SECONDS):
+            if self._meter is not None:
+                self._meter.look()
             if _collect(follower.poll, follower):
                 uploads.wanted.set()
         return process.returncode
@@ -225,15 +257,14 @@ class _Run:
 
     def _copy(self, pipe: Any) -> None:
         """Copy the script's output to its log file and, for the service's log, to stdout."""
-        out = sys.stdout.fileno()
+        stream = self._masking.open_stream()
         with open(self._log, "ab", buffering=0) as log, pipe:
+            _print_to(log, note_unmasked(self._secrets).encode())
             while True:
                 data = os.read(pipe.fileno(), 1 << 16)
+                _print_to(log, stream.feed(data) if data else stream.finish())
                 if not data:
                     return
-                log.write(data)
-                with contextlib.suppress(OSError):  # a closed stdout must not end the run
-                    os.write(out, data)
 
     def _stop(self, number: int, frame: object) -> None:
         """Send SIGTERM to the script, and SIGKILL after the grace period."""
@@ -252,13 +283,15 @@ class _Run:
     ) -> int:
         """Upload everything that remains, the history last; return the exit code."""
         uploads.stop()
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = summarize_child(self._meter, usage)
+        cause = explain_kill(cause, used)
         state = "CANCELED" if self._stopped else "FAILED" if cause else "SUCCEEDED"
         failed = uploads.finish(self._persist) or self._upload_folders()
-        if not failed and not self._stopped and not self._is_root:
+        if not failed and not self._stopped and not self._is_root and self._node.is_first:
             self._upload_left_files()
         if failed and code == 0:
             code, state, cause = NOT_UPLOADED, "FAILED", failed
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._history.append(
             {
                 "event": "ended",
@@ -268,13 +301,14 @@ class _Run:
                 "metrics_problem": follower.problem,
                 "metrics_bytes": follower.size,
                 "started": started,
-                "finished": time.time(),
+                "finished": read_time(),
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
                 "max_rss_kb": usage.ru_maxrss,
+                "usage": used,
             }
         )
         history = "".join(json.dumps(event) + "\n" for event in self._history).encode()
-        failed = self._persist(lambda: self._place.put(f"runs/{self._name}/run.jsonl", history))
+        failed = self._persist(lambda: self._place.put(f"{self._root}/run.jsonl", history))
         if cause:
             print(f"tune_jobs: the script ended: {cause}", flush=True)
         return code or (NOT_UPLOADED if failed else 0)
@@ -288,7 +322,8 @@ class _Run:
         for folder, root in self._folders.items():
             for path in _files_below(root):
                 relative = os.path.relpath(path, root)
-                name = f"runs/{self._name}/{folder}/{portable_name(relative)}"
+                below = f"runs/{self._name}/{folder}{self._node.folder}"
+                name = f"{below}/{portable_name(relative)}"
                 failed = self._persist(partial(self._place.put_file, name, path))
                 if failed:
                     return failed
@@ -327,6 +362,9 @@ class _Run:
         env["TUNE_JOBS_METRICS_FILE"] = self._reported
         env.setdefault("PYTHONUNBUFFERED", "1")  # else printed metrics would arrive late
         env.update(self._paths)
+        env.update(self._secrets)
+        if self._secrets:
+            env[NAMES] = ",".join(self._secrets)
         return env
 
     def _insert_paths(self, string: str) -> str:
@@ -341,10 +379,17 @@ class _Uploads:
     """
 
     def __init__(
-        self, place: Any, name: str, metrics: str, log: str, env: Mapping[str, str]
+        self,
+        place: Any,
+        name: str,
+        root: str,
+        files: tuple[str, str, str],
+        env: Mapping[str, str],
     ) -> None:
-        self._metrics = GrowingFile(place, f"metrics/{name}.jsonl", metrics)
-        self._log = GrowingFile(place, f"runs/{name}/log.txt", log, shorten=True)
+        metrics, log, used = files
+        self._metrics = GrowingFile(place, name, metrics)
+        self._log = GrowingFile(place, f"{root}/log.txt", log, shorten=True)
+        self._used = GrowingFile(place, f"{root}/usage.jsonl", used)
         self._seconds = float(env.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
         self._rate = float(env.get("TUNE_JOBS_UPLOAD_RATE", "1e6"))
         self._log_seconds = float(env.get("TUNE_JOBS_LOG_SECONDS", "30"))
@@ -366,6 +411,7 @@ class _Uploads:
 
     def finish(self, persist: Callable[[Callable[[], None]], str]) -> str:
         """Upload both for the last time; return an error's message, or an empty string."""
+        _try_upload(self._used.upload)  # nothing to fail a run for
         return persist(self._metrics.upload) or persist(self._log.upload)
 
     def _work(self) -> None:
@@ -375,7 +421,7 @@ class _Uploads:
                 self.wanted.clear()
                 self._warn(_try_upload(self._metrics.upload))
             if time.monotonic() >= next_log:
-                self._warn(_try_upload(self._log.upload))
+                self._warn(_try_upload(self._log.upload) or _try_upload(self._used.upload))
                 next_log = time.monotonic() + self._log_seconds
             # Files are uploaded as a whole, so large ones less often.
             size = self._metrics.uploaded + self._log.uploaded
@@ -385,6 +431,13 @@ class _Uploads:
         if failed and not self._warned:
             self._warned = True
             print(f"tune_jobs: {failed}; retrying", file=sys.stderr, flush=True)
+
+
+def _print_to(log: Any, data: bytes) -> None:
+    """Write output to the log file and to stdout."""
+    log.write(data)
+    with contextlib.suppress(OSError):  # a closed stdout must not end the run
+        os.write(sys.stdout.fileno(), data)
 
 
 def _collect(read: Callable[[float], int], follower: Follower) -> int:

@@ -15,11 +15,13 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from typing import Any
 
-from .oci_answers import MISSING, read_answer
-from .oci_identity import build_signer, renew_on_401, resource_principal_files
+from .oci_answers import MISSING, describe_answer, endure_briefly, read_answer
+from .oci_identity import find_identity, renew_on_401
 from .private_files import make_folders, open_private
+from .refusals import persist
 
 _LOG_START = 1 << 20
 _LOG_END = 63 << 20
@@ -105,7 +107,7 @@ class ObjectStorage:
     def __init__(self, bucket: str, namespace: str | None, prefix: str) -> None:
         import oci
 
-        config, signer = _find_identity(oci)
+        config, signer = find_identity(oci)
         endpoint = os.environ.get("TUNE_JOBS_OCI_ENDPOINT")
         options = {"service_endpoint": endpoint} if endpoint else {}
         client = oci.object_storage.ObjectStorageClient(
@@ -220,10 +222,11 @@ def report_file() -> str | None:
         if _reports is None or _reports[0] != os.getpid():
             path = os.path.join(tempfile.mkdtemp(prefix="tune_jobs-"), "reported.jsonl")
             _reports = (os.getpid(), path)
-            upload = GrowingFile(open_place(store), f"metrics/{run}.jsonl", path).upload
+            file = GrowingFile(open_place(store), f"metrics/{run}.jsonl", path)
             seconds = float(os.environ.get("TUNE_JOBS_UPLOAD_SECONDS", "5"))
-            threading.Thread(target=_upload_forever, args=(upload, seconds), daemon=True).start()
-            atexit.register(upload)
+            arguments = (file.upload, seconds)
+            threading.Thread(target=_upload_forever, args=arguments, daemon=True).start()
+            atexit.register(_upload_finally, file)
         return _reports[1]
 
 
@@ -239,8 +242,16 @@ def _upload_forever(upload: Any, seconds: float) -> None:
             upload()
         except Exception as error:  # whatever the store's client raises
             if not warned:
-                print(f"tune_jobs: an upload failed, retrying: {error}", file=sys.stderr)
+                reason = describe_answer(error)
+                print(f"tune_jobs: an upload failed, retrying: {reason}", file=sys.stderr)
             warned = True
+
+
+def _upload_finally(file: GrowingFile) -> None:
+    """Upload the last reports, with patience if earlier ones were accepted."""
+    problem = persist(partial(endure_briefly, file.upload), lambda: not file.uploaded)
+    if problem:
+        print(f"tune_jobs: the reports are incomplete: {problem}", file=sys.stderr)
 
 
 def _shorten(path: str, target: str, size: int) -> None:
@@ -255,21 +266,3 @@ def _shorten(path: str, target: str, size: int) -> None:
             if not data:
                 return
             short.write(data)
-
-
-def _find_identity(oci: Any) -> Any:
-    """Return configuration and signer, chosen as ADS does."""
-    principal = "OCI_RESOURCE_PRINCIPAL_VERSION" in os.environ
-    if principal and os.environ.get("OCI_IAM_TYPE") != "api_key":
-        find = oci.auth.signers.get_resource_principals_signer
-        signer = build_signer(find, resource_principal_files())
-        return {"region": signer.region}, signer
-    location = os.path.expanduser(os.environ.get("OCI_CONFIG_LOCATION", "~/.oci/config"))
-    profile = os.environ.get("OCI_CONFIG_PROFILE", "DEFAULT")
-    config = oci.config.from_file(location, profile)
-    files = [location, os.path.expanduser(config.get("key_file") or location)]
-
-    def read() -> Any:
-        return oci.signer.Signer.from_config(oci.config.from_file(location, profile))
-
-    return config, build_signer(read, files)
