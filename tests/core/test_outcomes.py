@@ -68,6 +68,7 @@ def test_trials_left(started: int, expected: int) -> None:
     [
         (LIMITS, Tally(failed=4), ""),
         (LIMITS, Tally(failed=5), "the first 5 trials all failed"),
+        (LIMITS, Tally(failed=6, canceled=2), ""),
         (LIMITS, Tally(failed=5, pruned=1), ""),
         # A run that works and diverges is no broken script; only max_failures counts it.
         (LIMITS, Tally(failed=50, diverged=1), ""),

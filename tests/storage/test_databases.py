@@ -140,7 +140,7 @@ def test_an_earlier_ledger_is_brought_up_to_date(server: Server, make_tuner: Mak
             connection.execute(
                 sqlalchemy.text(f"ALTER TABLE tune_jobs_attempts DROP COLUMN {column}")
             )
-        for table in ("tune_jobs_owners", "tune_jobs_controls"):
+        for table in ("tune_jobs_owners", "tune_jobs_controls", "tune_jobs_usage"):
             connection.execute(sqlalchemy.text(f"DROP TABLE {table}"))
         connection.execute(sqlalchemy.text("UPDATE tune_jobs_schema SET version = 1"))
     engine.dispose()

@@ -1,77 +1,28 @@
-"""Leases, with simulated clocks and real processes."""
+"""Leases, with simulated clocks."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from sqlalchemy import Engine, create_engine, select, update
+from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy.exc import OperationalError
 
-from tune_jobs.storage.heartbeat import STUCK, Heartbeat
+from tests.storage.leases import ELSEWHERE, Clock, lease, set_owner, write
+from tune_jobs.storage.intervals import DATABASE
 from tune_jobs.storage.lease import (
-    POLL_SECONDS,
-    RENEWAL,
-    TTL,
     AlreadyCommitted,
+    Claim,
     Lease,
     LeaseLost,
     StudyOwned,
     find_owner,
 )
-from tune_jobs.storage.owner_identity import describe, identify_process, is_dead, measure_cpu
-from tune_jobs.storage.schema import owners, prepare
-
-ELSEWHERE = "another-machine|0badcafe|7|123|00000000"
-
-
-class Clock:
-    """A clock that advances when it is slept on, and a callback for what happens meanwhile."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.meanwhile()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    made = create_engine(f"sqlite:///{tmp_path}/l.db")
-    prepare(made)
-    return made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def lease(engine: Engine, clock: Clock, study: str = "s") -> Lease:
-    return Lease(engine, study, clock.sleep, clock)
-
-
-def set_owner(engine: Engine, owner: str) -> None:
-    """Make another process the owner."""
-    with engine.begin() as connection:
-        connection.execute(update(owners).values(owner=owner))
-
-
-def write(held: Lease, engine: Engine) -> None:
-    """Commit an empty turn."""
-    with engine.begin() as connection:
-        held.heartbeat(connection)
-    held.committed()
+from tune_jobs.storage.schema import owners
 
 
 def test_a_free_study_is_acquired_at_once_and_released(engine: Engine, clock: Clock) -> None:
@@ -96,7 +47,7 @@ def test_an_owner_that_is_alive_keeps_the_study(engine: Engine, clock: Clock) ->
     clock.meanwhile = lambda: write(owner, engine) if clock.now > 103 else None
     with pytest.raises(StudyOwned, match=r"process .* is tuning this study"):
         lease(engine, clock).acquire()
-    assert clock.now < 100 + RENEWAL + POLL_SECONDS
+    assert clock.now < 100 + DATABASE.renewal + DATABASE.rival
 
 
 def test_an_owner_elsewhere_is_replaced_after_the_ttl(engine: Engine, clock: Clock) -> None:
@@ -105,11 +56,51 @@ def test_an_owner_elsewhere_is_replaced_after_the_ttl(engine: Engine, clock: Clo
     set_owner(engine, ELSEWHERE)
     challenger = lease(engine, clock)
     assert challenger.acquire() == ELSEWHERE
-    assert TTL <= clock.now - 100 <= TTL + 2 * POLL_SECONDS
+    assert DATABASE.ttl <= clock.now - 100 <= DATABASE.ttl + 2 * DATABASE.rival
     with pytest.raises(LeaseLost, match="taken over this study"):
         write(owner, engine)
     assert not owner.held
     write(challenger, engine)
+
+
+def test_an_owner_elsewhere_is_gone_for_who_looks_on(engine: Engine, clock: Clock) -> None:
+    owner = lease(engine, clock)
+    owner.acquire()
+    set_owner(engine, ELSEWHERE)
+    assert find_owner(engine, "s", clock) == "process 7 on another-machine"
+    clock.now += DATABASE.ttl - 1.0
+    write(owner, engine)
+    clock.now += 2.0
+    assert find_owner(engine, "s", clock) is not None
+    clock.now += DATABASE.ttl
+    assert find_owner(engine, "s", clock) is None
+    write(owner, engine)
+    assert find_owner(engine, "s", clock) is not None
+
+
+def test_the_life_of_an_owner_is_awaited(engine: Engine, clock: Clock) -> None:
+    owner, other = lease(engine, clock), lease(engine, clock)
+    said: list[str] = []
+    other.notice = said.append
+    assert other.await_owner() is None
+    owner.acquire()
+    assert other.await_owner() is not None
+    assert (clock.now, said) == (100.0, [])
+    set_owner(engine, ELSEWHERE)
+    clock.meanwhile = lambda: write(owner, engine) if clock.now > 103 else None
+    assert other.await_owner() == "process 7 on another-machine"
+    assert said == [
+        "waiting for a heartbeat of process 7 on another-machine, which tunes the study; after 30 "
+        "seconds without one it is replaced"
+    ]
+    clock.meanwhile = lambda: owner.release() if clock.now > 106 else None
+    assert other.await_owner() is None
+    assert clock.now < 107
+    owner.acquire()
+    set_owner(engine, ELSEWHERE)
+    clock.meanwhile = lambda: None
+    assert other.await_owner() is None
+    assert clock.now > 106 + DATABASE.ttl
 
 
 def test_acquire_waits_for_an_owner_to_release(engine: Engine, clock: Clock) -> None:
@@ -137,155 +128,6 @@ def test_of_two_challengers_one_wins(engine: Engine, clock: Clock) -> None:
     first.acquire()
     assert not second.take(seen)
     write(first, engine)
-
-
-def test_a_dead_process_on_this_machine_is_replaced_at_once(engine: Engine, clock: Clock) -> None:
-    program = (
-        "from tune_jobs.storage.owner_identity import identify_process; print(identify_process())"
-    )
-    dead = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    lease(engine, clock).acquire()
-    set_owner(engine, dead)
-    assert find_owner(engine, "s") is None
-    assert lease(engine, clock).acquire() == dead
-    assert clock.now == 100.0
-
-
-def test_which_owners_are_dead() -> None:
-    me = identify_process()
-    assert not is_dead(me)
-    assert not is_dead(ELSEWHERE)
-    host, boot, pid, birth, rest = me.split("|")
-    assert is_dead(f"{host}|{boot}|{pid}|1{birth}|{rest}")  # the pid was reused
-    assert not is_dead(f"{host}|other|{pid}|1{birth}|{rest}")  # a container of the same name
-    assert describe(ELSEWHERE) == "process 7 on another-machine"
-
-
-def test_owners_in_other_namespaces_are_not_known_to_be_dead() -> None:
-    host, boot, _, birth, rest = identify_process().split("|")
-    random, _, namespaces = rest.partition("@")
-    unused_pid = 2**22 + 1  # above the highest process id
-    assert is_dead(f"{host}|{boot}|{unused_pid}|{birth}|{rest}")
-    assert is_dead(f"{host}|{boot}|{unused_pid}|{birth}|{random}"), (
-        "an identity written by an earlier version"
-    )
-    assert not is_dead(f"{host}|{boot}|{unused_pid}|{birth}|{random}@1{namespaces}")
-
-
-def test_an_owner_that_cannot_be_read_is_not_known_to_be_dead(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    me = identify_process()
-    monkeypatch.setattr("tune_jobs.storage.owner_identity.read_start_ticks", lambda pid: None)
-    assert not is_dead(me)
-
-
-def test_an_owner_that_computes_without_heartbeats_is_not_replaced(
-    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = lease(engine, clock)
-    first.acquire()
-    monkeypatch.setattr("tune_jobs.storage.lease.measure_cpu", lambda owner: clock.now)
-    with pytest.raises(StudyOwned, match="but is computing"):
-        lease(engine, clock).acquire()
-    write(first, engine)
-    monkeypatch.setattr("tune_jobs.storage.lease.measure_cpu", lambda owner: 1.0)
-    assert lease(engine, clock).acquire() is not None
-
-
-def test_the_cpu_time_of_another_process_is_measured() -> None:
-    program = (
-        "from tune_jobs.storage import owner_identity as o\n"
-        "print(o.identify_process(), flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout is not None
-        assert (measure_cpu(other.stdout.readline().strip()) or 0.0) > 0.0
-        other.communicate("\n")
-    assert measure_cpu(identify_process()) is None
-    assert measure_cpu(ELSEWHERE) is None
-
-
-def test_a_forked_child_neither_writes_nor_releases(engine: Engine, clock: Clock) -> None:
-    owner = lease(engine, clock)
-    owner.acquire()
-    with owner.lock:  # as if another thread wrote while the process was forked
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                owner.release()
-                owner.renew(at_once=True)
-            except LeaseLost as error:
-                status = 0 if "forked" in str(error) else 2
-            finally:
-                os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert owner.held
-    write(owner, engine)
-
-
-def test_a_busy_owner_is_renewed_while_it_works(engine: Engine, clock: Clock) -> None:
-    owner = lease(engine, clock)
-    owner.acquire()
-    at_work, idle = [True], []
-    heartbeat = Heartbeat(owner, lambda: at_work[0], lambda: idle.append(clock.now), clock=clock)
-    challenger = Lease(engine, "s", clock.sleep, clock)
-    clock.meanwhile = heartbeat.look
-    with pytest.raises(StudyOwned):
-        challenger.acquire()
-    assert not idle
-    at_work[0] = False
-    assert challenger.acquire() is not None
-    assert idle
-
-
-def test_an_owner_that_hangs_is_renewed_for_a_limited_time(engine: Engine, clock: Clock) -> None:
-    owner = lease(engine, clock)
-    owner.acquire()
-    heartbeat = Heartbeat(owner, lambda: True, clock=clock)
-    clock.now += STUCK + RENEWAL
-    before = owner._read()
-    heartbeat.look()
-    assert owner._read() == before
-    heartbeat.sign_of_life()
-    heartbeat.look()
-    assert owner._read().beat == before.beat + 1
-
-
-def test_a_heartbeat_that_finds_the_study_lost_does_not_hide_it(
-    engine: Engine, clock: Clock
-) -> None:
-    owner = lease(engine, clock)
-    owner.acquire()
-    set_owner(engine, ELSEWHERE)
-    lease(engine, clock).acquire()
-    clock.now += RENEWAL
-    Heartbeat(owner, lambda: True, clock=clock).look()
-    assert not owner.held
-    with pytest.raises(LeaseLost):
-        owner.verify()  # although the last heartbeat is recent
-
-
-def test_a_heartbeat_thread_ends_with_stop(engine: Engine, clock: Clock) -> None:
-    owner = lease(engine, clock)
-    owner.acquire()
-    looked = threading.Event()
-
-    def is_working() -> bool:
-        looked.set()
-        return True
-
-    heartbeat = Heartbeat(owner, is_working, interval=0.001)
-    heartbeat.start()
-    assert looked.wait(10)
-    heartbeat.stop()
-    heartbeat._thread.join(10)
-    assert not heartbeat._thread.is_alive()
 
 
 def test_taking_a_study_is_recognized_if_the_answer_was_lost(engine: Engine, clock: Clock) -> None:
@@ -336,7 +178,7 @@ def test_an_idle_owner_renews_its_lease(engine: Engine, clock: Clock) -> None:
 
     held.renew()
     assert beat() == 0
-    clock.now += RENEWAL
+    clock.now += DATABASE.renewal
     held.renew()
     assert beat() == 1
 
@@ -350,7 +192,7 @@ def test_an_owner_that_was_suspended_notices_before_it_acts(
     set_owner(engine, ELSEWHERE)
     lease(engine, clock).acquire()
     owner.verify()  # its clock shows no time passed
-    monkeypatch.setattr("tune_jobs.storage.lease._read_clock_with_suspend", lambda: 1e12)
+    monkeypatch.setattr("tune_jobs.storage.lease.read_uptime", lambda: 1e12)
     with pytest.raises(LeaseLost):
         owner.verify()
 
@@ -403,11 +245,11 @@ def test_the_lease_is_verified_before_others_may_have_taken_it(
     engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("tune_jobs.storage.lease._read_clock_with_suspend", lambda: now)
+    monkeypatch.setattr("tune_jobs.storage.lease.read_uptime", lambda: now)
     owner, successor = lease(engine, clock), lease(engine, clock)
     owner.acquire()
     assert successor.take(successor._read())
-    now = TTL
+    now = DATABASE.ttl
     with pytest.raises(LeaseLost):
         owner.verify()
 
@@ -421,3 +263,59 @@ def test_the_heartbeat_of_a_successor_is_no_answer_to_ones_own_commit(
     write(successor, engine)
     with pytest.raises(LeaseLost):
         write(owner, engine)
+
+
+# -- outages --------------------------------------------------------------------------------------
+
+
+def lose_answers(engine: Engine) -> None:
+    """Let every commit from now on take effect, and fail."""
+
+    @event.listens_for(engine, "commit")
+    def lose(connection: Any) -> None:
+        connection.connection.commit()
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
+
+
+def test_a_take_whose_answer_was_lost_is_not_waited_for(engine: Engine, clock: Clock) -> None:
+    flaky = create_engine(engine.url)
+    lose_answers(flaky)
+    first = lease(flaky, clock)
+    with pytest.raises(OperationalError):
+        first.acquire()
+    assert find_owner(engine, "s") is not None
+    assert not first.held
+    again = lease(engine, clock)
+    again.acquire()
+    write(again, engine)
+    assert clock.now == 100.0
+
+
+def test_a_release_that_failed_is_not_waited_for(engine: Engine, clock: Clock) -> None:
+    flaky = create_engine(engine.url)
+    first = lease(flaky, clock)
+    first.acquire()
+
+    @event.listens_for(flaky, "before_cursor_execute")
+    def fail(*_: Any) -> None:
+        raise OperationalError("UPDATE", {}, sqlite3.OperationalError("disk I/O error"))
+
+    with pytest.raises(OperationalError):
+        first.release()
+    assert find_owner(engine, "s") is not None
+    lease(engine, clock).acquire()
+    assert clock.now == 100.0
+
+
+def test_a_lease_that_is_being_taken_is_waited_for(engine: Engine, clock: Clock) -> None:
+    slow = create_engine(engine.url)
+    claims: list[Claim] = []
+
+    @event.listens_for(slow, "commit")
+    def look(connection: Any) -> None:
+        connection.connection.commit()
+        claims.append(lease(engine, clock)._read())
+        assert claims[-1].is_contested
+
+    assert lease(slow, clock).acquire() is None
+    assert len(claims) == 1

@@ -23,6 +23,8 @@ from tune_jobs.core.attempts import (
     final_attempt_name,
     trial_attempt_name,
 )
+from tune_jobs.core.resource_usage import ResourceUsage
+from tune_jobs.dashboard.reading import read_study
 from tune_jobs.errors import StudyError
 from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.ledger import Ledger
@@ -57,8 +59,10 @@ def test_the_life_of_an_attempt(tmp_path: Path) -> None:
     ended = replace(
         attempt(0), state=AttemptState.FAILED, run_id="run-7", started=101.5, finished=103.0
     )
-    ledger.record_ended(None, [replace(ended, cause="exit code 3", exit_code=3)], reported=104.0)
-    told = replace(ended, cause="exit code 3", exit_code=3, accepted=101.0, told=104.0)
+    failed = replace(ended, cause="exit code 3", exit_code=3, usage=ResourceUsage(memory_peak=3))
+    ledger.record_ended(None, [failed], reported=104.0)
+    ledger.record_ended(None, [failed], reported=104.0)  # its first answer was lost
+    told = replace(failed, accepted=101.0, told=104.0)
     assert ledger.read_attempts(0) == [told]
     assert [a.trial for a in ledger.read_open_attempts()] == [1]
     assert ledger.read_trial_numbers() == {0, 1}
@@ -98,6 +102,23 @@ def test_a_ledger_of_a_later_version_is_left_alone(make_tuner: MakeTuner) -> Non
     engine.dispose()
     with pytest.raises(StudyError, match="install the newer tune_jobs that wrote it"):
         make_tuner().optimize(n_trials=1)
+
+
+def test_a_ledger_without_usage_is_brought_up_to_date(
+    make_tuner: MakeTuner, tmp_path: Path
+) -> None:
+    make_tuner().optimize(n_trials=1)
+    engine = sqlalchemy.create_engine("sqlite:///s.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE tune_jobs_usage")
+    engine.dispose()
+    (run,) = read_study(make_tuner().study).runs
+    assert run.usage is None, "the dashboard writes nothing"
+    tuner = make_tuner()
+    tuner.optimize(n_trials=1)
+    assert [attempt.usage is not None for attempt in tuner.attempts()] == [False, True]
+    table = tuner.trials_dataframe()
+    assert list(table["memory_peak_gb"].notna()) == [False, True]
 
 
 def test_names() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.exc import OperationalError
 
 from tests.conftest import MakeTuner
 from tests.recording_display import RecordingDisplay
@@ -16,6 +18,7 @@ from tune_jobs.cli.exit_codes import UNUSABLE
 from tune_jobs.cli.main import main
 from tune_jobs.dashboard.reading import open_source
 from tune_jobs.errors import StudyError
+from tune_jobs.storage.connecting import open_or_create_study, open_storage
 from tune_jobs.storage.opening import find_missing_file, find_url_problem, open_existing_study
 from tune_jobs.tuner import Tuner
 
@@ -58,7 +61,10 @@ def test_what_can_be_opened() -> None:
     assert find_missing_file("sqlite://") is None
 
 
-def test_opening_waits_for_a_database_that_is_locked(make_tuner: MakeTuner) -> None:
+def test_opening_waits_for_a_database_that_is_locked(
+    make_tuner: MakeTuner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune_jobs.storage.retry.CONTENTION", 0.0)
     optuna.create_study(study_name="s", storage="sqlite:///s.db", direction="maximize")
     study = optuna.load_study(study_name="s", storage="sqlite:///s.db?timeout=0.01")
     other = sqlite3.connect("s.db", isolation_level=None, check_same_thread=False)
@@ -94,3 +100,26 @@ def test_a_server_that_is_not_there_is_one_line(
     assert "Connection refused" in error
     assert "secret" not in error
     assert "Traceback" not in error
+
+
+def test_a_study_that_another_process_creates_at_the_same_moment_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/s.db"
+    storage, rival = open_storage(url), RDBStorage(url)
+    refused = OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
+    errors: list[Exception] = [optuna.exceptions.StorageInternalError()]
+    errors[0].__cause__ = refused
+    create = RDBStorage.create_new_study
+
+    def lose(storage: RDBStorage, **arguments: Any) -> int:
+        if errors:
+            create(rival, **arguments)
+            raise errors.pop()
+        return create(storage, **arguments)
+
+    monkeypatch.setattr(RDBStorage, "create_new_study", lose)
+    study = open_or_create_study("s", storage, url, ["maximize"])
+    assert not errors
+    assert [d.name for d in study.directions] == ["MAXIMIZE"]
+    assert optuna.get_all_study_names(url) == ["s"]

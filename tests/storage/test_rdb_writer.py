@@ -19,6 +19,7 @@ from tune_jobs.storage import optuna_tables
 from tune_jobs.storage import retry as retries
 from tune_jobs.storage.changes import Changes, TrialChange, TrialNumberConflict
 from tune_jobs.storage.database import unwrap_storage
+from tune_jobs.storage.fence import FencedStorage
 from tune_jobs.storage.lease import Lease, LeaseLost
 from tune_jobs.storage.ledger import Ledger
 from tune_jobs.storage.rdb_writer import RdbWriter
@@ -104,6 +105,17 @@ def test_a_claim_in_doubt_is_made_once(owner: Owner, takes_effect: bool) -> None
     owner.create_trial()
 
 
+def test_a_trial_is_claimed_by_one_thread_of_optunas_loop(owner: Owner) -> None:
+    owner.study.enqueue_trial({"x": 1})
+    (waiting,) = owner.study.get_trials()
+    study_id, inner = owner.study._study_id, owner.study._storage
+    fenced = FencedStorage(inner, study_id, owner.writer)
+    claims = [
+        fenced.set_trial_state_values(waiting._trial_id, TrialState.RUNNING) for _ in range(2)
+    ]
+    assert claims == [True, False]
+
+
 @pytest.mark.parametrize("takes_effect", [True, False])
 def test_a_heartbeat_in_doubt_does_not_stand_for_the_next_write(
     owner: Owner, takes_effect: bool
@@ -138,6 +150,22 @@ def test_reads_that_succeed_do_not_renew_the_patience_with_a_write(owner: Owner)
         owner.create_trial()
     owner.dialect.do_commit = owner.commit
     assert PATIENCE <= owner.now <= PATIENCE + 2 * retries.BACKOFF.longest
+
+
+@pytest.mark.parametrize(("races", "said"), [(3, 0), (100, 1)])
+def test_a_few_lost_races_are_not_reported(owner: Owner, races: int, said: int) -> None:
+    left = [None] * races
+
+    def lose(connection: Any) -> None:
+        if left:
+            left.pop()
+            locked = sqlite3.OperationalError("database is locked: another process was faster")
+            raise OperationalError("COMMIT", {}, locked)
+        owner.commit(connection)
+
+    owner.dialect.do_commit = lose
+    assert owner.create_trial() == [1]
+    assert len(owner.notices) == said
 
 
 def test_an_interruption_ends_the_wait_for_the_database(owner: Owner) -> None:

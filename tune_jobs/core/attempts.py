@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from tune_jobs.core.formatting import html_table
+from tune_jobs.core.resource_usage import ResourceUsage, usage_columns
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import StudyError
 
@@ -76,6 +77,7 @@ class Attempt:
             was recorded, accepted by the backend, running, over, and reported to Optuna.
         shape: The compute shape it ran on, if the backend has shapes.
         cause: Why it ended, in a sentence; None after a success.
+        usage: What it used; None if that is not known.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Attempt:
     told: float | None = None
     cause: str | None = None
     exit_code: int | None = None
+    usage: ResourceUsage | None = None
 
     @property
     def is_final(self) -> bool:
@@ -116,15 +119,22 @@ class Attempt:
         return html_table((k.replace("_", " "), str(v)) for k, v in shown.items() if v is not None)
 
 
+def find_last_event(attempts: Sequence[Attempt]) -> float:
+    """Return the last time that attempts record, in seconds since the epoch; 0 without any."""
+    times = [(a.intended, a.accepted, a.started, a.told) for a in attempts]
+    return max((at for each in times for at in each if at is not None), default=0.0)
+
+
 _COLUMNS = ("run", "run_state", "run_attempt", "run_shape", "run_seconds", "cause")
 
 
 def run_columns(attempt: Attempt | None) -> dict[str, Any]:
     """Return the columns of a trial's last attempt; all None for a trial without one."""
     if attempt is None:
-        return dict.fromkeys(_COLUMNS)
+        return {**dict.fromkeys(_COLUMNS), **usage_columns(None)}
     values = (attempt.name, attempt.state.value, attempt.attempt, attempt.shape, attempt.seconds)
-    return dict(zip(_COLUMNS, (*values, attempt.cause), strict=True))
+    columns = zip(_COLUMNS, (*values, attempt.cause), strict=True)
+    return {**dict(columns), **usage_columns(attempt.usage)}
 
 
 def trial_attempt_name(trial: int, attempt: int) -> str:

@@ -130,10 +130,26 @@ def find_front(points: Iterable[tuple[float, ...]]) -> list[tuple[float, ...]]:
     Args:
         points: Distinct points; smaller coordinates are better.
     """
+    ordered = sorted(points)
+    if ordered and len(ordered[0]) > 2:
+        return _find_front_of_many(ordered)
     front: list[tuple[float, ...]] = []
-    for point in sorted(points):
+    for point in ordered:
         # With two coordinates, the last point of the front dominates what any of them does.
         if not any(_dominates(other, point) for other in reversed(front)):
+            front.append(point)
+    return front
+
+
+def _find_front_of_many(ordered: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Return the front of sorted points with many coordinates, of which it may contain most."""
+    import numpy as np
+
+    found = np.empty((len(ordered), len(ordered[0])))
+    front: list[tuple[float, ...]] = []
+    for point in ordered:
+        if not (found[: len(front)] <= point).all(axis=1).any():
+            found[len(front)] = point
             front.append(point)
     return front
 

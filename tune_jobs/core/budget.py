@@ -43,9 +43,13 @@ class Budget:
         """Count trials that are given a run."""
         self.tally = replace(self.tally, started=self.tally.started + count)
 
-    def finish(self, state: TrialState, *, promoted: bool, diverged: bool) -> None:
+    def finish(
+        self, state: TrialState, *, promoted: bool, diverged: bool = False, canceled: bool = False
+    ) -> None:
         """Count a finished trial; see `Tally.with_trial`."""
-        self.tally = self.tally.with_trial(state, promoted=promoted, diverged=diverged)
+        self.tally = self.tally.with_trial(
+            state, promoted=promoted, diverged=diverged, canceled=canceled
+        )
 
     def rank(self, result: Result) -> None:
         """Take the result of a finished trial into account, if it can be the best."""
@@ -75,9 +79,8 @@ class Budget:
         """
         if not self.limits.on_usage:
             return None
-        costs = self.costs(live, now)
         run = self.statistics.amount_of(budget, backend)
-        return rules.affordable_runs(self.limits, costs.spent + costs.committed, run)
+        return rules.affordable_runs(self.limits, self.costs(live, now).used, run)
 
     def is_overdue(self, now: float) -> bool:
         """Return whether the time in which trials may be started is over."""

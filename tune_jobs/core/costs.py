@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.formatting import duration, html_table
+from tune_jobs.core.nodes import parse_shape
 from tune_jobs.errors import ConfigError
 
 HOUR = 3600.0
@@ -40,7 +41,8 @@ class Prices:
     """A price list.
 
     Args:
-        per_hour: Money per run hour by compute shape, or by the backend's name (``local``).
+        per_hour: Money per run hour by compute shape, or by the backend's name (``local``). A run
+            with several nodes costs so much for each.
 
     Raises:
         ConfigError: If a price is negative or infinite.
@@ -56,7 +58,8 @@ class Prices:
     def amount(self, seconds: float, shape: str | None, backend: str) -> Amount:
         """Return what a run of ``seconds`` costs; an unknown shape has the highest price."""
         highest = max(self.per_hour.values(), default=0.0)
-        price = self.per_hour.get(shape or backend, self.per_hour.get(backend, highest))
+        nodes, shape = parse_shape(shape or backend)
+        price = nodes * self.per_hour.get(shape, self.per_hour.get(backend, highest))
         hours = max(0.0, seconds) / HOUR
         return Amount(hours, hours * price)
 
@@ -75,8 +78,9 @@ class Costs:
         spent: By ended runs, final runs included.
         committed: By live runs, up to their expected end.
         saved: What pruned runs would have used up to the mean duration of a whole run.
-        forecast: At the end of ``n_trials``; None if unknown.
+        forecast: Everything at the end of ``n_trials``; None if unknown.
         has_prices: Whether prices were given.
+        controllers: By controllers that are job runs, until now.
     """
 
     spent: Amount = Amount()
@@ -84,6 +88,12 @@ class Costs:
     saved: Amount = Amount()
     forecast: Amount | None = None
     has_prices: bool = False
+    controllers: Amount = Amount()
+
+    @property
+    def used(self) -> Amount:
+        """What is spent when the live runs have ended: what limits on hours and money are about."""
+        return self.spent + self.committed + self.controllers
 
     def rows(self) -> list[tuple[str, str]]:
         """Return label and value of each figure that is not zero."""
@@ -92,6 +102,7 @@ class Costs:
             ("live runs", self.committed),
             ("saved by pruning", self.saved),
             ("forecast", self.forecast or Amount()),
+            ("controllers", self.controllers),
         ]
         shown = [(label, amount) for label, amount in parts if amount.hours or label == "spent"]
         return [(label, self._format(amount)) for label, amount in shown]

@@ -274,9 +274,15 @@ class Intend:
 
 @dataclass(frozen=True)
 class Retry:
-    """Make and record the attempt after this one."""
+    """Make and record the attempt after this one.
+
+    Args:
+        attempt: The attempt that ended.
+        cause: Why no run can be started until a person acts; the trial has it meanwhile.
+    """
 
     attempt: Attempt
+    cause: str = ""
 
 
 @dataclass(frozen=True)

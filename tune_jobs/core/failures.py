@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -51,12 +52,17 @@ class FailureGroup:
 
 def group_failures(trials: Iterable[FrozenTrial]) -> list[FailureGroup]:
     """Return the causes of the failed trials, the most frequent one first."""
-    groups: dict[tuple[str, str], list[FrozenTrial]] = {}
-    for trial in trials:
-        if trial.state == TrialState.FAIL:
-            groups.setdefault(_key(_cause(trial)), []).append(trial)
-    ordered = sorted(groups.values(), key=lambda g: (-len(g), -g[-1].number))
-    return [FailureGroup(len(g), g[-1].number, _cause(g[-1])) for g in ordered]
+    return group_causes((t.number, t.user_attrs) for t in trials if t.state == TrialState.FAIL)
+
+
+def group_causes(failed: Iterable[tuple[int, Mapping[str, Any]]]) -> list[FailureGroup]:
+    """Return the causes of trials with these numbers and user attributes, in groups."""
+    groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for number, attributes in failed:
+        cause = _cause(attributes)
+        groups.setdefault(_key(cause), []).append((number, cause))
+    ordered = sorted(groups.values(), key=lambda g: (-len(g), -g[-1][0]))
+    return [FailureGroup(len(g), *g[-1]) for g in ordered]
 
 
 def describe_failures(trials: Iterable[FrozenTrial]) -> str:
@@ -87,8 +93,8 @@ def _count(count: int) -> str:
     return "1 trial" if count == 1 else f"{count} trials"
 
 
-def _cause(trial: FrozenTrial) -> str:
-    cause = trial.user_attrs.get(CAUSE_ATTRIBUTE)
+def _cause(attributes: Mapping[str, Any]) -> str:
+    cause = attributes.get(CAUSE_ATTRIBUTE)
     return cause if isinstance(cause, str) and cause.strip() else "no cause is recorded"
 
 

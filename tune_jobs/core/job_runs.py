@@ -11,6 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tune_jobs.core.resource_usage import ResourceUsage
+from tune_jobs.runtime.usage_summary import describe_peak, is_nearly_full
+
+KILLED = 137
+"""Exit code of a shell or a container whose process was killed by SIGKILL: 128 + 9."""
+
 
 class RunState(StrEnum):
     """States of a job run, spelled as OCI Data Science spells them; LOST is ours."""
@@ -91,6 +97,7 @@ class RunUpdate:
         has_history: Whether the run leaves its history in the store, which says how many bytes of
             metrics it wrote.
         metrics_bytes: That number, if the backend knows it.
+        usage: What the run used, if it has ended and the backend knows it.
     """
 
     name: str
@@ -108,6 +115,21 @@ class RunUpdate:
     has_metrics: bool | None = True
     has_history: bool = False
     metrics_bytes: int | None = None
+    usage: ResourceUsage | None = None
+
+
+def explain_memory_kill(update: RunUpdate) -> str:
+    """Return the cause of a run's end, with its memory if it was killed when that was used up.
+
+    The service only says that the exit code is 137, of a container that was killed.
+    """
+    is_killed = update.exit_code == KILLED or "SIGKILL" in update.cause
+    if update.state is not RunState.FAILED or not is_killed or update.usage is None:
+        return update.cause
+    used = update.usage.as_record()
+    if "out of memory:" in update.cause or not is_nearly_full(used):
+        return update.cause
+    return f"{update.cause} (out of memory: {describe_peak(used)})"
 
 
 @dataclass(frozen=True)

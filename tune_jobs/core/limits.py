@@ -30,7 +30,8 @@ class Limits:
         max_failures: Failed trials after which the tuner gives up.
         max_failure_rate: Share of failed trials above which it gives up, once `MIN_FOR_RATE`
             trials have finished.
-        max_run_hours, max_cost: What all runs of the study may use, live ones included.
+        max_run_hours, max_cost: What all runs of the study and its controllers on OCI may use,
+            live ones included.
         target: A value at which the call ends.
         patience: Consecutive candidates (see `core.best_trials`) without a better value after
             which the call ends.
@@ -65,6 +66,7 @@ class Tally:
         promoted: Finished runs of configurations that were promoted to a larger budget.
         diverged: How many of the failed and pruned trials worked, and had a metric that was not
             finite.
+        canceled: How many of the failed trials a person canceled; no limit on failures counts them.
         ever_complete: Whether any trial of the study has a value.
         best: The best value of a study with one objective.
         since_best: Candidates of the study since the best one.
@@ -77,6 +79,7 @@ class Tally:
     failed: int = 0
     promoted: int = 0
     diverged: int = 0
+    canceled: int = 0
     ever_complete: bool = False
     best: float | None = None
     since_best: int = 0
@@ -96,7 +99,12 @@ class Tally:
         return replace(self, since_best=self.since_best + 1)
 
     def with_trial(
-        self, state: TrialState, *, promoted: bool = False, diverged: bool = False
+        self,
+        state: TrialState,
+        *,
+        promoted: bool = False,
+        diverged: bool = False,
+        canceled: bool = False,
     ) -> Tally:
         """Return the tally after a finished trial.
 
@@ -104,8 +112,9 @@ class Tally:
             state: The trial's final state.
             promoted: Whether its configuration was counted already, with an earlier trial.
             diverged: Whether its run worked, and had a metric that was not finite.
+            canceled: Whether a person canceled it.
         """
-        tally = replace(self, diverged=self.diverged + diverged)
+        tally = replace(self, diverged=self.diverged + diverged, canceled=self.canceled + canceled)
         if state == TrialState.COMPLETE:
             tally = replace(tally, ever_complete=True)
         if promoted:
@@ -146,7 +155,8 @@ def affordable_runs(limits: Limits, committed: Amount, run: Amount | None) -> in
 
     Args:
         limits: The call's limits.
-        committed: What ended runs have used, and what live ones will have used at their end.
+        committed: What ended runs and controllers have used, and what live runs will have used
+            at their end.
         run: What a new run will use; None if unknown, then it is assumed to be affordable as
             long as the limits are not reached.
     """
@@ -187,17 +197,18 @@ def stopping_reason(limits: Limits, tally: Tally) -> str:
 
 def failure_limit(limits: Limits, tally: Tally) -> str:
     """Return which limit on failures is exceeded, or an empty string."""
-    if limits.max_failures is not None and tally.failed > limits.max_failures:
-        return f"{tally.failed} trials failed, more than max_failures={limits.max_failures}"
-    rate = tally.failed / tally.finished if tally.finished >= MIN_FOR_RATE else 0.0
+    failed = tally.failed - tally.canceled
+    if limits.max_failures is not None and failed > limits.max_failures:
+        return f"{failed} trials failed, more than max_failures={limits.max_failures}"
+    rate = failed / tally.finished if tally.finished >= MIN_FOR_RATE else 0.0
     if limits.max_failure_rate is not None and rate > limits.max_failure_rate:
         return (
-            f"{tally.failed} of {tally.finished} trials failed, a higher share than "
+            f"{failed} of {tally.finished} trials failed, a higher share than "
             f"max_failure_rate={limits.max_failure_rate:g}"
         )
     works = tally.ever_complete or tally.pruned or tally.diverged
-    if tally.failed >= ALWAYS_FAILING_AFTER and not works:
-        return f"the first {tally.failed} trials all failed"
+    if failed >= ALWAYS_FAILING_AFTER and not works:
+        return f"the first {failed} trials all failed"
     return ""
 
 

@@ -66,7 +66,7 @@ class TuningMachine:
         self.control = ControlState()
         self.ladder = ladder
         self.fatal = ""
-        """Why no run can be started until somebody acts."""
+        """Why no run can be started without intervention."""
         self.in_trouble = False
         """Whether that is the machine's trouble: then live runs continue."""
         self.last_failure = ""
@@ -241,7 +241,7 @@ class TuningMachine:
             return
         self._rungs.pop(refused.trial, None)
         self.last_failure = f"trial {refused.trial}: {refused.cause}"
-        self.budget.finish(TrialState.FAIL, promoted=refused.promoted, diverged=False)
+        self.budget.finish(TrialState.FAIL, promoted=refused.promoted)
 
     def _submit(self, attempt: Attempt, now: float) -> e.Submit:
         self._not_before.pop(attempt.name, None)
@@ -316,6 +316,7 @@ class TuningMachine:
                 trial_state=TrialState.FAIL,
                 cause=_CANCELED_ON_REQUEST,
                 diverged=False,
+                is_requested=True,
             )
         if outcome.action is Action.RETRY:
             return self._retry(attempt, event.update, outcome, now)
@@ -341,8 +342,10 @@ class TuningMachine:
         self._uncommitted += 1
         if outcome.delay:
             self._not_before[following] = now + outcome.delay
-        instructions: _Instructions = [e.Close(closed), e.Retry(attempt)]
-        if stops_call(attempt, update):
+        is_hopeless = stops_call(attempt, update)
+        hopeless_cause = outcome.cause if is_hopeless else ""
+        instructions: _Instructions = [e.Close(closed), e.Retry(attempt, hopeless_cause)]
+        if is_hopeless:
             self.fatal, self.in_trouble = f"{attempt.name}: {outcome.cause}", update.trouble
         elif update.transient:
             instructions.append(e.Say(f"{attempt.name}: {outcome.cause}; retrying as {following}"))
@@ -364,7 +367,9 @@ class TuningMachine:
         if self.ladder and rung and rung.after is not None:
             self.ladder.forget(rung.after)
         promoted = rung is not None and rung.after is not None
-        self.budget.finish(state, promoted=promoted, diverged=outcome.diverged)
+        self.budget.finish(
+            state, promoted=promoted, diverged=outcome.diverged, canceled=outcome.is_requested
+        )
         cost = statistics.of_trial(number)
         finish = e.Finish(closed, state, reading, cost, rung, reached, outcome.diverged)
         return [finish, *self._mention_divergence(outcome)]
@@ -449,7 +454,11 @@ class TuningMachine:
         self._completed.append(control.id)
         canceled = RunUpdate(attempt.name, RunState.CANCELED)
         outcome = Outcome(
-            Action.FINISH, AttemptState.CANCELED, TrialState.FAIL, _CANCELED_ON_REQUEST
+            Action.FINISH,
+            AttemptState.CANCELED,
+            TrialState.FAIL,
+            _CANCELED_ON_REQUEST,
+            is_requested=True,
         )
         return self._finish(attempt, canceled, Reading(None, "", {}, {}, {}), outcome)
 

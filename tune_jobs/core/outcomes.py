@@ -68,6 +68,7 @@ class Outcome:
         cause: Why there is no value; empty otherwise.
         delay: Seconds to wait before the next attempt; only for `Action.RETRY`.
         diverged: Whether the run worked, and its metric is not finite.
+        is_requested: Whether a person canceled the trial.
     """
 
     action: Action
@@ -76,6 +77,7 @@ class Outcome:
     cause: str = ""
     delay: float = 0.0
     diverged: bool = False
+    is_requested: bool = False
 
 
 def classify_outcome(
@@ -114,7 +116,7 @@ def _diverge(ended_as: AttemptState, divergence: Divergence, cause: str) -> Outc
 def _deserves_retry(attempt: Attempt, update: RunUpdate) -> bool:
     """Return whether the failure is outside of the script, and attempts are left."""
     if update.fatal or update.trouble:
-        return True  # recorded as an attempt to come: the call ends, the next one goes on with it
+        return True  # recorded as an attempt to come: the call ends, the next one continues it
     if update.state == RunState.CANCELED:
         # Stopped by an interruption. A final run is canceled by a person only.
         return not attempt.is_final
@@ -140,4 +142,5 @@ def close_attempt(
         finished=update.finished,
         exit_code=update.exit_code,
         cause=cause or None,
+        usage=update.usage,
     )

@@ -251,7 +251,12 @@ class Ladder:
 
 def trial_rung(trial: FrozenTrial) -> Rung | None:
     """Return a trial's rung; None without promotion, or if the attribute is not a rung."""
-    attribute = trial.user_attrs.get(RUNG_ATTRIBUTE)
+    return read_rung(trial.user_attrs)
+
+
+def read_rung(attributes: Mapping[str, Any]) -> Rung | None:
+    """Return the rung in a trial's user attributes; None if there is none."""
+    attribute = attributes.get(RUNG_ATTRIBUTE)
     if not isinstance(attribute, Mapping):
         return None
     after = attribute.get("after")

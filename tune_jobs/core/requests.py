@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from tune_jobs.core.formatting import abbreviate
-from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, RESULT_ATTRIBUTES
+from tune_jobs.core.trial_attributes import (
+    ARGUMENTS_ATTRIBUTE,
+    REFUSED_ATTRIBUTE,
+    REPLICATE_ATTRIBUTE,
+    RESULT_ATTRIBUTES,
+)
 from tune_jobs.errors import ConfigError, SpaceError
 
 FIXED_PARAMS = "fixed_params"
@@ -48,3 +53,28 @@ def read_arguments(trial: FrozenTrial) -> dict[str, Any]:
             "dict of arguments"
         )
     return dict(arguments)
+
+
+Key = tuple[tuple[str, str], ...]
+"""A configuration, to find the same one again."""
+
+
+def configuration_key(params: Mapping[str, Any]) -> Key:
+    """Return what two trials have in common if they have the same parameters."""
+    return tuple(sorted((name, repr(value)) for name, value in params.items()))
+
+
+def find_same(params: Mapping[str, Any], trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """Return the first trial that has these parameters, or was enqueued with them.
+
+    A refused trial had no run, and a replicate has an argument of its own.
+    """
+    wanted = configuration_key(params)
+    for trial in trials:
+        if trial.user_attrs.keys() & {REFUSED_ATTRIBUTE, REPLICATE_ATTRIBUTE}:
+            continue
+        fixed = trial.system_attrs.get(FIXED_PARAMS)
+        asked = {**(fixed if isinstance(fixed, Mapping) else {}), **trial.params}
+        if asked and configuration_key(asked) == wanted:
+            return trial
+    return None

@@ -87,8 +87,7 @@ class Snapshot:
         if self.promoted:
             rows.insert(3, ("promoted", str(self.promoted)))
         if self.costs.has_prices:
-            used = self.costs.spent + self.costs.committed
-            rows.append(("cost", f"{used.money:.4g} with the live runs"))
+            rows.append(("cost", f"{self.costs.used.money:.4g} with the live runs"))
         if self.eta is not None:
             rows.append(("left", f"about {duration(self.eta)}"))
         if self.best:

@@ -6,6 +6,7 @@ A finished trial cannot be changed, so all of them are set before.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from optuna import Trial
 from optuna.trial import FrozenTrial, TrialState
@@ -50,6 +51,9 @@ ARGUMENTS_ATTRIBUTE = "tune_jobs:arguments"
 REPLICATE_ATTRIBUTE = "tune_jobs:replicate_of"
 """The trial whose parameters it repeats with another seed."""
 
+REQUEST_ATTRIBUTE = "tune_jobs:request"
+"""Identifies the request that enqueued the trial, so that a repeated one enqueues nothing."""
+
 RESULT_ATTRIBUTES = frozenset(
     {
         RUN_ID_ATTRIBUTE,
@@ -72,9 +76,13 @@ def counts_as_finished(trial: FrozenTrial) -> bool:
 
     It is finished, had a run, and is neither a replicate nor promoted from another trial.
     """
+    return trial.state.is_finished() and not is_extra(trial.user_attrs)
+
+
+def is_extra(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a trial with these user attributes does not count towards ``n_trials``."""
     others = (REFUSED_ATTRIBUTE, SAME_ATTRIBUTE, REPLICATE_ATTRIBUTE)
-    extra = any(name in trial.user_attrs for name in others)
-    return trial.state.is_finished() and not extra and not is_promoted(trial)
+    return _is_continued(attributes) or any(name in attributes for name in others)
 
 
 def displayed_state(trial: FrozenTrial, *, is_tuned: bool = True) -> str:
@@ -92,7 +100,11 @@ def displayed_state(trial: FrozenTrial, *, is_tuned: bool = True) -> str:
 
 def is_promoted(trial: FrozenTrial) -> bool:
     """Return whether a trial resumes the configuration of an earlier one."""
-    rung = trial.user_attrs.get(RUNG_ATTRIBUTE)
+    return _is_continued(trial.user_attrs)
+
+
+def _is_continued(attributes: Mapping[str, Any]) -> bool:
+    rung = attributes.get(RUNG_ATTRIBUTE)
     return isinstance(rung, Mapping) and rung.get("after") is not None
 
 

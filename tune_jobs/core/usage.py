@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, median
 
 from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.controllers import ControllerRecord, measure_controllers
 from tune_jobs.core.costs import HOUR, Amount, Costs, Prices
 from tune_jobs.core.job_runs import RunState, RunUpdate
+from tune_jobs.core.nodes import parse_shape
 
 REMEMBERED = 32
 """How many of the latest runs of each kind expectations are based on."""
@@ -24,10 +27,16 @@ class RunStatistics:
     Args:
         prices: Money per run hour, by shape.
         past: Attempts of earlier calls.
+        controllers: Controllers of the study; one without an end is at work.
     """
 
-    def __init__(self, prices: Mapping[str, float], past: Iterable[Attempt] = ()) -> None:
-        self._prices = Prices(prices)
+    def __init__(
+        self,
+        prices: Mapping[str, float],
+        past: Iterable[Attempt] = (),
+        controllers: Sequence[ControllerRecord] = (),
+    ) -> None:
+        self._prices, self._controllers = Prices(prices), controllers
         self._spent = Amount()
         self._cut_short: list[Amount] = []
         self._trial_runs = 0
@@ -41,6 +50,7 @@ class RunStatistics:
         self._accepted: dict[str, float] = {}
         self._shape: dict[str, str | None] = {}
         self._stop_requested: dict[str, float] = {}
+        self._nodes = 1  # of the latest run
         for attempt in past:
             self.ended(attempt)
 
@@ -61,6 +71,7 @@ class RunStatistics:
             return None
         self._began[update.name] = began = now if update.started is None else update.started
         self._shape[update.name] = update.shape
+        self._nodes, _ = parse_shape(update.shape or "")
         return began
 
     def stopping(self, name: str, now: float) -> None:
@@ -82,6 +93,7 @@ class RunStatistics:
         self._spent += amount
         if attempt.started is None or attempt.finished is None:
             return
+        self._nodes, _ = parse_shape(attempt.shape or "")
         if accepted is not None:
             self._startups[attempt.shape].append(max(0.0, attempt.started - accepted))
         if stop_requested is not None:
@@ -140,11 +152,14 @@ class RunStatistics:
     def amount_of(self, budget: int | None, backend: str) -> Amount | None:
         """Return what a new run will use at most; None if unknown."""
         seconds = self.seconds_of(budget)
-        return None if seconds is None else self._prices.amount(seconds, None, backend)
+        if seconds is None:
+            return None
+        amount = self._prices.amount(seconds, None, backend)
+        return Amount(amount.hours, self._nodes * amount.money)
 
     def accrued(self, live: Mapping[str, Attempt], now: float) -> Amount:
-        """Return what ended and live runs have used until now."""
-        total = self._spent
+        """Return what ended and live runs, and controllers, have used until now."""
+        total = self._spent + measure_controllers(self._controllers, self._prices, now)
         for attempt in live.values():
             total += self._amount(attempt, now - self._began.get(attempt.name, now))
         return total
@@ -162,13 +177,14 @@ class RunStatistics:
             elapsed = now - self._began.get(attempt.name, now)
             expected = self.seconds_of(attempt.invocation.budget) or 0.0
             committed += self._amount(attempt, max(elapsed, expected))
-        return Costs(
+        costs = Costs(
             spent=self._spent,
             committed=committed,
             saved=self._saved(),
-            forecast=self._forecast(committed, trials_left),
             has_prices=bool(self._prices.per_hour),
+            controllers=measure_controllers(self._controllers, self._prices, now),
         )
+        return replace(costs, forecast=self._forecast(costs, trials_left))
 
     def _amount(self, attempt: Attempt, seconds: float) -> Amount:
         return self._prices.amount(seconds, self._shape.get(attempt.name), attempt.backend)
@@ -184,8 +200,9 @@ class RunStatistics:
             saved += (Amount(hours, hours * price) - amount).positive
         return saved
 
-    def _forecast(self, committed: Amount, trials_left: int | None) -> Amount | None:
+    def _forecast(self, costs: Costs, trials_left: int | None) -> Amount | None:
+        """Return the amount at the end: the trials that are left need what the others needed."""
         if trials_left is None or not self._trial_runs:
             return None
-        mean = self._trial_amount.times(1.0 / self._trial_runs)
-        return self._spent + committed + mean.times(trials_left)
+        mean = (self._trial_amount + costs.controllers).times(1.0 / self._trial_runs)
+        return costs.used + mean.times(trials_left)

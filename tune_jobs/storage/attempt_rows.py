@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Row, Update, bindparam, insert, update
+from sqlalchemy import Row, Select, Update, bindparam, delete, insert, null, select, update
 
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
+from tune_jobs.core.resource_usage import ResourceUsage
 from tune_jobs.core.strict_json import encode_json
-from tune_jobs.storage.schema import attempts
+from tune_jobs.storage.schema import attempts, usage
 
 _ALWAYS = ("argv", "env", "files")
 """Fields of an invocation that are written even if empty; the others only if they are set."""
@@ -43,6 +44,33 @@ SET_ENDED = _update_one().values(
     cause=bindparam("why"),
     exit_code=bindparam("code"),
 )
+
+DELETE_USAGE = delete(usage).where(
+    usage.c.study == bindparam("of_study"), usage.c.name == bindparam("of_name")
+)
+INSERT_USAGE = insert(usage)
+_SAME = (usage.c.study == attempts.c.study) & (usage.c.name == attempts.c.name)
+
+
+def select_attempts(study: str, *, has_usage: bool = True) -> Select[Any]:
+    """Return the query of a study's attempts, for `decode_attempt`.
+
+    Args:
+        study: The study's uid.
+        has_usage: Whether the database has the table of their usage, which earlier versions of
+            tune_jobs did not know.
+    """
+    if not has_usage:
+        return select(attempts, null().label("used")).where(attempts.c.study == study)
+    joined = attempts.outerjoin(usage, _SAME)
+    return select(attempts, usage.c.used).select_from(joined).where(attempts.c.study == study)
+
+
+def encode_usage(study: str, attempt: Attempt) -> dict[str, Any] | None:
+    """Return the row of what an attempt used, for `INSERT_USAGE`; None if that is not known."""
+    if attempt.usage is None:
+        return None
+    return {"study": study, "name": attempt.name, "used": attempt.usage.encode()}
 
 
 def encode_attempt(study: str, attempt: Attempt) -> dict[str, Any]:
@@ -92,6 +120,7 @@ def decode_attempt(row: Row[Any]) -> Attempt:
         told=row.told,
         cause=row.cause,
         exit_code=row.exit_code,
+        usage=ResourceUsage.decode(row.used),
     )
 
 

@@ -9,8 +9,9 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, _CachedSto
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
+from tune_jobs.runtime.private_files import find_refusal
 from tune_jobs.storage.fence import remove_fence
-from tune_jobs.storage.sqlite_files import create_file_first
+from tune_jobs.storage.sqlite_files import create_file_first, find_file_refusal
 
 _memory_engines: WeakKeyDictionary[InMemoryStorage, Engine] = WeakKeyDictionary()
 """Ledgers of studies in memory; they live as long as the studies."""
@@ -53,3 +54,12 @@ def unwrap_storage(study: optuna.Study) -> BaseStorage:
     """Return the study's storage without its fence and without Optuna's cache around it."""
     storage = remove_fence(study)
     return storage._backend if isinstance(storage, _CachedStorage) else storage
+
+
+def find_storage_refusal(study: optuna.Study) -> str:
+    """Return why this user may not write a study's file; empty if that is allowed."""
+    storage = unwrap_storage(study)
+    if isinstance(storage, RDBStorage):
+        return find_file_refusal(storage.engine.url.render_as_string(False), write=True)
+    path = getattr(getattr(storage, "_backend", None), "_file_path", None)
+    return "" if path is None else find_refusal(path, write=True)

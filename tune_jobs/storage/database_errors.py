@@ -19,6 +19,9 @@ _FIXES = (
 )
 """Parts of drivers' messages, and what to do."""
 
+_OF_BUCKET = "database is locked: "
+"""Begin of messages of `tune_jobs.storage.bucket`, which continue with the reason."""
+
 _DRIVERS = {
     "MySQLdb": "pip install pymysql, and write mysql+pymysql://",
     "pymysql": "pip install pymysql",
@@ -46,13 +49,15 @@ def explain_database_error(error: BaseException, url: str | None = None) -> str:
         if isinstance(cause, NoSuchModuleError):
             return (
                 f"{str(cause).rpartition(':')[2]!r} is not a kind of database: write sqlite:///, "
-                "postgresql+psycopg:// or mysql+pymysql://"
+                "postgresql+psycopg://, mysql+pymysql:// or oci://"
             )
         if isinstance(cause, ArgumentError):
             return f"{str(cause).partition(chr(10))[0]}: write sqlite:///study.db"
     message = next(
         (str(orig) for each in _causes(error) if (orig := getattr(each, "orig", None))), str(error)
     ).strip()
+    if message.startswith(_OF_BUCKET):
+        return message.removeprefix(_OF_BUCKET)
     if url is not None and (refusal := find_refusal_behind(message, url)):
         return refusal
     fixes = [fix for part, fix in _FIXES if part in message.lower()]

@@ -45,7 +45,6 @@ class FencedStorage(BaseStorage):
         self._with_result: dict[int, ExtraWrites] = {}
         self._refused: set[int] = set()
         self._left_open: set[int] = set()
-        self._claimed: set[int] = set()
         self._adopted: set[int] = set()
         self._claiming = threading.Lock()
         self._open: set[int] = set()  # trials of Optuna's loop
@@ -64,7 +63,6 @@ class FencedStorage(BaseStorage):
         with self._claiming:
             is_taken = trial._trial_id in self._adopted
             self._adopted.add(trial._trial_id)
-            self._claimed.add(trial._trial_id)
         if is_taken:
             vars(trial).update(vars(trial.study.ask()))
             self.adopt(trial)
@@ -190,12 +188,8 @@ class FencedStorage(BaseStorage):
 
     def _claim(self, trial_id: int, attempt: str) -> bool:
         """Claim an enqueued trial for one of the threads of Optuna's loop."""
-        with self._claiming:
-            # The writer cannot tell another thread's claim from its own, of which no answer came.
-            if trial_id in self._claimed or not self._writer.claim(trial_id, attempt):
-                return False
-            self._claimed.add(trial_id)
-            return True
+        with self._claiming:  # a journal is read and written in several steps
+            return self._writer.claim(trial_id, attempt)
 
     def _change(self, change: TrialChange) -> None:
         self.check_trial_is_updatable(change.trial_id, change.trial.state)

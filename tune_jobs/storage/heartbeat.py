@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tune_jobs.storage.lease import RENEWAL, Lease, LeaseLost
+from tune_jobs.storage.lease import Lease, LeaseLost
 
 STUCK = 1800.0
 """Seconds without a sign of life after which a tuner is taken to hang, and its lease expires."""
@@ -28,7 +28,7 @@ class Heartbeat:
         lease: The lease, which is held.
         is_working: Whether its owner is at work; if not, the lease is not renewed.
         on_idle: Called regularly while it is not.
-        interval: Seconds between two looks.
+        interval: Seconds between two looks; by default half the time between two heartbeats.
         clock: Monotonic seconds.
     """
 
@@ -37,11 +37,12 @@ class Heartbeat:
         lease: Lease,
         is_working: Callable[[], bool],
         on_idle: Callable[[], None] = lambda: None,
-        interval: float = RENEWAL / 2,
+        interval: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lease, self._is_working, self._on_idle = lease, is_working, on_idle
-        self._interval, self._clock = interval, clock
+        self._interval = lease.intervals.renewal / 2 if interval is None else interval
+        self._clock = clock
         self._seen_alive = clock()
         self._was_idle = False
         self._stopping = threading.Event()

@@ -2,11 +2,11 @@
 
     free ──acquire──▶ owned (token n) ──release──▶ free
                         │   each turn writes a heartbeat (beat + 1) in its transaction
-                        └── no heartbeat for `TTL` seconds, or the owner's process is dead:
+                        └── no heartbeat for the TTL, or the owner's process is dead:
                             the next tuner takes over with token n + 1
 
 Clocks of different machines are never compared. A challenger watches the owner's heartbeat by its
-own clock: if it does not change for `TTL` seconds, the owner is dead, suspended, or cut off from
+own clock: if it does not change for the TTL, the owner is dead, suspended, or cut off from
 the database. An owner on the same machine whose process is dead is replaced at once.
 
 Everything that an owner writes shares a transaction with
@@ -18,7 +18,8 @@ may still be executing it; then the next transaction waits for it at this UPDATE
 the expected heartbeat, but one that is ahead by one: the commit took effect.
 
 While its owner works without writing, as during a slow sampler, a thread renews the lease
-(`storage.heartbeat`). A child that the owner's process forks is not the owner.
+(`storage.heartbeat`). A child that the owner's process forks is not the owner. How long the TTL is,
+and how often a lease is renewed, depends on the storage (`storage.intervals`).
 """
 
 from __future__ import annotations
@@ -30,22 +31,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from tune_jobs.errors import StudyError
-from tune_jobs.storage.owner_identity import describe, identify_process, is_dead, measure_cpu
+from tune_jobs.runtime.steady_time import read_uptime
+from tune_jobs.storage.intervals import find_intervals
+from tune_jobs.storage.owner_identity import (
+    describe,
+    identify_process,
+    is_dead,
+    is_elsewhere,
+    is_this_process,
+    measure_cpu,
+)
 from tune_jobs.storage.schema import owners
-
-TTL = 30.0
-"""Seconds without a heartbeat after which a challenger takes over."""
-
-RENEWAL = 5.0
-"""Seconds between two heartbeats of an owner that has nothing else to write."""
-
-POLL_SECONDS = 0.5
-"""Seconds between two reads of another owner's heartbeat."""
 
 
 class StudyOwned(StudyError):
@@ -73,7 +75,9 @@ class Claim:
     @property
     def is_contested(self) -> bool:
         """Whether there is an owner that may be alive, such as a suspended one."""
-        return self.owner is not None and not is_dead(self.owner)
+        if self.owner is None or is_dead(self.owner):
+            return False
+        return not is_this_process(self.owner) or _is_in_use(self.owner)
 
 
 class AlreadyCommitted(Exception):
@@ -97,7 +101,10 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._study = engine, study
+        self.intervals = find_intervals(engine)
         self._sleep, self._clock = sleep, clock
+        self.notice: Callable[[str], None] = lambda message: None
+        """Called with a message while the life of an owner is in doubt."""
         self.lock = threading.RLock()
         """Held during a transaction with a heartbeat: threads write one after another."""
         self._identity, self._pid = identify_process(), os.getpid()
@@ -105,6 +112,9 @@ class Lease:
         self._is_lost = False
         self._beat = 0
         self._renewed = self._verified = 0.0
+        self._is_taking = False
+        with _leases_lock:
+            _leases.add(self)
 
     @property
     def held(self) -> bool:
@@ -144,11 +154,12 @@ class Lease:
         deadline = self._clock() + wait
         claim = self._read()
         seen, cpu = self._clock(), measure_cpu(claim.owner)
+        self._notice_doubt(claim)
         while claim.is_contested:
-            if self._clock() - seen >= TTL:
-                _check_busy(claim.owner, cpu)
+            if self._clock() - seen >= self.intervals.ttl:
+                _check_busy(claim.owner, cpu, self.intervals.ttl)
                 break
-            self._sleep(POLL_SECONDS)
+            self._sleep(self.intervals.rival)
             before, claim = claim, self._read()
             if (claim.token, claim.beat) != (before.token, before.beat):
                 if self._clock() >= deadline:
@@ -160,8 +171,50 @@ class Lease:
                 seen, cpu = self._clock(), measure_cpu(claim.owner)
         return claim
 
+    def await_owner(self) -> str | None:
+        """Describe the owner, once one on another machine has shown life; changes nothing.
+
+        Returns:
+            None if the study has no owner, one that is dead, or one that has been silent for so
+            long that it may be replaced.
+        """
+        claim = self._read()
+        seen = self._clock()
+        self._notice_doubt(claim)
+        while claim.is_contested and self._clock() - seen < self.intervals.ttl:
+            assert claim.owner is not None
+            if not is_elsewhere(claim.owner):
+                return describe(claim.owner)
+            self._sleep(self.intervals.rival)
+            now = self._read()
+            if now != claim:
+                return describe(now.owner) if now.is_contested else None
+        return None
+
+    def _notice_doubt(self, claim: Claim) -> None:
+        if claim.is_contested and is_elsewhere(str(claim.owner)):
+            self.notice(
+                f"waiting for a heartbeat of {describe(claim.owner)}, which tunes the study; after "
+                f"{self.intervals.ttl:.0f} seconds without one it is replaced"
+            )
+
     def take(self, claim: Claim) -> bool:
-        """Become the owner unless the study has changed hands, or shown life, since the claim."""
+        """Become the owner unless the study has changed hands, or shown life, since the claim.
+
+        If this fails with an error, it may have taken effect: then the study is owned by an
+        identity of this process that no lease uses, which the next claim does not wait for.
+        """
+        self._is_taking = True
+        try:
+            if not self._write_owner(claim):
+                return False
+            self._token, self._beat, self._is_lost = claim.token + 1, -1, False
+            self.committed()
+            return True
+        finally:
+            self._is_taking = False
+
+    def _write_owner(self, claim: Claim) -> bool:
         values = {"token": claim.token + 1, "beat": 0, "owner": self._identity}
         values["since"] = time.time()
         try:
@@ -181,9 +234,11 @@ class Lease:
         except IntegrityError:
             if self._read().owner != self._identity:
                 return False
-        self._token, self._beat, self._is_lost = claim.token + 1, -1, False
-        self.committed()
         return True
+
+    def uses(self, owner: str) -> bool:
+        """Return whether an owner is this lease, which is held or being taken."""
+        return owner == self._identity and (self.held or self._is_taking)
 
     def heartbeat(self, connection: Connection) -> None:
         """Prove within a transaction that the owner writes it.
@@ -220,7 +275,8 @@ class Lease:
         if self._is_lost:
             raise LeaseLost(
                 "another tuner has taken over this study, because this one wrote no heartbeat for "
-                f"{TTL:.0f} seconds (a suspended machine?); its job runs continue there"
+                f"{self.intervals.ttl:.0f} seconds (a suspended machine?); its job runs continue "
+                "there"
             )
         if not self.held:
             raise LeaseLost(
@@ -232,16 +288,16 @@ class Lease:
     def committed(self) -> None:
         """Record that the transaction of the last `heartbeat` was committed."""
         self._beat += 1
-        self._renewed, self._verified = self._clock(), _read_clock_with_suspend()
+        self._renewed, self._verified = self._clock(), read_uptime()
 
     def renew(self, *, at_once: bool = False) -> None:
-        """Write a heartbeat if the last one is `RENEWAL` seconds old.
+        """Write a heartbeat if one is due.
 
         Raises:
             LeaseLost: If another process is the owner.
         """
         self.check()
-        if at_once or self._clock() - self._renewed >= RENEWAL:
+        if at_once or self._clock() - self._renewed >= self.intervals.renewal:
             with self.lock:
                 with (
                     contextlib.suppress(AlreadyCommitted),
@@ -259,50 +315,82 @@ class Lease:
             LeaseLost: If another process is the owner.
         """
         self.check()
-        if _read_clock_with_suspend() - self._verified > TTL / 2:
+        if read_uptime() - self._verified > self.intervals.ttl / 2:
             self.renew(at_once=True)
 
-    def release(self) -> None:
-        """Free the study."""
+    def release(self, retry: Callable[[Callable[[], None]], object] | None = None) -> None:
+        """Free the study.
+
+        Args:
+            retry: Calls a function, and again if others were faster; by default once.
+        """
         if not self.held:  # a lock that a child inherits may be held for ever
             return
         with self.lock:
             token, self._token = self._token, 0
-            with self._engine.begin() as connection:
-                connection.execute(
-                    update(owners)
-                    .where(owners.c.study == self._study, owners.c.token == token)
-                    .values(owner=None)
-                )
+            if retry is None:
+                self._free(token)
+            else:
+                retry(lambda: self._free(token))
+
+    def _free(self, token: int) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(owners)
+                .where(owners.c.study == self._study, owners.c.token == token)
+                .values(owner=None)
+            )
 
     def _read(self) -> Claim:
-        with self._engine.connect() as connection:
-            return self._select(connection)
+        return _read_claim(self._engine, self._study)
 
     def _select(self, connection: Connection) -> Claim:
-        query = select(owners.c.token, owners.c.beat, owners.c.owner).where(
-            owners.c.study == self._study
-        )
-        row = connection.execute(query).first()
-        return Claim(0, 0, None) if row is None else Claim(row.token, row.beat, row.owner)
+        return _select_claim(connection, self._study)
 
 
-def _check_busy(owner: str | None, cpu: float | None) -> None:
+def _read_claim(engine: Engine, study: str) -> Claim:
+    with engine.connect() as connection:
+        return _select_claim(connection, study)
+
+
+def _select_claim(connection: Connection, study: str) -> Claim:
+    query = select(owners.c.token, owners.c.beat, owners.c.owner).where(owners.c.study == study)
+    row = connection.execute(query).first()
+    return Claim(0, 0, None) if row is None else Claim(row.token, row.beat, row.owner)
+
+
+def _check_busy(owner: str | None, cpu: float | None, ttl: float) -> None:
     """Check that an owner without heartbeats does not compute, as in code that holds the GIL.
 
     Args:
         owner: The owner.
-        cpu: The CPU seconds that it had used `TTL` seconds ago.
+        cpu: The CPU seconds that it had used ``ttl`` seconds ago.
+        ttl: See `Intervals`.
 
     Raises:
         StudyOwned: If it does.
     """
     now = measure_cpu(owner)
-    if cpu is not None and now is not None and now - cpu >= TTL / 2:
+    if cpu is not None and now is not None and now - cpu >= ttl / 2:
         raise StudyOwned(
-            f"{describe(owner)} is tuning this study. It has written no heartbeat for {TTL:.0f} "
+            f"{describe(owner)} is tuning this study. It has written no heartbeat for {ttl:.0f} "
             "seconds, but is computing, such as in a sampler: wait until it has ended, or end it"
         )
+
+
+_leases: WeakSet[Lease] = WeakSet()
+"""The leases of this process."""
+
+_leases_lock = threading.Lock()
+
+
+def _is_in_use(owner: str) -> bool:
+    """Return whether a lease of this process is an owner.
+
+    None is if its release, or the answer to its acquisition, was lost in an outage.
+    """
+    with _leases_lock:
+        return any(lease.uses(owner) for lease in _leases)
 
 
 _BEAT: Any = (
@@ -313,15 +401,29 @@ _BEAT: Any = (
 )
 
 
-def _read_clock_with_suspend() -> float:
-    """Return monotonic seconds; where possible they advance while the machine is suspended."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
+_seen: WeakKeyDictionary[Engine, dict[str, tuple[Claim, float]]] = WeakKeyDictionary()
+"""Last heartbeat of each study's owner that `find_owner` has seen, and when it was new."""
 
 
-def find_owner(engine: Engine, study: str) -> str | None:
-    """Describe the owner of a study; return None if it has none, or one known to be dead."""
-    query = select(owners.c.owner).where(owners.c.study == study)
-    with engine.connect() as connection:
-        owner = connection.execute(query).scalar()
-    return None if owner is None or is_dead(owner) else describe(owner)
+def find_owner(
+    engine: Engine, study: str, clock: Callable[[], float] = time.monotonic
+) -> str | None:
+    """Describe the owner of a study.
+
+    An owner on another machine counts as gone once this process has seen no heartbeat of it for
+    `Intervals.ttl`: whoever looks once takes it for alive, and `Lease.await_owner` finds out.
+
+    Returns:
+        None if the study has no owner, or one that is dead or gone.
+    """
+    claim = _read_claim(engine, study)
+    if claim.owner is None or is_dead(claim.owner):
+        return None
+    with _leases_lock:
+        seen = _seen.setdefault(engine, {})
+        last, since = seen.get(study, (None, 0.0))
+        if last != claim:
+            since = clock()
+            seen[study] = (claim, since)
+    is_gone = is_elsewhere(claim.owner) and clock() - since >= find_intervals(engine).ttl
+    return None if is_gone else describe(claim.owner)

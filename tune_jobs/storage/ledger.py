@@ -27,6 +27,7 @@ from sqlalchemy import Connection, Row, Select, select, update
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.storage import attempt_rows
+from tune_jobs.storage.bucket.opening import is_bucket
 from tune_jobs.storage.database import find_ledger_engine, has_relational_storage
 from tune_jobs.storage.registration import Registration, register_study
 from tune_jobs.storage.retry import DatabaseRetry
@@ -62,7 +63,8 @@ class Ledger:
     @property
     def durable(self) -> bool:
         """Whether the ledger outlives this process."""
-        return self.engine.url.database not in (None, "", ":memory:")
+        url = self.engine.url
+        return is_bucket(url) or url.database not in (None, "", ":memory:")
 
     # -- the life of an attempt -----------------------------------------------------------------
 
@@ -96,6 +98,10 @@ class Ledger:
         """Record how runs ended, with the report of their trials' results at that time."""
         rows = [{**self._key(a.name), **attempt_rows.encode_end(a, reported)} for a in ended]
         self._execute(connection, attempt_rows.SET_ENDED, rows)
+        used = [row for a in ended if (row := attempt_rows.encode_usage(self.uid, a)) is not None]
+        # An end may be recorded again, if the database did not say that it was.
+        self._execute(connection, attempt_rows.DELETE_USAGE, [self._key(r["name"]) for r in used])
+        self._execute(connection, attempt_rows.INSERT_USAGE, used)
 
     def _key(self, name: str) -> dict[str, str]:
         return {"of_study": self.uid, "of_name": name}
@@ -131,7 +137,7 @@ class Ledger:
         return {int(row.trial) for row in self._fetch(query)}
 
     def _read(self, *conditions: Any) -> list[Attempt]:
-        query = select(attempts).where(attempts.c.study == self.uid, *conditions)
+        query = attempt_rows.select_attempts(self.uid).where(*conditions)
         rows = self._fetch(query.order_by(attempts.c.id))
         return [attempt_rows.decode_attempt(row) for row in rows]
 
@@ -157,6 +163,12 @@ class Ledger:
                 connection.execute(statement)
 
         self._retry.call(write)
+
+    def write_limits(self, changed: Mapping[str, Any]) -> None:
+        """Store limits that were changed while the study is tuned."""
+        definition = self.read_definition()
+        limits = {**definition.get("limits", {}), **changed}
+        self.write_definition({**definition, "limits": limits})
 
     def read_definition(self) -> dict[str, Any]:
         """Return the last stored definition; empty if there is none."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
 from sqlalchemy import Connection, Engine, func, inspect, select
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.controllers import ControllerRecord
 from tune_jobs.errors import StudyError
-from tune_jobs.storage.attempt_rows import decode_attempt
+from tune_jobs.storage.attempt_rows import decode_attempt, select_attempts
+from tune_jobs.storage.controllers import read_controllers
 from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.lease import find_owner
-from tune_jobs.storage.schema import SCHEMA_VERSION, attempts, schema, studies
+from tune_jobs.storage.schema import SCHEMA_VERSION, attempts, schema, studies, usage
+from tune_jobs.storage.sqlite_files import find_file
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class LedgerContent:
         store: The metric store; None if the study is not registered.
         definition: What the study was tuned with, see `TuningSpec.describe`.
         owner: The process that is tuning the study; None if there is none.
+        controllers: Its detached controllers, oldest first.
     """
 
     runs: Sequence[Attempt] = ()
     store: str | None = None
     definition: Mapping[str, Any] = field(default_factory=dict)
     owner: str | None = None
+    controllers: Sequence[ControllerRecord] = ()
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class LedgerSummary:
 def find_ledger(study: optuna.Study) -> Engine | None:
     """Return the database of a study's ledger; None if it has none. Creates nothing."""
     engine = find_ledger_engine(study)
-    path = engine.url.database
-    if path and path != ":memory:" and engine.dialect.name == "sqlite" and not Path(path).exists():
+    path = find_file(engine.url.render_as_string(hide_password=False))
+    if path is not None and not path.exists():
         return None
     return engine if has_ledger(engine) else None
 
@@ -135,10 +139,11 @@ class LedgerReader:
             store=registered.store if registered else None,
             definition=json.loads(registered.definition) if registered else {},
             owner=find_owner(self._engine, self._uid),
+            controllers=read_controllers(self._engine, self._uid),
         )
 
     def _read_attempts(self, connection: Connection) -> list[Attempt]:
-        query = select(attempts).where(attempts.c.study == self._uid)
+        query = select_attempts(self._uid, has_usage=inspect(connection).has_table(usage.name))
         if self._ended:
             query = query.where((attempts.c.id > max(self._ended)) | attempts.c.id.in_(self._live))
         fresh = {row.id: decode_attempt(row) for row in connection.execute(query)}

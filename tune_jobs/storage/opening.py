@@ -11,7 +11,8 @@ from optuna.storages import BaseStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from tune_jobs.errors import StudyError, StudyNotFound
+from tune_jobs.errors import StudyError, StudyNotFound, TuneJobsError
+from tune_jobs.storage.bucket.opening import has_log, is_bucket
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.sqlite_files import find_file
 
@@ -52,6 +53,20 @@ def find_missing_file(storage: str) -> Path | None:
     return None if path is None or is_there(path) else path
 
 
+def find_missing_database(storage: str) -> str:
+    """Return what is missing if there is no database at a URL, where opening it would create one.
+
+    Raises:
+        StudyError: If the URL is not valid.
+        sqlite3.OperationalError: If a bucket refuses, or does not answer.
+    """
+    if path := find_missing_file(storage):
+        return f"the database {path} does not exist: check the path"
+    if is_bucket(storage) and not has_log(storage):
+        return f"there is no study in {storage}: check the bucket and the prefix"
+    return ""
+
+
 def is_there(path: Path) -> bool:
     """Return whether a path exists, as far as its folders may be entered."""
     try:
@@ -79,12 +94,11 @@ def open_existing_study(
     Raises:
         StudyError: If its storage cannot be opened, or has no such study; the message has the fix.
     """
-    if isinstance(storage, str):
-        if problem := find_url_problem(storage):
-            raise StudyError(problem)
-        if path := find_missing_file(storage):
-            raise StudyError(f"the database {path} does not exist: check the path")
+    if isinstance(storage, str) and (problem := find_url_problem(storage)):
+        raise StudyError(problem)
     try:
+        if isinstance(storage, str) and (missing := find_missing_database(storage)):
+            raise StudyError(missing)
         return optuna.load_study(
             study_name=study_name, storage=storage, sampler=sampler, pruner=pruner
         )
@@ -94,6 +108,8 @@ def open_existing_study(
         if study_name is None and len(names) > 1:
             raise StudyError(f"name one of the storage's studies: {known}") from None
         raise StudyNotFound(f"the storage has no study {study_name!r}; it has: {known}") from None
+    except TuneJobsError:
+        raise
     except Exception as error:  # each database driver has errors of its own
         url = storage if isinstance(storage, str) else None
         problem = explain_database_error(error, url)

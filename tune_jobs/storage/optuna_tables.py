@@ -18,6 +18,7 @@ from sqlalchemy import Table
 studies: Table = models.StudyModel.__table__
 directions: Table = models.StudyDirectionModel.__table__
 study_attrs: Table = models.StudyUserAttributeModel.__table__
+study_system_attrs: Table = models.StudySystemAttributeModel.__table__
 trials: Table = models.TrialModel.__table__
 params: Table = models.TrialParamModel.__table__
 values: Table = models.TrialValueModel.__table__

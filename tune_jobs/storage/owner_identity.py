@@ -57,6 +57,17 @@ def is_dead(owner: str) -> bool:
     return start != parsed.start if start else not _exists(parsed.pid)
 
 
+def is_elsewhere(owner: str) -> bool:
+    """Return whether an owner is on another machine, so that only its heartbeats show its life."""
+    return not _parse(owner).is_here
+
+
+def is_this_process(owner: str) -> bool:
+    """Return whether an owner is this process."""
+    parsed, pid = _parse(owner), os.getpid()
+    return parsed.is_here and parsed.pid == pid and parsed.start == _read_start(pid)
+
+
 def measure_cpu(owner: str | None) -> float | None:
     """Return the CPU seconds that an owner's process has used; None if that is unknown."""
     if owner is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -17,13 +19,21 @@ from tune_jobs.runtime.trouble import is_trouble_message
 from tune_jobs.storage.database_errors import explain_database_error, find_refusal_behind
 from tune_jobs.storage.opening import find_missing_file
 
+logger = logging.getLogger(__name__)
+
 PATIENCE = 600.0
 """Seconds of failures in a row after which an error is raised."""
+
+BESIDE_PATIENCE = 60.0
+"""The same for a process that does not own the study, such as one that sends a command."""
 
 BACKOFF = Backoff(first=0.1, longest=5.0)
 
 STALLED = 1.0
 """Seconds after which a database that has not answered is stalled, for who interrupts."""
+
+CONTENTION = 2.0
+"""Seconds for which other processes may be faster, which is ordinary, before it is said."""
 
 _SLICE = 0.25
 """Longest sleep in seconds: an interruption is noticed after it."""
@@ -61,8 +71,13 @@ class DatabaseRetry:
     @property
     def is_stalled(self) -> bool:
         """Whether an operation of this thread has been waiting for the database for long."""
+        return self.elapsed > STALLED
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds for which this thread's operation has lasted; 0 without one."""
         since = self._since.get(threading.get_ident())
-        return since is not None and self.clock() - since > STALLED
+        return 0.0 if since is None else self.clock() - since
 
     @property
     def waiting_since(self) -> float | None:
@@ -111,6 +126,24 @@ class DatabaseRetry:
                     outage.wait(error)
 
 
+def write_beside_owner(engine: Engine, operation: Callable[[Connection], _T]) -> _T:
+    """Run a transaction of a process that does not own the study; return its result.
+
+    Others write meanwhile, so it may lose a race, and is repeated: its effect must not depend on
+    how often it is committed.
+
+    Raises:
+        StudyError: If the error is fatal, or persists for `BESIDE_PATIENCE` seconds.
+    """
+
+    def run() -> _T:
+        with engine.begin() as connection:
+            return operation(connection)
+
+    where = engine.url.render_as_string(hide_password=True)
+    return DatabaseRetry(where, logger.warning, patience=BESIDE_PATIENCE).call(run)
+
+
 class Outage:
     """The failures of one operation. Made by `DatabaseRetry.operation`."""
 
@@ -118,6 +151,7 @@ class Outage:
         self._retry = retry
         self._failing_since: float | None = None
         self._failures = 0
+        self._is_said = False
 
     def wait(self, error: Exception) -> None:
         """Sleep before the next try of what raised ``error``.
@@ -132,13 +166,18 @@ class Outage:
         refusal = find_refusal_behind(str(error), self._retry.where)
         if refusal or not is_transient(error) or now - self._failing_since > self._retry.patience:
             raise _build_error(self._retry.where, error, refusal) from error
-        if self._failures == 0:
-            self._retry.notice(
-                f"the study's database does not answer, retrying: {explain_database_error(error)}"
-            )
+        self._say(error)
         self._failures += 1
         self._retry.refused()
         self._pause(BACKOFF.pause(self._failures))
+
+    def _say(self, error: Exception) -> None:
+        if self._is_said or (_is_contention(error) and self._retry.elapsed < CONTENTION):
+            return
+        self._is_said = True
+        self._retry.notice(
+            f"the study's database does not answer, retrying: {explain_database_error(error)}"
+        )
 
     def _pause(self, seconds: float) -> None:
         while True:
@@ -161,6 +200,14 @@ def is_transient(error: Exception) -> bool:
     if "sqlite" in type(found.orig).__module__:
         return "locked" in message or "busy" in message or is_trouble_message(message)
     return found.connection_invalidated or isinstance(found, OperationalError | InterfaceError)
+
+
+def _is_contention(error: Exception) -> bool:
+    """Return whether another process was faster, in a file or a bucket."""
+    found = _find_database_error(error)
+    if not isinstance(found, DBAPIError):
+        return False
+    return "sqlite" in type(found.orig).__module__ and "locked" in str(found.orig).lower()
 
 
 def _build_error(where: str, error: Exception, refusal: str) -> StudyError:

@@ -1,13 +1,17 @@
 """Tables of tune_jobs, beside Optuna's in the study's database, and their migration.
 
-    tune_jobs_schema      one row: the version of the other tables
-    tune_jobs_studies     metric store and definition of each study
-    tune_jobs_attempts    every job run of every trial
-    tune_jobs_owners      the process that tunes a study, see `lease`
-    tune_jobs_controls    commands to the owner, see `controls`
+    tune_jobs_schema       one row: the version of the other tables
+    tune_jobs_studies      metric store and definition of each study
+    tune_jobs_attempts     every job run of every trial
+    tune_jobs_usage        what each of them used, as far as it is known
+    tune_jobs_owners       the process that tunes a study, see `lease`
+    tune_jobs_controls     commands to the owner, see `controls`
+    tune_jobs_controllers  the detached controllers of a study, see `controllers`
 
 Version 1 had no owners and controls, and no `accepted`, `shape` and `digest` of an attempt. Tables
-of an earlier version are migrated when a tuner opens them.
+of an earlier version are migrated when a tuner opens them. Tables that only readers of this version
+know, such as those of the controllers and of the usage, are created when they are missing, without
+a new version.
 """
 
 from __future__ import annotations
@@ -75,6 +79,14 @@ attempts = Table(
     UniqueConstraint("study", "name"),
 )
 
+usage = Table(
+    "tune_jobs_usage",
+    metadata,
+    Column("study", String(16), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("used", Text, nullable=False),
+)
+
 owners = Table(
     "tune_jobs_owners",
     metadata,
@@ -95,6 +107,26 @@ controls = Table(
     Column("issued", Float(53), nullable=False),
     Column("done", Float(53)),
 )
+
+controllers = Table(
+    "tune_jobs_controllers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", String(16), nullable=False, index=True),
+    Column("name", String(64), nullable=False),
+    Column("place", String(32), nullable=False),
+    Column("user", String(255), nullable=False),
+    Column("run_id", String(255)),
+    Column("shape", String(64)),
+    Column("log", String(1024), nullable=False),
+    Column("launched", Float(53), nullable=False),
+    Column("started", Float(53)),
+    Column("finished", Float(53)),
+    UniqueConstraint("study", "name"),
+)
+
+ADDED_TABLES = (controllers,)
+"""Tables that a database of the present version may lack, as they are created when needed."""
 
 _ADDED: Mapping[int, Sequence[tuple[str, str, str]]] = {
     # version: table, column, type

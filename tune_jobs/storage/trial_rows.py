@@ -74,19 +74,14 @@ def claim_trial(connection: Connection, trial_id: int, attempt: str) -> bool:
 
     Optuna reads the state before it writes it, so two processes may get the same trial from it.
     """
-    attribute = {
-        "trial_id": trial_id,
-        "key": RUN_ATTRIBUTE,
-        "value_json": encode_attribute(attempt),
-    }
     claim = {"trial": trial_id, "now": datetime.now(UTC).replace(tzinfo=None)}
-    if int(connection.execute(_CLAIM, claim).rowcount) == 1:
-        _delete_keys(connection, user_attrs, [(trial_id, RUN_ATTRIBUTE)])  # of a copied trial
-        connection.execute(user_attrs.insert(), attribute)
-        return True
-    # Perhaps an earlier try claimed it, and the connection broke during its commit.
-    ours = user_attrs.select().filter_by(**attribute)
-    return connection.execute(ours).first() is not None
+    if int(connection.execute(_CLAIM, claim).rowcount) == 0:
+        return False
+    _delete_keys(connection, user_attrs, [(trial_id, RUN_ATTRIBUTE)])  # of a copied trial
+    value = encode_attribute(attempt)
+    row = {"trial_id": trial_id, "key": RUN_ATTRIBUTE, "value_json": value}
+    connection.execute(user_attrs.insert(), row)
+    return True
 
 
 def insert_trials(
