@@ -50,7 +50,7 @@ def test_only_what_the_session_made_is_removed(emulator: Emulator, file: Path) -
     client = tenancy.connection.client(oci.data_science.DataScienceClient)
     place = {"project_id": emulator.project, "compartment_id": emulator.compartment}
     infrastructure = models.ManagedEgressStandaloneJobInfrastructureConfigurationDetails(
-        shape_name="VM.Standard.E4.Flex", block_storage_size_in_gbs=50
+        shape_name="VM.Standard2.1", block_storage_size_in_gbs=50
     )
     on = {**place, "job_infrastructure_configuration_details": infrastructure}
     jobs = {

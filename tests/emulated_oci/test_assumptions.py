@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from oci.exceptions import ServiceError
 
 from tests import oci_emulator
 from tests.emulated_oci.clients import open_client
+from tests.emulated_oci.test_nodes import GROUP, GROUPS, NODES
 from tests.oci_emulator import Emulator
 from tune_jobs.backends.oci_runs.assumptions import ASSUMPTIONS
 from tune_jobs.backends.oci_runs.failures import classify_failure
@@ -178,7 +180,98 @@ def _filters_checked(emulator: Emulator, make_run: Any) -> bool:
     return False
 
 
+def _condition_first(emulator: Emulator, make_run: Any) -> bool:
+    storage = open_client(oci.object_storage.ObjectStorageClient, emulator)
+    address = (emulator.namespace, "tune-jobs", "once")
+    emulator.access.groups["writers"] = {emulator.world.user}
+    emulator.access.permit(
+        "allow group writers to manage objects in tenancy where request.permission='OBJECT_CREATE'"
+    )
+    storage.put_object(*address, b"1", if_none_match="*")
+    with pytest.raises(ServiceError) as caught:
+        storage.put_object(*address, b"2", if_none_match="*")
+    assert emulator.object_storage.buckets["tune-jobs"].objects["once"].data == b"1"
+    return bool(caught.value.code == "IfNoneMatchFailed")
+
+
+def _run_nodes(emulator: Emulator, make_run: Any, script: str) -> list[str]:
+    """Run a shell script on two nodes, with a variable of the run; return what they print."""
+    emulator.world.execute = True
+    place = {"projectId": emulator.project, "compartmentId": emulator.compartment}
+    log = {"enableLogging": True, "logGroupId": "ocid1.loggroup.oc1..own"}
+    details = {**place, "jobNodeConfigurationDetails": {**NODES, GROUPS: [GROUP]}}
+    job = make_run.client.create_job({**details, "jobLogConfigurationDetails": log}).data.id
+    make_run.client.create_job_artifact(
+        job, script.encode(), content_disposition="attachment; filename=a.sh"
+    )
+    settings = {"jobType": "DEFAULT", "environmentVariables": {"OF": "run"}}
+    group = {"name": GROUP["name"], "jobConfigurationDetails": settings}
+    override = {"jobNodeType": "MULTI_NODE", GROUPS: [group]}
+    make_run.client.create_job_run(
+        {**place, "jobId": job, "jobNodeConfigurationOverrideDetails": override}
+    )
+    emulator.data_science.join()
+    return sorted(entry.message for entry in emulator.log_search.entries())
+
+
+def _node_variables(emulator: Emulator, make_run: Any) -> bool:
+    script = "echo $NODE_RANK of $INITIAL_CLUSTER_SIZE; test -e $CLUSTER_NODES_METADATA_FILE"
+    return _run_nodes(emulator, make_run, script) == ["0 of 2", "1 of 2"]
+
+
+def _node_override(emulator: Emulator, make_run: Any) -> bool:
+    return _run_nodes(emulator, make_run, "echo of $OF") == ["of run", "of run"]
+
+
+def _node_failure(emulator: Emulator, make_run: Any) -> bool:
+    script = """
+        at=$HOME/..
+        if [ $NODE_RANK = 1 ]; then
+            echo $$ > $at/pid
+            until [ -e $at/up ]; do sleep 0.02; done
+            exit 3
+        fi
+        trap 'echo stopped; exit 1' TERM
+        until [ -s $at/pid ]; do sleep 0.02; done
+        touch $at/up
+        while kill -0 $(cat $at/pid); do sleep 0.02; done 2> /dev/null
+        for _ in $(seq 100); do sleep 0.05; done
+    """
+    return _run_nodes(emulator, make_run, script) == ["stopped"]
+
+
+def _current_stage(emulator: Emulator, make_run: Any) -> bool:
+    ocid = emulator.vault.add("token", b"current")
+    emulator.vault.rotate(ocid, b"next", pending=True)
+    client = open_client(oci.secrets.SecretsClient, emulator)
+    bundle = client.get_secret_bundle(ocid, stage="CURRENT").data
+    return base64.b64decode(bundle.secret_bundle_content.content) == b"current"
+
+
+def _deleted_secret(emulator: Emulator, make_run: Any) -> bool:
+    ocid = emulator.vault.add("token", b"value")
+    emulator.vault.set_state(ocid, "PENDING_DELETION")
+    with pytest.raises(ServiceError) as caught:
+        open_client(oci.secrets.SecretsClient, emulator).get_secret_bundle(ocid)
+    return bool(caught.value.status == 404)
+
+
+def _metric_names(emulator: Emulator, make_run: Any) -> bool:
+    emulator.monitoring.add("ocid1.datasciencejobrun.oc1..r", 60.0, CpuUtilization=50.0)
+    client = open_client(oci.monitoring.MonitoringClient, emulator)
+    details = oci.monitoring.models.ListMetricsDetails(namespace="oci_datascience_jobrun")
+    return [m.name for m in client.list_metrics(emulator.compartment, details).data] == [
+        "CpuUtilization"
+    ]
+
+
 _OBSERVE = {
+    "node-variables": _node_variables,
+    "node-override": _node_override,
+    "node-failure": _node_failure,
+    "current-stage": _current_stage,
+    "deleted-secret": _deleted_secret,
+    "condition-first": _condition_first,
     "token-one-day": _token_one_day,
     "infrastructure-replaced": _infrastructure_replaced,
     "capacity-wording": _capacity_wording,
@@ -188,6 +281,7 @@ _OBSERVE = {
     "log-override": _log_override,
     "if-match": _if_match,
     "filters-checked": _filters_checked,
+    "metric-names": _metric_names,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,40 @@ def test_policy(statement: str, who: Principal, verb: str, resource: str, allowe
 def test_invalid_statement(text: str) -> None:
     with pytest.raises(ValueError, match=r"statement|unknown|condition|group"):
         Statement.parse(text)
+
+
+REFUSED = {
+    "OBJECT_CREATE": ["overwrite", "get", "list", "delete"],
+    "OBJECT_OVERWRITE": ["create", "get", "list", "delete"],
+    "OBJECT_READ": ["create", "overwrite", "list", "delete"],
+    "OBJECT_INSPECT": ["create", "overwrite", "get", "delete"],
+    "OBJECT_DELETE": ["create", "overwrite", "get", "list"],
+}
+
+
+@pytest.mark.parametrize("permission", REFUSED)
+def test_permissions_of_objects(emulator: Emulator, storage: Any, permission: str) -> None:
+    here = (emulator.namespace, "tune-jobs")
+    storage.put_object(*here, "old", b"")
+    emulator.access.groups["tuners"] = {emulator.world.user}
+    emulator.access.permit(
+        f"allow group tuners to manage objects in tenancy where any {{request.permission = "
+        f"'{permission}', request.permission = 'OBJECT_RESTORE'}}"
+    )
+    requests: dict[str, Callable[[], Any]] = {
+        "create": lambda: storage.put_object(*here, "new", b""),
+        "overwrite": lambda: storage.put_object(*here, "old", b""),
+        "get": lambda: storage.get_object(*here, "old"),
+        "list": lambda: storage.list_objects(*here),
+        "delete": lambda: storage.delete_object(*here, "old"),
+    }
+    refused = []
+    for name, request in requests.items():
+        try:
+            request()
+        except oci.exceptions.ServiceError as error:
+            refused.append(name if error.code == "BucketNotFound" else str(error))
+    assert refused == REFUSED[permission]
 
 
 def test_half_permitted_user(emulator: Emulator, science: Any, storage: Any) -> None:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -361,30 +357,6 @@ def test_log_search(science: Any, emulator: Emulator, make_job: Callable[..., st
 
 
 # -- an independent client ----------------------------------------------
-
-
-@pytest.fixture
-def cli(emulator: Emulator) -> Callable[..., Any]:
-    """Return a function that runs oci-cli and returns its output, parsed as JSON."""
-    program = shutil.which("oci", path=str(Path(sys.executable).parent)) or shutil.which("oci")
-    if program is None:
-        pytest.skip("oci-cli is not installed")
-
-    def call(*words: str) -> Any:
-        done = subprocess.run(
-            [
-                *(program, "--config-file", str(emulator.config_file)),
-                *("--endpoint", emulator.endpoint, *words),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "SUPPRESS_LABEL_WARNING": "True"},
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else None
-
-    return call
 
 
 @pytest.mark.slow

@@ -45,6 +45,11 @@ def test_errors_of_object_storage(storage: Any, emulator: Emulator) -> None:
         storage.put_object(*here, "x", b"", if_none_match="*")
     with raises_error(412, "IfMatchFailed"):
         storage.put_object(*here, "x", b"", if_match="another")
+    with raises_error(412, "IfMatchFailed"):
+        storage.put_object(*here, "missing", b"", if_match="another")
+    with raises_error(400, "InvalidParameter"):
+        storage.put_object(*here, "x", b"", if_none_match="another")
+    assert storage.get_object(*here, "x").data.content == b"abc"
     with raises_error(404, "BucketNotFound"):
         storage.put_object(emulator.namespace, "no-bucket", "x", b"")
     with raises_error(404, "NamespaceNotFound"):

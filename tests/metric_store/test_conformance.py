@@ -15,6 +15,7 @@ from tests.metric_store.conftest import FtpFolder
 from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Connection
 from tune_jobs.metric_store import object_storage
+from tune_jobs.runtime import oci_answers
 from tune_jobs.testing.faulty_file_system import FileSystemFaults
 from tune_jobs.testing.metric_stores import (
     FaultyPlace,
@@ -56,6 +57,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def bucket(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An empty prefix of a bucket."""
     monkeypatch.setattr(object_storage, "_PAGE", 10)
+    monkeypatch.setattr(oci_answers, "FIRST_PATIENCE", 0.0)
     connection = Connection(config_file=emulator.config_file, endpoint=emulator.endpoint)
     uri = f"oci://tune-jobs@{emulator.namespace}/runs-{secrets.token_hex(4)}/s"
     return Place(uri, {"connection": connection})

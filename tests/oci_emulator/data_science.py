@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug import Request, Response
 from werkzeug.routing import Rule
 
+from tests.oci_emulator import nodes
 from tests.oci_emulator.data_science_facts import (
     describe_project,
     describe_session,
@@ -20,6 +21,7 @@ from tests.oci_emulator.data_science_rules import (
     as_json,
     build_etag,
     check_filters,
+    check_size,
     matches_filters,
     override_block,
     parse_body,
@@ -39,6 +41,7 @@ from tests.oci_emulator.policies import Principal, Target
 from tests.oci_emulator.routing import Routes
 from tests.oci_emulator.run_life import Run, RunLife
 from tests.oci_emulator.world import World, principal_of
+from tune_jobs.runtime.processes import find_by_environment, kill_all
 
 TOKEN_SECONDS = 86_400.0
 NOTEBOOK_SESSION = "ocid1.datasciencenotebooksession.oc1..emulated"
@@ -128,6 +131,11 @@ class DataScience:
         """Remove a run without a trace."""
         del self._runs[run_id]
 
+    def break_down(self, run_id: str) -> None:
+        """Kill every process of a run at once, as a machine that breaks."""
+        while pids := find_by_environment("JOB_RUN_OCID", run_id):  # one may fork meanwhile
+            kill_all(pids)
+
     def fill(self, job_id: str, count: int) -> None:
         """Add a number of runs that have ended."""
         for _ in range(count):
@@ -179,10 +187,12 @@ class DataScience:
         details = validate("CreateJobDetails", parse_body(body))
         self._check_location(request, details)
         infrastructure = details.get("jobInfrastructureConfigurationDetails") or {}
-        self._check_network(request, infrastructure)
+        check_size(infrastructure)
+        nodes.check_job(details)
+        self._check_network(request, {**infrastructure, **nodes.find_subnet(details)})
         job = {
             "displayName": f"datasciencejob{len(self._jobs)}",
-            "jobConfigurationDetails": {"jobType": "DEFAULT"},
+            **nodes.choose_defaults(details),
             "freeformTags": {},
             "definedTags": {},
             **{name: value for name, value in details.items() if value is not None},
@@ -330,12 +340,12 @@ class DataScience:
         details = validate("CreateJobRunDetails", parse_body(body))
         self._check_location(request, details)
         job = self._job(details["jobId"])
-        container = job.get("jobEnvironmentConfigurationDetails") or details.get(
-            "jobEnvironmentConfigurationOverrideDetails"
-        )
+        nodes.check_run(job, details)
+        container = nodes.is_container(job, details)
         if job["id"] not in self._artifacts and not container:
             raise incorrect_state(f"job {job['id']} has no artifact")
         override = details.get("jobInfrastructureConfigurationOverrideDetails") or {}
+        check_size(override)
         self._check_network(request, override)
         self._life.check_limits(self._runs.values())
         run = self._new_run(job, details, principal_of(request).id)
@@ -357,6 +367,7 @@ class DataScience:
 
     def _new_run(self, job: dict[str, Any], details: dict[str, Any], creator: str = "") -> Run:
         infrastructure = override_block(job, details, "jobInfrastructureConfiguration")
+        groups = nodes.find_groups(job, details)
         if self._world.deviates("infrastructure-replaced"):
             own = job.get("jobInfrastructureConfigurationDetails") or {}
             infrastructure = {**own, **infrastructure}
@@ -378,7 +389,11 @@ class DataScience:
         if log.get("enableLogging"):
             log_id = log.get("logId") or self._world.new_ocid("log")
             facts["logDetails"] = {"logGroupId": log["logGroupId"], "logId": log_id}
+        if groups:
+            facts["nodeGroupDetailsList"] = [nodes.show_group(group) for group in groups]
         run = Run(facts, self._world.clock)
+        if groups:
+            run.shape, run.nodes = nodes.find_shape(job, facts)
         run.creates_log = bool(log.get("enableLogging") and log.get("enableAutoLogCreation"))
         return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from werkzeug import Request, Response
@@ -103,3 +104,14 @@ def select_page(request: Request, items: list[dict[str, Any]]) -> Response:
     has_next = start + limit < len(items)
     headers = {"opc-next-page": f"p{start + limit}"} if has_next else {}
     return as_json(items[start : start + limit], headers)
+
+
+def check_size(infrastructure: Mapping[str, Any]) -> None:
+    """Check that a flexible shape has a size.
+
+    Raises:
+        ServiceError: If it has none.
+    """
+    shape = infrastructure.get("shapeName") or ""
+    if shape.endswith(".Flex") and not infrastructure.get("jobShapeConfigDetails"):
+        raise invalid(f"jobShapeConfigDetails is required for the flexible shape {shape}")

@@ -104,6 +104,11 @@ class Execution:
         self._stopped = threading.Event()
         self.timed_out = False
 
+    @property
+    def minutes(self) -> float | None:
+        """The maximum runtime."""
+        return self._program.minutes
+
     def run(self, seconds_per_minute: float, grace: float) -> int:
         """Execute to the end and return the exit code."""
         command, work = self._prepare()
@@ -119,7 +124,7 @@ class Execution:
         if self._stopped.is_set():
             self.stop(grace)
         limit = self._program.minutes and self._program.minutes * seconds_per_minute
-        timer = threading.Timer(limit, self._time_out, (grace,)) if limit else None
+        timer = threading.Timer(limit, self.time_out, (grace,)) if limit else None
         if timer:
             timer.start()
         assert self._process.stdout is not None
@@ -146,7 +151,8 @@ class Execution:
         timer.daemon = True
         timer.start()
 
-    def _time_out(self, grace: float) -> None:
+    def time_out(self, grace: float) -> None:
+        """Stop it as if the maximum runtime were exceeded."""
         self.timed_out = True
         self.stop(grace)
 

@@ -27,6 +27,10 @@ _REQUIRED = {
         *("shapeName", "blockStorageSizeInGBs"),
     ),
     "OcirContainerJobEnvironmentConfigurationDetails": ("image",),
+    "MultiNodeJobInfrastructureConfigurationDetails": ("shapeName", "blockStorageSizeInGBs"),
+    "JobNodeGroupConfigurationDetails": ("name",),
+    "JobCustomNetworkConfiguration": ("subnetId",),
+    "DefaultJobConfigurationDetails": ("jobType",),
 }
 _PLAIN: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
@@ -95,6 +99,9 @@ def _check_choices(
 
 
 def _check_limits(body: Mapping[str, Any]) -> None:
+    for name in ("jobNodeConfigurationDetails", "jobNodeConfigurationOverrideDetails"):
+        for group in (body.get(name) or {}).get("jobNodeGroupConfigurationDetailsList") or []:
+            _check_limits(group)
     if len(body.get("displayName") or "") > MAX_NAME:
         raise invalid(f"displayName has more than {MAX_NAME} characters")
     tags = body.get("freeformTags") or {}

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from werkzeug import Request, Response
 
-from tests.oci_emulator.errors import ServiceError, not_found
+from tests.oci_emulator.errors import ServiceError, invalid, not_found
 from tests.oci_emulator.policies import Target
 from tests.oci_emulator.world import BUCKET, World, principal_of
 
@@ -28,11 +28,24 @@ _PERMISSIONS = {
     "head_bucket": ("read", "buckets"),
     "create_bucket": ("manage", "buckets"),
     "delete_bucket": ("manage", "buckets"),
-    "list_objects": ("inspect", "objects"),
-    "get_object": ("read", "objects"),
-    "head_object": ("read", "objects"),
 }
-"""Verb and resource that an operation needs; all others need to manage objects."""
+"""Verb and resource that an operation on buckets needs."""
+
+_OBJECT_PERMISSIONS = {
+    "list_objects": "OBJECT_INSPECT",
+    "get_object": "OBJECT_READ",
+    "head_object": "OBJECT_READ",
+    "delete_object": "OBJECT_DELETE",
+}
+"""Permission that an operation on objects needs; all others create an object, or overwrite it."""
+
+_VERBS = {
+    "OBJECT_INSPECT": "inspect",
+    "OBJECT_READ": "read",
+    "OBJECT_OVERWRITE": "use",
+    "OBJECT_CREATE": "manage",
+    "OBJECT_DELETE": "manage",
+}
 
 
 @dataclass(frozen=True)
@@ -143,18 +156,31 @@ class ObjectStorage:
 
     def _authorize(self, operation: str, request: Request) -> None:
         """Check the permission; OCI does not tell whether a bucket exists that is not permitted."""
-        wanted = _PERMISSIONS.get(operation, ("manage", "objects"))
         by_run = principal_of(request).kind == "datasciencejobrun" and operation == "put_object"
         if by_run and self._world.deviates("store-from-run"):
             raise self._bucket_not_found(request.path.split("/")[4])
         bucket = request.path.split("/")[4] if request.path.count("/") > 3 else ""
         found = self.buckets.get(bucket)
         place = found.compartment if found and found.compartment else self._world.compartment
-        allows = self._world.access.allows(principal_of(request), *wanted, Target(place, bucket))
+        permission = "" if operation in _PERMISSIONS else self._find_permission(operation, request)
+        wanted = _PERMISSIONS.get(operation) or (_VERBS[permission], "objects")
+        target = Target(place, bucket, permission)
+        allows = self._world.access.allows(principal_of(request), *wanted, target)
         if not allows and bucket:
             raise self._bucket_not_found(bucket)
         if not allows:
             raise not_found()
+
+    def _find_permission(self, operation: str, request: Request) -> str:
+        if operation != "put_object":
+            return _OBJECT_PERMISSIONS.get(operation, "OBJECT_CREATE")
+        parts = request.path.split("/", 6)
+        bucket = self.buckets.get(parts[4])
+        exists = bucket is not None and unquote(parts[6]) in bucket.objects
+        replaces = request.headers.get("if-none-match") != "*"
+        if exists and (replaces or self._world.deviates("condition-first")):
+            return "OBJECT_OVERWRITE"
+        return "OBJECT_CREATE"
 
     # -- buckets --------------------------------------------------------------------------------
 
@@ -433,6 +459,8 @@ def _build_headers(found: Object) -> dict[str, str]:
 
 def _check_conditions(request: Request, found: Object | None) -> None:
     match, none = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if none not in (None, "*") and request.method == "PUT":
+        raise invalid(f"if-none-match: {none}: the only value is *")
     if none == "*" and found is not None:
         raise ServiceError(412, "IfNoneMatchFailed", "the object exists")
     if match and (found is None or match not in ("*", found.etag)):

@@ -1,6 +1,7 @@
 """Engine for policies in OCI's syntax, and the principals to which they apply.
 
     allow group tuners to manage objects in compartment emulated where target.bucket.name = 'b'
+    allow group readers to manage objects in tenancy where any {request.permission = 'OBJECT_READ'}
 
 Access is denied unless a statement permits it. Verbs include those before them (inspect, read, use,
 manage), families include their resources, and compartments include those below them.
@@ -21,8 +22,9 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "object-family": ("buckets", "objects"),
     "logging-family": ("log-groups", "log-content", "unified-configuration"),
     "virtual-network-family": ("vcns", "subnets", "vnics", "network-security-groups"),
+    "secret-family": ("secrets", "secret-versions", "secret-bundles"),
 }
-_SINGLE = ("compartments", "repos", "resource-availability", "tenancies", "users")
+_SINGLE = ("compartments", "metrics", "repos", "resource-availability", "tenancies", "users")
 RESOURCES = {
     "all-resources",
     *_SINGLE,
@@ -57,10 +59,18 @@ class Principal:
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is about."""
+    """What a request is about.
+
+    Args:
+        permission: What it needs, such as ``OBJECT_CREATE``; conditions may name it.
+        secret, secret_name: OCID and name of a secret.
+    """
 
     compartment: str
     bucket: str = ""
+    permission: str = ""
+    secret: str = ""
+    secret_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,9 @@ def _describe(who: Principal, target: Target) -> dict[str, str]:
     """Return the variables that a condition or a matching rule may name."""
     return {
         "target.bucket.name": target.bucket,
+        "target.secret.id": target.secret,
+        "target.secret.name": target.secret_name,
+        "request.permission": target.permission,
         "target.compartment.id": target.compartment,
         "request.principal.type": who.kind,
         "request.principal.id": who.id,

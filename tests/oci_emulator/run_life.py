@@ -10,12 +10,14 @@ import shlex
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tests.oci_emulator.errors import ServiceError
 from tests.oci_emulator.execution import Execution, Program
 from tests.oci_emulator.images import Image, read_image
 from tests.oci_emulator.log_search import LogSearch
+from tests.oci_emulator.nodes import OVERRIDE, NodesExecution, find_groups, iterate_programs
 from tests.oci_emulator.object_storage import rfc3339
 from tests.oci_emulator.policies import Principal, Target
 from tests.oci_emulator.world import World
@@ -33,8 +35,10 @@ class Run:
         self.facts, self.accepted = facts, clock()
         accepted = self.accepted
         self._events: list[tuple[float, str, str]] = [(accepted, "ACCEPTED", "")]
-        self.execution: Execution | None = None
+        self.execution: Execution | NodesExecution | None = None
         self.creates_log = False
+        self.shape = str(facts["jobInfrastructureConfigurationDetails"].get("shapeName", ""))
+        self.nodes = 1
 
     def plan(self, at: float, state: str, details: str = "") -> None:
         """Plan a state from a time on."""
@@ -53,11 +57,6 @@ class Run:
     def is_live(self) -> bool:
         """Whether it uses capacity now."""
         return self.state(self._clock()) not in _ENDED
-
-    @property
-    def shape(self) -> str:
-        """Compute shape."""
-        return str(self.facts["jobInfrastructureConfigurationDetails"].get("shapeName", ""))
 
     def _event(self, at: float) -> tuple[float, str, str]:
         return [e for e in self._events if e[0] <= at][-1]
@@ -91,7 +90,7 @@ class RunLife:
     ) -> None:
         self._world, self._log, self._sign_in = world, log, sign_in
         self._threads: list[threading.Thread] = []
-        self._executions: list[Execution] = []
+        self._executions: list[Execution | NodesExecution] = []
         self._closed = threading.Event()
         self.duration: Callable[[Run], float] = lambda run: 0.0
         self.next_failures: list[str] = []
@@ -121,17 +120,18 @@ class RunLife:
         """Start a run that was accepted."""
         begin = run.accepted + self._world.delays.accepted
         capacity = self._world.limits.capacity.get(run.shape)
-        others = sum(r.is_live and r.shape == run.shape for r in runs if r is not run)
-        image = _merge_container(run, job).get("image")
+        others = sum(r.nodes for r in runs if r is not run and r.is_live and r.shape == run.shape)
+        job_view, facts = next(iter(_view(run, job)))
+        image = _merge_container(facts, job_view).get("image")
         if self.next_failures:
             run.plan(begin, "FAILED", self.next_failures.pop(0))
         elif image and not self._may(run, "read", "repos", run.facts["compartmentId"]):
             run.plan(begin, "FAILED", f"Failed to pull the image {image}: access denied.")
-        elif not self._may_read_conda(run, job):
+        elif not self._may_read_conda(run, job_view):
             run.plan(begin, "FAILED", "Failed to download the conda environment: not authorized.")
         elif self.next_states:
             run.plan(begin, self.next_states.pop(0))
-        elif capacity is not None and others >= capacity:
+        elif capacity is not None and others + run.nodes > capacity:
             word = "nodes" if self._world.deviates("capacity-wording") else "host capacity"
             run.plan(begin, "FAILED", f"Out of {word} for shape {run.shape}.")
         elif not self._world.execute:
@@ -140,19 +140,31 @@ class RunLife:
         else:
             thread = threading.Thread(
                 target=self._execute,
-                args=(run, self._build_program(run, job, artifact), begin),
+                args=(run, self._build_execution(run, job, artifact), begin),
                 daemon=True,
             )
             self._threads.append(thread)
             thread.start()
 
-    def _build_program(
+    def _build_execution(
         self, run: Run, job: dict[str, Any], artifact: tuple[bytes, str] | None
-    ) -> Program:
-        container = _merge_container(run, job)
-        layout = self._world.images.get(container.get("image", ""))
-        image = read_image(layout) if layout else None
-        return _build_program(run, job, artifact, image, self._world)
+    ) -> Execution | NodesExecution:
+        folder, env = self._world.folder / "runs" / run.id[-12:], self._service_env(run)
+        endpoint, line = self._world.endpoint, partial(self._log_line, run)
+
+        def build(job: dict[str, Any], facts: dict[str, Any]) -> Program:
+            layout = self._world.images.get(_merge_container(facts, job).get("image", ""))
+            image = read_image(layout) if layout else None
+            return _build_program(facts, job, artifact, image, self._world)
+
+        is_ignored = self._world.deviates("node-override")
+        if groups := find_groups(job, {**run.facts, OVERRIDE: None} if is_ignored else run.facts):
+            programs = [*iterate_programs(groups, lambda group: build(group.job, group.facts))]
+            execution = NodesExecution(folder, programs, env, endpoint, line)
+            execution.has_variables = not self._world.deviates("node-variables")
+            execution.ends_at_failure = not self._world.deviates("node-failure")
+            return execution
+        return Execution(folder, build(job, run.facts), env, endpoint, line)
 
     def cancel(self, run: Run) -> None:
         """Cancel a run."""
@@ -181,14 +193,8 @@ class RunLife:
         for thread in self._threads:
             thread.join(10.0)
 
-    def _execute(self, run: Run, program: Program, begin: float) -> None:
-        execution = run.execution = Execution(
-            self._world.folder / "runs" / run.id[-12:],
-            program,
-            self._service_env(run),
-            self._world.endpoint,
-            lambda line: self._log_line(run, line),
-        )
+    def _execute(self, run: Run, execution: Execution | NodesExecution, begin: float) -> None:
+        run.execution = execution
         self._executions.append(execution)
         if self._closed.wait(max(0.0, begin - self._world.clock())):
             return
@@ -205,14 +211,16 @@ class RunLife:
         with self._world.lock:
             self._end(run, execution, code, problem)
 
-    def _end(self, run: Run, execution: Execution, code: int, problem: str) -> None:
+    def _end(
+        self, run: Run, execution: Execution | NodesExecution, code: int, problem: str
+    ) -> None:
         now = self._world.clock()
         if run.state(now) == "CANCELING":
             ends_failed = self._world.deviates("cancel-canceled")
             end = ("FAILED", "Job run was stopped.") if ends_failed else ("CANCELED", "")
             run.plan(now + self._world.delays.canceling, *end)
         elif execution.timed_out:
-            minutes = run.facts["jobConfigurationOverrideDetails"].get("maximumRuntimeInMinutes")
+            minutes = execution.minutes
             word = "quantum" if self._world.deviates("runtime-wording") else "maximum runtime"
             run.change(now, "FAILED", f"Job run exceeded its {word} of {minutes} minutes.")
         elif code == 0 or self._world.deviates("nonzero-fails"):
@@ -257,22 +265,28 @@ class RunLife:
         }
 
 
-def _merge_container(run: Run, job: dict[str, Any]) -> dict[str, Any]:
+def _view(run: Run, job: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return job and run, or what each node group has of them."""
+    groups = find_groups(job, run.facts)
+    return [(group.job, group.facts) for group in groups] or [(job, run.facts)]
+
+
+def _merge_container(facts: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {
         **(job.get("jobEnvironmentConfigurationDetails") or {}),
-        **(run.facts.get("jobEnvironmentConfigurationOverrideDetails") or {}),
+        **(facts.get("jobEnvironmentConfigurationOverrideDetails") or {}),
     }
 
 
 def _build_program(
-    run: Run,
+    facts: dict[str, Any],
     job: dict[str, Any],
     artifact: tuple[bytes, str] | None,
     image: Image | None,
     world: World,
 ) -> Program:
-    own, override = job["jobConfigurationDetails"], run.facts["jobConfigurationOverrideDetails"]
-    container = _merge_container(run, job)
+    own, override = job["jobConfigurationDetails"], facts["jobConfigurationOverrideDetails"]
+    container = _merge_container(facts, job)
     settings = {**own, **{k: v for k, v in override.items() if v is not None}}
     arguments = settings.get("commandLineArguments") or ""
     if world.deviates("arguments-replace"):
@@ -322,8 +336,8 @@ def _merge_environment(
 
 
 def _find_hidden(world: World) -> str:
-    """Return a line of Python by which the interpreter of a run deviates."""
-    hidden = ""
+    """Return Python that the interpreter of a run executes first."""
+    hidden = world.preamble
     if world.deviates("oci-installed"):
         hidden += "sys.modules['oci'] = None\n"
     if world.deviates("python-version"):

@@ -23,9 +23,11 @@ from tests.oci_emulator.errors import ServiceError, not_found
 from tests.oci_emulator.faults import Fault, Faults
 from tests.oci_emulator.identities import Identities
 from tests.oci_emulator.log_search import LogSearch
+from tests.oci_emulator.monitoring import Monitoring
 from tests.oci_emulator.object_storage import ObjectStorage
 from tests.oci_emulator.run_life import Run, principal_of_run
 from tests.oci_emulator.tenancy import Tenancy
+from tests.oci_emulator.vault import Vault
 from tests.oci_emulator.world import Delays, Limits, World
 
 
@@ -108,7 +110,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class Emulator:
-    """Emulator of OCI Data Science jobs, Object Storage and Logging search on a loopback port.
+    """Emulator of OCI Data Science jobs and the services around them on a loopback port.
 
     Args:
         folder: Folder for job runs and the configuration file.
@@ -130,14 +132,18 @@ class Emulator:
         self.access = self.world.access
         self.object_storage = ObjectStorage(self.world)
         self.log_search = LogSearch(self.world)
+        self.monitoring = Monitoring(self.world)
         signing.run_key()  # generated before concurrent runs need it
         self.data_science = DataScience(self.world, self.log_search, self._sign_in)
         self.services = Tenancy(self.world)
+        self.vault = Vault(self.world)
         self._services: list[Service] = [
             self.data_science,
             self.log_search,
+            self.monitoring,
             self.object_storage,
             self.services,
+            self.vault,
         ]
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", port, self._application, threaded=True, request_handler=_Handler

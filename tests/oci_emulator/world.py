@@ -66,6 +66,7 @@ class World:
         log_groups: Compartments of log groups, by OCID; others are in `compartment`.
         subnets: Compartments of subnets, by OCID; others are in `compartment`.
         images: Layouts of images by name; others consist of what the run names.
+        preamble: Python that the interpreters of runs execute first.
         deviations: Assumptions of the register from which the services deviate.
         exercised: Assumptions of the register on which a request has depended.
     """
@@ -88,6 +89,7 @@ class World:
     log_groups: dict[str, str] = field(default_factory=dict)
     subnets: dict[str, str] = field(default_factory=dict)
     images: dict[str, Path] = field(default_factory=dict)
+    preamble: str = ""
     deviations: set[str] = field(default_factory=set)
     exercised: set[str] = field(default_factory=set)
 

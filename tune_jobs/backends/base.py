@@ -20,9 +20,9 @@ name, including one whose submission was never acknowledged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunUpdate
 
@@ -157,6 +157,17 @@ class Backend(Protocol):
         """
         ...
 
+    def check_resources(self, resources: Mapping[str, object]) -> None:
+        """Check what a single run is to have instead of the resources of all runs.
+
+        Args:
+            resources: See `RunRequest`.
+
+        Raises:
+            ConfigError: If a name or a value cannot be used.
+        """
+        ...
+
     def describe(self) -> dict[str, object]:
         """Return what runs, for the provenance.
 
@@ -194,4 +205,28 @@ class Backend(Protocol):
 
     def console(self, run_id: str) -> str | None:
         """Return the address of a page about a run, if there is one."""
+        ...
+
+
+@runtime_checkable
+class CreatesJobs(Protocol):
+    """A backend that creates jobs at a service for a study, beside its job runs."""
+
+    def remove_jobs(
+        self, store: str, study: str, controllers: Sequence[str], notice: Notice
+    ) -> list[str]:
+        """Remove the jobs that a study created, with their runs, which have ended.
+
+        Args:
+            store: URI of the metric store.
+            study: The study's folder in it.
+            controllers: Ids of the job runs of its controllers.
+            notice: Called with what is refused, and stays.
+
+        Returns:
+            The jobs that were removed.
+
+        Raises:
+            TuneJobsError: If the service or the store cannot be reached at all.
+        """
         ...

@@ -28,6 +28,21 @@ class FileEntry:
     modified: float | None = None
 
 
+@dataclass(frozen=True)
+class FilePart:
+    """A part of a file.
+
+    Args:
+        data: Its bytes.
+        start: Offset of the first of them in the file.
+        size: Size of the whole file in bytes.
+    """
+
+    data: bytes
+    start: int
+    size: int
+
+
 class Folder(Protocol):
     """Files below one URI, addressed by paths relative to it.
 
@@ -46,6 +61,20 @@ class Folder(Protocol):
             path: The file.
             start: Offset in bytes of the first byte to return; at or beyond the file's end the
                 result is empty. If negative, the last ``-start`` bytes are returned.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+        """
+        ...
+
+    def read_part(self, path: str, start: int, length: int) -> FilePart:
+        """Return a part of a file.
+
+        Args:
+            path: The file.
+            start: Offset in bytes of the first byte to return; at or beyond the file's end there
+                are none. If negative, the part begins that many bytes before the end.
+            length: The most bytes to return; at least 1.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -103,13 +132,16 @@ class Folder(Protocol):
 
 @contextmanager
 def store_errors(
-    action: str, advise: Callable[[Exception], str] = lambda error: ""
+    action: str,
+    advise: Callable[[Exception], str] = lambda error: "",
+    describe: Callable[[Exception], str] | None = None,
 ) -> Iterator[None]:
     """Raise whatever goes wrong as a StoreError; a missing file remains a FileNotFoundError.
 
     Args:
         action: What fails, as in "reading ftp://host/runs/log.txt".
         advise: Returns what a person can do about an error; empty if that is not known.
+        describe: Returns what an error says; by default `describe_error`.
     """
     try:
         yield
@@ -117,11 +149,12 @@ def store_errors(
         raise
     except Exception as error:  # every file system and every SDK has errors of its own
         advice = advise(error)
-        message = f"{action} failed: {describe(error)}" + (f". {advice}" if advice else "")
+        said = (describe or describe_error)(error)
+        message = f"{action} failed: {said}" + (f". {advice}" if advice else "")
         raise StoreError(message, has_advice=bool(advice)) from error
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return the message of an error, of an OCI service's answer only code and message."""
     code, message = getattr(error, "code", None), getattr(error, "message", None)
     return f"{code}: {message}" if code and message else str(error) or type(error).__name__

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import ftplib
+import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -15,7 +18,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from tune_jobs.errors import StoreError
-from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
+from tune_jobs.metric_store.base import FileEntry, FilePart, Folder, store_errors
 from tune_jobs.runtime.private_files import find_refusal, make_folders, open_private
 
 _VERSION_KEYS = re.compile("etag|time|modif|updated|created|generation|version|md5|size|ino", re.I)
@@ -49,6 +52,8 @@ class FsspecFolder:
         """See `Folder.read`."""
         full = f"{self._root}/{path}"
         with self._errors("reading", path) as fs:
+            if isinstance(fs, LocalFileSystem):
+                _check_regular(full)
             last = max(0, -start)
             if last:
                 fs.invalidate_cache()
@@ -61,6 +66,19 @@ class FsspecFolder:
                 # Some file systems reject a range that starts at the file's end.
                 data = fs.cat_file(full)[start:]
         return bytes(data)[-last:]
+
+    def read_part(self, path: str, start: int, length: int) -> FilePart:
+        """See `Folder.read_part`."""
+        full = f"{self._root}/{path}"
+        with self._errors("reading", path) as fs:
+            if isinstance(fs, LocalFileSystem):
+                _check_regular(full)
+            fs.invalidate_cache()
+            size = int(fs.size(full))
+            first = max(0, size + start) if start < 0 else min(start, size)
+            last = min(size, first + length)
+            data: Any = fs.cat_file(full, start=first, end=last) if last > first else b""
+        return FilePart(bytes(data), first, size)
 
     def write(self, path: str, data: bytes) -> None:
         """See `Folder.write`."""
@@ -226,6 +244,15 @@ def _put(fs: Any, path: str, data: bytes) -> None:
         fs.mv(partial, path)
     else:
         fs.pipe_file(path, data)
+
+
+def _check_regular(path: str) -> None:
+    """Raise OSError if a script has put something else in place of a file, such as a FIFO.
+
+    Opening it might never return.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def _is_missing(error: Exception) -> bool:

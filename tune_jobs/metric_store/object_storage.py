@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from os.path import commonpath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tune_jobs.errors import ConfigError, StoreError, require_package
-from tune_jobs.metric_store.base import FileEntry, Folder, store_errors
+from tune_jobs.metric_store.base import FileEntry, FilePart, Folder, store_errors
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
-from tune_jobs.runtime.oci_answers import read_answer
+from tune_jobs.runtime.oci_answers import describe_answer, endure_briefly, read_answer
 
 _URI = re.compile(r"oci://(?P<bucket>[^@/]+)(?:@(?P<namespace>[^/]+))?(?:/(?P<prefix>.*))?")
+_CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-\d+/(?P<size>\d+)")
 _PAGE = 1000
 _PIECE = 1 << 20
 _FEW = 4
@@ -74,15 +76,43 @@ class ObjectStorageFolder:
         wanted = {} if start == 0 else {"range": f"bytes={start}" + ("-" if start > 0 else "")}
         with self._errors(f"reading {self._uri}/{path}"):
             try:
-                answer = self._call(self._client.get_object, *self._name(path), **wanted)
+                return self._get(path, wanted)[0]
             except self._error as error:
-                if error.status == 404 and error.code == "ObjectNotFound":
-                    raise FileNotFoundError(path) from error
                 if error.status == 416:  # the object ends before ``start``
                     return b""
                 raise
-            with answer.data as body:
-                return bytes(body.content)
+
+    def read_part(self, path: str, start: int, length: int) -> FilePart:
+        """See `Folder.read_part`: one request for a part that begins within the object."""
+        wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{start + length - 1}"
+        with self._errors(f"reading {self._uri}/{path}"):
+            try:
+                data, headers = self._get(path, {"range": wanted})
+            except self._error as error:
+                if error.status != 416:
+                    raise
+                size = self._read_size(path)  # the object ends before ``start``, or is empty
+                return FilePart(b"", min(size, max(0, start)), size)
+        found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+        if found is None:  # the whole object
+            first = max(0, len(data) + start) if start < 0 else min(start, len(data))
+            return FilePart(data[first : first + length], first, len(data))
+        return FilePart(data[:length], int(found["first"]), int(found["size"]))
+
+    def _get(self, path: str, wanted: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
+        """Return what a request for an object answers, and its headers."""
+        try:
+            answer = self._call(self._client.get_object, *self._name(path), **wanted)
+        except self._error as error:
+            if error.status == 404 and error.code == "ObjectNotFound":
+                raise FileNotFoundError(path) from error
+            raise
+        with answer.data as body:
+            return bytes(body.content), answer.headers
+
+    def _read_size(self, path: str) -> int:
+        answer = self._call(self._client.head_object, *self._name(path))
+        return int(answer.headers["content-length"])
 
     def write(self, path: str, data: bytes) -> None:
         """See `Folder.write`."""
@@ -179,7 +209,7 @@ class ObjectStorageFolder:
             wanted["start"] = answer.next_start_with
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        return store_errors(action, self._advise)
+        return store_errors(action, self._advise, describe_answer)
 
     def _advise(self, error: Exception) -> str:
         policy = policies.STORE.for_bucket(self._bucket)
@@ -189,7 +219,9 @@ class ObjectStorageFolder:
         return self._namespace, self._bucket, f"{self._prefix}{path}"
 
     def _call(self, operation: Any, *arguments: Any, **wanted: Any) -> Any:
-        return operation(*arguments, **{"retry_strategy": self._retry, **wanted})
+        if "retry_strategy" in wanted:
+            return operation(*arguments, **wanted)
+        return endure_briefly(partial(operation, *arguments, retry_strategy=self._retry, **wanted))
 
 
 def _build_retry(attempts: int, seconds: int, longest: int) -> Any:

@@ -4,6 +4,7 @@
     STORE/STUDY-UID/runs/final-1-1/provenance.json    provenance of a final run
     STORE/STUDY-UID/runs/trial-000012-1               an attempt:
         log.txt                                       its standard output and error
+        usage.jsonl                                   what it used
         run.jsonl                                     its history, written last
         outputs                                       its outputs
         work                                          other files that it left
@@ -30,10 +31,11 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 from tune_jobs.errors import StoreError
-from tune_jobs.metric_store.base import FileEntry
+from tune_jobs.metric_store.base import FileEntry, FilePart
 from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.runtime.backoff import Backoff
 from tune_jobs.runtime.records import Record, decode
+from tune_jobs.runtime.usage_summary import MOST_BYTES, parse_usage, summarize
 
 READ_BACK_SECONDS = 10.0
 """Seconds after which a file that was written has to be readable."""
@@ -98,9 +100,11 @@ class MetricStore:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.uri = f"{uri.rstrip('/')}/{folder}"
-        self._folder = open_folder(self.uri, options or {})
+        self._options = options or {}
+        self._folder = open_folder(self.uri, self._options)
         self._sleep = sleep
         self._tails: dict[str, _Tail] = {}
+        self._ends: dict[str, dict[str, Any]] = {}  # of runs that succeeded, for `read_usage`
 
     def check_writable(self) -> None:
         """Write, read and remove a small file.
@@ -213,6 +217,7 @@ class MetricStore:
             ended = self.read_history(name)
             if ended is None:
                 return f"{self.uri}/runs/{name}/run.jsonl has no end yet"
+            self._ends[name] = ended
             size = ended.get("metrics_bytes")
         if not isinstance(size, int):  # written by an earlier version
             self.records(name)
@@ -232,15 +237,35 @@ class MetricStore:
             StoreError: If the store cannot be read.
         """
         last = self.read_text(f"runs/{name}/run.jsonl").strip().rpartition("\n")[2]
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             event = json.loads(last)
             if isinstance(event, dict) and event.get("event") == "ended":
                 return event
         return None
 
+    def read_usage(self, name: str) -> dict[str, Any]:
+        """Return what a run that has ended used, see `summarize`; empty if that is not known.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        ended = self._ends.pop(name, None) or self.read_history(name)
+        if ended is not None and isinstance(ended.get("usage"), dict):
+            return dict(ended["usage"])
+        return dict(summarize(self.read_usage_lines(name)))
+
+    def read_usage_lines(self, name: str) -> list[dict[str, float]]:
+        """Return what a run used until now, see `tune_jobs.runtime.usage`; empty if unknown.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        return parse_usage(self._read(f"runs/{name}/usage.jsonl", -MOST_BYTES))
+
     def forget(self, name: str) -> None:
         """Drop the records of an attempt that has ended."""
         self._tails.pop(name, None)
+        self._ends.pop(name, None)
 
     def _tail(self, name: str) -> _Tail:
         return self._tails.setdefault(name, _Tail())
@@ -271,6 +296,19 @@ class MetricStore:
         """
         return self._read(f"runs/{name}/log.txt", offset)
 
+    def read_part(self, relative: str, start: int, length: int) -> FilePart | None:
+        """Return part of a file of the study, or None if the file does not exist.
+
+        See `Folder.read_part`.
+
+        Raises:
+            StoreError: If the store cannot be read.
+        """
+        try:
+            return self._folder.read_part(relative, start, length)
+        except FileNotFoundError:
+            return None
+
     def write(self, relative: str, content: str) -> str:
         """Write a file of the study; return its URI.
 
@@ -292,6 +330,15 @@ class MetricStore:
         """Remove the checkpoints of these attempts, as far as the store permits it."""
         with contextlib.suppress(StoreError):
             self._folder.remove_all([f"runs/{name}/checkpoints" for name in names])
+
+    def remove_everything(self) -> None:
+        """Remove all files of the study.
+
+        Raises:
+            StoreError: If one cannot be removed.
+        """
+        base, _, folder = self.uri.rpartition("/")
+        open_folder(base, self._options).remove_all([folder])
 
     def outputs(self, name: str) -> list[str]:
         """Return the files in an attempt's outputs folder, relative to it.

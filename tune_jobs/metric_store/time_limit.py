@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from tune_jobs.errors import StoreError
-from tune_jobs.metric_store.base import FileEntry, Folder
+from tune_jobs.metric_store.base import FileEntry, FilePart, Folder
 
 _Result = TypeVar("_Result")
 _Task = tuple[Callable[[Folder], Any], "Future[Any]"]
@@ -42,6 +42,10 @@ class TimeLimitedFolder:
     def read(self, path: str, start: int = 0) -> bytes:
         """See `Folder.read`."""
         return self._run(lambda folder: folder.read(path, start), f"reading {path}")
+
+    def read_part(self, path: str, start: int, length: int) -> FilePart:
+        """See `Folder.read_part`."""
+        return self._run(lambda folder: folder.read_part(path, start, length), f"reading {path}")
 
     def write(self, path: str, data: bytes) -> None:
         """See `Folder.write`."""

@@ -57,6 +57,11 @@ class Connection:
     endpoint: str | None = None
     _clients: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can use: no clients, and no keys that were read."""
+        kept = {name: value for name, value in self.__dict__.items() if name != "_identity"}
+        return {**kept, "_clients": {}}
+
     def client(self, kind: Callable[..., _Client]) -> _Client:
         """Return a client of the ``oci`` package, such as ``oci.data_science.DataScienceClient``.
 

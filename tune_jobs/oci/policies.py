@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Role = Literal["tuner", "run", "service"]
+Role = Literal["tuner", "run", "controller", "service"]
 
 SUBJECTS = {
     "tuner": "group <tuners>",
     "run": "dynamic-group <job-runs>",
+    "controller": "dynamic-group <controllers>",
     "service": "service datascience",
 }
 """Who a statement is for; from a notebook session, the tuner is a dynamic group."""
@@ -24,7 +25,8 @@ class Policy:
     """Statement that permits something.
 
     Args:
-        role: Who needs it: the user who tunes, a job run, or the Data Science service.
+        role: Who needs it: the user who tunes, a job run, a job run that is a controller (beside
+            what every job run needs), or the Data Science service.
         grant: Verb and resource.
         without: What is seen without it.
         condition: Restriction, after ``where``.
@@ -42,6 +44,10 @@ class Policy:
     def for_bucket(self, bucket: str) -> Policy:
         """Return the statement for a bucket."""
         return replace(self, condition=self.condition.replace("<bucket>", bucket))
+
+    def for_secret(self, ocid: str) -> Policy:
+        """Return the statement for a secret."""
+        return replace(self, condition=self.condition.replace("<secret>", ocid))
 
     def __str__(self) -> str:
         where = f" where {self.condition}" if self.condition else ""
@@ -81,6 +87,12 @@ LOG_CONTENT = Policy(
     "searching the log is refused; runs are not affected",
     needed="`tune-jobs logs -f`, `metrics_from=log`",
 )
+METRICS = Policy(
+    "tuner",
+    "read metrics",
+    "what job runs use is not known without the runner; runs are not affected",
+    needed="jobs without the runner, such as containers",
+)
 NETWORK = Policy(
     "tuner", "use virtual-network-family", "creating the job is refused", needed="a subnet"
 )
@@ -96,6 +108,12 @@ LIMITS = Policy(
     "`tune-jobs doctor` cannot compare `max_parallel` with the limits",
     place="tenancy",
     needed="`tune-jobs doctor`",
+)
+SECRETS = Policy(
+    "tuner",
+    "read secrets",
+    "`tune-jobs doctor` cannot see whether the secrets exist; runs are not affected",
+    needed="`tune-jobs doctor` with secrets",
 )
 MOUNTS = Policy(
     "tuner",
@@ -118,6 +136,13 @@ RUN_STORE = Policy(
 RUN_LOG = Policy(
     "run", "use log-content", "the log stays empty; runs are not affected", needed="a log group"
 )
+RUN_SECRETS = Policy(
+    "run",
+    "read secret-bundles",
+    "job runs cannot read their secrets: the call ends",
+    "target.secret.id = '<secret>'",
+    needed="secrets in `env`",
+)
 RUN_REPOS = Policy(
     "run", "read repos", "job runs cannot pull their image: they fail", needed="containers"
 )
@@ -128,11 +153,56 @@ RUN_CONDA = Policy(
     "target.bucket.name = '<conda-bucket>'",
     needed="a published conda environment",
 )
+CONTROLLER_JOBS = Policy(
+    "controller", "read data-science-jobs", "the controller cannot read the trials' job: it ends"
+)
+CONTROLLER_RUNS = Policy(
+    "controller",
+    "manage data-science-job-runs",
+    "the controller cannot start the trials' runs: it ends",
+)
+CONTROLLER_PROJECTS = Policy(
+    "controller",
+    "read data-science-projects",
+    "the controller cannot start the trials' runs: it ends",
+)
+CONTROLLER_STORE = Policy(
+    "controller",
+    "manage objects",
+    "the controller cannot read and write the study: it ends",
+    _BUCKET,
+    needed="a study in a bucket",
+)
+CONTROLLER_LOG_GROUPS = Policy(
+    "controller",
+    "manage log-groups",
+    "starting the trials' runs is refused, since their logs are created on the caller's behalf",
+    needed="a log group",
+)
+CONTROLLER_NETWORK = Policy(
+    "controller",
+    "use virtual-network-family",
+    "starting the trials' runs may be refused",
+    needed="a subnet",
+)
 SERVICE_NETWORK = Policy(
     "service", "use virtual-network-family", "creating the job is refused", needed="a subnet"
 )
 
 POLICIES = (
-    *(JOBS, RUNS, PROJECTS, STORE, BUCKETS, LOG_GROUPS, LOG_CONTENT, NETWORK, SESSION, LIMITS),
-    *(MOUNTS, COMPARTMENTS, RUN_STORE, RUN_LOG, RUN_REPOS, RUN_CONDA, SERVICE_NETWORK),
+    *(JOBS, RUNS, PROJECTS, STORE, BUCKETS, LOG_GROUPS, LOG_CONTENT, METRICS, NETWORK, SESSION),
+    *(
+        LIMITS,
+        SECRETS,
+        MOUNTS,
+        COMPARTMENTS,
+        RUN_STORE,
+        RUN_LOG,
+        RUN_SECRETS,
+        RUN_REPOS,
+        RUN_CONDA,
+        SERVICE_NETWORK,
+    ),
+    *(CONTROLLER_JOBS, CONTROLLER_RUNS, CONTROLLER_PROJECTS, CONTROLLER_STORE),
+    *(CONTROLLER_LOG_GROUPS, CONTROLLER_NETWORK),
 )

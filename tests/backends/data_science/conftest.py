@@ -22,6 +22,7 @@ from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.job_runs import MetricSources, RunRequest, RunUpdate
 from tune_jobs.metric_store.store import MetricStore
+from tune_jobs.runtime import oci_answers
 
 PRINTS = "import sys\nprint('value:', sys.argv[1].split('=')[1])\n"
 """A script that prints its first argument as its metric."""
@@ -42,10 +43,11 @@ OpenService = Callable[..., DataScienceService]
 
 
 @pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[Emulator]:
-    """Emulator with an empty bucket ``tune-jobs``."""
+def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """Emulator with an empty bucket ``tune-jobs``; refusals at first are believed at once."""
     if find_tenancy() is not None:
         pytest.skip("needs the emulator")
+    monkeypatch.setattr(oci_answers, "FIRST_PATIENCE", 0.0)
     with Emulator(tmp_path / "oci") as running:
         yield running
 

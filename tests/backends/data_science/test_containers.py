@@ -22,6 +22,7 @@ from tests.backends.data_science.test_runtimes import ads_job
 from tests.oci_emulator import Emulator
 from tests.oci_emulator.images import write_image
 from tune_jobs import Connection, DataScienceBackend
+from tune_jobs.backends.data_science.ads_job import quiet_ads
 from tune_jobs.backends.data_science.container import (
     MAX_COMMAND,
     RUNNER_ENTRYPOINT,
@@ -29,7 +30,6 @@ from tune_jobs.backends.data_science.container import (
     check_container,
     count_bytes,
 )
-from tune_jobs.backends.data_science.job import quiet_ads
 from tune_jobs.backends.data_science.request import needs_object
 from tune_jobs.core.job_runs import RunState
 from tune_jobs.errors import ConfigError, SubmitError
@@ -100,6 +100,28 @@ def test_runner_in_an_image_has_metrics_outputs_and_checkpoints(
     assert stored.read_text("runs/trial-000000-1/checkpoints/last") == "step 1"
 
 
+WRAPPER = """#!/bin/sh
+export FROM_ENTRYPOINT=yes
+exec "$@"
+"""
+
+
+def test_entrypoint_of_the_image_starts_the_runner_if_only_cmd_is_named(
+    make_backend: Any, store: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    train = "import os\nprint('value:', 1.0 if os.environ['FROM_ENTRYPOINT'] == 'yes' else 0)\n"
+    config = {"Entrypoint": ["/bin/sh", "/app/setup.sh"], "Cmd": ["sh"], "WorkingDir": "/app"}
+    files = {"/app/train.py": train, "/app/setup.sh": WRAPPER}
+    emulator.world.images[IMAGE] = write_image(tmp_path / "image", config, files)
+    backend = make_backend(IMAGE, cmd=["python", "train.py"])
+    with backend.open(store, "study-1", SOURCES, keep_runs=True, notice=print) as service:
+        service.submit(run("trial-000000-1", "--x=0.5"))
+        end = wait_for_end(service, "trial-000000-1")
+    stored = MetricStore(store, "study-1", backend.store_options)
+    assert end.state == RunState.SUCCEEDED, f"{end.cause}\n{stored.log('trial-000000-1')}"
+    assert [r.values for r in stored.records("trial-000000-1")] == [{"value": 1.0}]
+
+
 def test_long_arguments_travel_in_an_object(
     make_backend: Any, image: str, store: str, connection: Connection, emulator: Emulator
 ) -> None:
@@ -128,6 +150,9 @@ def test_image_without_the_runner(
     [
         ({}, "names no command"),
         ({"cmd": ["--epochs", "5"]}, "begins with an option"),
+        ({"cmd": ["train.py", "--epochs=5"]}, "begins with a script"),
+        ({"entrypoint": [""], "cmd": ["train"]}, "names no command"),
+        ({"entrypoint": "", "cmd": ""}, "names no command"),
         ({"cmd": "python train.py"}, r"\['python', 'train.py'\]"),
         ({"entrypoint": "python train.py"}, "splits a string at its commas"),
         ({"entrypoint": ["sh", "-c"], "cmd": "train --a 1,2"}, "splits a string at its commas"),
@@ -135,6 +160,21 @@ def test_image_without_the_runner(
         ({"entrypoint": ["bash", "-c", "train; true"]}, r'"\$@"'),
         ({"entrypoint": ["bash", "-c"]}, "is missing"),
         ({"entrypoint": ["train", "x" * MAX_COMMAND]}, "bytes"),
+        ({"entrypoint": ["fish", "-c"], "cmd": "python train.py"}, "fish would not pass"),
+        ({"entrypoint": ["/bin/csh", "-fc", "python train.py"]}, "csh would not pass"),
+        ({"entrypoint": ["tcsh", "-c", "train"]}, "tcsh would not pass"),
+        ({"entrypoint": ["fish", "--command=train"]}, "fish would not pass"),
+        ({"cmd": ["/usr/bin/pwsh", "-NoProfile", "-Command", "train"]}, "pwsh would not pass"),
+        ({"cmd": ["pwsh", "-c", "train $argv"]}, "pwsh would not pass"),
+        ({"cmd": ["nu", "-c", "train"]}, "nu would not pass"),
+        ({"cmd": ["su", "-", "trainer", "-c", "train"]}, "su would not pass"),
+        ({"cmd": ["gosu", "trainer", "fish", "-c", "train"]}, "fish would not pass"),
+        ({"cmd": ["env", "A=1", "-S", "bash -c train"]}, "env -S would not pass"),
+        ({"cmd": ["env", "-Ssh -c train"]}, "env -S would not pass"),
+        ({"cmd": ["sh", "-c", "cd /app && bash -lc 'python train.py'"]}, r'"\$@"'),
+        ({"cmd": ["sh", "-c", "exec su trainer -c train"]}, r'"\$@"'),
+        ({"cmd": ["sh", "-c", "train \\"]}, r'"\$@"'),
+        ({"cmd": ["sh", "-c", "train '"]}, r'"\$@"'),
     ],
 )
 def test_commands_that_take_no_arguments_are_refused(runtime: Mapping[str, Any], fix: str) -> None:
@@ -162,6 +202,18 @@ def test_refusal_comes_before_anything_is_created(
             ["sh", "-c", 'a "$@"', "me", "--x=1"],
         ),
         ({"entrypoint": ["bash", "run.sh"]}, ["bash", "run.sh", "--x=1"]),
+        (
+            {"cmd": ["busybox", "sh", "-c", "train"]},
+            ["busybox", "sh", "-c", 'train "$@"', "sh", "--x=1"],
+        ),
+        (
+            {"cmd": ["tini", "--", "sh", "-c", "train"]},
+            ["tini", "--", "sh", "-c", 'train "$@"', "sh", "--x=1"],
+        ),
+        (
+            {"cmd": ["sh", "-c", "awk '{print $1}' file"]},
+            ["sh", "-c", "awk '{print $1}' file \"$@\"", "sh", "--x=1"],
+        ),
     ],
 )
 def test_arguments_follow_the_program(
@@ -195,11 +247,13 @@ def test_command_is_limited_in_bytes() -> None:
         ["bash", "--login", "+x", "-c"],
         ["/usr/bin/env", "A=1", "bash", "-c"],
         ["timeout", "60", "/bin/sh", "-c"],
+        ["bash", "-c", "--"],
+        ["bash", "-lc"],
     ],
     ids=" ".join,
 )
 def test_shell_that_is_started_in_another_way_passes_arguments_on(words: list[str]) -> None:
-    container = {"entrypoint": [*words, "printf '[%s]' "], "cmd": []}
+    container = {"entrypoint": [*words, "env printf '[%s]' "], "cmd": []}
     command = build_command(container, ["--lr=0.1", "a b"])
     argv = [*command["entrypoint"], *command["cmd"]]
     assert subprocess.run(argv, capture_output=True, check=True).stdout == b"[--lr=0.1][a b]"
@@ -207,7 +261,21 @@ def test_shell_that_is_started_in_another_way_passes_arguments_on(words: list[st
 
 @pytest.mark.parametrize(
     "words",
-    [["bash", "train.sh"], ["bash", "-x", "train.sh"], ["train", "--with", "sh", "-c", "x"]],
+    [
+        ["bash", "train.sh"],
+        ["bash", "-x", "train.sh"],
+        ["bash", "--", "-c"],
+        ["train", "--with", "sh", "-c", "x"],
+        ["fish", "train.fish"],
+        ["fish", "-C", "cd /app", "train.fish"],
+        ["fish", "-c", "python train.py $argv"],
+        ["pwsh", "-File", "train.ps1"],
+        ["pwsh", "-ExecutionPolicy", "Bypass", "-File", "train.ps1"],
+        ["env", "-S", "python train.py"],
+        ["su-exec", "trainer", "python", "train.py"],
+        ["npm", "run", "train", "--"],
+    ],
+    ids=" ".join,
 )
 def test_words_that_take_arguments_stay(words: list[str]) -> None:
     command = build_command({"entrypoint": words}, ["--lr=0.1"])

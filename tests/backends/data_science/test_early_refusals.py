@@ -10,6 +10,7 @@ import pytest
 from tests.backends.data_science.conftest import MakeBackend, permit_tuners
 from tests.oci_emulator import Emulator, Fault
 from tune_jobs import Tuner
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE
 from tune_jobs.errors import BackendError
 from tune_jobs.runtime.refusals import EXIT_CODES, NO_OCI, NOT_PERMITTED, describe_refusal
 
@@ -35,11 +36,14 @@ def test_runs_without_the_policy_of_the_bucket(
     permit_tuners(emulator, *(f"manage {family}" for family in families))
     with pytest.raises(BackendError, match="allow dynamic-group <job-runs> to manage objects"):
         tuner.optimize(n_trials=12)
+    causes = [t.user_attrs.get(CAUSE_ATTRIBUTE, "") for t in tuner.study.trials]
+    assert any("the job run may not write to oci://" in cause for cause in causes)
     assert not marker.exists(), "the script was never started"
     assert len(emulator.data_science.runs()) == 2, "as many as in parallel"
     emulator.access.statements = None
     tuner.optimize(n_trials=2)
     assert {t.state.name for t in tuner.study.trials} == {"COMPLETE"}
+    assert not any(t.user_attrs.get(CAUSE_ATTRIBUTE) for t in tuner.study.trials)
 
 
 def test_runs_whose_python_has_no_oci(tuner: Tuner, emulator: Emulator, marker: Path) -> None:

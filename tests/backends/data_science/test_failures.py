@@ -2,6 +2,7 @@
 
 import oci
 import pytest
+import requests
 
 from tune_jobs.backends.oci_runs.failures import (
     classify_failure,
@@ -112,3 +113,25 @@ def test_answer_without_a_code_is_an_answer() -> None:
     to_head = oci.exceptions.ServiceError(404, None, {}, "The service returned error code 404")
     assert describe_answer(to_head) == "404"
     assert describe_answer(ConnectionError("refused")) == "no answer (refused)"
+    assert describe_answer(ValueError("no project")) == "no project"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "variables", "said"),
+    [
+        ("http", {}, "no answer from 127.0.0.1:9 (Connection refused)"),
+        ("https", {"HTTPS_PROXY": "http://127.0.0.1:9"}, " through the proxy (Connection refused)"),
+    ],
+)
+def test_silence_names_the_host_and_the_reason(
+    scheme: str, variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(requests.exceptions.ConnectionError) as silent:
+        requests.get(f"{scheme}://127.0.0.1:9/n", timeout=5)
+    assert describe_answer(silent.value).endswith(said)
+    explained = str(explain_refusal(silent.value, "reading job ocid1.j", ""))
+    assert explained.startswith("reading job ocid1.j: no answer from 127.0.0.1")
+    assert all(word in explained for word in ("network", "region", "HTTPS_PROXY"))

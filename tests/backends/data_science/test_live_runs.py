@@ -199,6 +199,27 @@ def test_earlier_fatal_end_is_retried() -> None:
     assert (found.state, found.fatal, found.transient) == (RunState.FAILED, False, True)
 
 
+@pytest.mark.parametrize(
+    ("state", "ends", "cause"),
+    [
+        ("SUCCEEDED", RunState.SUCCEEDED, ""),
+        ("FAILED", RunState.FAILED, "failed before it started (the service gives no reason)"),
+        ("CANCELED", RunState.FAILED, "it was canceled outside of tune_jobs"),
+        ("DELETED", RunState.FAILED, "it was deleted outside of tune_jobs"),
+    ],
+)
+def test_run_that_ended_without_times_and_details_has_ended(
+    state: str, ends: RunState, cause: str
+) -> None:
+    bench = Bench("a")
+    bare = service_run("a", state, accepted=None, started=None, finished=None)
+    bench.service.runs["id-a"] = bare
+    update = bench.poll()["a"]
+    assert (update.state, update.cause) == (ends, cause)
+    assert update.finished == bench.now
+    assert bench.live.until_due() is None
+
+
 def test_run_is_found_by_its_ocid() -> None:
     bench = Bench()
     bench.service.runs["id-a"] = service_run("a")

@@ -6,15 +6,17 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.backends.data_science.conftest import MakeBackend, count_requests
 from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.object_storage import Object
+from tests.soak.credentials import open_expiring
 from tune_jobs import Connection, DataScienceBackend, Tuner
 from tune_jobs.backends.oci_runs.clock import Clock
+from tune_jobs.oci.connection import Auth
 from tune_jobs.runtime.records import Record, encode
 
 MakeTuner = Callable[..., Tuner]
@@ -130,36 +132,11 @@ def test_day_of_refusals_loses_nothing(
     assert clock.now - began > 22 * HOUR
 
 
-@pytest.fixture(params=["api_key", "security_token", "resource_principal", "instance_principal"])
-def expiring(
-    request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Connection]:
+@pytest.fixture(params=get_args(Auth))
+def expiring(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Connection]:
     """Connection whose credentials, as those of the runs, are valid for seconds."""
-    identities, auth = emulator.identities, request.param
-    identities.token_seconds, identities.in_files = 6.0, True
-    config = None
-    if auth == "api_key":
-        config = emulator.config_file
-    elif auth == "security_token":
-        config = identities.security_token()
-    elif auth == "resource_principal":
-        folder = emulator.world.folder / "tuner"
-        for name, value in identities.resource_principal(in_files=folder).items():
-            monkeypatch.setenv(name, value)
-    else:
-        monkeypatch.setenv("OCI_METADATA_BASE_URL", f"{emulator.endpoint}/opc/v2")
-    identities.keep_renewing()
-    stopped = threading.Event()
-
-    def rotate() -> None:
-        while not stopped.wait(identities.token_seconds):
-            identities.rotate_api_key()
-
-    thread = threading.Thread(target=rotate, daemon=True)
-    if auth == "api_key":
-        thread.start()
-    yield Connection(auth=auth, config_file=config, endpoint=emulator.endpoint)
-    stopped.set()
+    with open_expiring(emulator, request.param, 6.0) as connection:
+        yield connection
 
 
 @pytest.mark.slow

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.backends.data_science.conftest import SOURCES, count_requests, open_client
 from tests.oci_emulator import Emulator
 from tune_jobs import Connection, DataScienceBackend
-from tune_jobs.backends.data_science.job import quiet_ads
 from tune_jobs.backends.data_science.runnable import check_runtime
 from tune_jobs.errors import ConfigError
 
@@ -36,44 +33,7 @@ def refuse(emulator: Emulator, store: str) -> Refuse:
     return refuse
 
 
-def _ads_job(runtime: Any, emulator: Emulator) -> Any:
-    with quiet_ads():
-        from ads.jobs import DataScienceJob, Job
-    infrastructure = (
-        DataScienceJob()
-        .with_compartment_id(emulator.compartment)
-        .with_project_id(emulator.project)
-        .with_shape_name("VM.GPU.A10.1")
-    )
-    return Job(name="distributed").with_infrastructure(infrastructure).with_runtime(runtime)
-
-
-def test_distributed_runtimes_of_ads(
-    refuse: Refuse, emulator: Emulator, connection: Connection, tmp_path: Path
-) -> None:
-    with quiet_ads():
-        from ads.jobs import ContainerRuntime, PyTorchDistributedRuntime
-    script = tmp_path / "train.py"
-    script.write_text("")
-    for replicas in (1, 2):
-        pytorch = (
-            PyTorchDistributedRuntime()
-            .with_service_conda("pytorch20_p39_gpu_v2")
-            .with_source(str(script))
-            .with_command("train.py")
-            .with_replica(replicas)
-        )
-        job = _ads_job(pytorch, emulator)
-        assert "distributed" in refuse(DataScienceBackend.from_job(job, connection=connection))
-        path = tmp_path / f"job{replicas}.yaml"
-        path.write_text(job.to_yaml())
-        assert "distributed" in refuse(DataScienceBackend.from_yaml(path, connection=connection))
-    container = ContainerRuntime().with_image("iad.ocir.io/n/i:1", entrypoint=["train"])
-    job = _ads_job(container.with_replica(3), emulator)
-    assert "3 replicas" in refuse(DataScienceBackend.from_job(job, connection=connection))
-
-
-def test_existing_jobs_of_several_nodes(
+def test_existing_jobs_whose_nodes_are_not_equal_or_not_those_of_the_service(
     refuse: Refuse, emulator: Emulator, connection: Connection
 ) -> None:
     infrastructure = {
@@ -82,15 +42,27 @@ def test_existing_jobs_of_several_nodes(
         "blockStorageSizeInGBs": 50,
     }
     location = {"compartmentId": emulator.compartment, "projectId": emulator.project}
-    group = {"name": "nodes", "replicas": 2}
+    group = {
+        "replicas": 2,
+        "jobInfrastructureConfigurationDetails": {
+            "jobInfrastructureType": "MULTI_NODE",
+            "shapeName": "VM.GPU.A10.1",
+            "blockStorageSizeInGBs": 50,
+        },
+        "jobConfigurationDetails": {"jobType": "DEFAULT"},
+    }
     nodes = {
         "jobNodeType": "MULTI_NODE",
-        "jobNodeGroupConfigurationDetailsList": [group],
+        "jobNetworkConfiguration": {"jobNetworkType": "DEFAULT_NETWORK"},
+        "jobNodeGroupConfigurationDetailsList": [
+            {"name": "chief", **group},
+            {"name": "workers", **group},
+        ],
     }
     environment = {"jobType": "DEFAULT", "environmentVariables": {"NODE_COUNT": "2"}}
     client = open_client(connection)
     for more, why in (
-        ({"jobNodeConfigurationDetails": nodes}, "multi-node"),
+        ({"jobNodeConfigurationDetails": nodes}, "2 node groups"),
         (
             {
                 "jobInfrastructureConfigurationDetails": infrastructure,
@@ -102,9 +74,25 @@ def test_existing_jobs_of_several_nodes(
         created = client.create_job({**location, **more}, opc_retry_token=why)
         message = refuse(DataScienceBackend.from_ocid(created.data.id, connection=connection))
         assert why in message
-        assert "one node" in message
+
+
+def test_replicas_of_a_runtime_without_them_are_refused() -> None:
+    for kind in ("python", "script", "notebook"):
+        with pytest.raises(ConfigError, match=r"3 replicas.*nodes=2"):
+            check_runtime("job", {"spec": {"runtime": {"type": kind, "spec": {"replicas": 3}}}})
 
 
 def test_single_nodes_are_accepted() -> None:
     for spec in ({}, {"replicas": 1}, {"env": [{"name": "NODE_COUNT", "value": "1"}]}):
         check_runtime("job", {"spec": {"runtime": {"type": "python", "spec": spec}}})
+
+
+def test_variables_may_not_claim_more_nodes_than_the_runs_have() -> None:
+    def check(variable: str, value: int) -> None:
+        spec = {"replicas": 3, "env": [{"name": variable, "value": value}]}
+        check_runtime("job", {"spec": {"runtime": {"type": "pytorchDistributed", "spec": spec}}})
+
+    for variable, largest in (("NODE_COUNT", 3), ("OCI__WORKER_COUNT", 2)):
+        check(variable, largest)
+        with pytest.raises(ConfigError, match=f"{variable}={largest + 1}, but .* have 3 nodes"):
+            check(variable, largest + 1)

@@ -20,7 +20,7 @@ from tests.backends.data_science.conftest import SOURCES, OpenService, run, wait
 from tests.oci_emulator import Emulator, Fault
 from tests.oci_emulator.data_science import NOTEBOOK_SESSION
 from tune_jobs import Connection, DataScienceBackend, EntryPoint, Infrastructure
-from tune_jobs.backends.data_science.job import quiet_ads
+from tune_jobs.backends.data_science.ads_job import quiet_ads
 from tune_jobs.core.job_runs import MetricSources, RunState
 from tune_jobs.errors import BackendError, ConfigError, SubmitError
 from tune_jobs.metric_store.store import MetricStore

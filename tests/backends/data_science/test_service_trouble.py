@@ -24,8 +24,10 @@ from tests.oci_emulator.faults import Kind
 from tune_jobs import Connection, Infrastructure, Tuner
 from tune_jobs.backends.data_science.service import DataScienceService
 from tune_jobs.core.job_runs import RunState
-from tune_jobs.errors import BackendError
+from tune_jobs.errors import BackendError, StoreError
 from tune_jobs.metric_store.store import MetricStore
+from tune_jobs.oci.policies import STORE
+from tune_jobs.runtime import oci_answers
 
 MakeTuner = Callable[..., Tuner]
 
@@ -96,8 +98,47 @@ def test_missing_bucket_is_named(
 ) -> None:
     backend = make_backend(PRINTS)
     tuner = build_tuner(backend, store=f"oci://elsewhere@{emulator.namespace}/runs")
-    with pytest.raises(Exception, match=r"elsewhere.*BucketNotFound"):
+    with pytest.raises(StoreError, match=r"elsewhere.*BucketNotFound") as refused:
         tuner.optimize(n_trials=1)
+    assert "oci os bucket create" in str(refused.value)
+    assert str(STORE.for_bucket("elsewhere")) in str(refused.value)
+
+
+def test_first_requests_are_refused_for_a_moment(
+    make_backend: MakeBackend,
+    build_tuner: MakeTuner,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(oci_answers, "FIRST_PATIENCE", 3.0)
+    operations = (
+        *("put_object", "get_object", "delete_object", "list_objects"),
+        *("list_jobs", "create_job", "create_job_artifact", "get_job"),
+        *("create_job_run", "list_job_runs"),
+    )
+    for number, operation in enumerate(operations):
+        status = (401, 404)[number % 2]
+        emulator.faults.add(Fault("error", operation, times=1, status=status, code="Blip"))
+    tuner = build_tuner(make_backend(PRINTS), max_parallel=1)
+    tuner.optimize(n_trials=1)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE"]
+    refused = {seen.operation for seen in emulator.requests if seen.status in (401, 404)}
+    assert set(operations) <= refused
+
+
+def test_refused_listings_of_the_store_end_no_run(
+    make_backend: MakeBackend, build_tuner: MakeTuner, emulator: Emulator
+) -> None:
+    for after, (status, code) in enumerate(
+        [(401, "NotAuthenticated"), (404, "BucketNotFound"), (503, "ServiceUnavailable")]
+    ):
+        fault = Fault("error", "list_objects", times=1, after=3 + after, status=status, code=code)
+        emulator.faults.add(fault)
+    tuner = build_tuner(make_backend(PRINTS), max_parallel=2)
+    tuner.optimize(n_trials=2)
+    assert [t.state.name for t in tuner.study.trials] == ["COMPLETE", "COMPLETE"]
+    assert {seen.status for seen in emulator.requests} >= {401, 404, 503}
+    assert count_requests(emulator)["cancel_job_run"] == 0
 
 
 def test_out_of_capacity_uses_the_fallback_shape(

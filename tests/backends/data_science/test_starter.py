@@ -178,6 +178,8 @@ def test_only_unsent_requests_can_be_dropped() -> None:
         (409, "Conflict", "Insufficient compute"),
         (400, "x", "The requested shape is currently not available in AD-1"),
         (412, "x", "hosts exhausted"),
+        (404, "NotFound", "No VM.GPU.A10.1 instance could be found"),
+        (404, "x", "No available compute host was found in AD-1"),
         (400, "InvalidParameter", "something about this shape"),
     ],
 )
@@ -203,6 +205,16 @@ def test_persistent_errors_are_tried_with_another_shape() -> None:
     bench.starter.close()
 
 
+def test_refusal_for_good_is_tried_with_another_shape() -> None:
+    bench = Bench()
+    bench.others = [{"shape": "second"}]
+    bench.answers = [error(404, "NotAuthorizedOrNotFound")] * 3
+    bench.starter.add("a", {"shape": "first"})
+    assert bench.run_until_requested(4) == [Started("a", "ocid1.run.a")]
+    assert bench.shapes == ["first"] * 3 + ["second"]
+    bench.starter.close()
+
+
 def test_service_without_room_has_an_end() -> None:
     bench = Bench()
     full = error(400, "LimitExceeded")
@@ -224,7 +236,7 @@ def test_refusal_is_waited_out_if_it_is_new(status: int, accepted: bool) -> None
     bench = Bench()
     if accepted:
         bench.starter.add("before", {})
-        bench.poll_until(lambda: bench.requests == ["before"])
+        bench.poll_until(lambda: not bench.starter.is_requesting and bool(bench.requests))
     bench.answers = [error(status, "NotAuthorizedOrNotFound")] * 100
     began = bench.now
     bench.starter.add("a", {})

@@ -4,8 +4,10 @@ A run's ``entrypoint`` and ``cmd`` replace those of its image, as in Docker: a `
 replaces the image's CMD, which may be the program itself. What the image would start is not known
 here, so the job has to name it.
 
-With the runner, the run's entry point is the runner, a zip in the job's artifact, which the service
-puts into `FOLDER`; it starts the words that the job names, with the trial's arguments after them.
+With the runner, a zip in the job's artifact that the service puts into `FOLDER`, these words start
+the runner, and the runner starts the words that the job names, with the trial's arguments after
+them. The runner is the run's entry point if the job names one. Otherwise it is the run's ``cmd``:
+the image's ENTRYPOINT, often a script that sets up an environment, starts it as Docker would.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.backends.data_science.shell_words import expects_code, pass_arguments
 from tune_jobs.errors import ConfigError
 from tune_jobs.runtime.package import copy_runtime
 
@@ -32,6 +35,9 @@ RUNNER_ENTRYPOINT = ("python", f"{FOLDER}/{RUNNER}")
 SWITCH = "TUNE_JOBS_RUNNER"
 """Variable of a job that leaves the runner out with the value ``off``."""
 
+_SCRIPT = re.compile(r"[^/]+\.(?:py|R|jl|sh)")
+"""Script in the working directory, which only an ENTRYPOINT that is an interpreter would start."""
+
 _MAIN = '''\
 """Start the runner of tune_jobs, which starts the program of the image."""
 import os
@@ -45,12 +51,11 @@ from tune_jobs.runtime.runner import main
 
 sys.exit(main(sys.argv[1:]))
 '''
-_SHELL = re.compile(r"(?:.*/)?(?:ba|da|z|k|a)?sh")
-_FLAG = re.compile(r"[-+]")
-_COMMAND_FLAG = re.compile(r"-[a-zA-Z]*c[a-zA-Z]*")
-_FLAG_WITH_VALUE = re.compile(r"[-+][a-zA-Z]*[oO]|--(?:rcfile|init-file)")
-_TAKES_ARGUMENTS = re.compile(r"\$(?:[@*1-9]|\{[@*1-9])")
-_COMPOUND = re.compile(r"[|;&#\n<>()`]")
+
+
+def is_switched_off(env: Mapping[str, Any]) -> bool:
+    """Return whether a job's variables leave the runner out; YAML reads ``off`` as false."""
+    return str(env.get(SWITCH, "")).lower() in ("off", "false")
 
 
 def check_container(name: str, runtime: Mapping[str, Any]) -> None:
@@ -65,8 +70,14 @@ def check_container(name: str, runtime: Mapping[str, Any]) -> None:
     """
     for key in ("entrypoint", "cmd"):
         _check_split(name, key, runtime)
-    words = (_split(runtime.get("entrypoint")), _split(runtime.get("cmd")))
-    check_command(name, {"entrypoint": words[0], "cmd": words[1]})
+    start, cmd = _split(runtime.get("entrypoint")), _split(runtime.get("cmd"))
+    check_command(name, {"entrypoint": start, "cmd": cmd})
+    variables = {v.get("name"): v.get("value") for v in runtime.get("env") or ()}
+    if not start and _SCRIPT.fullmatch(cmd[0]) and not is_switched_off(variables):
+        raise ConfigError(
+            f"{name} has the cmd {cmd}, which begins with a script: write its interpreter as well, "
+            "as in with_entrypoint(['python', 'train.py'])"
+        )
 
 
 def check_command(name: str, container: Mapping[str, Any]) -> None:
@@ -76,7 +87,7 @@ def check_command(name: str, container: Mapping[str, Any]) -> None:
         ConfigError: If a trial's arguments would not reach the program.
     """
     words = _words(container)
-    if not words:
+    if not any(word.strip() for word in words[:1]):
         raise ConfigError(
             f"{name} names no command, and arguments would replace the one of its image: write "
             "what the image runs, as in with_entrypoint(['python', 'train.py'])"
@@ -92,7 +103,7 @@ def check_command(name: str, container: Mapping[str, Any]) -> None:
             f"{name}: its cmd and entrypoint have {size} bytes, and the service takes less than "
             f"{MAX_COMMAND}: put the command into a script in the image"
         )
-    _with_placeholder(name, words)
+    pass_arguments(name, words)
 
 
 def build_command(container: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, list[str]]:
@@ -105,16 +116,38 @@ def build_command(container: Mapping[str, Any], arguments: Sequence[str]) -> dic
     Raises:
         ConfigError: If the arguments would not reach the program.
     """
-    words = _with_placeholder("the container", _words(container))
+    words = pass_arguments("the container", _words(container))
     start = container.get("entrypoint") or []
     if not start:
         return {"cmd": [*words, *arguments]}
     return {"entrypoint": list(words[: len(start)]), "cmd": [*words[len(start) :], *arguments]}
 
 
+def build_runner_command(
+    container: Mapping[str, Any], arguments: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Return ``entrypoint`` and ``cmd`` that start the runner where the job's own words would be.
+
+    Args:
+        container: The job's ``cmd`` and ``entrypoint``, its own or those with the runner.
+        arguments: What to append.
+    """
+    if container.get("entrypoint"):
+        return {"entrypoint": list(RUNNER_ENTRYPOINT), "cmd": list(arguments)}
+    return {"cmd": [*RUNNER_ENTRYPOINT, *arguments]}
+
+
+def starts_runner(container: Mapping[str, Any]) -> bool:
+    """Return whether a job's ``entrypoint`` or ``cmd`` is the runner."""
+    return RUNNER_ENTRYPOINT in (
+        tuple(container.get("entrypoint") or ()),
+        tuple(container.get("cmd") or ()),
+    )
+
+
 def start_words(container: Mapping[str, Any]) -> list[str]:
     """Return the words that start the image's program; arguments are appended to them."""
-    return list(_with_placeholder("the container", _words(container)))
+    return list(pass_arguments("the container", _words(container)))
 
 
 def count_bytes(container: Mapping[str, Any]) -> int:
@@ -142,55 +175,13 @@ def _count_bytes(words: Sequence[str]) -> int:
     return sum(len(word.encode()) + 1 for word in words)
 
 
-def _with_placeholder(name: str, words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return words that pass arguments on: ``sh -c 'train'`` would take them as $0, $1...
-
-    Raises:
-        ConfigError: If it is not clear where they belong.
-    """
-    at = _find_shell_command(words)
-    if at is None:
-        return words
-    if at >= len(words):
-        raise ConfigError(f"{name} has the command {list(words)}: the shell's command is missing")
-    *before, script = words[: at + 1]
-    after = words[at + 1 :] or ("sh",)
-    if _TAKES_ARGUMENTS.search(script):
-        return (*before, script, *after)
-    last = script.rpartition("&&")[2]
-    if _COMPOUND.search(last):
-        raise ConfigError(
-            f'{name} has the shell command {script!r}: write "$@" where the trial\'s arguments '
-            "belong, or use a list without a shell, as in with_entrypoint(['python', 'train.py'])"
-        )
-    return (*before, f'{script.rstrip()} "$@"', *after)
-
-
-def _find_shell_command(words: Sequence[str]) -> int | None:
-    """Return where the command after a shell's ``-c`` is; None if the words have no such command.
-
-    Another program may start the shell: ``env bash -c 'train'``, ``timeout 60 sh -c 'train'``.
-    """
-    for start, word in enumerate(words):
-        if not _SHELL.fullmatch(word):
-            continue
-        at, has_command = start + 1, False
-        while at < len(words) and _FLAG.match(words[at]):
-            has_command |= _COMMAND_FLAG.fullmatch(words[at]) is not None
-            at += 2 if _FLAG_WITH_VALUE.fullmatch(words[at]) else 1
-        if has_command and (start == 0 or " " in "".join(words[at : at + 1])):
-            return at
-    return None
-
-
 def _check_split(name: str, key: str, runtime: Mapping[str, Any]) -> None:
     """Check that a string, which ADS splits at commas, was not meant as a shell's command."""
     value = runtime.get(key)
     if not isinstance(value, str):
         return
     pieces = _split(value)
-    is_shell = key == "cmd" and bool(_split(runtime.get("entrypoint")))
-    is_shell = is_shell and _SHELL.fullmatch(_split(runtime.get("entrypoint"))[0]) is not None
+    is_shell = key == "cmd" and expects_code(_split(runtime.get("entrypoint")))
     if (" " in (pieces or [""])[0] and not is_shell) or (is_shell and len(pieces) > 1):
         raise ConfigError(
             f"{name} has the {key} {value!r}: ADS splits a string at its commas, not at blanks. "

@@ -1,7 +1,7 @@
 """Definitions of a study's job: a script, a job of ADS, or its YAML.
 
 A definition identifies itself (`JobDefinition.fingerprint`) and checks itself without ADS, whose
-import takes seconds. `JobDefinition.build_ads_job` builds the ADS job.
+import takes seconds. `JobDefinition.build` builds the job, for which a script needs no ADS either.
 """
 
 from __future__ import annotations
@@ -16,10 +16,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tune_jobs.arguments.calls import strict_types
+from tune_jobs.backends.data_science.ads_job import quiet_ads, read_ads_job
+from tune_jobs.backends.data_science.job_details import (
+    ENTRYPOINT,
+    build_details,
+    build_settings,
+    choose_conda,
+    substitute_variables,
+)
 from tune_jobs.backends.data_science.mounts import check_mounts
+from tune_jobs.backends.data_science.new_job import NewJob
 from tune_jobs.backends.data_science.runnable import check_runtime
+from tune_jobs.backends.oci_runs.shapes import check_size, check_values
+from tune_jobs.core.nodes import check_nodes
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import ConfigError
+from tune_jobs.oci.connection import Connection
 from tune_jobs.script.entry_point import EntryPoint
 
 _ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
@@ -69,8 +81,8 @@ class Infrastructure:
                 raise ConfigError(f"{name} {value!r} is not an OCID: it must begin with 'ocid1.'")
         if self.log and not self.log_group:
             raise ConfigError("log needs log_group: add the log's group")
-        if (self.ocpus is None) != (self.memory_gb is None):
-            raise ConfigError("a flexible shape needs both ocpus and memory_gb")
+        size = {"shape": self.shape, "ocpus": self.ocpus, "memory_gb": self.memory_gb}
+        check_values("infrastructure", {k: v for k, v in size.items() if v is not None})
         if self.block_storage_gb is not None and self.block_storage_gb < 50:
             raise ConfigError(f"block_storage_gb={self.block_storage_gb}: it must be at least 50")
         check_mounts(self.storage_mounts)
@@ -109,17 +121,16 @@ class JobDefinition(Protocol):
         """OCID of the job's compartment, if it is known."""
         ...
 
-    @property
-    def needs_session(self) -> bool:
-        """Whether the notebook session, where there is one, provides some of its settings."""
-        ...
-
     def fingerprint(self) -> str:
         """Return a hexadecimal string that changes whenever the job would."""
         ...
 
-    def build_ads_job(self, staging: Path) -> Any:
-        """Build the ``ads.jobs.Job``; ``staging`` is an empty folder for its files."""
+    def build(self, connection: Connection, staging: Path) -> NewJob:
+        """Build the job to create; ``staging`` is an empty folder for its files.
+
+        Raises:
+            ConfigError: If no job can be made of the definition.
+        """
         ...
 
     def runner_start(self) -> RunnerStart:
@@ -141,6 +152,7 @@ class ScriptDefinition:
         env: Environment variables of the job.
         max_runtime: Minutes after which the service stops a run.
         infrastructure: What it runs on.
+        nodes: Number of nodes of each run.
     """
 
     entry: EntryPoint
@@ -149,6 +161,7 @@ class ScriptDefinition:
     env: Mapping[str, str]
     max_runtime: int | None
     infrastructure: Infrastructure
+    nodes: int = 1
 
     def __str__(self) -> str:
         return self.entry.words[0]
@@ -168,6 +181,8 @@ class ScriptDefinition:
                 "default to the session's. Use Infrastructure(compartment=..., project=..., "
                 "shape=...)"
             )
+        if on.shape is not None and not _SESSION_VARIABLES & {*os.environ}:
+            check_size(on.shape, has_size=on.ocpus is not None)
         if self.entry.kind == "program" and len(self.entry.words) > 1:
             raise ConfigError(
                 f"entry point {list(self.entry.words)}: a job has one script; put the command "
@@ -179,12 +194,6 @@ class ScriptDefinition:
     def compartment(self) -> str | None:
         """See `JobDefinition.compartment`."""
         return self.infrastructure.compartment
-
-    @property
-    def needs_session(self) -> bool:
-        """See `JobDefinition.needs_session`."""
-        on = self.infrastructure
-        return None in (on.compartment, on.project, on.shape)
 
     @property
     def entrypoint(self) -> str:
@@ -214,7 +223,7 @@ class ScriptDefinition:
         return self.entry.kind == "module"
 
     @property
-    def _uploaded(self) -> str:
+    def uploaded(self) -> str:
         """Local file or folder that is uploaded."""
         if self.source is None and self._is_module:
             top = os.path.join(self.entry.root, self.entry.words[0].split(".")[0])
@@ -225,7 +234,9 @@ class ScriptDefinition:
         """See `JobDefinition.fingerprint`."""
         facts = {**asdict(self), "entry": self.entrypoint or self.entry.words[0]}
         facts.pop("source")
-        return digest(facts, [self._uploaded])
+        if self.nodes == 1:  # as jobs of earlier versions have been recorded
+            facts.pop("nodes")
+        return digest(facts, [self.uploaded])
 
     def runner_start(self) -> RunnerStart:
         """See `JobDefinition.runner_start`."""
@@ -234,32 +245,26 @@ class ScriptDefinition:
         has_folder = self.source is not None and not self._in_archive
         return RunnerStart(None, f"{{here}}/{_FOLDER}" if has_folder else "{here}")
 
-    def build_ads_job(self, staging: Path) -> Any:
-        """See `JobDefinition.build_ads_job`."""
-        from ads.jobs import DataScienceJob, Job, ScriptRuntime
-
-        runtime = ScriptRuntime()
-        if os.path.isfile(self._uploaded) and not self._is_module:
-            # ADS accepts an entry point for an archive only.
-            options = {"entrypoint": self.entrypoint} if self._in_archive else {}
-            runtime.with_source(self._uploaded, **options)
+    def build(self, connection: Connection, staging: Path) -> NewJob:
+        """See `JobDefinition.build`."""
+        env = substitute_variables(self.env)
+        if self.conda:
+            env.update(choose_conda(self.conda, connection.region_in_use))
+        if os.path.isfile(self.uploaded) and not self._is_module:
+            artifact = Path(self.uploaded)
         else:
-            runtime.with_source(str(self._stage(staging)), entrypoint=self.entrypoint or "-")
-        if self.conda and self.conda.startswith("oci://"):
-            runtime.with_custom_conda(self.conda)
-        elif self.conda:
-            runtime.with_service_conda(self.conda)
-        if self.env:
-            runtime.with_environment_variable(**self.env)
-        if self.max_runtime:
-            runtime.with_maximum_runtime_in_minutes(self.max_runtime)
-        infrastructure = DataScienceJob(spec=_build_ads_spec(self.infrastructure))
-        return Job().with_infrastructure(infrastructure).with_runtime(runtime)
+            artifact = self.stage(staging)
+        if self.entrypoint and artifact.name != self.entrypoint:
+            env[ENTRYPOINT] = self.entrypoint
+        settings = build_settings(env, max_runtime=self.max_runtime)
+        details = build_details(build_spec(self.infrastructure), settings)
+        mounts = tuple(self.infrastructure.storage_mounts)
+        return NewJob(details, artifact, mounts, check_nodes(self.nodes))
 
-    def _stage(self, staging: Path) -> Path:
+    def stage(self, staging: Path) -> Path:
         """Copy what is uploaded, without the excluded names; a module goes below its root."""
         folder = staging / _FOLDER
-        source = Path(self._uploaded)
+        source = Path(self.uploaded)
         target = folder / source.name if self.source is None else folder
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_EXCLUDED))
@@ -289,19 +294,14 @@ class AdsDefinition:
         """See `JobDefinition.compartment`."""
         return _find_compartment(self.job.to_dict())
 
-    @property
-    def needs_session(self) -> bool:
-        """See `JobDefinition.needs_session`: ADS took its settings when it was defined."""
-        return False
-
     def fingerprint(self) -> str:
         """See `JobDefinition.fingerprint`."""
         spec = self.job.to_dict()
         return digest(spec, _find_local_sources(spec))
 
-    def build_ads_job(self, staging: Path) -> Any:
-        """See `JobDefinition.build_ads_job`."""
-        return self.job
+    def build(self, connection: Connection, staging: Path) -> NewJob:
+        """See `JobDefinition.build`."""
+        return read_ads_job(self.job, staging)
 
     def runner_start(self) -> RunnerStart:
         """See `JobDefinition.runner_start`."""
@@ -329,21 +329,18 @@ class YamlDefinition:
         """See `JobDefinition.compartment`."""
         return _find_compartment(self._read())
 
-    @property
-    def needs_session(self) -> bool:
-        """See `JobDefinition.needs_session`: ADS took its settings when it was defined."""
-        return False
-
     def fingerprint(self) -> str:
         """See `JobDefinition.fingerprint`."""
         spec = self._read()
         return digest(spec, _find_local_sources(spec))
 
-    def build_ads_job(self, staging: Path) -> Any:
-        """See `JobDefinition.build_ads_job`."""
-        from ads.jobs import Job
+    def build(self, connection: Connection, staging: Path) -> NewJob:
+        """See `JobDefinition.build`."""
+        with quiet_ads():
+            from ads.jobs import Job
 
-        return Job.from_dict(self._read())
+            job = Job.from_dict(self._read())
+        return read_ads_job(job, staging)
 
     def runner_start(self) -> RunnerStart:
         """See `JobDefinition.runner_start`."""
@@ -359,7 +356,7 @@ class YamlDefinition:
         return spec if isinstance(spec, dict) else {}
 
 
-def _build_ads_spec(infrastructure: Infrastructure) -> dict[str, Any]:
+def build_spec(infrastructure: Infrastructure) -> dict[str, Any]:
     """Return an infrastructure as ADS specifies it."""
     spec: dict[str, Any] = {
         "compartmentId": infrastructure.compartment,

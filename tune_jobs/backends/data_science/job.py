@@ -1,6 +1,6 @@
 """Jobs of a study: created once, and recorded with the study as YAML.
 
-    STORE/STUDY/jobs/<fingerprint>.yaml        a job's OCID and its definition, as ADS writes it
+    STORE/STUDY/jobs/<fingerprint>.yaml        a job's OCID and the body of ``CreateJob``
 
 The artifact of a job cannot be replaced, so a changed definition (such as a script that was fixed)
 needs another job; the earlier jobs remain, with their runs. A job whose creator was killed before
@@ -9,37 +9,36 @@ it wrote this file is found by its name and tags.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
 import shlex
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tune_jobs.backends.data_science.artifact import START_SCRIPT, with_runner
-from tune_jobs.backends.data_science.container import RUNNER_ENTRYPOINT
+from tune_jobs.backends.data_science.container import starts_runner
 from tune_jobs.backends.data_science.definition import JobDefinition
-from tune_jobs.backends.data_science.mounts import check_mounts, resolve_mounts
+from tune_jobs.backends.data_science.new_job import create_job
+from tune_jobs.backends.data_science.node_groups import gather_job
 from tune_jobs.backends.data_science.runnable import check_job
 from tune_jobs.backends.oci_runs.failures import explain_refusal
-from tune_jobs.errors import BackendError, TuneJobsError
+from tune_jobs.errors import BackendError, ConfigError, TuneJobsError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
-from tune_jobs.runtime.oci_answers import measure_clock_offset
+from tune_jobs.runtime.oci_answers import endure_briefly, measure_clock_offset
+from tune_jobs.runtime.steady_time import read_time
 
 FOLDER = "jobs"
 MANAGE = str(policies.JOBS)
-READ_SESSION = (
-    "allow dynamic-group <notebooks> to read data-science-notebook-sessions "
-    "in compartment <compartment>"
+_NO_RUNNER = (
+    "{job} runs without the runner of tune_jobs, which reads the secrets of env from the Vault: "
+    "use DataScienceBackend.from_script; or from_job or from_yaml with a job that is not created, "
+    "and for containers without an artifact of their own; or let the script read the secret itself"
 )
 STUDY_TAG = "tune_jobs_study"
 JOB_TAG = "tune_jobs_job"
@@ -57,6 +56,8 @@ class Job:
         max_runtime: Minutes.
         log: OCIDs of the log group of its runs, and of their log if they share one; None if they
             have no log.
+        nodes: Number of nodes of each run.
+        node_group: Name of the node group; empty if there is one node.
     """
 
     id: str
@@ -70,6 +71,8 @@ class Job:
     infrastructure: Mapping[str, Any]
     max_runtime: int | None
     log: tuple[str, ...] | None
+    nodes: int = 1
+    node_group: str = ""
 
     @property
     def shape(self) -> str:
@@ -101,38 +104,55 @@ class JobRegistry:
         self._client = connection.client(oci.data_science.DataScienceClient)
         self._error = oci.exceptions.ServiceError
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str, *, needs_runner: bool = False) -> Job:
         """Return an existing job.
+
+        Args:
+            job_id: Its OCID.
+            needs_runner: Whether its runs have secrets, which the runner resolves.
 
         Raises:
             BackendError: If it does not exist, or may not be read.
-            ConfigError: If its runs have several nodes.
+            ConfigError: If its runs have node groups that differ, or it lacks the runner that they
+                need.
         """
         try:
-            answer = self._client.get_job(job_id, retry_strategy=_retries())
+            answer = self._ask(self._client.get_job, job_id)
         except Exception as error:
             raise _explain(error, f"reading job {job_id}") from error
-        self.clock_offset = measure_clock_offset(answer.headers, time.time())
-        check_job(answer.data)
-        return _parse_job(answer.data)
+        self.clock_offset = measure_clock_offset(answer.headers, read_time())
+        check_job(to_rest(answer.data))
+        job = _parse_job(answer.data)
+        if needs_runner and not job.has_runner:
+            raise ConfigError(_NO_RUNNER.format(job=f"job {job_id}"))
+        return job
 
-    def get_or_create(self, definition: JobDefinition) -> Job:
+    def get_or_create(self, definition: JobDefinition, *, needs_runner: bool = False) -> Job:
         """Return the study's job of this definition, which is created if it does not exist.
 
+        Args:
+            definition: The definition.
+            needs_runner: See `get`.
+
         Raises:
-            ConfigError: If ADS cannot make a job of the definition.
+            ConfigError: If ADS cannot make a job of the definition, or the runner that its runs
+                need cannot be added.
             BackendError: If the service refuses it.
         """
         fingerprint = definition.fingerprint()[:16]
         job_id = self._read_record(fingerprint) or self._find(definition, fingerprint)
         if job_id is None:
-            job_id = self._create(definition, fingerprint)
-        return self.get(job_id)
+            job_id = self._create(definition, fingerprint, needs_runner)
+        return self.get(job_id, needs_runner=needs_runner)
 
     def list_ids(self) -> list[str]:
         """Return the OCIDs of all jobs that the study has had."""
         names = [name.removesuffix(".yaml") for name in self._folder.find(FOLDER)]
         return [job_id for name in names if (job_id := self._read_record(name))]
+
+    def _ask(self, operation: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        options["retry_strategy"] = _retries()
+        return endure_briefly(partial(operation, *arguments, **options))
 
     def _read_record(self, fingerprint: str) -> str | None:
         try:
@@ -151,66 +171,46 @@ class JobRegistry:
         if compartment is None:  # it stays unused, which costs nothing
             return None
         wanted = {"display_name": self._name(fingerprint), "lifecycle_state": "ACTIVE"}
+        tags = self._tags(fingerprint)
         try:
-            jobs = self._client.list_jobs(compartment, retry_strategy=_retries(), **wanted).data
+            for job in self._ask(self._client.list_jobs, compartment, **wanted).data:
+                if tags.items() <= (job.freeform_tags or {}).items() and self._has_artifact(job.id):
+                    self._record(fingerprint, job.id, {"name": job.display_name})
+                    return str(job.id)
         except Exception as error:
             raise _explain(error, f"listing the jobs of compartment {compartment}") from error
-        tags = self._tags(fingerprint)
-        for job in jobs:
-            if tags.items() <= (job.freeform_tags or {}).items() and self._has_artifact(job.id):
-                self._record(fingerprint, job.id, {"name": job.display_name})
-                return str(job.id)
         return None
 
     def _has_artifact(self, job_id: str) -> bool:
         """Return whether a job is complete: its artifact is uploaded after it is created."""
         try:
-            self._client.head_job_artifact(job_id, retry_strategy=_retries())
+            self._ask(self._client.head_job_artifact, job_id)
         except self._error as error:
             if error.status == 404:
                 return False
             raise
         return True
 
-    def _check_session(self, definition: JobDefinition) -> None:
-        """Check that the notebook session can be read, from which ADS takes what is missing.
-
-        Raises:
-            BackendError: If it cannot; ADS would go on without, and the job would be refused.
-        """
-        session = os.environ.get("NB_SESSION_OCID")
-        if not session or not definition.needs_session:
-            return
-        try:
-            self._client.get_notebook_session(session, retry_strategy=_retries())
-        except Exception as error:
-            doing = f"reading this notebook session, {session}, for what Infrastructure leaves out"
-            refusal = explain_refusal(error, doing, READ_SESSION)
-            raise BackendError(
-                f"{refusal}. Or name everything: Infrastructure(compartment=..., project=..., "
-                "shape=...)"
-            ) from error
-
-    def _create(self, definition: JobDefinition, fingerprint: str) -> str:
-        self._check_session(definition)
-        with quiet_ads(), tempfile.TemporaryDirectory() as workspace:
+    def _create(self, definition: JobDefinition, fingerprint: str, needs_runner: bool) -> str:
+        doing = f"creating the job of {definition}"
+        with tempfile.TemporaryDirectory() as workspace:
             staging = Path(workspace, "staging")
             staging.mkdir()
-            job = with_runner(
-                definition.build_ads_job(staging), definition.runner_start(), Path(workspace)
-            )
-            tags = self._tags(fingerprint)
-            job = label_job(job, self._connection, self._name(fingerprint), tags)
             try:
-                job.create()
-                self._record(fingerprint, job.id, yaml.safe_load(job.to_yaml()))
-            except Exception as error:  # ADS raises errors of many kinds
-                place = f"compartment {job.infrastructure.compartment_id}"
-                project = f"project {job.infrastructure.project_id}"
-                doing = f"creating the job of {definition} in {place}, {project}"
+                own = definition.build(self._connection, staging)
+                job = with_runner(own, definition.runner_start(), Path(workspace))
+                if needs_runner and job is own:
+                    raise ConfigError(_NO_RUNNER.format(job=str(definition)))
+                job = job.label(self._name(fingerprint), self._tags(fingerprint))
+                job = job.complete(self._connection)
+                doing += f" in compartment {job.compartment}, project {job.project}"
+                # A job without an artifact is not used.
+                job_id = str(endure_briefly(partial(create_job, self._connection, job)))
+                self._record(fingerprint, job_id, dict(job.details))
+            except Exception as error:  # ADS and the SDK raise errors of many kinds
                 raise _explain(error, doing) from error
-        self._notice(f"job {self._name(fingerprint)} created: {job.id}")
-        return str(job.id)
+        self._notice(f"job {self._name(fingerprint)} created: {job_id}")
+        return job_id
 
     def _name(self, fingerprint: str) -> str:
         return f"{self._study}-{fingerprint[:8]}"
@@ -219,57 +219,13 @@ class JobRegistry:
         return {STUDY_TAG: self._study, JOB_TAG: fingerprint}
 
 
-def label_job(job: Any, connection: Connection, name: str, tags: Mapping[str, str]) -> Any:
-    """Return a job of ADS with a name and further tags, to be created through a connection."""
-    from ads.jobs import Job as AdsJob
-
-    arguments = connection.client_arguments()
-    arguments.pop("retry_strategy")  # ADS sets its own
-    auth: dict[str, Any] = {
-        key: arguments.pop(key) for key in ("config", "signer") if key in arguments
-    }
-    auth["client_kwargs"] = arguments
-    # A copy, since ADS writes the OCID of the created job into its infrastructure.
-    infrastructure = _build_infrastructure(job.infrastructure.to_dict()["spec"], connection, auth)
-    job.runtime.with_freeform_tag(
-        **{**infrastructure.freeform_tags, **(job.runtime.freeform_tags or {}), **tags}
-    )
-    created = AdsJob(name=name, **auth)
-    return created.with_infrastructure(infrastructure).with_runtime(job.runtime)
-
-
-def _build_infrastructure(
-    spec: Mapping[str, Any], connection: Connection, auth: Mapping[str, Any]
-) -> Any:
-    """Return an ADS infrastructure whose mounts are resolved by our connection."""
-    from ads.jobs import DataScienceJob
-
-    mounts = spec.get("storageMount") or []
-    check_mounts(mounts)
-    resolved = resolve_mounts(mounts, connection)
-
-    class Infrastructure(DataScienceJob):  # type: ignore[misc]
-        """Infrastructure with these mounts."""
-
-        def _update_job_infra(self, dsc_job: Any) -> Any:
-            super()._update_job_infra(dsc_job)
-            if resolved:
-                dsc_job.job_storage_mount_configuration_details_list = resolved
-            return self
-
-    return Infrastructure(
-        spec={name: value for name, value in spec.items() if name != "storageMount"}, **auth
-    )
-
-
 def _parse_job(model: Any) -> Job:
-    settings = model.job_configuration_details
-    environment = model.job_environment_configuration_details
-    log = model.job_log_configuration_details
-    env = dict(getattr(settings, "environment_variables", None) or {})
-    container = None if environment is None else _to_rest(environment)
-    starts_runner = env.get("JOB_RUN_ENTRYPOINT") == START_SCRIPT or (
-        container is not None and tuple(container.get("entrypoint") or ()) == RUNNER_ENTRYPOINT
+    details, nodes, group = gather_job(to_rest(model))
+    settings = details.get("jobConfigurationDetails") or {}
+    env = dict(settings.get("environmentVariables") or {})
+    container = details.get("jobEnvironmentConfigurationDetails")
+    has_runner = env.get("JOB_RUN_ENTRYPOINT") == START_SCRIPT or (
+        container is not None and starts_runner(container)
     )
     return Job(
         id=model.id,
@@ -277,12 +233,14 @@ def _parse_job(model: Any) -> Job:
         compartment=model.compartment_id,
         project=model.project_id,
         env=env,
-        arguments=tuple(shlex.split(getattr(settings, "command_line_arguments", None) or "")),
-        has_runner=starts_runner and "TUNE_JOBS_COMMAND" in env,
+        arguments=tuple(shlex.split(settings.get("commandLineArguments") or "")),
+        has_runner=has_runner and "TUNE_JOBS_COMMAND" in env,
         container=container,
-        infrastructure=_to_rest(model.job_infrastructure_configuration_details),
-        max_runtime=getattr(settings, "maximum_runtime_in_minutes", None),
-        log=_find_log(log),
+        infrastructure=details.get("jobInfrastructureConfigurationDetails") or {},
+        max_runtime=settings.get("maximumRuntimeInMinutes"),
+        log=_find_log(model.job_log_configuration_details),
+        nodes=nodes,
+        node_group=group,
     )
 
 
@@ -293,14 +251,16 @@ def _find_log(log: Any) -> tuple[str, ...] | None:
     return tuple(filter(None, (log.log_group_id, log.log_id)))
 
 
-def _to_rest(model: Any) -> dict[str, Any]:
+def to_rest(model: Any) -> dict[str, Any]:
     """Return the fields of an SDK model that are set, as the REST API spells them."""
     fields = {name: getattr(model, attribute) for attribute, name in model.attribute_map.items()}
-    return {
-        name: _to_rest(value) if hasattr(value, "attribute_map") else value
-        for name, value in fields.items()
-        if value is not None
-    }
+    return {name: _to_plain(value) for name, value in fields.items() if value is not None}
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_to_plain(item) for item in value]
+    return to_rest(value) if hasattr(value, "attribute_map") else value
 
 
 def _retries() -> Any:
@@ -313,20 +273,3 @@ def _explain(error: Exception, doing: str) -> Exception:
     if isinstance(error, TuneJobsError):
         return error
     return BackendError(str(explain_refusal(error, doing, MANAGE)))
-
-
-@contextlib.contextmanager
-def quiet_ads() -> Iterator[None]:
-    """Undo what importing ADS does to the root logger, and ignore its warnings.
-
-    ADS would send every record of every logger to stdout.
-    """
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)

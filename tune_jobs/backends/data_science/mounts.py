@@ -12,12 +12,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
+from tune_jobs.runtime.oci_answers import endure_briefly
 
 SEARCH = str(policies.MOUNTS)
 
@@ -55,10 +57,9 @@ def resolve_mounts(
 
 def _resolve(source: str, dest: str, connection: Connection) -> dict[str, Any]:
     path = dest.rstrip("/")
-    place: dict[str, Any] = {
-        "destinationDirectoryName": posixpath.basename(path),
-        "destinationPath": posixpath.dirname(path) or None,
-    }
+    place: dict[str, Any] = {"destinationDirectoryName": posixpath.basename(path)}
+    if parent := posixpath.dirname(path):
+        place["destinationPath"] = parent
     objects = _OBJECTS.fullmatch(source)
     if objects:
         named = {name: value for name, value in objects.groupdict().items() if value}
@@ -84,7 +85,8 @@ def _search(connection: Connection, text: str, kind: str | None) -> str:
         text=text, matching_context_type="NONE"
     )
     try:
-        items = client.search_resources(details).data.items
+        retries = {"retry_strategy": oci.retry.DEFAULT_RETRY_STRATEGY}
+        items = endure_briefly(partial(client.search_resources, details, **retries)).data.items
     except Exception as error:
         doing = f"searching for {kind or 'the resource'} {text!r} of a storage mount"
         raise BackendError(str(explain_refusal(error, doing, SEARCH))) from error

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tune_jobs.backends.data_science.container import MAX_COMMAND, build_command, count_bytes
+from tune_jobs.backends.data_science.container import (
+    MAX_COMMAND,
+    build_command,
+    build_runner_command,
+    count_bytes,
+)
 from tune_jobs.backends.data_science.job import STUDY_TAG, Job
 from tune_jobs.core.job_runs import MetricSources, RunRequest
+from tune_jobs.core.secret import Secret, find_conflict
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import SubmitError
+from tune_jobs.runtime.secret_values import VARIABLE
 
 MAX_ARGUMENTS = 4000
 """Characters in ``commandLineArguments``, limited by the service."""
@@ -39,6 +46,7 @@ class Settings:
         sources: Where metrics are found.
         tags: Freeform tags beside tune_jobs' own.
         max_runtime: Minutes; None for the job's own.
+        secrets: Secrets by the names of their variables.
     """
 
     study: str
@@ -47,6 +55,12 @@ class Settings:
     env: Mapping[str, str]
     tags: Mapping[str, str]
     max_runtime: int | None
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+    @property
+    def secret_ids(self) -> dict[str, str]:
+        """OCIDs of the secrets."""
+        return {name: secret.ocid for name, secret in self.secrets.items()}
 
 
 def build_token(job: Job, study: str, name: str) -> str:
@@ -127,7 +141,7 @@ def _build_container(job: Job, request: RunRequest, *, as_object: bool) -> dict[
     container = dict(job.container or {})
     arguments = [] if as_object else [*job.arguments, *request.argv]
     if job.has_runner:
-        return {**container, "cmd": arguments}
+        return {**container, **build_runner_command(container, arguments)}
     return {**container, **build_command(container, arguments)}
 
 
@@ -172,6 +186,9 @@ def _build_environment(
     """Return all variables of a run, those of the job included.
 
     It is not documented whether the service merges them with the job's.
+
+    Raises:
+        SubmitError: If a variable of the run is a secret.
     """
     env = {
         **job.env,
@@ -180,6 +197,11 @@ def _build_environment(
         "TUNE_JOBS_STORE": settings.store,
         "TUNE_JOBS_RUN": request.name,
     }
+    if conflict := find_conflict(request.env, settings.secrets):
+        raise SubmitError(f"{request.name}: {conflict}")
+    if settings.secrets:
+        env = {name: value for name, value in env.items() if name not in settings.secrets}
+        env[VARIABLE] = encode_json(settings.secret_ids, sort_keys=True)
     if request.resume:
         env["TUNE_JOBS_RESUME_FROM"] = ",".join(request.resume)
     if job.has_runner:

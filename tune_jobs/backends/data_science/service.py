@@ -17,6 +17,7 @@ from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.backends.data_science.job import STUDY_TAG, Job
 from tune_jobs.backends.data_science.job_runs import USE, JobRuns
 from tune_jobs.backends.data_science.log_metrics import LogMetrics
+from tune_jobs.backends.data_science.node_groups import spread_run
 from tune_jobs.backends.data_science.request import (
     PATHS,
     Settings,
@@ -26,12 +27,14 @@ from tune_jobs.backends.data_science.request import (
     needs_object,
 )
 from tune_jobs.backends.data_science.run_ends import explain_end
+from tune_jobs.backends.data_science.run_metrics import RunMetrics
 from tune_jobs.backends.oci_runs.clock import Clock
 from tune_jobs.backends.oci_runs.failures import explain_refusal
 from tune_jobs.backends.oci_runs.live_runs import LiveRuns
 from tune_jobs.backends.oci_runs.shapes import Shapes
 from tune_jobs.backends.oci_runs.starter import Refused, Started, Starter
 from tune_jobs.core.job_runs import RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.core.nodes import describe_shape
 from tune_jobs.errors import BackendError, ConfigError, StoreError, SubmitError
 from tune_jobs.metric_store.base import Folder
 from tune_jobs.runtime.oci_answers import (
@@ -57,6 +60,7 @@ class DataScienceService(BackendService):
         runs: The service's job runs.
         shapes: The compute shapes to use.
         log_metrics: What finds metrics in logs; None if runs write them themselves.
+        run_metrics: What says what the runs use; None if they measure it themselves.
         poll_seconds: Time between two polls.
         start_rate: Job runs to start per second, at most.
         clock_offset: Seconds by which OCI's clock is ahead of this machine's.
@@ -75,6 +79,7 @@ class DataScienceService(BackendService):
         runs: JobRuns,
         shapes: Shapes,
         log_metrics: LogMetrics | None,
+        run_metrics: RunMetrics | None,
         poll_seconds: float,
         start_rate: float,
         clock_offset: float,
@@ -85,7 +90,7 @@ class DataScienceService(BackendService):
         self._job, self._job_ids = job, job_ids
         self._folder, self._settings, self._runs = folder, settings, runs
         self._shapes, self._log_metrics, self._describe = shapes, log_metrics, describe
-        self._clock_offset, self._time = clock_offset, time
+        self._clock_offset, self._time, self._run_metrics = clock_offset, time, run_metrics
         self._live = LiveRuns(
             runs, shapes, notice, poll_seconds, time.monotonic, self.clock, time.sleep
         )
@@ -149,7 +154,10 @@ class DataScienceService(BackendService):
         while True:
             self._require_open()
             self._take_answers()
-            self._news += self._follow_logs(self._live.poll())
+            updates = self._live.poll()
+            if self._run_metrics is not None:
+                updates = self._run_metrics.follow(updates)
+            self._news += self._follow_logs(updates)
             now = self._time.monotonic()
             if self._news or now >= end:
                 news, self._news = self._news, []
@@ -210,9 +218,12 @@ class DataScienceService(BackendService):
         return self._log_metrics.follow(updates)
 
     def _with_history(self, update: RunUpdate) -> RunUpdate:
+        if update.shape and self._job.nodes > 1:
+            update = replace(update, shape=describe_shape(self._job.nodes, update.shape))
         if not self._job.has_runner:
             return update
-        update = explain_end(self._folder, self._settings.store, update)
+        settings, nodes = self._settings, self._job.nodes
+        update = explain_end(self._folder, settings.store, update, nodes, settings.secret_ids)
         return replace(update, has_history=True)
 
     # -- starting -------------------------------------------------------------------------------
@@ -224,6 +235,8 @@ class DataScienceService(BackendService):
             except StoreError as error:
                 raise (error.__cause__ or error) from None  # an answer of OCI, as any other
             self._objects.pop(name, None)
+        job = self._job
+        details = spread_run(details, job.nodes, job.node_group, job.infrastructure)
         return self._runs.create(details, build_token(self._job, self._settings.study, name))
 
     def _choose_other_shape(

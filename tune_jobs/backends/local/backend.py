@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +17,15 @@ from typing import TYPE_CHECKING
 from tune_jobs.arguments.calls import strict_types
 from tune_jobs.backends.local.connection import HostConnection, locate_host
 from tune_jobs.backends.local.forks import keep_lock, release_lock
+from tune_jobs.backends.local.secret_lookup import find_values
 from tune_jobs.backends.local.service import LocalService, RunSettings, StudyLocation, lock_study
+from tune_jobs.core.nodes import check_nodes
+from tune_jobs.core.secret import Secret, describe_environment, split_secrets
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.runtime import report
 from tune_jobs.runtime.private_files import make_folders
 from tune_jobs.runtime.processes import identify
+from tune_jobs.runtime.steady_time import read_time
 from tune_jobs.script.entry_point import EntryPoint
 
 if TYPE_CHECKING:
@@ -40,10 +43,15 @@ class LocalBackend:
         script: The entry point: a Python file, a shell script, an executable, a whole command as
             a list, or an `EntryPoint` (``EntryPoint.module("package.train")``).
         python: The interpreter for Python entry points; by default the one that runs the tuner.
-        env: Environment variables for every run, beside the tuner's own environment.
+        env: Environment variables for every run, beside the tuner's own environment. A `Secret`
+            has the value of the variable of this name in the tuner's environment, or in the
+            system's keyring.
         link: Files and folders to link into every run's working directory.
         time_limit: Seconds after which a run is stopped; None for no limit.
         grace: Seconds between TERM and KILL when a run is stopped.
+        nodes: How many processes run the script side by side in each run, with the variables that
+            the nodes of a multi-node job have on OCI Data Science. Such a run is one run for
+            ``max_parallel``.
 
     Raises:
         ConfigError: If an option cannot be used.
@@ -52,7 +60,7 @@ class LocalBackend:
     name = "local"
     tick = 0.5
     default_store = "runs"
-    clock = staticmethod(time.time)
+    clock = staticmethod(read_time)
 
     @strict_types
     def __init__(
@@ -60,18 +68,19 @@ class LocalBackend:
         script: str | os.PathLike[str] | Sequence[str] | EntryPoint,
         *,
         python: str | os.PathLike[str] | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | Secret] | None = None,
         link: Sequence[str | os.PathLike[str]] = (),
         time_limit: float | None = None,
         grace: float = 10.0,
+        nodes: int = 1,
     ) -> None:
-        _check_env(env or {})
         self.entry_point = script if isinstance(script, EntryPoint) else EntryPoint.parse(script)
         self.python = os.fspath(python or sys.executable)
-        self.env = dict(env or {})
+        self.env, self.secrets = split_secrets(env)
         self.link = [Path(path).absolute() for path in link]
         self.time_limit = time_limit
         self.grace = grace
+        self.nodes = check_nodes(nodes)
         if time_limit is not None and time_limit <= 0:
             raise ConfigError(f"time_limit={time_limit}: must be positive (seconds) or None")
         if grace < 0:
@@ -84,17 +93,29 @@ class LocalBackend:
     def check(self) -> None:
         """See `Backend.check`."""
         self.entry_point.check(self.python)
+        find_values(self.secrets)
         for path in self.link:
             if not path.exists():
                 raise ConfigError(f"link: {path} does not exist")
 
+    def check_resources(self, resources: Mapping[str, object]) -> None:
+        """See `Backend.check_resources`: local runs have none."""
+        if resources:
+            raise ConfigError(
+                f"resources {dict(resources)}: a local run has no resources to choose: leave them "
+                "out"
+            )
+
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
+        several = {"nodes": self.nodes} if self.nodes > 1 else {}
         return {
             "backend": self.name,
+            **several,
             "command": self.entry_point.command(self.python),
             "code_sha256": self.entry_point.fingerprint(),
             "working_directory_links": [str(path) for path in self.link],
+            **describe_environment(self.env, self.secrets),
         }
 
     def open(
@@ -123,6 +144,8 @@ class LocalBackend:
                 sources=sources,
                 time_limit=self.time_limit,
                 grace=self.grace,
+                nodes=self.nodes,
+                secrets=find_values(self.secrets),
             )
             place = locate_host(location.scratch)
             host = HostConnection(place, keep_runs=keep_runs, notice=notice)
@@ -153,12 +176,6 @@ class LocalBackend:
 
     def console(self, run_id: str) -> None:
         """See `Backend.console`: there is no such page."""
-
-
-def _check_env(env: Mapping[str, str]) -> None:
-    for name, value in env.items():
-        if not name or "=" in name or "\0" in name + value:
-            raise ConfigError(f"env[{name!r}]={value!r}: the kernel cannot pass such a variable")
 
 
 if TYPE_CHECKING:

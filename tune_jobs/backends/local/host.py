@@ -41,18 +41,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tune_jobs.backends.local.place import HostPlace
+from tune_jobs.backends.local.publication import publish
 from tune_jobs.backends.local.run import (
     LocalRun,
     StartRequest,
     find_outcome,
     launch,
-    publish,
     reap_next,
     record_refusal,
 )
 from tune_jobs.backends.local.waiting import Waiting
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.runtime.trouble import describe_trouble
+from tune_jobs.runtime.usage import Machine
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -63,8 +64,11 @@ FIRST_CONNECTION_SECONDS = 30.0
 FOLLOW_INTERVAL = 1.0
 """Seconds between two reads of what live runs printed."""
 
+OUTPUT_INTERVAL = 0.02
+"""Seconds between two looks at whether the output of a run that has ended is copied."""
+
 BYTES_PER_SECOND = 1 << 20
-"""The pause between two reads has a second for so many bytes of metrics."""
+"""Bytes of metrics for which the pause between two reads is a second."""
 
 LOOK_SHARE = 8.0
 """The pause between two reads, as a multiple of what the first one took."""
@@ -93,6 +97,7 @@ class Host:
     def __init__(self, listener: socket.socket, place: HostPlace) -> None:
         self._listener, self._place = listener, place
         self._waiting = Waiting()
+        self._machine = Machine()
         self._blocked: dict[str, tuple[_Connection, StartRequest]] = {}
         self._selector = selectors.DefaultSelector()
         self._connections: set[_Connection] = set()
@@ -255,7 +260,7 @@ class Host:
         """Start a run; return False if the machine is in trouble, so that it has to wait."""
         try:
             known = self._find(connection, start.id, start.folder)
-            run = launch(start, connection.env) if known is None else None
+            run = launch(start, connection.env, self._machine) if known is None else None
         except Exception as error:
             if describe_trouble(error):
                 self._blocked[start.id] = connection, start
@@ -314,6 +319,9 @@ class Host:
 
     def _end(self, run: LocalRun) -> None:
         """Collect and record what a run left, in steps between which the others are served."""
+        if not run.has_all_output():
+            self._later(OUTPUT_INTERVAL, lambda: self._end(run))
+            return
         try:
             ended = run.finish()
         except Exception as error:
@@ -366,6 +374,8 @@ class Host:
             self._listen_again()
         self._retry_blocked()
         for run in list(self._by_pid.values()):
+            if run.meter is not None:
+                run.meter.look()
             if time.monotonic() >= run.next_look:
                 self._follow(run)
 

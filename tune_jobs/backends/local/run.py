@@ -12,16 +12,17 @@ import os
 import resource
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tune_jobs.backends.local.masked_output import MaskedOutput
+from tune_jobs.backends.local.node_ends import append_log, classify_ends, describe_live, kill_nodes
+from tune_jobs.backends.local.node_group import build_command
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.runtime.follow import Follower
-from tune_jobs.runtime.left_files import find_left_files, portable_name
+from tune_jobs.runtime.nodes import drop_launcher, has_files
 from tune_jobs.runtime.private_files import make_folders, open_private
 from tune_jobs.runtime.processes import (
     as_record,
@@ -35,7 +36,11 @@ from tune_jobs.runtime.processes import (
     read_namespace,
 )
 from tune_jobs.runtime.regular_files import append, open_regular
+from tune_jobs.runtime.secret_values import NAMES, mask_values, note_unmasked
+from tune_jobs.runtime.steady_time import read_time
 from tune_jobs.runtime.trouble import check_room, describe_trouble, is_in_output
+from tune_jobs.runtime.usage import Machine, UsageMeter, summarize_child
+from tune_jobs.runtime.usage_summary import describe_peak, is_nearly_full
 
 _TAIL = 4096
 _EVENTS = ("accepted", "started", "ended")
@@ -63,6 +68,8 @@ class StartRequest:
         grace: Seconds between TERM and KILL.
         publish: For a metric store that is not a local folder: the URI of this run's metrics and
             the URI of this run's folder in it.
+        nodes: Number of nodes.
+        secrets: Further environment variables, whose values are masked in the output.
     """
 
     id: str
@@ -78,6 +85,17 @@ class StartRequest:
     time_limit: float | None
     grace: float
     publish: tuple[str, str] | None
+    nodes: int = 1
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def to_message(self) -> dict[str, Any]:
+        """Return the fields; the last two only if they are used, as earlier hosts lack them."""
+        fields = dict(vars(self))
+        if self.nodes == 1:
+            del fields["nodes"]
+        if not self.secrets:
+            del fields["secrets"]
+        return fields
 
 
 @dataclass
@@ -87,8 +105,11 @@ class LocalRun:
     Attributes:
         problem: What went wrong in the handling of this run; it fails then.
         ended: The last line of its history, once its process has been reaped.
+        rank: Which of several nodes failed first, as its cause begins.
         oom_kills: Processes that the kernel had killed for memory when the run started.
         next_look: When its metrics are read next, by the monotonic clock.
+        output: What copies its output to its log; None if the process writes to it itself.
+        meter: Measures what it uses.
     """
 
     start: StartRequest
@@ -100,8 +121,15 @@ class LocalRun:
     problem: str = ""
     is_transient: bool = False
     ended: dict[str, Any] | None = None
+    rank: str = ""
     oom_kills: int | None = None
     next_look: float = 0.0
+    output: MaskedOutput | None = None
+    meter: UsageMeter | None = None
+
+    def has_all_output(self) -> bool:
+        """Return whether its log is complete; to be called after the process was reaped."""
+        return self.output is None or self.output.is_complete()
 
     def stop(self, cause: str, *, canceled: bool) -> None:
         """Send TERM to the process group; `kill` follows after the grace period."""
@@ -121,7 +149,7 @@ class LocalRun:
         if self.process.returncode is not None:
             return 0  # it has ended, and is only being published
         with self._handling():
-            return self.follower.poll(time.time())
+            return self.follower.poll(read_time())
         return 0
 
     def reaped(self, status: int, usage: resource.struct_rusage) -> None:
@@ -131,16 +159,24 @@ class LocalRun:
             status: As ``os.wait4`` returns it.
             usage: Resources that the process used.
         """
-        code = self.process.returncode = os.waitstatus_to_exitcode(status)
-        if self.stop_cause:  # what has left the group was to stop, too
-            kill_all(find_by_environment(_REPORTS, _reports_file(self.start.folder)), patience=0.0)
+        start, code = self.start, os.waitstatus_to_exitcode(status)
+        self.rank, code = classify_ends(start.folder, start.nodes, code)
+        self.process.returncode = code
+        if self.stop_cause:
+            self.stop_cause += describe_live(start.folder, start.nodes)
+        if self.stop_cause or start.nodes > 1:  # what has left the group was to stop, too
+            kill_nodes(start.folder)
+            kill_all(find_by_environment(_REPORTS, _reports_file(start.folder)), patience=0.0)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        used = summarize_child(self.meter, usage)
         self.ended = {
             "event": "ended",
             "exit_code": code if code >= 0 else None,
             "started": self.started,
-            "finished": time.time(),
-            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "finished": read_time(),
+            "cpu_seconds": round(cpu_seconds, 3),
             "max_rss_kb": usage.ru_maxrss,
+            "usage": used,
         }
 
     def finish(self) -> dict[str, Any] | None:
@@ -159,6 +195,7 @@ class LocalRun:
             if self.follower.is_behind:
                 return None
             self.follower.finish(self.ended["finished"])
+            append_log(self.start.folder, self.start.nodes)
         code = self.process.returncode
         state, cause = self._classify_end(code)
         trouble = self._find_trouble(state)
@@ -209,13 +246,17 @@ class LocalRun:
             return "SUCCEEDED", ""
         killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
         cause = f"killed by signal {describe_signal(-code)}" if code < 0 else f"exit code {code}"
-        return "FAILED", f"{cause} ({self._explain_kill()})" if killed else cause
+        explained = f"{cause} ({self._explain_kill()})" if killed else cause
+        return "FAILED", self.rank + explained
 
     def _explain_kill(self) -> str:
         """Return why a run was killed by a signal that tune_jobs did not send."""
         assert self.ended is not None
         peak = f"its peak was {self.ended['max_rss_kb'] / 1024:.0f} MB"
+        used = self.ended["usage"]
         kills = count_oom_kills()
+        if is_nearly_full(used) and (kills is None or kills != self.oom_kills):
+            return f"out of memory: {describe_peak(used)}"
         if kills is None or self.oom_kills is None:
             return f"out of memory? {peak}"
         if kills > self.oom_kills:
@@ -238,12 +279,15 @@ class LocalRun:
         return ""
 
 
-def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
+def launch(
+    start: StartRequest, inherited: Mapping[str, str], machine: Machine | None = None
+) -> LocalRun:
     """Start a run in a process group of its own.
 
     Args:
         start: The run.
         inherited: Environment variables beside the run's own.
+        machine: Where what it uses is measured; None measures nothing.
 
     Raises:
         OSError: If it cannot be started; see `record_refusal`.
@@ -253,9 +297,11 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
     check_room(folder)
     _make_folders(start)
     _write_inputs(work, start)
-    env = {**inherited, **start.env, **_build_variables(start)}
-    follower = Follower(start.sources, log, env[_REPORTS], work, start.metrics)
-    started, oom_kills = time.time(), count_oom_kills()
+    inherited = drop_launcher(inherited, start.nodes)
+    env = {**inherited, **start.env, **_build_variables(start), **start.secrets}
+    masking = mask_values(start.secrets)
+    follower = Follower(start.sources, log, env[_REPORTS], work, start.metrics, masking=masking)
+    started, oom_kills = read_time(), count_oom_kills()
     try:
         _append_history(folder, {"event": "accepted", "time": started, "command": start.command})
         process = _spawn(start, work, log, env)
@@ -266,7 +312,10 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
         raise
     identity = as_record(identify(process.pid))
     started_line = {"event": "started", "pid": process.pid, "time": started, **identity}
+    output = None
     try:
+        if process.stdout is not None:
+            output = MaskedOutput(process.stdout, log, masking)
         _append_history(folder, started_line)
     except BaseException:
         _signal_group(process.pid, signal.SIGKILL)  # no run lives that is not recorded
@@ -274,19 +323,29 @@ def launch(start: StartRequest, inherited: Mapping[str, str]) -> LocalRun:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(folder, "run.jsonl"))
         raise
-    return LocalRun(start, process, follower, started, oom_kills=oom_kills)
+    meter = None
+    if machine is not None:
+        path = os.path.join(folder, "usage.jsonl")
+        meter = UsageMeter(process.pid, path, machine, visible=env.get("CUDA_VISIBLE_DEVICES"))
+    return LocalRun(
+        start, process, follower, started, oom_kills=oom_kills, output=output, meter=meter
+    )
 
 
 def _spawn(
     start: StartRequest, work: str, log: str, env: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
+    """Start the process of a run: its output goes to the log, or to a pipe if it has secrets."""
+    command = build_command(start.folder, start.nodes, start.grace, start.command)
     with open(log, "ab", opener=open_private) as output:
+        output.write(note_unmasked(start.secrets).encode())
+        output.flush()
         return subprocess.Popen(
-            start.command,
+            command,
             cwd=work,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=subprocess.PIPE if start.secrets else output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -294,7 +353,7 @@ def _spawn(
 
 def record_refusal(start: StartRequest, error: Exception) -> dict[str, Any]:
     """Record that a run could not be started, and return the last line of its history."""
-    now = time.time()
+    now = read_time()
     ended = {
         "event": "ended",
         "state": "FAILED",
@@ -329,7 +388,7 @@ def find_outcome(folder: str) -> dict[str, Any] | None:
         "cause": cause,
         "transient": True,
         "started": history[0].get("time"),
-        "finished": time.time(),
+        "finished": read_time(),
     }
     with contextlib.suppress(OSError):  # the next one finds the same
         _append_history(folder, lost)
@@ -348,6 +407,7 @@ def _end_leftovers(folder: str, last: dict[str, Any]) -> str:
     if identity is not None and is_alive(identity):
         _signal_group(identity.pid, signal.SIGKILL)
         kill_all([identity.pid])
+    kill_nodes(folder)
     # Also what has left the group, and a run whose host was killed before it recorded the process.
     kill_all(find_by_environment(_REPORTS, _reports_file(folder)))
     return ""
@@ -371,7 +431,7 @@ def _make_folders(start: StartRequest) -> None:
         make_folders(path)
     for checkpoints in start.resume:
         with contextlib.suppress(OSError):
-            if os.listdir(checkpoints):
+            if has_files(checkpoints):
                 os.symlink(checkpoints, os.path.join(start.folder, "resume"))
                 break
     named = "\0".join([*start.command, *start.env.values(), *start.files.values()])
@@ -390,6 +450,7 @@ def _build_variables(start: StartRequest) -> dict[str, str]:
         "TUNE_JOBS_OUTPUTS_DIR": os.path.join(start.folder, "outputs"),
         "TUNE_JOBS_CHECKPOINT_DIR": os.path.join(start.folder, "checkpoints"),
         "TUNE_JOBS_RESUME_DIR": os.path.join(start.folder, "resume"),
+        **({NAMES: ",".join(start.secrets)} if start.secrets else {}),
     }
 
 
@@ -415,57 +476,6 @@ def _read_history(folder: str) -> list[dict[str, Any]]:
 
 def _append_history(folder: str, event: Mapping[str, Any]) -> None:
     append(os.path.join(folder, "run.jsonl"), (encode_json(event) + "\n").encode())
-
-
-def publish(start: StartRequest, *, whole: bool) -> str:
-    """Copy a run's metrics to a metric store that is not a local folder.
-
-    Args:
-        start: The run.
-        whole: Whether to copy all that it left, at its end.
-
-    Returns:
-        The reason for a failure, or an empty string.
-    """
-    import fsspec
-
-    assert start.publish is not None
-    metrics, folder = start.publish
-    try:
-        if os.path.exists(start.metrics):
-            fs, path = fsspec.core.url_to_fs(metrics)
-            fs.put_file(start.metrics, path)
-        for relative in _list_published(start) if whole else ():
-            fs, path = fsspec.core.url_to_fs(f"{folder}/{portable_name(relative)}")
-            fs.put_file(os.path.join(start.folder, relative), path)
-    except Exception as error:  # each file system of fsspec raises errors of its own
-        return f"its data could not be copied to {folder}: {error}"
-    return ""
-
-
-def _list_published(start: StartRequest) -> list[str]:
-    """Return what a run left: paths relative to its folder, the history last."""
-    root = Path(start.folder)
-    paths = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    below = [path for path in paths if not path.startswith("work/")]
-    left = find_left_files(os.path.join(root, "work"), {}, start.env, partial(is_input, start))
-    omitted = left.describe_omitted()
-    if omitted is not None:
-        with open(root / "omitted.json", "w", encoding="utf-8", opener=open_private) as file:
-            file.write(encode_json(omitted))
-        below.append("omitted.json")
-    below += [f"work/{path}" for path, _ in left.kept]
-    return sorted(below, key=lambda path: (path == "run.jsonl", path))
-
-
-def is_input(start: StartRequest, path: str) -> bool:
-    """Return whether a file in the working folder is a configuration file as it was written."""
-    content = start.files.get(path)
-    if content is None:
-        return False
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return Path(start.folder, "work", path).read_text(encoding="utf-8") == content
-    return False
 
 
 def reap_next() -> tuple[int, int, resource.struct_rusage] | None:

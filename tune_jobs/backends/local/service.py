@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,12 @@ from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.backends.local.connection import HostConnection, HostGone
 from tune_jobs.backends.local.run import StartRequest
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.core.nodes import describe_shape
+from tune_jobs.core.resource_usage import ResourceUsage
+from tune_jobs.core.secret import find_conflict
 from tune_jobs.errors import BackendError, MachineTrouble, SubmitError
 from tune_jobs.runtime.private_files import make_folders
+from tune_jobs.runtime.steady_time import read_time
 
 TROUBLE_PATIENCE = 600.0
 """Seconds during which the tuner waits for the end of the machine's trouble."""
@@ -93,6 +96,8 @@ class RunSettings:
         sources: Where metrics are found.
         time_limit: Seconds after which a run is stopped; None for no limit.
         grace: Seconds between TERM and KILL.
+        nodes: Number of nodes of each run.
+        secrets: Values of secrets by the names of their variables.
     """
 
     command: list[str]
@@ -101,6 +106,8 @@ class RunSettings:
     sources: MetricSources
     time_limit: float | None
     grace: float
+    nodes: int
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class LocalService(BackendService):
@@ -133,7 +140,7 @@ class LocalService(BackendService):
 
     def clock(self) -> float:
         """See `BackendService.clock`."""
-        return time.time()
+        return read_time()
 
     def paths(self, name: str) -> RunPaths:
         """See `BackendService.paths`."""
@@ -145,9 +152,11 @@ class LocalService(BackendService):
             raise SubmitError(
                 f"{request.name}: a local run has no resources to choose: leave them out"
             )
+        if conflict := find_conflict(request.env, self._settings.secrets):
+            raise SubmitError(f"{request.name}: {conflict}")
         start = self._start_request(request)
         self._open[start.id] = start
-        self._host.send({"do": "start", **vars(start)})
+        self._host.send({"do": "start", **start.to_message()})
         return start.id
 
     def _start_request(self, request: RunRequest) -> StartRequest:
@@ -166,13 +175,20 @@ class LocalService(BackendService):
             time_limit=settings.time_limit,
             grace=settings.grace,
             publish=location.publication(name),
+            nodes=settings.nodes,
+            secrets=dict(settings.secrets),
         )
 
     def wait(self, timeout: float | None) -> list[RunUpdate]:
         """See `BackendService.wait`."""
         messages, self._early = self._early, []
         messages = messages or self._receive(timeout)
-        return [_update(message) for message in messages if self._is_update(message)]
+        return [self._update(message) for message in messages if self._is_update(message)]
+
+    def _update(self, message: Mapping[str, Any]) -> RunUpdate:
+        nodes = self._settings.nodes
+        update = _update(message)
+        return update if nodes == 1 else replace(update, shape=describe_shape(nodes, "local"))
 
     def _receive(self, timeout: float | None) -> list[dict[str, Any]]:
         """Return the host's messages; if it is gone, another one says what happened to the runs."""
@@ -232,7 +248,7 @@ class LocalService(BackendService):
                 ended += found[run_id]["event"] == "ended"
                 messages.append({**found[run_id], "id": run_id})
             elif start is not None:
-                self._host.send({"do": "start", **vars(start)})
+                self._host.send({"do": "start", **start.to_message()})
             else:
                 messages.append({**_LOST, "id": run_id})
         self._notice(
@@ -278,7 +294,7 @@ class LocalService(BackendService):
         for message in found:
             if message["event"] == "live":
                 self._open.setdefault(message["id"], None)
-        return {update.name: update for update in map(_update, found)}
+        return {update.name: update for update in map(self._update, found)}
 
     def describe(self) -> dict[str, object]:
         """See `BackendService.describe`."""
@@ -354,4 +370,5 @@ def _update(message: Mapping[str, Any]) -> RunUpdate:
                 retry_after=_TROUBLE_RETRY if message.get("trouble") else 0.0,
                 has_history=True,
                 metrics_bytes=message.get("metrics_bytes"),
+                usage=ResourceUsage.from_summary(message.get("usage")),
             )

@@ -57,6 +57,11 @@ _ROWS: tuple[tuple[str, str, str, str, Standing, Trial], ...] = (
         *(_STORE_MODULE, _STORAGE, "documented", "requests"),
     ),
     (
+        "condition-first",
+        "a caller who may only create gets 412, not 404, for an existing object",
+        *("storage.bucket.oci_store", _ITEM, "assumed", ""),
+    ),
+    (
         *("put-replaces", "a PUT over an object replaces it, for the next GET at once"),
         *(_STORE_MODULE, _STORAGE, "documented", "requests"),
     ),
@@ -243,8 +248,36 @@ _ROWS: tuple[tuple[str, str, str, str, Standing, Trial], ...] = (
         *("backends.data_science.log_search", _SDK, "documented", ""),
     ),
     (
+        *(
+            "node-variables",
+            "a node has its rank, the number of nodes, and all addresses",
+        ),
+        *("runtime.nodes", _ADS, "assumed", ""),
+    ),
+    (
+        *("node-override", "a run of a multi-node job overrides the job's node group by its name"),
+        *("backends.data_science.node_groups", _SDK, "assumed", ""),
+    ),
+    (
+        *("node-failure", "a node that fails ends the run, and its other nodes get SIGTERM"),
+        *("backends.data_science.run_ends", _ITEM, "assumed", ""),
+    ),
+    (
         *("if-match", "a request with another etag in if-match answers 412 and does nothing"),
         *("backends.data_science.doctor", _SDK, "documented", ""),
+    ),
+    (
+        *("current-stage", "the bundle in stage CURRENT is that of the version in use"),
+        *("runtime.secret_values", _SDK, "documented", ""),
+    ),
+    (
+        *("deleted-secret", "the bundle of a secret that is being deleted answers 404"),
+        *("runtime.secret_values", _ITEM, "assumed", ""),
+    ),
+    (
+        "metric-names",
+        "metrics of job runs are CpuUtilization, MemoryUtilization, GpuUtilization, in percent",
+        *("backends.data_science.run_metrics", "Oracle's sample of a monitor", "assumed", ""),
     ),
     (
         *("filters-checked", "a listing refuses parameters that it does not have"),

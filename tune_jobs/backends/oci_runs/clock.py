@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tune_jobs.runtime.steady_time import read_time
+
 
 def _wait(event: threading.Event, timeout: float | None, busy: bool) -> bool:
     return event.wait(timeout)
@@ -24,7 +26,7 @@ class Clock:
             way that will set it, so that a faster clock has to stand still.
     """
 
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = read_time
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     wait: Callable[[threading.Event, float | None, bool], bool] = _wait

@@ -17,8 +17,10 @@ from tune_jobs.runtime.oci_answers import (
     CAPACITY_WORDS,
     INVALID,
     LIMIT_WORDS,
+    NO_ANSWER,
     NOT_OCI,
     USED_UP,
+    describe_answer,
     read_answer,
 )
 
@@ -113,6 +115,8 @@ def explain_refusal(error: BaseException, doing: str, policy: str) -> TuneJobsEr
     message = getattr(error, "message", None) or str(error)
     request_id = getattr(error, "request_id", None)
     meaning = read_answer(error, now=time.time())
+    if meaning.kind == NO_ANSWER:
+        return BackendError(f"{doing}: {describe_answer(error)}. {meaning.advice}")
     if meaning.kind == NOT_OCI or status is None:
         return BackendError(f"{doing}: {message}")
     answer = f"{doing}: OCI answers {status} {code}: {message}" + (

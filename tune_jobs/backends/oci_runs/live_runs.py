@@ -47,7 +47,8 @@ _STATES = {
     "IN_PROGRESS": RunState.IN_PROGRESS,
     "CANCELING": RunState.IN_PROGRESS,  # it still uses capacity
 }
-_ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "DELETED")
+ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "DELETED")
+"""States of the service in which a run has ended."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +285,7 @@ class LiveRuns:
         return update
 
     def _read(self, name: str, run: ServiceRun) -> RunUpdate:
-        if run.state in _ENDED:
+        if run.state in ENDED:
             return self._report_end(name, run)
         if run.state not in _STATES:
             return self._report_odd_state(name, run)

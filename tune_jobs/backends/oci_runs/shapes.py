@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tune_jobs.errors import ConfigError
+from tune_jobs.errors import ConfigError, did_you_mean
 
 CAPACITY_COOLDOWN = 600.0
 """Seconds for which a shape that was out of capacity is skipped."""
@@ -20,6 +21,9 @@ class Shapes:
         own: The job's infrastructure, as the REST API spells it.
         fallback: Names of shapes, or mappings of ``shape``, ``ocpus`` and ``memory_gb``.
         clock: Monotonic clock, in seconds.
+
+    Raises:
+        ConfigError: If the size of a flexible fallback is unknown.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class Shapes:
         self._own, self._clock = own, clock
         self._fallback = [_parse_override(each) for each in fallback]
         self._unavailable_until: dict[str, float] = {}
+        for each in self._fallback:
+            self._apply(each)
 
     @property
     def own(self) -> str:
@@ -78,9 +84,19 @@ class Shapes:
         return self._clock() >= self._unavailable_until.get(shape, 0.0)
 
     def _apply(self, override: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the whole infrastructure: a run's replaces the job's, disk and subnet included."""
+        """Return the whole infrastructure: a run's replaces the job's, disk and subnet included.
+
+        A flexible shape without a size gets the job's own.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        size = override.get("jobShapeConfigDetails")
+        if size is None and is_flexible(override["shapeName"]):
+            size = self._own.get("jobShapeConfigDetails")
+            check_size(override["shapeName"], has_size=bool(size))
         kept = {k: v for k, v in self._own.items() if k != "jobShapeConfigDetails"}
-        return {**kept, **override}
+        return {**kept, **override, **({} if size is None else {"jobShapeConfigDetails": size})}
 
 
 def check_shapes(fallback: Sequence[str | Mapping[str, Any]]) -> None:
@@ -93,12 +109,71 @@ def check_shapes(fallback: Sequence[str | Mapping[str, Any]]) -> None:
         _parse_override(each)
 
 
+def is_flexible(shape: str) -> bool:
+    """Return whether a shape has no size of its own."""
+    return shape.endswith(".Flex")
+
+
+def check_size(shape: str, *, has_size: bool) -> None:
+    """Check that a flexible shape has a size, and another one has none; the service refuses them.
+
+    Raises:
+        ConfigError: If it is not so.
+    """
+    if is_flexible(shape) and not has_size:
+        raise ConfigError(f"shape {shape} is flexible: add its size, ocpus and memory_gb")
+    if has_size and not is_flexible(shape):
+        raise ConfigError(f"shape {shape} is not flexible: leave out ocpus and memory_gb")
+
+
+def check_values(owner: str, values: Mapping[str, object]) -> None:
+    """Check the shape, the size and the time limit of a job or a run, as a user writes them.
+
+    Args:
+        owner: What has them, for the message.
+        values: By name; others than these are not checked.
+
+    Raises:
+        ConfigError: If a value cannot be used.
+    """
+    for name in values.keys() & {*_KEYS, "max_runtime"}:
+        value = values[name]
+        if name == "shape":
+            is_right = isinstance(value, str) and bool(value.strip())
+        else:
+            kinds = int if name == "max_runtime" else (int, float)
+            is_right = isinstance(value, kinds) and not isinstance(value, bool)
+            is_right = is_right and 0 < value < math.inf  # type: ignore[operator]
+        if not is_right:
+            wanted = "the name of a shape" if name == "shape" else "a positive number"
+            raise ConfigError(f"{owner}: {name} is {value!r}, and has to be {wanted}")
+    if ("ocpus" in values) != ("memory_gb" in values):
+        raise ConfigError(f"{owner} {dict(values)}: a size needs both ocpus and memory_gb")
+
+
+def check_resources(resources: Mapping[str, object]) -> None:
+    """Check what a run is to have instead of its job's resources, as a user writes it.
+
+    Raises:
+        ConfigError: If a name or a value cannot be used.
+    """
+    known = (*_KEYS, "max_runtime")
+    for name in resources:
+        if name not in known:
+            raise ConfigError(f"resources: unknown name {name!r} {did_you_mean(str(name), known)}")
+    check_values("resources", resources)
+    shape = resources.get("shape")
+    if isinstance(shape, str) and "ocpus" in resources:
+        check_size(shape, has_size=True)
+
+
 def _parse_override(given: str | Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"shape": given} if isinstance(given, str) else dict(given)
+    fields: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"shape": given}
     if "shape" not in fields or not fields.keys() <= set(_KEYS):
         raise ConfigError(f"shape {fields}: write a name, or a mapping of {', '.join(_KEYS)}")
-    if ("ocpus" in fields) != ("memory_gb" in fields):
-        raise ConfigError(f"shape {fields}: a flexible shape needs both ocpus and memory_gb")
+    check_values("shape", fields)
+    if "ocpus" in fields:
+        check_size(fields["shape"], has_size=True)
     override: dict[str, Any] = {"shapeName": fields["shape"]}
     if "ocpus" in fields:
         override["jobShapeConfigDetails"] = {

@@ -181,6 +181,11 @@ class Starter:
                 return
         if meaning.patience and self._retry_later(pending, error, meaning):
             return
+        if meaning.is_refusal:  # for good; perhaps of this shape only
+            other = self._redirect(pending.name, pending.details, error, meaning)
+            if other is not None:
+                self._repeat(pending, other, self._clock())
+                return
         with self._lock:
             self._in_flight.discard(pending.name)
             self._answers.append(Refused(pending.name, error))

@@ -175,6 +175,9 @@ class SimulatedBackend:
     def check(self) -> None:
         """See `Backend.check`."""
 
+    def check_resources(self, resources: Mapping[str, object]) -> None:
+        """See `Backend.check_resources`: simulated runs have any."""
+
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
         return {"backend": self.name, "command": [repr(self)]}

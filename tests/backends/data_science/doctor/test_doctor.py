@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from tests.backends.data_science.conftest import MakeBackend, describe_backend, permit_tuners
 from tests.backends.data_science.doctor.conftest import TIMING, Examine, find_faults, find_rest
 from tests.oci_emulator import Emulator, Fault
-from tune_jobs import Connection, DataScienceBackend
+from tune_jobs import Connection, DataScienceBackend, Infrastructure, Secret
 from tune_jobs.backends.oci_runs.assumptions import ASSUMPTIONS
 from tune_jobs.cli.main import main
-from tune_jobs.oci.policies import JOBS, RUN_STORE, STORE
+from tune_jobs.errors import ConfigError
+from tune_jobs.oci.policies import JOBS, RUN_SECRETS, RUN_STORE, STORE
 
 TRIED = [a.id for a in ASSUMPTIONS.values() if a.tried]
 
@@ -100,6 +102,17 @@ def test_without_runs_nothing_is_started(emulator: Emulator, examine: Examine) -
     assert not {"create_job", "create_job_run"} & {seen.operation for seen in emulator.requests}
 
 
+@pytest.mark.parametrize("planted", [set(), {"put-if-absent"}])
+def test_a_bucket_that_holds_the_study_is_examined(
+    emulator: Emulator, examine: Examine, planted: set[str]
+) -> None:
+    emulator.world.deviations = planted
+    report = examine(storage=f"oci://tune-jobs@{emulator.namespace}/studies")
+    assert find_faults(report) == (planted | {"storage"} if planted else set())
+    assert "storage" in {check.id for check in report.checks}
+    assert find_rest(emulator) == []
+
+
 def test_service_out_of_reach(examine: Examine, emulator: Emulator) -> None:
     nowhere = Connection(config_file=emulator.config_file, endpoint="http://127.0.0.1:9")
     report = examine(run=True, backend={"connection": nowhere})
@@ -123,6 +136,13 @@ def test_half_permitted(examine: Examine, emulator: Emulator) -> None:
     assert str(STORE.for_bucket("tune-jobs")) in str(report)
     assert "nothing was spent" in report.cost
     assert find_rest(emulator) == []
+
+
+def test_missing_bucket(examine: Examine, emulator: Emulator) -> None:
+    report = examine(store=f"oci://elsewhere@{emulator.namespace}/runs")
+    assert find_faults(report) == {"bucket"}
+    assert "oci os bucket create" in str(report)
+    assert f"fix: {STORE.for_bucket('elsewhere')}" in str(report)
 
 
 def test_job_may_not_be_created(examine: Examine, emulator: Emulator) -> None:
@@ -151,6 +171,15 @@ def test_unknown_shape(examine: Examine, emulator: Emulator) -> None:
     report = examine(backend={"fallback_shapes": ["VM.Standard9.Flex"]})
     assert find_faults(report) == {"shape"}
     assert "VM.Standard9.Flex not among" in str(report)
+
+
+def test_flexible_shape_without_a_size(
+    examine: Examine, emulator: Emulator, infrastructure: Infrastructure
+) -> None:
+    unsized = replace(infrastructure, ocpus=None, memory_gb=None)
+    with pytest.raises(ConfigError, match=r"VM\.Standard\.E4\.Flex is flexible: add its size"):
+        examine(backend={"infrastructure": unsized})
+    assert find_rest(emulator) == []
 
 
 def test_clock_is_wrong(examine: Examine, emulator: Emulator) -> None:
@@ -274,3 +303,20 @@ def test_local_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     assert main(["doctor", str(study)]) == 2
     assert "doctor examines OCI" in capsys.readouterr().err
+
+
+def test_secrets(emulator: Emulator, examine: Examine) -> None:
+    ocids = {name: emulator.vault.add(name, b"hf_value") for name in ("A", "B")}
+    emulator.vault.set_state(ocids["B"], "PENDING_DELETION")
+    env = {name: Secret(ocid) for name, ocid in ocids.items()}
+    report = examine(run=True, backend={"env": env})
+    found = {finding.id: finding for finding in report.checks}
+    verdicts = {id: found[id].verdict for id in found if id.startswith("secret ")}
+    assert verdicts == {
+        "secret A": "holds",
+        "secret B": "differs",
+        "secret A in a run": "holds",
+        "secret B in a run": "refused",
+    }
+    assert found["secret B in a run"].fix == str(RUN_SECRETS.for_secret(ocids["B"]))
+    assert "hf_value" not in str(report)

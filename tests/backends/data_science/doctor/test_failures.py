@@ -27,7 +27,7 @@ def test_short_failures_are_no_findings(
 def test_refusal_while_runs_are_live_is_a_finding(
     examine: Examine, emulator: Emulator, operation: str
 ) -> None:
-    after = 0 if operation == "get_job_run" else 1  # the first one has another purpose
+    after = 1 if operation == "list_job_runs" else 0  # the first one has another purpose
     emulator.faults.add(Fault("error", operation, status=404, code="Odd", times=1, after=after))
     report = examine(run=True)
     assert find_faults(report) == {"runs"}, str(report)

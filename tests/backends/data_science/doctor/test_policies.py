@@ -8,23 +8,33 @@ from typing import Any
 
 import oci
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.backends.data_science.doctor.conftest import Examine
 from tests.oci_emulator import Emulator
 from tests.oci_emulator.data_science import NOTEBOOK_SESSION
+from tests.oci_emulator.policies import Principal
 from tune_jobs import Connection, Infrastructure
 from tune_jobs.backends.data_science.doctor.prerequisites import Prerequisites
 from tune_jobs.backends.data_science.doctor.report import Findings
+from tune_jobs.backends.data_science.doctor.secret_checks import check_secrets
 from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
 from tune_jobs.backends.data_science.doctor.target import Target
+from tune_jobs.backends.data_science.job import JobRegistry
+from tune_jobs.backends.data_science.job_runs import JobRuns
 from tune_jobs.backends.oci_runs.failures import classify_failure
+from tune_jobs.metric_store.folder import open_folder
 from tune_jobs.oci import policies
 from tune_jobs.oci.policies import POLICIES, Policy
 from tune_jobs.runtime import refusals
+from tune_jobs.storage.bucket.opening import open_store
 
 DOCUMENTED = (Path(__file__).parents[4] / "docs" / "oci.md").read_text()
 NAMES = {"<tuners>": "tuners", "<job-runs>": "job-runs", "<compartment>": "emulated"}
+NAMES |= {"<controllers>": "controllers"}
 NAMES |= {"<bucket>": "tune-jobs", "<conda-bucket>": "conda"}
+
+CONTROLLER = "ocid1.datasciencejobrun.oc1..controller"
 
 
 def fill_in(statement: object) -> str:
@@ -43,6 +53,8 @@ def emulator(emulator: Emulator) -> Emulator:
         f"resource.type = 'datasciencejobrun', resource.compartment.id = '{emulator.compartment}'"
     )
     emulator.access.dynamic_groups["job-runs"] = f"all {{{rule}}}"
+    controllers = f"all {{resource.id = '{CONTROLLER}'}}"
+    emulator.access.dynamic_groups["controllers"] = controllers
     return emulator
 
 
@@ -93,9 +105,11 @@ def find_refusals(emulator: Emulator, connection: Connection) -> dict[str, str]:
         shapes=("VM.Standard.E4.Flex",),
         log_group="ocid1.loggroup.oc1..g",
         subnet="ocid1.subnet.oc1..s",
+        image="iad.ocir.io/ns/image:1",
     )
     Prerequisites(connection, target, 1, findings).check()
     StoreTrials(connection, "oci://tune-jobs/doctor", findings).try_all()
+    check_secrets(connection, {"TOKEN": emulator.vault.add("token", b"value")}, findings)
     return {f.id: f.fix for f in findings.by_id.values() if f.verdict == "refused"}
 
 
@@ -156,7 +170,7 @@ def start_run(
     place = {"projectId": emulator.project, "compartmentId": emulator.compartment}
     infrastructure = {
         "jobInfrastructureType": "ME_STANDALONE",
-        "shapeName": "VM.Standard.E4.Flex",
+        "shapeName": "VM.Standard2.1",
         "blockStorageSizeInGBs": 50,
     }
     details = {
@@ -209,7 +223,7 @@ def test_policy_of_runs_is_necessary(
 SUBNET = {
     "jobInfrastructureConfigurationDetails": {
         "jobInfrastructureType": "STANDALONE",
-        "shapeName": "VM.Standard.E4.Flex",
+        "shapeName": "VM.Standard2.1",
         "blockStorageSizeInGBs": 50,
         "subnetId": "ocid1.subnet.oc1..s",
     }
@@ -231,3 +245,64 @@ def test_policies_of_runs_are_named(emulator: Emulator, examine: Examine, policy
     permit_all_but(emulator, policy)
     report = examine(run=True)
     assert [f.fix for f in report.register if f.fix] == [str(policy)]
+
+
+# -- controllers ---------------------------------------------------------------------------------
+
+
+LOGGED = {
+    "jobLogConfigurationDetails": {
+        "enableLogging": True,
+        "enableAutoLogCreation": True,
+        "logGroupId": "ocid1.loggroup.oc1..g",
+    }
+}
+
+
+def act_as_controller(emulator: Emulator, job: str) -> None:
+    """Do what a controller does, with the principal of its job run: read, start, write, read."""
+    connection = Connection()
+    folder = open_folder(f"oci://tune-jobs@{emulator.namespace}/runs/s", {"connection": connection})
+    found = JobRegistry(connection, folder, "s", print).get(job)
+    place = {"projectId": emulator.project, "compartmentId": emulator.compartment}
+    JobRuns(connection, found.compartment).create({**place, "jobId": job}, "token")
+    store = open_store(make_url(f"oci://tune-jobs@{emulator.namespace}/study"), connection)
+    assert store.put_if_absent("log/0000000001.z", b"")
+    assert store.list("log") == ["log/0000000001.z"]
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        None,
+        policies.CONTROLLER_JOBS,
+        policies.CONTROLLER_RUNS,
+        policies.CONTROLLER_PROJECTS,
+        policies.CONTROLLER_STORE,
+        policies.CONTROLLER_LOG_GROUPS,
+    ],
+    ids=lambda policy: policy.grant if policy else "none",
+)
+def test_policies_of_controllers(
+    emulator: Emulator,
+    connection: Connection,
+    missing: Policy | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    emulator.world.execute = False
+    permit_all_but(emulator)
+    start_run(emulator, connection, LOGGED, {})
+    (job,) = (
+        connection.client(oci.data_science.DataScienceClient).list_jobs(emulator.compartment).data
+    )
+    # Every job run may use the bucket, as those of trials do: here only controllers may.
+    permit_all_but(emulator, policies.RUN_STORE, *filter(None, [missing]))
+    who = Principal(CONTROLLER, "datasciencejobrun", emulator.compartment)
+    for name, value in emulator.identities.resource_principal(who).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TUNE_JOBS_OCI_ENDPOINT", emulator.endpoint)
+    if missing is None:
+        act_as_controller(emulator, job.id)
+        return
+    with pytest.raises(Exception, match=r"NotAuthorizedOrNotFound|not authorized"):
+        act_as_controller(emulator, job.id)

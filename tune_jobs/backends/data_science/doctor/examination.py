@@ -6,18 +6,16 @@ import secrets
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.data_science.artifact import translate
 from tune_jobs.backends.data_science.definition import JobDefinition
 from tune_jobs.backends.data_science.doctor.prerequisites import Prerequisites
 from tune_jobs.backends.data_science.doctor.probe_job import (
     Labels,
     build_artifact,
-    create_copy,
-    create_like,
+    build_probe,
 )
 from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient
 from tune_jobs.backends.data_science.doctor.report import (
@@ -27,14 +25,13 @@ from tune_jobs.backends.data_science.doctor.report import (
     build_report,
 )
 from tune_jobs.backends.data_science.doctor.run_trials import TAG, RunTrials, Timing
+from tune_jobs.backends.data_science.doctor.secret_checks import check_secrets
 from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
-from tune_jobs.backends.data_science.doctor.target import (
-    Target,
-    describe_ads_job,
-    describe_created_job,
-)
+from tune_jobs.backends.data_science.doctor.target import Target, describe_target
 from tune_jobs.backends.data_science.doctor.tidying import Tidying
-from tune_jobs.backends.data_science.job import quiet_ads
+from tune_jobs.backends.data_science.job import to_rest
+from tune_jobs.backends.data_science.new_job import complete_details, create_job
+from tune_jobs.backends.data_science.node_groups import gather_job
 from tune_jobs.metric_store.folder import SCHEME
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
@@ -49,16 +46,20 @@ class Subject:
         definition: The definition of the study's job, or the OCID of an existing one.
         fallback_shapes: Names of further shapes.
         store: URI of the metric store.
+        storage: URL of the study's storage; empty if it is not known.
         max_parallel: Number of job runs that are live at a time.
         prices: Price of an hour by shape.
+        secrets: OCIDs of secrets by the names of their variables.
     """
 
     connection: Connection
     definition: JobDefinition | str
     fallback_shapes: tuple[str, ...]
     store: str
+    storage: str
     max_parallel: int
     prices: Mapping[str, float]
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Examination:
@@ -76,11 +77,9 @@ class Examination:
         self._subject, self._notice, self._timing = subject, notice, timing
         self._findings = Findings()
         self._name = f"tune_jobs-doctor-{secrets.token_hex(4)}"
-        self._uri = f"{subject.store.rstrip('/')}/{self._name}"
         client = subject.connection.client(oci.data_science.DataScienceClient)
         self._client: Any = RepeatingClient(client)
-        self._job: Any = None
-        self._env: Mapping[str, str] = {}
+        self._job: Mapping[str, Any] = {}
         self._tidying: Tidying | None = None
 
     def examine(self, *, run: bool) -> DoctorReport:
@@ -118,32 +117,37 @@ class Examination:
         definition, fallback = self._subject.definition, self._subject.fallback_shapes
         if isinstance(definition, str):
             with self._findings.asking("job", policies.JOBS):
-                self._job = self._client.get_job(definition).data
+                job = to_rest(self._client.get_job(definition).data)
+                self._job, nodes, _ = gather_job(job)
                 self._findings.add("job", "holds", definition)
-                return describe_created_job(self._job, fallback)
+                return describe_target(self._job, fallback, nodes)
             return None
         definition.check()
         staging = workspace / "staging"
         staging.mkdir()
-        with quiet_ads():
-            self._job = definition.build_ads_job(staging)
-            payload = translate(self._job)
-        self._env = payload["job_configuration_details"].get("environment_variables") or {}
-        return describe_ads_job(self._job, payload, fallback)
+        new = definition.build(self._subject.connection, staging)
+        with self._findings.asking("job"):  # it names the policy itself
+            self._job = complete_details(new.details, self._subject.connection)
+            return describe_target(self._job, fallback, new.nodes)
+        return None
 
     def _try_all(self, target: Target, workspace: Path, *, run: bool) -> None:
         subject, findings = self._subject, self._findings
         needed = Prerequisites(subject.connection, target, subject.max_parallel, findings)
         if not needed.check():
             return
+        check_secrets(subject.connection, subject.secrets, findings)
         store = self._try_store()
+        self._try_storage()
         if not run or store is None:
             return
         if target.image:
             findings.add("runs", "not tried", "the runs of containers cannot start the probe")
             return
         assert self._tidying is not None
-        trials = RunTrials(subject.connection, store, findings, self._notice, self._timing)
+        trials = RunTrials(
+            subject.connection, store, findings, self._notice, self._timing, subject.secrets
+        )
         self._tidying.trials = trials
         artifact = build_artifact(workspace)
         job_id = self._create_job(target, artifact)
@@ -158,10 +162,19 @@ class Examination:
             fix = "store: oci://bucket@namespace/prefix"
             self._findings.add("bucket", "differs", f"{uri} is not a bucket", fix)
             return None
-        store = StoreTrials(self._subject.connection, self._uri, self._findings)
-        assert self._tidying is not None
-        self._tidying.store = store
+        store = self._open_store(uri)
         return store if store.try_all() else None
+
+    def _try_storage(self) -> None:
+        if self._subject.storage.startswith(SCHEME):
+            self._open_store(self._subject.storage).try_study()
+
+    def _open_store(self, uri: str) -> StoreTrials:
+        folder = f"{uri.rstrip('/')}/{self._name}"
+        store = StoreTrials(self._subject.connection, folder, self._findings)
+        assert self._tidying is not None
+        self._tidying.stores.append(store)
+        return store
 
     def _create_job(self, target: Target, artifact: Path) -> str | None:
         assert self._tidying is not None
@@ -170,13 +183,8 @@ class Examination:
             self._findings.by_id.pop("job", None)  # it was read, and is to be created
         try:
             labels = Labels(f"{self._name}-probe", {TAG: "probe"})
-            if isinstance(self._subject.definition, str):
-                job_id = create_copy(self._client, self._job, artifact, labels)
-            else:
-                connection = self._subject.connection
-                with quiet_ads():
-                    job_id = create_like(self._job, self._env, artifact, connection, labels)
-        except Exception as error:  # errors of the SDK and of ADS
+            job_id = create_job(self._subject.connection, build_probe(self._job, artifact, labels))
+        except Exception as error:  # whatever the SDK raises
             self._findings.add_error("job", error, policies.JOBS)
             if target.subnet:
                 fix = f"{policies.NETWORK}; {policies.SERVICE_NETWORK}"

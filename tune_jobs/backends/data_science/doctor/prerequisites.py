@@ -14,6 +14,7 @@ from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient
 from tune_jobs.backends.data_science.doctor.report import Findings
 from tune_jobs.backends.data_science.doctor.target import Target
 from tune_jobs.backends.data_science.log_search import find_stream
+from tune_jobs.backends.data_science.run_metrics import NAMESPACE
 from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.oci_answers import MAX_SKEW, NO_ANSWER, describe_answer, read_answer
@@ -69,7 +70,7 @@ class Prerequisites:
             findings.add_error("job runs", error, policies.RUNS)
             meaning = read_answer(error, now=time.time())
             if meaning.kind == NO_ANSWER or getattr(error, "status", None) == 401:
-                findings.add("caller", "refused", who, meaning.advice or "check the network")
+                findings.add("caller", "refused", who, meaning.advice)
                 return False
             answer = error
         else:
@@ -186,6 +187,17 @@ class Prerequisites:
             self._findings.add("conda", "not tried", f"{target.conda}: --run shows what is in it")
         if target.image:
             self._check_image(target.image)
+            self._check_metrics()
+
+    def _check_metrics(self) -> None:
+        """Check the metrics that say what containers use which do not start the runner."""
+        client = self._client(self._oci.monitoring.MonitoringClient)
+        details = self._oci.monitoring.models.ListMetricsDetails(namespace=NAMESPACE)
+        self._ask(
+            "metrics",
+            policies.METRICS,
+            lambda: client.list_metrics(self._target.compartment, details),
+        )
 
     def _check_log_search(self) -> None:
         client = self._client(self._oci.loggingsearch.LogSearchClient)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.backends.data_science.artifact import ENTRYPOINT, START_SCRIPT, pack_folder
-from tune_jobs.backends.data_science.job import label_job
-from tune_jobs.oci.connection import Connection
+from tune_jobs.backends.data_science.artifact import START_SCRIPT, pack_folder
+from tune_jobs.backends.data_science.job_details import ENTRYPOINT, build_settings
+from tune_jobs.backends.data_science.new_job import NewJob
 from tune_jobs.runtime.package import copy_runtime
 
 OWN_ARGUMENT = "--of-the-job"
@@ -21,6 +20,12 @@ JOB_ENV = {
 }
 MAX_MINUTES = 30
 """Time limit of a run."""
+
+_KEPT = (
+    *("projectId", "compartmentId"),
+    *("jobInfrastructureConfigurationDetails", "jobLogConfigurationDetails"),
+)
+"""What the probe's job has in common with the study's."""
 
 _START = '''\
 """Start the probe of tune_jobs; see tune_jobs/runtime/probe.py."""
@@ -57,50 +62,17 @@ def keep_conda(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith("CONDA_ENV")}
 
 
-def create_like(
-    job: Any, env: Mapping[str, str], artifact: Path, connection: Connection, labels: Labels
-) -> str:
-    """Create the job with ADS, on what a job of ADS would run on; return its OCID.
+def build_probe(job: Mapping[str, Any], artifact: Path, labels: Labels) -> NewJob:
+    """Return a job with the probe, on what a study's job runs on.
 
     Args:
-        job: The study's ``ads.jobs.Job``, which is not created.
-        env: Its environment variables.
+        job: The study's job, or the body of ``CreateJob``, as the REST API spells it.
         artifact: The archive of the probe.
-        connection: The connection to OCI.
         labels: Name and tags of the job.
     """
-    from ads.jobs import Job, ScriptRuntime
-
-    runtime = ScriptRuntime().with_source(str(artifact), entrypoint=START_SCRIPT)
-    runtime.with_environment_variable(**keep_conda(env), **JOB_ENV)
-    runtime.with_argument(OWN_ARGUMENT)
-    runtime.with_maximum_runtime_in_minutes(MAX_MINUTES)
-    bare = Job(name="probe").with_infrastructure(job.infrastructure).with_runtime(runtime)
-    labeled = label_job(bare, connection, labels.name, labels.tags)
-    labeled.create()
-    return str(labeled.id)
-
-
-def create_copy(client: Any, model: Any, artifact: Path, labels: Labels) -> str:
-    """Create the job on what an existing job runs on; return its OCID."""
-    import oci
-
-    models = oci.data_science.models
-    own = getattr(model.job_configuration_details, "environment_variables", None) or {}
-    details = models.CreateJobDetails(
-        project_id=model.project_id,
-        compartment_id=model.compartment_id,
-        job_configuration_details=models.DefaultJobConfigurationDetails(
-            environment_variables={**keep_conda(own), **JOB_ENV, ENTRYPOINT: START_SCRIPT},
-            command_line_arguments=shlex.join([OWN_ARGUMENT]),
-            maximum_runtime_in_minutes=MAX_MINUTES,
-        ),
-        job_infrastructure_configuration_details=model.job_infrastructure_configuration_details,
-        job_log_configuration_details=model.job_log_configuration_details,
-        display_name=labels.name,
-        freeform_tags=dict(labels.tags),
-    )
-    job_id = str(client.create_job(details).data.id)
-    disposition = f"attachment; filename={artifact.name}"
-    client.create_job_artifact(job_id, artifact.read_bytes(), content_disposition=disposition)
-    return job_id
+    own = (job.get("jobConfigurationDetails") or {}).get("environmentVariables") or {}
+    env = {**keep_conda(own), **JOB_ENV, ENTRYPOINT: START_SCRIPT}
+    kept = {name: job[name] for name in _KEPT if job.get(name) is not None}
+    settings = build_settings(env, [OWN_ARGUMENT], MAX_MINUTES)
+    probe = NewJob({**kept, "jobConfigurationDetails": settings}, artifact)
+    return probe.label(labels.name, labels.tags)

@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 from tune_jobs.backends.oci_runs.assumptions import ASSUMPTIONS
 from tune_jobs.oci.policies import Policy
-from tune_jobs.runtime.oci_answers import CREDENTIALS, PERMISSION, describe_answer, read_answer
+from tune_jobs.runtime.oci_answers import (
+    BUCKET,
+    CREATE_BUCKET,
+    CREDENTIALS,
+    NO_ANSWER,
+    PERMISSION,
+    describe_answer,
+    read_answer,
+)
 
 Verdict = Literal["holds", "differs", "refused", "not tried"]
 
@@ -61,8 +69,10 @@ class Findings:
     def add_error(self, id: str, error: Exception, policy: Policy | None) -> None:
         """Add what the error of a request means."""
         meaning = read_answer(error)
-        if meaning.kind == CREDENTIALS:
+        if meaning.kind in (CREDENTIALS, NO_ANSWER):
             self.add(id, "refused", describe_answer(error), meaning.advice)
+        elif meaning.kind == BUCKET:
+            self.add(id, "refused", f"{describe_answer(error)}. {CREATE_BUCKET}", policy or "")
         elif meaning.kind == PERMISSION or getattr(error, "status", None) == 404:
             self.add(id, "refused", describe_answer(error), policy or "")
         else:

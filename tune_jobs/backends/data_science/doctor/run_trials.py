@@ -14,6 +14,7 @@ from tune_jobs.backends.data_science.doctor.judging import VALUE, WORDS, judge_r
 from tune_jobs.backends.data_science.doctor.probe_job import JOB_ENV, MAX_MINUTES, OWN_ARGUMENT
 from tune_jobs.backends.data_science.doctor.repeating import RepeatingClient, repeat
 from tune_jobs.backends.data_science.doctor.report import Findings, Notice
+from tune_jobs.backends.data_science.doctor.secret_checks import judge_secrets
 from tune_jobs.backends.data_science.doctor.store_trials import StoreTrials
 from tune_jobs.backends.data_science.log_search import RunLog, open_run_log
 from tune_jobs.core.strict_json import encode_json
@@ -21,6 +22,7 @@ from tune_jobs.oci import policies
 from tune_jobs.oci.connection import Connection
 from tune_jobs.runtime.oci_answers import read_answer
 from tune_jobs.runtime.probe import MARK
+from tune_jobs.runtime.secret_values import VARIABLE
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "DELETED")
 TAG = "tune_jobs_doctor"
@@ -85,6 +87,7 @@ class RunTrials:
         findings: Where results are added.
         notice: Called with what a person should know.
         timing: How long to wait.
+        secret_ids: OCIDs of secrets by the names of their variables.
 
     Attributes:
         runs: The runs that were started, by their kind.
@@ -98,6 +101,7 @@ class RunTrials:
         findings: Findings,
         notice: Notice,
         timing: Timing,
+        secret_ids: Mapping[str, str],
     ) -> None:
         import oci
 
@@ -105,6 +109,7 @@ class RunTrials:
         self._client: Any = RepeatingClient(client)
         self._connection, self._store = connection, store
         self._findings, self._notice, self._timing = findings, notice, timing
+        self._secret_ids = secret_ids
         self.runs: dict[str, ProbeRun] = {}
         self.started: set[str] = set()
 
@@ -157,6 +162,8 @@ class RunTrials:
         self._read_logs()
         listed = self._list(job)
         judge_runs(self.runs, listed, self._findings, self._timing.grace)
+        if facts := self.runs["inside"].reports.get("inside"):
+            judge_secrets(facts["secrets"], self._secret_ids, self._findings)
         self._try_cancel_ended()
 
     # -- starting ---------------------------------------------------------------------------------
@@ -194,6 +201,8 @@ class RunTrials:
             "TUNE_JOBS_PROBE_SECONDS": f"{self._timing.grace:g}",
             "TUNE_JOBS_STORE": self._store.uri,
         }
+        if self._secret_ids:
+            env[VARIABLE] = encode_json(dict(self._secret_ids))
         return {
             "projectId": job.project_id,
             "compartmentId": job.compartment_id,

@@ -41,9 +41,7 @@ class StoreTrials:
     def try_all(self) -> bool:
         """Try everything; return whether the store can be used."""
         policy = policies.STORE.for_bucket(self._bucket)
-        if not self._namespace:
-            with self._findings.asking("bucket", policies.BUCKETS):
-                self._namespace = self._client.get_namespace().data
+        self._find_namespace("bucket")
         with self._findings.asking("bucket", policy):
             self._put("conditional", b"1")
             self._get("conditional")
@@ -64,6 +62,15 @@ class StoreTrials:
             with self._findings.asking(id, policy):
                 trial()
         return True
+
+    def try_study(self) -> None:
+        """Try whether the folder can hold a study: what exists must not be replaced."""
+        self._find_namespace("storage")
+        with self._findings.asking("storage", policies.STORE.for_bucket(self._bucket)):
+            self._put("conditional", b"1", if_none_match="*")
+            problem = self._find_condition_problem()
+            fix = "keep the study in another bucket" if problem else ""
+            self._findings.add("storage", "differs" if problem else "holds", problem, fix)
 
     def remove_all(self) -> list[str]:
         """Remove every object of this examination; return what could not be removed."""
@@ -89,6 +96,11 @@ class StoreTrials:
 
     # -- requests ---------------------------------------------------------------------------------
 
+    def _find_namespace(self, finding: str) -> None:
+        if not self._namespace:
+            with self._findings.asking(finding, policies.BUCKETS):
+                self._namespace = self._client.get_namespace().data
+
     def _put(self, name: str, data: bytes, **options: Any) -> None:
         path = self._prefix + name
         self._names.add(name)
@@ -113,12 +125,16 @@ class StoreTrials:
     # -- trials -----------------------------------------------------------------------------------
 
     def _try_conditional(self) -> None:
+        problem = self._find_condition_problem()
+        self._findings.judge("put-if-absent", not problem, problem)
+
+    def _find_condition_problem(self) -> str:
+        """Return what is wrong if an object that exists is created again."""
         try:
             self._put("conditional", b"2", if_none_match="*")
         except self._error as error:
-            self._findings.judge("put-if-absent", error.status == 412, f"{error.status}")
-        else:
-            self._findings.add("put-if-absent", "differs", "the object was replaced")
+            return "" if error.status == 412 else f"{error.status}"
+        return "the object was replaced"
 
     def _try_replacing(self) -> None:
         self._put("replaced", b"1")

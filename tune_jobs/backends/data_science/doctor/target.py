@@ -13,7 +13,7 @@ class Target:
 
     Args:
         shapes: The job's shape and its fallbacks.
-        ocpus: Of a run on the first shape.
+        ocpus: Of a run on the first shape, all nodes together.
         conda: Slug of a service environment, or the URI of a published one.
     """
 
@@ -32,46 +32,27 @@ class Target:
         return self.shapes[0] if self.shapes else ""
 
 
-def describe_ads_job(job: Any, payload: Mapping[str, Any], fallback: tuple[str, ...]) -> Target:
-    """Return what a job of ADS would run on.
+def describe_target(job: Mapping[str, Any], fallback: tuple[str, ...], nodes: int = 1) -> Target:
+    """Return what a job runs on.
 
     Args:
-        job: An ``ads.jobs.Job``.
-        payload: What ADS makes of its runtime.
+        job: An existing job, or the body of ``CreateJob``, as the REST API spells it.
         fallback: Further shapes.
+        nodes: Number of nodes of each run.
     """
-    on = job.infrastructure
-    settings = payload["job_configuration_details"]
-    environment = payload.get("job_environment_configuration_details") or {}
-    size = on.shape_config_details or {}
+    on = job.get("jobInfrastructureConfigurationDetails") or {}
+    log = job.get("jobLogConfigurationDetails") or {}
+    settings = job.get("jobConfigurationDetails") or {}
+    shape, size = on.get("shapeName"), on.get("jobShapeConfigDetails") or {}
     return Target(
-        compartment=on.compartment_id,
-        project=on.project_id,
-        shapes=(*([on.shape_name] if on.shape_name else []), *fallback),
-        ocpus=float(size.get("ocpus") or 1.0),
-        log_group=on.log_group_id or None,
-        subnet=on.subnet_id or None,
-        conda=_find_conda(settings.get("environment_variables") or {}),
-        image=environment.get("image"),
-    )
-
-
-def describe_created_job(model: Any, fallback: tuple[str, ...]) -> Target:
-    """Return what an existing job runs on, from the SDK's model of it."""
-    on, log = model.job_infrastructure_configuration_details, model.job_log_configuration_details
-    settings = model.job_configuration_details
-    environment = model.job_environment_configuration_details
-    size = getattr(on, "job_shape_config_details", None)
-    shape = getattr(on, "shape_name", None)
-    return Target(
-        compartment=model.compartment_id,
-        project=model.project_id,
+        compartment=job["compartmentId"],
+        project=job["projectId"],
         shapes=(*([shape] if shape else []), *fallback),
-        ocpus=float(getattr(size, "ocpus", None) or 1.0),
-        log_group=log.log_group_id if log is not None and log.enable_logging else None,
-        subnet=getattr(on, "subnet_id", None),
-        conda=_find_conda(getattr(settings, "environment_variables", None) or {}),
-        image=getattr(environment, "image", None),
+        ocpus=nodes * float(size.get("ocpus") or 1.0),
+        log_group=log.get("logGroupId") if log.get("enableLogging") else None,
+        subnet=on.get("subnetId"),
+        conda=_find_conda(settings.get("environmentVariables") or {}),
+        image=(job.get("jobEnvironmentConfigurationDetails") or {}).get("image"),
     )
 
 

@@ -28,7 +28,7 @@ class Tidying:
         notice: Called with what a person should know.
 
     Attributes:
-        store: The objects, once there may be any.
+        stores: Folders in which there may be objects.
         trials: The runs, once there may be any.
         job_was_requested: Whether there may be a job.
         job_id: The job, once its creation was answered; a listing may lack it.
@@ -41,7 +41,7 @@ class Tidying:
         self._client, self._target, self._name = client, target, name
         self._findings, self._notice = findings, notice
         self._runs: dict[str, Any] = {}
-        self.store: StoreTrials | None = None
+        self.stores: list[StoreTrials] = []
         self.trials: RunTrials | None = None
         self.job_was_requested = False
         self.job_id: str | None = None
@@ -54,15 +54,15 @@ class Tidying:
         for job_id in jobs:
             self._end_runs(job_id)
             self._delete_job(job_id)
-        if self.store is not None:
-            self.left += self.store.remove_all()
+        for store in self.stores:
+            self.left += store.remove_all()
         for name in self.left:
             self._notice(f"could not be removed: {name}")
 
     def describe_rest(self) -> str:
         """Return where there may be something as long as `finish` has not returned."""
         places = [f"job {self._name}-probe with its runs"] if self.job_was_requested else []
-        places += [f"objects in {self.store.uri}"] if self.store is not None else []
+        places += [f"objects in {store.uri}" for store in self.stores]
         return f"may be left: {', '.join(places) or 'nothing'}"
 
     def runs(self) -> list[Any]:
