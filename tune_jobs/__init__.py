@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tune_jobs.backends.data_science.backend import DataScienceBackend as DataScienceBackend
+    from tune_jobs.backends.data_science.controller_job import ControllerJob as ControllerJob
     from tune_jobs.backends.data_science.definition import Infrastructure as Infrastructure
     from tune_jobs.backends.local.backend import LocalBackend as LocalBackend
     from tune_jobs.backends.simulated.backend import SimulatedBackend as SimulatedBackend
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tune_jobs.core.job_runs import RunPaths as RunPaths
     from tune_jobs.core.objectives import Metric as Metric
     from tune_jobs.core.promotion import Promotion as Promotion
+    from tune_jobs.core.secret import Secret as Secret
     from tune_jobs.dashboard.api import compare as compare
     from tune_jobs.dashboard.api import write_report as write_report
     from tune_jobs.errors import TuneJobsError as TuneJobsError
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from tune_jobs.script.styles import Option as Option
     from tune_jobs.script.styles import Positional as Positional
     from tune_jobs.script.styles import Switch as Switch
+    from tune_jobs.storage.bucket.opening import bucket_storage as bucket_storage
     from tune_jobs.storage.bulk_read import load_study as load_study
     from tune_jobs.tuner import Tuner as Tuner
     from tune_jobs.tuning.final_run import FinalRun as FinalRun
@@ -56,6 +59,7 @@ _HOME = {
     "ConfigField": "script.styles",
     "ConfigFile": "script.styles",
     "Connection": "oci.connection",
+    "ControllerJob": "backends.data_science.controller_job",
     "Costs": "core.costs",
     "Course": "backends.simulated.courses",
     "DataScienceBackend": "backends.data_science.backend",
@@ -74,6 +78,7 @@ _HOME = {
     "Positional": "script.styles",
     "Promotion": "core.promotion",
     "RunPaths": "core.job_runs",
+    "Secret": "core.secret",
     "SimulatedReport": "backends.simulated.courses",
     "SimulatedBackend": "backends.simulated.backend",
     "SimulatedRun": "backends.simulated.courses",
@@ -81,6 +86,7 @@ _HOME = {
     "TruncationPruner": "pruners",
     "TuneJobsError": "errors",
     "Tuner": "tuner",
+    "bucket_storage": "storage.bucket.opening",
     "checkpoint_dir": "runtime.report",
     "compare": "dashboard.api",
     "load_study": "storage.bulk_read",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,39 +9,35 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
 
 from tune_jobs.arguments.calls import check_names, strict_names, strict_types
 from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.backends.base import Backend
-from tune_jobs.core.attempts import Attempt, select_attempt
 from tune_jobs.core.commands import End
-from tune_jobs.core.costs import Costs
-from tune_jobs.core.formatting import html_table
 from tune_jobs.core.job_runs import MetricSources
 from tune_jobs.core.limits import Limits
 from tune_jobs.core.objectives import Bound, Metric, Objectives, as_metrics
 from tune_jobs.core.outcomes import Diverged
 from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Progress, Verbosity
-from tune_jobs.core.trial_attributes import counts_as_finished
-from tune_jobs.core.usage import RunStatistics
+from tune_jobs.detached.calls import as_controller, build_call
+from tune_jobs.detached.launching import detach as launch_controller
+from tune_jobs.detached.recipe import Call
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.background import Background
+from tune_jobs.notebook.environment import in_notebook
 from tune_jobs.notebook.panels import open_progress
-from tune_jobs.notebook.tables import trials_dataframe
+from tune_jobs.recorded_study import RecordedStudy
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.interface import CommandFunction, as_interface
 from tune_jobs.space.declaration import as_space, load_space
 from tune_jobs.space.search_space import Space, SpaceFunction
 from tune_jobs.storage.deletion import explain_deletion
-from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.choice import check_choice
-from tune_jobs.tuning.control import CONTROL_SECONDS, send_command
 from tune_jobs.tuning.final_run import FinalRun, train_best
-from tune_jobs.tuning.logs import open_log
 from tune_jobs.tuning.messages import Messages
 from tune_jobs.tuning.named_study import open_study
 from tune_jobs.tuning.objective import ObjectiveRuns
@@ -50,24 +45,25 @@ from tune_jobs.tuning.optimize import Callback, Optimization
 from tune_jobs.tuning.options import (
     CallLimits,
     Duplicates,
+    Then,
     TunerOptions,
     documents,
     select,
 )
-from tune_jobs.tuning.outputs import Outputs, read_outputs
-from tune_jobs.tuning.preview import Preview, preview
 from tune_jobs.tuning.replicates import enqueue_replicates
-from tune_jobs.tuning.session import RunSession, Session, build_retry
+from tune_jobs.tuning.session import RunSession, build_retry
 from tune_jobs.tuning.smoke_check import CheckReport, smoke_check
 from tune_jobs.tuning.spec import TuningSpec
-from tune_jobs.tuning.watch import watch
 
 if TYPE_CHECKING:
+    from tune_jobs.backends.data_science.controller_job import ControllerJob
+    from tune_jobs.backends.data_science.definition import Infrastructure
+    from tune_jobs.detached.handle import DetachedStudy
     from tune_jobs.notebook.monitor import StudyMonitor
 
 
 @documents(TunerOptions)
-class Tuner:
+class Tuner(RecordedStudy):
     """Tuner of an Optuna study, with one job run for each trial.
 
     Args:
@@ -114,20 +110,19 @@ class Tuner:
         options = TunerOptions(**select(TunerOptions, locals()))
         if isinstance(backend, type) or not hasattr(backend, "open"):
             raise invalid("backend", backend, "a backend such as LocalBackend('train.py')")
-        self.progress = progress
         metrics = as_metrics(metric)
-        self.study = open_study(study, direction, metrics)
+        study = open_study(study, direction, metrics)
         objectives = Objectives(
             metrics=metrics,
-            maximize=tuple(d.name == "MAXIMIZE" for d in self.study.directions),
+            maximize=tuple(d.name == "MAXIMIZE" for d in study.directions),
             bounds=tuple(Bound.parse(name, bound) for name, bound in (bounds or {}).items()),
         )
         if isinstance(space, str | os.PathLike):
             space = load_space(Path(space), valid=valid)
         else:
             space = as_space(space, valid=valid)
-        self.definition = TuningSpec(
-            study=self.study,
+        definition = TuningSpec(
+            study=study,
             space=space,
             backend=backend,
             objectives=objectives,
@@ -141,28 +136,14 @@ class Tuner:
             options=options,
         )
         if space.function is None:  # of a function, only samples show the parameters
-            self.definition.check_described()
+            definition.check_described()
+        super().__init__(definition, progress)
         self._objective_runs: ObjectiveRuns | None = None
         self._objective_lock = threading.Lock()
         self._optimization: Optimization | None = None
         self._end_reason = ""
+        self._was_stopped = False
         self._background: Background | None = None
-
-    @property
-    def options(self) -> TunerOptions:
-        """Options that the tuner was created with."""
-        return self.definition.options
-
-    @property
-    def best_trials(self) -> list[optuna.trial.FrozenTrial]:
-        """The best trial, or the Pareto front of several objectives; empty if there is none.
-
-        Only trials count that are complete and feasible and are no replicates. Optuna's
-        ``study.best_trial`` may be a replicate.
-        """
-        with explain_deletion(self.study):
-            trials = self.study.get_trials(deepcopy=False)
-        return [copy.deepcopy(trial) for trial in self.definition.find_best(trials)]
 
     @property
     def end_reason(self) -> str:
@@ -173,6 +154,11 @@ class Tuner:
         return self._end_reason
 
     @property
+    def was_stopped(self) -> bool:
+        """Whether the last call of `optimize` was stopped on request, or handed over."""
+        return self._was_stopped
+
+    @property
     def max_parallel(self) -> int:
         """Maximum number of live job runs; a new value applies from the next call on."""
         return self.options.max_parallel
@@ -181,20 +167,6 @@ class Tuner:
     def max_parallel(self, value: int) -> None:
         changed = replace(self.options, max_parallel=value)
         self.definition = replace(self.definition, options=changed)
-
-    def __repr__(self) -> str:
-        metrics = ", ".join(m.name for m in self.definition.objectives.metrics)
-        return (
-            f"Tuner(study={self.study.study_name!r}, backend={self.definition.backend!r}, "
-            f"metric={metrics!r}, max_parallel={self.max_parallel})"
-        )
-
-    def _repr_html_(self) -> str:
-        described = {"study": self.study.study_name, "backend": repr(self.definition.backend)}
-        metrics = ", ".join(m.name for m in self.definition.objectives.metrics)
-        parameters = ", ".join(sorted(self.definition.space.names))
-        more = {"metric": metrics, "parameters": parameters, "slots": str(self.max_parallel)}
-        return html_table({**described, **more}.items())
 
     @strict_names
     @documents(CallLimits)
@@ -254,9 +226,13 @@ class Tuner:
         progress = open_progress(self.progress, verbosity=self.options.verbosity)
         with self._session(progress, take_over=take_over) as session:
             clock = session.clock
-            finished = sum(counts_as_finished(t) for t in self.study.get_trials(deepcopy=False))
-            wanted = None if n_trials is None else finished + n_trials
-            shown = {"n_trials": wanted, "max_parallel": self.max_parallel}
+            wanted = None if n_trials is None else self._count_finished() + n_trials
+            shown = {
+                "n_trials": wanted,
+                "max_parallel": self.max_parallel,
+                "max_run_hours": max_run_hours,
+                "max_cost": max_cost,
+            }
             described = self.definition.describe(session.service.describe())
             session.ledger.write_definition({**described, "limits": shown})
             self._optimization = Optimization(
@@ -266,6 +242,7 @@ class Tuner:
                 self._optimization.run()
             finally:
                 self._end_reason = self._optimization.machine.end_reason
+                self._was_stopped = self._optimization.machine.control.end is not None
                 self._optimization = None
                 progress.close()
         return self.study
@@ -297,6 +274,11 @@ class Tuner:
             )
         check_names(Tuner.optimize, self, **limits)
         self._background = Background(partial(self.optimize, **limits))
+        if self.progress is True and self.options.verbosity != "quiet" and in_notebook():
+            self._show()
+
+    def _is_awaited(self) -> bool:
+        return (self._background is not None and self._background.is_alive) or super()._is_awaited()
 
     @strict_types
     def wait(self, timeout: float | None = None) -> bool:
@@ -323,6 +305,73 @@ class Tuner:
         """
         if self._optimization is not None:
             self._optimization.end(End.CANCEL if cancel_runs else End.FINISH)
+
+    @strict_names
+    @documents(CallLimits)
+    def detach(
+        self,
+        controller: ControllerJob | Infrastructure | Literal["local"] | None = None,
+        *,
+        n_trials: int | None = None,
+        timeout: float | None = None,
+        max_run_hours: float | None = None,
+        max_cost: float | None = None,
+        target: float | None = None,
+        patience: int | None = None,
+        then: Then | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        resources: Mapping[str, Any] | None = None,
+        take_over: bool = False,
+    ) -> DetachedStudy:
+        """Leave the tuning to a controller, a process that continues when this one ends.
+
+        Whatever is made in Python, such as the search space, has to be importable by the
+        controller: no lambda, no closure, nothing that is defined in a notebook.
+
+        Args:
+            controller: What the controller runs on. For job runs on OCI, an `Infrastructure` with
+                a small shape, or a `ControllerJob`; ``local`` for a background process of this
+                machine, which is what local job runs have.
+            options: See `CallLimits`.
+            then: ``train_best`` trains the best configuration after the tuning, exactly once.
+            arguments, resources: Of that final run, see `train_best`.
+            take_over: Whether to take the study over from a process that is tuning it.
+
+        Returns:
+            The study, which can be followed, paused and stopped.
+
+        Raises:
+            ConfigError: If something cannot travel to the controller, or a limit is invalid.
+            StudyError: If the controller could not reach the storage, such as one in memory.
+            StudyOwned: If another process is tuning the study.
+        """
+        where = as_controller(controller)
+        call = build_call(
+            self.definition,
+            CallLimits(**select(CallLimits, locals())),
+            self._count_finished(),
+            then=then,
+            arguments=arguments or {},
+            resources=resources or {},
+            take_over=take_over,
+        )
+        return self.launch(call, where)
+
+    def launch(
+        self, call: Call, controller: ControllerJob | Literal["local"] | None = None
+    ) -> DetachedStudy:
+        """Launch a controller; see `detach`."""
+        from tune_jobs.detached.handle import DetachedStudy
+
+        self._close_objective()
+        with explain_deletion(self.study):
+            launched = launch_controller(self.definition, call, controller, self._messages())
+        return DetachedStudy(self.study.study_name, launched)
+
+    def _messages(self) -> Messages:
+        """Return messages without a display of progress."""
+        quiet = self.progress is False
+        return Messages(open_progress(not quiet, verbosity="quiet"), self.options.verbosity)
 
     @staticmethod
     @strict_names
@@ -355,16 +404,6 @@ class Tuner:
         """
         with explain_deletion(self.study):
             enqueue_replicates(self.definition, trial, n, argument)
-
-    def trials_dataframe(self) -> Any:
-        """Return Optuna's DataFrame of the trials with columns for their job runs; needs pandas.
-
-        ``run``, ``run_state``, ``run_attempt``, ``run_shape``, ``run_seconds`` and ``cause`` are
-        those of a trial's last run; ``run_hours`` and ``money`` are totals of all its runs.
-        ``standing`` is ``candidate`` for a trial that can be the best one, and otherwise says why
-        it cannot: ``infeasible``, ``replicate``, ``reused``, ``not finite`` or ``no value``.
-        """
-        return trials_dataframe(self.study, self.attempts())
 
     @strict_types
     def objective(self, trial: optuna.Trial) -> float | Sequence[float]:
@@ -418,12 +457,14 @@ class Tuner:
             again: Whether to train even if the same final run has succeeded.
 
         Raises:
-            ConfigError: If ``pick`` does not apply: with one objective, or beside ``trial``.
+            ConfigError: If ``pick`` does not apply: with one objective, or beside ``trial``; or if
+                the backend has no such resources.
             StudyError: If there is no best trial (the message says why), or the choice is
                 ambiguous.
             FinalRunFailed: If the final run failed; the message has the end of its log.
         """
         check_choice(self.definition, trial, pick)
+        self.definition.backend.check_resources(dict(resources or {}))
         progress = open_progress(self.progress, verbosity=self.options.verbosity)
         with self._session(progress) as session:
             return train_best(
@@ -437,51 +478,6 @@ class Tuner:
                 again=again,
             )
 
-    def owner(self) -> str | None:
-        """Return the process that is tuning the study, or None."""
-        with self._open() as session:
-            return find_owner(session.ledger.engine, session.ledger.uid)
-
-    def control(self, command: str, *, wait: float = CONTROL_SECONDS, **argument: Any) -> bool:
-        """Send a command to the process that is tuning the study, on any machine.
-
-        Args:
-            command: ``pause``, ``resume``, ``stop`` (``runs="finish"`` or ``"cancel"``),
-                ``cancel`` (``trial=12``), or ``set`` (``max_parallel=16``, ``n_trials=200``).
-            wait: Maximum time in seconds to wait until the command is executed.
-            argument: Arguments of the command.
-
-        Returns:
-            Whether the command was executed in that time.
-
-        Raises:
-            StudyError: If no process is tuning the study, or a trial to cancel has no live run.
-            ConfigError: If the command or an argument is unknown.
-        """
-        with explain_deletion(self.study):
-            return send_command(self.definition, command, argument, wait)
-
-    def watch(self) -> optuna.Study:
-        """Show the progress of the process that is tuning the study until it ends.
-
-        Returns:
-            The Optuna study.
-        """
-        progress = open_progress(self.progress, verbosity=self.options.verbosity)
-        try:
-            with self._open(Messages(progress, self.options.verbosity)) as session:
-                watch(session, progress, self.max_parallel)
-        finally:
-            progress.close()
-        return self.study
-
-    @strict_types
-    def preview(self, n: int = 3) -> list[Preview]:
-        """Return the exact command lines of ``n`` sampled configurations without starting a run."""
-        if n < 1:
-            raise invalid("n", n, "an integer of at least 1")
-        return preview(self.definition, n)
-
     @strict_types
     def check(
         self, arguments: Mapping[str, Any] | None = None, *, time_limit: float = 120.0
@@ -493,76 +489,6 @@ class Tuner:
             time_limit: Seconds after which the run is stopped, counted from its start.
         """
         return smoke_check(self.definition, dict(arguments or {}), time_limit)
-
-    @strict_types
-    def attempts(self, trial: int | None = None) -> list[Attempt]:
-        """Return the recorded job runs of the study, or of one trial."""
-        with self._open() as session:
-            return session.ledger.read_attempts(trial)
-
-    def left_behind(self) -> list[Attempt]:
-        """Return the job runs of a call that was interrupted or killed, if none has followed.
-
-        The next call adopts those that still run, collects those that have ended, and runs the
-        configurations of the others again.
-        """
-        with self._open() as session:
-            return [] if session.is_tuned() else session.ledger.read_open_attempts()
-
-    def costs(self) -> Costs:
-        """Return run hours and cost of the study's job runs so far.
-
-        Runs that were left behind count once the next call knows how they ended.
-        """
-        with self._open() as session:
-            attempts = session.ledger.read_attempts()
-            statistics = RunStatistics(
-                self.options.prices or {}, [a for a in attempts if a.told is not None]
-            )
-            live = {a.name: a for a in attempts if a.told is None and session.is_tuned()}
-            for attempt in live.values():
-                statistics.adopted(attempt)
-            return statistics.costs(live, self.definition.backend.clock(), None)
-
-    @strict_types
-    def logs(self, trial: int) -> str:
-        """Return the log of the last job run of a trial.
-
-        Raises:
-            StudyError: If the trial has no job run.
-        """
-        with self._open() as session:
-            attempts = [a for a in session.ledger.read_attempts(trial) if not a.is_final]
-            if not attempts:
-                raise StudyError(f"trial {trial} of {self.study.study_name!r} has no job run")
-            return open_log(session, attempts[-1]).read().decode("utf-8", "replace")
-
-    @strict_types
-    def outputs(self, trial: int | str, *, attempt: int | None = None) -> Outputs:
-        """Return the files that a job run left: its outputs, and what is in its working folder.
-
-            tuner.outputs(12).download("best", "*.pt")
-
-        Args:
-            trial: Number of the trial, or the name of a final run (``final-1``).
-            attempt: Number of the attempt; by default the last one.
-
-        Returns:
-            A list of files, which `Outputs.download` fetches.
-
-        Raises:
-            StudyError: If the trial has no such job run.
-            StoreError: If the metric store cannot be read.
-        """
-        with self._open() as session:
-            attempts = session.ledger.read_attempts()
-            return read_outputs(session.store, select_attempt(attempts, trial, attempt))
-
-    @contextmanager
-    def _open(self, messages: Messages | None = None) -> Iterator[Session]:
-        """Open the study to read it."""
-        with explain_deletion(self.study), Session(self.definition, messages) as session:
-            yield session
 
     @contextmanager
     def _session(self, progress: Progress, *, take_over: bool = False) -> Iterator[RunSession]:

@@ -76,8 +76,12 @@ def test_every_command_and_file_and_row_is_strict(printed: Printed, tmp_path: Pa
     final = printed("train-best")
     assert (final["metrics"]["loss"], final["metrics"]["gain"]) == ("nan", "-inf")
     assert printed("train-best") == final, "as its provenance says it"
-    for command in ("status", "replay", "watch"):
+    for command in ("status", "advise", "replay", "watch"):
         printed(command)
+    queued = printed("enqueue", "--param", "x=50", "--again")
+    assert printed("withdraw", str(queued["trial"])) == {"withdrawn": queued["trial"]}
+    printed("note", "--text", "wild")
+    printed("ps")
     database = f"sqlite:///{tmp_path}/wild.db"
     printed("compare", study=database)
     printed("report", study=database)
@@ -86,6 +90,7 @@ def test_every_command_and_file_and_row_is_strict(printed: Printed, tmp_path: Pa
         strict(answer.text)
     _check_files(tmp_path)
     _check_rows(tmp_path / "wild.db")
+    assert printed("delete", "--yes")["runs"] >= 12
 
 
 def _check_files(folder: Path) -> None:
@@ -110,10 +115,10 @@ def _check_rows(path: Path) -> None:
         strict(text)
 
 
-COVERED = {"check", "preview", "run", "show", "train-best", "status", "replay", "watch"}
-COVERED |= {"compare", "report", "init", "outputs"}
+COVERED = {"advise", "check", "preview", "run", "show", "train-best", "status", "replay", "watch"}
+COVERED |= {"compare", "report", "init", "outputs", "ps", "delete", "enqueue", "withdraw", "note"}
 ELSEWHERE = {"doctor"}  # in tests/backends/data_science/doctor, as it needs services
-WITHOUT_NUMBERS = {"pause", "resume", "stop", "cancel", "set", "logs", "dashboard"}
+WITHOUT_NUMBERS = {"pause", "resume", "stop", "cancel", "set", "logs", "dashboard", "pull", "push"}
 
 
 def test_no_command_is_forgotten() -> None:

@@ -12,16 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import MakeTuner
+from tests.study_files import SMALL_STUDY
 
-STUDY = """\
-study: s
-direction: maximize
-command: [sh, train.sh]
-metric: value
-parameters: {x: [1, 2]}
-n_trials: 2
-max_parallel: 1
-"""
+STUDY = SMALL_STUDY + "n_trials: 2\nmax_parallel: 1\n"
 
 
 class Background:

@@ -186,6 +186,7 @@ def changed(changes: dict[str, str | None]) -> str:
         ({"metric": None, "metrics": "[a]"}, "direction: has no use beside 'metrics'"),
         ({"metric": None, "direction": None, "metrics": "[a]"}, ":1: metrics[0]: has no direction"),
         ({"metric": None, "direction": None, "metrics": "[]"}, ":1: metrics: is empty"),
+        ({"then": "train"}, "then: 'train' is unknown"),
         (
             {
                 "metric": None,

@@ -85,6 +85,15 @@ def test_what_holds(text: str, expected: bool | None) -> None:
         ("~lr", "is not supported"),
         ("lr == 3j", "is not supported"),
         ("lr == b'x'", "is not supported"),
+        ("lr = 1", "column 4: write == instead of ="),
+        ("lr > 1 && epochs > 2", "column 8: write and instead of &&"),
+        ("lr > 1 || epochs > 2", "column 8: write or instead of ||"),
+        ("!lr", "column 1: write not instead of !"),
+        ("lr <> 1", "column 4: write != instead of <>"),
+        ("optimizer == \u201csgd\u201d", 'column 14: write " instead of \u201c'),
+        ("optimizer == '=' lr", "invalid syntax"),
+        ("`\u00e4 b` > 1", "column 1: unknown name '\u00e4 b'"),
+        ("`\u00e4 b` = 1", "column 7: write == instead of ="),
         ("lr == ...", "is not supported"),
         ("1 < 2", "contains no parameter"),
         ("", "column 1"),
@@ -120,6 +129,27 @@ def test_what_cannot_be_computed_names_expression_and_values(text: str, problem:
         Expression.parse(text, names=PARAMS).holds(PARAMS)
     assert problem in str(error.value)
     assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("absent > 1", False),
+        ("absent < 1", False),
+        ("absent != 1", False),
+        ("not absent > 1", True),
+        ("absent > 1 or lr < 1", True),
+        ("absent", False),
+        ("absent + 1 > lr", False),
+        ("'ada' in name", True),
+        ("'x' not in name", True),
+        ("`learning rate` > 0.1 and name == '`'", False),
+        ("`learning rate` > 0.1 and name == 'adam'", True),
+    ],
+)
+def test_what_matches(text: str, expected: bool) -> None:
+    values = {"lr": 0.1, "name": "adam", "learning rate": 0.5}
+    assert Expression.parse(text).matches(values) is expected
 
 
 def test_a_condition_knows_its_names() -> None:

@@ -6,8 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -16,12 +16,14 @@ from optuna.trial import TrialState
 
 from tests.conftest import MakeTuner
 from tests.tuning.test_recovery import WAITING, Controller, runs_alive
+from tests.waiting import wait_until
 from tune_jobs.cli.main import main
 from tune_jobs.core.commands import Control, ControlState, End, apply_control
 from tune_jobs.core.limits import Limits, change_limits
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.notebook.panels import Silent
+from tune_jobs.storage import intervals
 from tune_jobs.tuning.optimize import Optimization
 from tune_jobs.tuning.session import RunSession, Session
 
@@ -47,14 +49,6 @@ def test_limits() -> None:
     wider = change_limits(limits, control("set", max_parallel=8, n_trials=50), finished_before=20)
     assert (wider.max_parallel, wider.n_trials) == (8, 30)
     assert change_limits(limits, control("set", n_trials=5), finished_before=20).n_trials == 0
-
-
-def wait_until(condition: object, seconds: float = 30.0) -> None:
-    assert callable(condition)
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)  # another process
 
 
 @pytest.fixture
@@ -181,7 +175,7 @@ def test_a_suspended_tuner_that_wakes_up_does_nothing_any_more(
 ) -> None:
     import signal
 
-    monkeypatch.setattr("tune_jobs.storage.lease.TTL", 1.0)
+    monkeypatch.setattr(intervals, "DATABASE", replace(intervals.DATABASE, ttl=1.0))
     live.process.send_signal(signal.SIGSTOP)
     # The suspended one still holds the lock of this machine's local runs.
     for lock in (tmp_path / "runs").glob("*/.tuner.lock"):
@@ -284,8 +278,9 @@ def test_from_the_command_line(
 
 
 def test_a_database_that_is_locked_for_a_while_ends_nothing(
-    make_tuner: MakeTuner, tmp_path: Path
+    make_tuner: MakeTuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tune_jobs.storage.retry.CONTENTION", 0.0)
     said: list[str] = []
     locked = sqlite3.connect(tmp_path / "s.db", check_same_thread=False, isolation_level=None)
 

@@ -10,10 +10,13 @@ from optuna.trial import TrialState
 from tests.conftest import MakeTuner
 from tests.simulation import EPOCHS, MINUTE, curve, fails, simulated
 from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
+from tune_jobs.core.controllers import ControllerRecord
 from tune_jobs.core.costs import Amount, Prices
 from tune_jobs.core.limits import Limits, Tally, affordable_runs, stopping_reason
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import ConfigError, TuningStopped
+from tune_jobs.storage.controllers import ControllerRows
+from tune_jobs.tuning.session import Session
 
 HOURS = EPOCHS * MINUTE / 3600
 PRICES = {"simulated": 2.0}
@@ -109,6 +112,29 @@ def test_a_second_call_counts_what_the_first_one_spent() -> None:
     tuner.optimize(n_trials=8)
     tuner.optimize(max_cost=10 * 2 * HOURS + 0.01)
     assert len(tuner.study.trials) == 10
+
+
+def test_limits_and_the_forecast_count_controllers() -> None:
+    said = Said()
+    tuner, _ = simulated(prices={**PRICES, "small": 2.0}, max_parallel=1)
+    tuner.progress = said
+    tuner.optimize(n_trials=2)
+    with Session(tuner.definition) as session:
+        rows = ControllerRows(session.ledger.engine, session.ledger.uid)
+    past, killed = HOURS * 3600, tuner.definition.backend.clock() - HOURS * 3600
+    for started, finished in ((0.0, past), (killed, None)):
+        record = ControllerRecord(
+            "", "data_science", "me", started, "ocid1", "small", "", started, finished
+        )
+        rows.add(record)
+    assert tuner.costs().controllers.money == pytest.approx(4 * HOURS)
+    tuner.optimize(n_trials=3)
+    (forecast,) = {s.costs.forecast for s in said.snapshots[-1:]}
+    assert forecast is not None
+    assert forecast.hours == pytest.approx(7 * HOURS)
+    tuner.optimize(max_run_hours=9 * HOURS + 0.01)
+    assert len(tuner.study.trials) == 7, "and 2 hours of controllers"
+    assert said.lines[-1].startswith("ended: max_run_hours=")
 
 
 def test_target() -> None:

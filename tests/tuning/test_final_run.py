@@ -22,9 +22,10 @@ from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.outcomes import MAX_ATTEMPTS
 from tune_jobs.dashboard.reading import read_study
-from tune_jobs.errors import FinalRunFailed, StudyError, TuningStopped
+from tune_jobs.errors import ConfigError, FinalRunFailed, StudyError, TuningStopped
 from tune_jobs.script.command_line import CommandLine
 from tune_jobs.storage.lease import Lease, LeaseLost
+from tune_jobs.tuning.provenance import FinalRequest
 from tune_jobs.tuning.session import Session
 
 BODY = """
@@ -173,7 +174,10 @@ def test_a_final_run_survives_its_tuner(make_tuner: MakeTuner, tmp_path: Path) -
     training.send_signal(signal.SIGKILL)
     training.wait()
     (tmp_path / "go").touch()
-    assert tuner.train_best({"epochs": 5}).name == "final-1-1"
+    tuner.optimize(n_trials=2)
+    (final,) = (a for a in tuner.attempts() if a.is_final)
+    assert final.told is None, "tuning resumed the final run, which is left to train_best"
+    assert tuner.train_best({"epochs": 5}, trial=0).name == "final-1-1"
     assert (tmp_path / "begun").read_text() == "x\n"
 
 
@@ -271,12 +275,19 @@ def test_a_final_run_is_stopped_on_request(make_tuner: MakeTuner, tmp_path: Path
     assert "stopped on request" in str(error)
 
 
-def test_other_resources_are_another_final_run(make_tuner: MakeTuner) -> None:
+def test_other_resources_are_another_final_run() -> None:
+    trial = optuna.trial.create_trial(value=0.5)
+    plain = FinalRequest(trial, {}, {}, {})
+    assert plain.key == FinalRequest(trial, {}, {}, {}).key
+    assert plain.key != FinalRequest(trial, {}, {}, {"shape": "VM.GPU.A10.1"}).key
+
+
+def test_resources_are_checked_before_a_run_is_recorded(make_tuner: MakeTuner) -> None:
     tuner = make_tuner()
     tuner.optimize(n_trials=1)
-    tuner.train_best()
-    with pytest.raises(FinalRunFailed, match="a local run has no resources"):
+    with pytest.raises(ConfigError, match="a local run has no resources to choose"):
         tuner.train_best(resources={"shape": "VM.GPU.A10.1"})
+    assert not any(attempt.is_final for attempt in tuner.attempts())
 
 
 def test_a_final_run_without_its_metric_is_no_success(

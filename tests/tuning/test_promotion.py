@@ -91,6 +91,16 @@ def test_the_top_third_is_promoted_from_the_highest_rung_first() -> None:
     assert ladder.candidate() == 3
 
 
+def test_checkpoints_are_kept_while_it_is_unknown_how_many_trials_will_come() -> None:
+    ladder = Ladder(RUNGS, maximize=True)
+    for number in range(3):
+        ladder.stand(number, Rung(0, 0, 1), 0.1 * number)
+    assert ladder.unneeded(None) == []
+    assert ladder.candidate() == 2
+    assert ladder.unneeded(0) == [0, 1]
+    assert ladder.unneeded(0) == [], "once"
+
+
 @given(
     values=st.lists(st.floats(0, 1), min_size=1, max_size=40),
     more=st.integers(0, 30),

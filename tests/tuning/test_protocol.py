@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -89,6 +90,8 @@ class Model:
         self._service = service
 
     def check(self) -> None: ...
+
+    def check_resources(self, resources: Mapping[str, object]) -> None: ...
 
     def describe(self) -> dict[str, object]:
         return {"command": ["train"]}
@@ -172,10 +175,13 @@ class Client(BackendService):
 class Controller:
     """A call of ``optimize``, one turn at a time."""
 
-    def __init__(self, folder: Path, service: Service) -> None:
+    def __init__(
+        self, folder: Path, service: Service, storage: str | BaseStorage | None = None
+    ) -> None:
         study = optuna.create_study(
+            pruner=optuna.pruners.NopPruner(),  # a stale listing shows ended runs as live
             study_name="s",
-            storage=f"sqlite:///{folder}/s.db",
+            storage=storage or f"sqlite:///{folder}/s.db",
             direction="maximize",
             sampler=optuna.samplers.RandomSampler(),
             load_if_exists=True,
@@ -228,8 +234,12 @@ class Protocol(RuleBasedStateMachine):
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.folder = Path(tempfile.mkdtemp(prefix="protocol-"))
         self.service = Service(self.folder / "runs")
-        self.controller = Controller(self.folder, self.service)
+        self.controller = self.start()
         self.asleep: list[Controller] = []
+
+    def start(self) -> Controller:
+        """Start a tuner."""
+        return Controller(self.folder, self.service)
 
     @rule()
     def turn(self) -> None:
@@ -263,13 +273,13 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def the_tuner_is_killed(self) -> None:
         """The next tuner starts."""
-        self.controller = Controller(self.folder, self.service)
+        self.controller = self.start()
 
     @rule()
     def the_tuner_is_suspended(self) -> None:
         """It is replaced, and wakes up later."""
         self.asleep.append(self.controller)
-        self.controller = Controller(self.folder, self.service)
+        self.controller = self.start()
 
     @precondition(lambda self: self.asleep)
     @rule()
@@ -290,7 +300,7 @@ class Protocol(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Leave one tuner undisturbed; then all invariants must hold."""
         try:
-            last = Controller(self.folder, self.service)
+            last = self.start()
             for _ in range(200):
                 for name in list(self.service.live):
                     self.service.finish(name, RunState.SUCCEEDED)
@@ -302,8 +312,7 @@ class Protocol(RuleBasedStateMachine):
 
     def check(self, last: Controller) -> None:
         """Assert the invariants."""
-        study = optuna.load_study(study_name="s", storage=f"sqlite:///{self.folder}/s.db")
-        trials = study.trials
+        trials = last.session.spec.study.trials
         assert [t.number for t in trials] == list(range(len(trials)))
         assert Counter(t.state for t in trials) == {TrialState.COMPLETE: TRIALS}
         assert all(t.value == t.params["x"] for t in trials)

@@ -29,6 +29,7 @@ from tune_jobs.core.promotion import Promotion
 from tune_jobs.core.snapshot import Snapshot
 from tune_jobs.errors import BackendError, DatabaseTrouble
 from tune_jobs.notebook.panels import Silent
+from tune_jobs.storage import intervals
 from tune_jobs.storage.lease import StudyOwned
 from tune_jobs.storage.mirror import StudyMirror
 from tune_jobs.storage.retry import DatabaseRetry
@@ -434,7 +435,7 @@ def test_a_second_start_does_not_harm_a_suspended_tuner(
     with RunSession(first.definition, own=True) as session:
         assert session._heartbeat is not None
         session._heartbeat.stop()  # as if it was suspended
-        monkeypatch.setattr("tune_jobs.storage.lease.TTL", 0.0)
+        monkeypatch.setattr(intervals, "DATABASE", replace(intervals.DATABASE, ttl=0.0))
         monkeypatch.setattr("tune_jobs.tuning.session._owned_here", set())  # another process
         with pytest.raises(BackendError, match="another tuner"):
             RunSession(replace(first.definition, backend=locked), own=True)
@@ -450,9 +451,9 @@ def test_a_study_is_released_without_waiting_for_a_stalled_database(
     session = RunSession(make_tuner().definition, own=True)
     release = session.lease.release
 
-    def waits() -> None:
+    def waits(retry: Any) -> None:
         stalled.wait(30)
-        release()
+        release(retry)
         released.set()
 
     monkeypatch.setattr(session.lease, "release", waits)

@@ -11,6 +11,8 @@ import pytest
 from tune_jobs.backends.base import BackendService
 from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunState, RunUpdate
+from tune_jobs.core.observations import Observation
+from tune_jobs.core.resource_usage import ResourceUsage
 from tune_jobs.errors import StoreError
 from tune_jobs.metric_store.store import MetricStore
 from tune_jobs.runtime.records import Record, encode
@@ -79,6 +81,16 @@ class Bench:
         self.service.updates = [
             RunUpdate(NAME, state, finished=1.0, has_metrics=None, has_history=True)
         ]
+
+    def end_using(self, state: RunState, **used: float) -> Observation:
+        """End the run with a history that states what it used; return what the tracker says."""
+        event = {"event": "ended", "metrics_bytes": self.write(0.1), "usage": used}
+        (self.root / f"runs/{NAME}/run.jsonl").write_text(json.dumps(event) + "\n")
+        self.service.updates = [
+            RunUpdate(NAME, state, finished=1.0, has_metrics=None, has_history=True)
+        ]
+        (seen,) = self.tracker.wait(None)
+        return seen
 
     def ended(self) -> list[tuple[RunState, list[float]]]:
         """One turn: the runs that the tracker reports as over, with their values."""
@@ -169,7 +181,7 @@ def test_a_store_that_stays_unreadable_is_an_error(bench: Bench) -> None:
     metrics.mkdir()
     assert bench.ended() == []
     bench.service.now = STORE_PATIENCE + 1
-    with pytest.raises(StoreError, match=r"reading .*\.jsonl failed: .*directory"):
+    with pytest.raises(StoreError, match=r"reading .*\.jsonl failed: .*not a regular file"):
         bench.tracker.wait(None)
 
 
@@ -178,6 +190,25 @@ def test_a_failure_is_explained_even_if_its_log_cannot_be_read(bench: Bench) -> 
     update = RunUpdate(NAME, RunState.FAILED, cause="exit code 1")
     explained = bench.tracker.explain(update, "exit code 1", MetricSources(("value",)))
     assert explained.startswith("exit code 1; its log cannot be read: reading ")
+
+
+@pytest.mark.parametrize(
+    ("has_history", "log", "said"),
+    [
+        (True, "", "nothing was printed"),
+        (False, "", "was not looked at, since its job has no runner: have the script call"),
+        (False, "val: 1", "numbers were printed for: val"),
+    ],
+)
+def test_what_was_not_looked_at_is_not_said_to_be_missing(
+    has_history: bool, log: str, said: str, bench: Bench
+) -> None:
+    if log:
+        (bench.root / f"runs/{NAME}/log.txt").write_text(log)
+    update = RunUpdate(NAME, RunState.SUCCEEDED, has_history=has_history)
+    explained = bench.tracker.explain(update, "no 'value'", MetricSources(("value",)))
+    assert explained.startswith("no 'value'; ")
+    assert said in explained
 
 
 def test_a_size_that_the_backend_knows_needs_no_history(bench: Bench) -> None:
@@ -195,3 +226,48 @@ def test_the_metrics_of_a_run_without_a_history_are_read_once_more_at_its_end(be
     bench.write(0.1, 0.2)  # of which the listing says nothing yet
     bench.service.updates = [RunUpdate(NAME, RunState.SUCCEEDED, finished=1.0, has_metrics=False)]
     assert bench.ended() == [(RunState.SUCCEEDED, [0.1, 0.2])]
+
+
+@pytest.mark.parametrize("state", [RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELED])
+def test_the_end_of_a_run_says_what_it_used(state: RunState, bench: Bench) -> None:
+    usage = bench.end_using(state, cpu_mean=0.5, memory_peak=3.0).update.usage
+    assert usage is not None
+    assert (usage.cpu_mean, usage.memory_peak) == (0.5, 3.0)
+
+
+def test_a_run_without_an_end_used_what_it_wrote_while_it_lived(bench: Bench) -> None:
+    lines = [{"cores": 2.0, "memory_limit": 16.0}, {"at": 15.0, "cpu": 15.0, "peak": 15.9}]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"at": 30, "c'
+    (bench.root / f"runs/{NAME}/usage.jsonl").write_text(text)
+    bench.service.updates = [RunUpdate(NAME, RunState.FAILED, finished=1.0, has_history=True)]
+    (seen,) = bench.tracker.wait(None)
+    assert seen.update.usage == ResourceUsage(
+        seconds=15.0,
+        cores=2.0,
+        cpu_seconds=15.0,
+        cpu_mean=0.5,
+        cpu_p95=0.5,
+        cpu_peak=0.5,
+        memory_limit=16.0,
+        memory_p95=15.9,
+        memory_peak=15.9,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "peak", "cause"),
+    [
+        (RunState.FAILED, 137, 15.9, "exit code 137 (out of memory: killed at 15.9 of 16 GB)"),
+        (RunState.FAILED, 137, 3.0, "exit code 137"),
+        (RunState.FAILED, 1, 15.9, "exit code 1"),
+        (RunState.CANCELED, 137, 15.9, "exit code 137"),
+    ],
+)
+def test_a_run_that_was_killed_for_its_memory_says_how_much_it_had(
+    state: RunState, code: int, peak: float, cause: str, bench: Bench
+) -> None:
+    usage = ResourceUsage(memory_peak=peak * 2**30, memory_limit=16.0 * 2**30)
+    update = RunUpdate(NAME, state, exit_code=code, cause=f"exit code {code}", usage=usage)
+    bench.service.updates = [update]
+    (seen,) = bench.tracker.wait(None)
+    assert seen.update.cause == cause

@@ -86,7 +86,7 @@ def test_a_tuner_that_is_replaced_between_its_commit_and_its_act_does_not_act(
     def write_and_sleep() -> e.Committed:
         committed = write()
         Controller(tmp_path, service)
-        monkeypatch.setattr(lease, "_read_clock_with_suspend", lambda: 1e12)
+        monkeypatch.setattr(lease, "read_uptime", lambda: 1e12)
         return committed
 
     monkeypatch.setattr(controller.call.engine, "write", write_and_sleep)

@@ -32,6 +32,9 @@ _ARGUMENTS: dict[str, Sequence[str]] = {
 }
 """Arguments by function: of those that are checked, and of Optuna, where studies are made."""
 
+_CALLED_AS = {"RecordedStudy": "Tuner"}
+"""Classes whose methods users call as those of another one, which inherits them."""
+
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _RECEIVERS = ("self", "cls")
 _SHOWN = 3
@@ -141,9 +144,11 @@ def _find_owners(name: str, function: Callable[..., Any]) -> str:
 def _suggest_in_family(name: str, function: Callable[..., Any]) -> str:
     """Return a hint about an argument of another method of the same class."""
     family = _label(function).partition(".")[0]
-    for label, names in _ARGUMENTS.items():
-        if label.partition(".")[0] == family and (near := suggest(name, names)):
-            return f"{near[:-1]} It is an argument of {label})"
+    methods = {k: names for k, names in _ARGUMENTS.items() if k.partition(".")[0] == family}
+    nearest = suggest(name, [each for names in methods.values() for each in names])
+    for label, names in methods.items():
+        if nearest and suggest(name, names) == nearest:
+            return f"{nearest[:-1]} It is an argument of {label})"
     return ""
 
 
@@ -154,7 +159,8 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def _label(function: Callable[..., Any]) -> str:
     """Return the name by which a function is called; the class's for ``__init__``."""
-    return function.__qualname__.removesuffix(".__init__")
+    owner, dot, name = function.__qualname__.rpartition(".")
+    return f"{_CALLED_AS.get(owner, owner)}{dot}{name}".removesuffix(".__init__")
 
 
 def _names(function: Callable[..., Any]) -> Iterator[str]:

@@ -135,8 +135,12 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse_settings(items: Sequence[str]) -> dict[str, Any]:
+def parse_settings(items: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """Parse items like ``epochs=50``; values are read as YAML.
+
+    Args:
+        items: The items.
+        option: The option that they were given with.
 
     Raises:
         ConfigError: If an item is not ``NAME=VALUE``, or its value is invalid YAML.
@@ -145,6 +149,6 @@ def parse_settings(items: Sequence[str]) -> dict[str, Any]:
     for item in items:
         name, equals, value = item.partition("=")
         if not name or not equals:
-            raise ConfigError(f"invalid --set {item!r}: write NAME=VALUE")
-        settings[name] = loads(value, f"--set {name}").plain() if value.strip() else None
+            raise ConfigError(f"invalid {option} {item!r}: write NAME=VALUE")
+        settings[name] = loads(value, f"{option} {name}").plain() if value.strip() else None
     return settings

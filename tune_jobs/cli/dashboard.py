@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tune_jobs.cli.commands import Commands
+from tune_jobs.cli.exit_codes import FAILED, SUCCESS
 from tune_jobs.cli.output import print_result
 from tune_jobs.config.study_config import load_study
 from tune_jobs.config.study_file import resolve_storage
 from tune_jobs.dashboard.model import Study
-from tune_jobs.errors import StudyError, require_package
+from tune_jobs.errors import ConfigError, StudyError, require_package
 
 _STUDY_HELP = "a study.yaml, STORAGE::NAME, or a storage for all of its studies"
 
@@ -22,7 +24,11 @@ def add_dashboard_commands(commands: Commands) -> None:
     """Add the commands of this module."""
     dashboard = commands.add("dashboard", _dashboard, "serve a live page over studies")
     dashboard.add_argument(
-        "storages", nargs="+", metavar="STORAGE", help="database URL, SQLite or journal file"
+        "storages",
+        nargs="+",
+        metavar="STORAGE",
+        help="database URL, SQLite or journal file, or a study.yaml, by which the page may also "
+        "start final runs",
     )
     dashboard.add_argument(
         "--host",
@@ -33,7 +39,8 @@ def add_dashboard_commands(commands: Commands) -> None:
     dashboard.add_argument(
         "--allow-control",
         action="store_true",
-        help="let the page pause, resume and stop studies and cancel trials",
+        help="let the page pause, resume and stop studies, cancel, enqueue and train trials, "
+        "change limits and write notes",
     )
     dashboard.add_argument(
         "--base-url",
@@ -56,8 +63,25 @@ def add_dashboard_commands(commands: Commands) -> None:
     )
     compare = commands.add("compare", _compare, "compare the best trials of studies")
     compare.add_argument("studies", nargs="+", metavar="STUDY", help=_STUDY_HELP)
-    report = commands.add("report", _report, "write a report as one HTML file")
+    _add_report(commands)
+
+
+def _add_report(commands: Commands) -> None:
+    report = commands.add("report", _report, "write a report: HTML, PDF, or Markdown for a comment")
     report.add_argument("studies", nargs="+", metavar="STUDY", help=_STUDY_HELP)
+    report.add_argument(
+        "--format",
+        choices=("html", "md", "pdf"),
+        help="format (default: by the suffix of --output, otherwise html); pdf needs Chromium",
+    )
+    report.add_argument(
+        "--paper", choices=("A4", "Letter"), help="size of printed pages (default of pdf: A4)"
+    )
+    report.add_argument(
+        "--require-best",
+        action="store_true",
+        help="end with 1 if a study has no best trial; the report is written all the same",
+    )
     report.add_argument(
         "--images", type=Path, metavar="FOLDER", help="also write the figures to this folder"
     )
@@ -66,8 +90,7 @@ def add_dashboard_commands(commands: Commands) -> None:
         "-o",
         "--output",
         type=Path,
-        default=Path("report.html"),
-        help="path of the report (default: report.html)",
+        help="path of the report, or - for standard output (default: report.html, .md or .pdf)",
     )
 
 
@@ -83,11 +106,21 @@ def _dashboard(options: argparse.Namespace) -> int:
         base_url=options.base_url,
         trusted_hosts=options.trusted_host,
         token_file=options.token_file,
+        study_files=_find_study_files(options.storages),
     )
     with contextlib.suppress(KeyboardInterrupt), server:
         print(f"{address}  (press Ctrl-C to stop)", flush=True)
         server.serve_forever()
     return 0
+
+
+def _find_study_files(references: Sequence[str]) -> dict[tuple[str, str], Path]:
+    """Return the files among what is shown, by the prefix of their storage and their study."""
+    return {
+        (f"s{number}-", load_study(reference).study): Path(reference).absolute()
+        for number, reference in enumerate(references)
+        if is_study_file(reference)
+    }
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -102,16 +135,37 @@ def _report(options: argparse.Namespace) -> int:
     from tune_jobs.dashboard import images
     from tune_jobs.dashboard.report import write_report
 
+    to_output = str(options.output) == "-"
+    if to_output and (options.json or options.images is not None):
+        raise ConfigError("--output -: the report itself is printed, without --json or --images")
     if options.images is not None:
         images.require_packages()  # before the report is written
     studies = open_studies(options.studies)
-    path = write_report(studies, options.output)
-    written: list[str] = []
-    if options.images is not None:
-        written = [str(i) for i in images.write_images(studies, options.images, options.kind)]
-    facts = {"report": str(path), "bytes": path.stat().st_size, "images": written}
-    print_result(options, facts, "\n".join([str(path), *written]))
-    return 0
+    without_best = [study.name for study in studies if study.no_best() is not None]
+    if to_output:
+        _print_report(studies, options)
+    else:
+        path = options.output or Path(f"report.{options.format or 'html'}")
+        write_report(studies, path, options.format, options.paper)
+        written: list[str] = []
+        if options.images is not None:
+            written = [str(i) for i in images.write_images(studies, options.images, options.kind)]
+        facts = {
+            "report": str(path),
+            "bytes": path.stat().st_size,
+            "images": written,
+            "without_best": without_best,
+        }
+        print_result(options, facts, "\n".join([str(path), *written]))
+    return FAILED if options.require_best and without_best else SUCCESS
+
+
+def _print_report(studies: Sequence[Study], options: argparse.Namespace) -> None:
+    from tune_jobs.dashboard.report.writing import make_report
+
+    document = make_report(studies, options.format or "html", options.paper)
+    sys.stdout.buffer.write(document)
+    sys.stdout.flush()
 
 
 def open_studies(references: Sequence[str]) -> list[Study]:

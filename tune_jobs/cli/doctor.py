@@ -47,6 +47,7 @@ def _examine(options: argparse.Namespace, config: StudyConfig) -> int:
     backend.check()
     report = backend.doctor(
         str(config.options.store or backend.default_store),
+        storage=config.storage,
         run=options.run,
         max_parallel=config.options.max_parallel,
         prices=config.options.prices,

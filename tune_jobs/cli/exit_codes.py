@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tune_jobs.errors import ConfigError, TuneJobsError, TuningStopped
+from tune_jobs.errors import ConfigError, StudyError, TuneJobsError, TuningStopped
+from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 
 SUCCESS, FAILED, INVALID, UNUSABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -29,3 +30,12 @@ def find_exit_code(error: TuneJobsError) -> int:
     if isinstance(error, TuningStopped):
         return FAILED
     return INVALID if isinstance(error, ConfigError) else UNUSABLE
+
+
+def find_known_error(error: Exception) -> TuneJobsError | None:
+    """Return an error whose message says what to do; None for errors of tune_jobs itself."""
+    if isinstance(error, TuneJobsError):
+        return error
+    if is_database_error(error):
+        return StudyError(f"the database does not answer: {explain_database_error(error)}")
+    return None

@@ -19,10 +19,21 @@
     tune-jobs stop study.yaml               stop tuning; --cancel-runs cancels live runs
     tune-jobs cancel study.yaml 12          cancel the job run of one trial
     tune-jobs set study.yaml --max-parallel 16 --n-trials 200
+    tune-jobs enqueue study.yaml --from-trial 12 --param lr=0.01
+                                            run this configuration next
+    tune-jobs withdraw study.yaml 40        remove it again before it starts
+    tune-jobs note study.yaml --trial 12 --text "looks overfit"
+
+    tune-jobs run study.yaml --detach       leave the tuning to a controller
+    tune-jobs ps study.yaml                 show what runs where, of whom, since when
+    tune-jobs delete study.yaml             remove a study and the files of its runs
 
     tune-jobs dashboard STORAGE...          serve a live page over studies
     tune-jobs compare STUDY...              compare studies: STORAGE::NAME or a study.yaml
     tune-jobs report STUDY... -o report.html
+
+    tune-jobs pull STORAGE study.db         copy the studies in a bucket into an SQLite file
+    tune-jobs push study.db STORAGE         copy an SQLite file into a bucket
 
 Paths in the file are relative to the file. `exit_codes` lists the exit codes.
 """
@@ -42,15 +53,16 @@ import optuna
 from tune_jobs.cli.commands import Commands
 from tune_jobs.cli.control import add_control_commands
 from tune_jobs.cli.dashboard import add_dashboard_commands
+from tune_jobs.cli.delete import add_delete_command
 from tune_jobs.cli.doctor import add_doctor_command
-from tune_jobs.cli.exit_codes import EXIT_CODES, INTERRUPTED, find_exit_code
+from tune_jobs.cli.exit_codes import EXIT_CODES, INTERRUPTED, find_exit_code, find_known_error
 from tune_jobs.cli.init import add_init_command
 from tune_jobs.cli.inspection import add_inspection_commands
 from tune_jobs.cli.outputs import add_outputs_command
+from tune_jobs.cli.ps import add_ps_command
 from tune_jobs.cli.replay import add_replay_command
+from tune_jobs.cli.transfer import add_transfer_commands
 from tune_jobs.cli.tuning import add_tuning_commands
-from tune_jobs.errors import StudyError, TuneJobsError
-from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 from tune_jobs.tuning.interruption import interrupt_on_termination
 
 
@@ -71,20 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:
-        known = _as_known_error(error)
+        known = find_known_error(error)
         if known is None:
             raise
         print(f"tune-jobs: {known}", file=sys.stderr)
         return find_exit_code(known)
-
-
-def _as_known_error(error: Exception) -> TuneJobsError | None:
-    """Return an error whose message says what to do; None for errors of tune_jobs itself."""
-    if isinstance(error, TuneJobsError):
-        return error
-    if is_database_error(error):
-        return StudyError(f"the database does not answer: {explain_database_error(error)}")
-    return None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -104,7 +107,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_outputs_command(commands)
     add_control_commands(commands)
     add_replay_command(commands)
+    add_ps_command(commands)
+    add_delete_command(commands)
     add_dashboard_commands(commands)
+    add_transfer_commands(commands)
     return parser
 
 

@@ -84,7 +84,7 @@ def _describe_left_behind(attempts: Sequence[Attempt], file: Path) -> str:
     command = f"`tune-jobs {'train-best' if train else 'run'} {file}`"
     return (
         f"left behind: {names}: no process tunes the study. The next {command} adopts the runs "
-        "that go on, collects those that have ended, and runs the others again"
+        "that continue, collects those that have ended, and runs the others again"
     )
 
 

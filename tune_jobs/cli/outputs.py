@@ -11,8 +11,8 @@ from tune_jobs.cli.output import print_result
 from tune_jobs.config.study_config import load_study
 from tune_jobs.core.attempts import select_attempt
 from tune_jobs.errors import StudyError
+from tune_jobs.metric_store.outputs import Outputs, read_outputs
 from tune_jobs.metric_store.store import MetricStore, study_folder
-from tune_jobs.tuning.outputs import Outputs, read_outputs
 
 
 def add_outputs_command(commands: Commands) -> None:

@@ -17,13 +17,16 @@ from tune_jobs.cli.commands import (
     parse_settings,
     read_study_file,
 )
+from tune_jobs.cli.detaching import launch_controller
 from tune_jobs.cli.exit_codes import FAILED, SUCCESS
 from tune_jobs.cli.log_check import add_log_options, check_log
 from tune_jobs.cli.output import print_result, print_status
-from tune_jobs.config.study_config import StudyConfig
+from tune_jobs.config.study_config import FinalConfig, StudyConfig
 from tune_jobs.config.study_file import build_tuner, open_or_imitate_study
 from tune_jobs.core.trial_attributes import counts_as_finished
+from tune_jobs.detached.recipe import Call
 from tune_jobs.errors import ConfigError
+from tune_jobs.tuner import Tuner
 
 
 def add_tuning_commands(commands: Commands) -> None:
@@ -69,6 +72,12 @@ def _add_run(commands: Commands) -> None:
     run.add_argument(
         "--take-over", action="store_true", help="take the study over from the current owner"
     )
+    run.add_argument(
+        "--detach",
+        action="store_true",
+        help="leave the tuning to a controller that continues without this terminal: a background "
+        "process, or a job run on OCI",
+    )
     add_verbosity_options(run)
     run.set_defaults(resumable=True)
 
@@ -81,15 +90,33 @@ def _run(options: argparse.Namespace, config: StudyConfig) -> int:
         raise ConfigError(
             f"{options.file}: no budget: add n_trials:, timeout:, max_run_hours: or max_cost:"
         )
+    final = config.final or FinalConfig()
+    call = Call(limits, config.then, final.arguments, final.resources, options.take_over)
+    if options.detach:
+        return launch_controller(options, config, call)
     tuner = build_tuner(config, options.file, verbosity=options.verbosity)
+    tune(tuner, call)
+    print_status(options, tuner, {"ended": tuner.end_reason or None})
+    return find_outcome(tuner)
+
+
+def tune(tuner: Tuner, call: Call) -> None:
+    """Tune a study until it has its number of trials, and do what follows."""
+    tuner.definition.backend.check_resources(call.resources)
     remaining = None
+    limits = call.limits
     if limits.n_trials is not None:
         remaining = max(0, limits.n_trials - _count_finished(tuner.study))
     # Without trials left, attempts that an earlier call left open are still to be closed.
-    if remaining != 0 or any(a.told is None for a in tuner.attempts()):
+    if remaining != 0 or any(a.told is None and not a.is_final for a in tuner.attempts()):
         limits = dataclasses.replace(limits, n_trials=remaining)
-        tuner.optimize(**vars(limits), take_over=options.take_over)
-    print_status(options, tuner, {"ended": tuner.end_reason or None})
+        tuner.optimize(**vars(limits), take_over=call.take_over)
+    if call.then == "train_best" and not tuner.was_stopped and tuner.best_trials:
+        tuner.train_best(call.arguments, resources=call.resources)
+
+
+def find_outcome(tuner: Tuner) -> int:
+    """Return the exit code: whether the study has a complete trial."""
     complete = tuner.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     return SUCCESS if complete else FAILED
 

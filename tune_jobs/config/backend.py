@@ -12,7 +12,8 @@ backend:                                 backend:
 
 The options are the arguments of `LocalBackend`; or those of `Infrastructure`, of
 `DataScienceBackend.from_script` and of `DataScienceBackend`, where ``job`` (an OCID, or a file in
-the YAML of ADS) replaces the infrastructure.
+the YAML of ADS) replaces the infrastructure. A variable of ``env`` may be a secret:
+``HF_TOKEN: {secret: ocid1.vaultsecret...}``.
 """
 
 from __future__ import annotations
@@ -21,15 +22,19 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.config.study_config import StudyConfig, documented_keys
+from tune_jobs.core.secret import Secret
 from tune_jobs.script.entry_point import EntryPoint
 from tune_jobs.space.yaml_arguments import argument_types, at_place, read_scalar
 from tune_jobs.space.yaml_source import Located
 from tune_jobs.tuning.option_kinds import read_seconds, read_strings
+
+if TYPE_CHECKING:
+    from tune_jobs.backends.data_science.controller_job import ControllerJob
 
 _Reader = Callable[[Located], Any]
 
@@ -73,10 +78,11 @@ def _build_data_science(config: StudyConfig, folder: Path, written: Located) -> 
 
     infrastructure = _readers(Infrastructure)
     job = {"job": Located.string, "source": Located.string, "conda": Located.string}
+    job |= {"nodes": partial(read_scalar, types=(int,))}
     others = _readers(DataScienceBackend) | {"connection": read_connection}
     del others["definition"]
     options = _read(written, others | infrastructure | job)
-    for name in (*infrastructure, "source", "conda"):
+    for name in (*infrastructure, "source", "conda", "nodes"):
         if "job" in options and name in options:
             problem = f"{name!r} belongs to the job, which is given by `job`: remove it"
             raise written.mapping()[name].error(problem)
@@ -92,6 +98,38 @@ def _build_data_science(config: StudyConfig, folder: Path, written: Located) -> 
                 return DataScienceBackend.from_ocid(ocid, **options)
             case path:
                 return DataScienceBackend.from_yaml(folder / path, **options)
+
+
+def make_controller(config: StudyConfig, folder: Path) -> ControllerJob | Literal["local"] | None:
+    """Return what the controller of a study.yaml runs on.
+
+    Args:
+        config: Contents of the file.
+        folder: Folder of the file.
+
+    Raises:
+        ConfigError: If an option is unknown or invalid.
+    """
+    written = config.controller
+    if written is None:
+        return None
+    if not isinstance(written.value, dict):
+        written.one_of("local")
+        return "local"
+    from tune_jobs.backends.data_science.controller_job import ControllerJob
+    from tune_jobs.backends.data_science.definition import Infrastructure
+
+    infrastructure = _readers(Infrastructure)
+    job = _readers(ControllerJob)
+    del job["infrastructure"]
+    options = _read(written, job | infrastructure)
+    size = {name: options.pop(name) for name in infrastructure if name in options}
+    if "source" in options:
+        options["source"] = str(folder / options["source"])
+    with at_place(written.place):
+        made = ControllerJob(Infrastructure(**size), **options)
+        made.check()
+    return made
 
 
 def _readers(cls: type[Any]) -> dict[str, _Reader]:
@@ -112,8 +150,22 @@ def _read(written: Located, readers: Mapping[str, _Reader]) -> dict[str, Any]:
     return {name: readers[name](item) for name, item in given.items() if item.value is not None}
 
 
-def _read_environment(written: Located) -> dict[str, str]:
-    return {name: str(item.plain()) for name, item in written.mapping().items()}
+def _read_environment(written: Located) -> dict[str, str | Secret]:
+    return {name: _read_variable(item) for name, item in written.mapping().items()}
+
+
+def _read_variable(written: Located) -> str | Secret:
+    """Read the value of a variable, or ``{secret: ocid1.vaultsecret...}``."""
+    if isinstance(written.value, list):
+        raise written.error("is a list, and an environment variable is a string")
+    if not isinstance(written.value, dict):
+        return str(written.plain())
+    given = written.fields("secret")
+    if not given:
+        raise written.error("is empty: write {secret: ocid1.vaultsecret...}")
+    ocid = given["secret"]
+    with at_place(ocid.place):
+        return Secret(ocid.value)  # which does not show what is none
 
 
 _READERS: Mapping[str, _Reader] = {"env": _read_environment, "link": read_strings}

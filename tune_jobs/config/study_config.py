@@ -43,7 +43,14 @@ from tune_jobs.space.yaml_arguments import at_place
 from tune_jobs.space.yaml_source import Located, load, loads, located
 from tune_jobs.storage.opening import find_url_problem
 from tune_jobs.tuning.option_kinds import settings_of
-from tune_jobs.tuning.options import CallLimits, Direction, TunerOptions, declared, read
+from tune_jobs.tuning.options import (
+    CallLimits,
+    Direction,
+    Then,
+    TunerOptions,
+    declared,
+    read,
+)
 from tune_jobs.tuning.spec import settable_arguments
 
 
@@ -81,6 +88,10 @@ _KEYS: Mapping[str, str] = {
     "backend": "Backend: its type, `local` (default) or `data_science`, or a mapping of `type` "
     "and options.",
     "final": "Final run: mappings `arguments` and `resources`.",
+    "controller": "What `--detach` leaves the tuning to: `local`, or for a job run on OCI a "
+    "mapping of its `shape`, `ocpus`, `memory_gb`, `conda` and others.",
+    "then": "What follows the tuning, in the process that tunes: `train_best` trains the best "
+    "configuration once, as `final` says, unless the tuning was stopped on request.",
 }
 """Documentation of the keys that are neither options of a `Tuner` nor limits."""
 
@@ -96,7 +107,7 @@ def documented_keys() -> dict[str, str]:
 
 
 _ELSEWHERE: Mapping[str, str] = {
-    **dict.fromkeys(("env", "link", "grace", "time_limit"), "under `backend:`"),
+    **dict.fromkeys(("env", "link", "grace", "time_limit", "nodes"), "under `backend:`"),
     **dict.fromkeys(("shape", "ocpus", "memory_gb", "conda", "job"), "under `backend:`"),
     "seed": "under `sampler:`",
     "epochs": "under `parameters:` as a constant",
@@ -134,6 +145,8 @@ class StudyConfig:
         sampler, pruner: None if the file names none.
         backend: A mapping of ``type`` and the options of the backend.
         final: The final run.
+        then: What follows the tuning.
+        controller: What `--detach` leaves the tuning to; None if the file does not say it.
         places: Place of each key, such as ``study.yaml:12``.
     """
 
@@ -151,6 +164,8 @@ class StudyConfig:
     pruner: Choice | None = None
     backend: Located = field(repr=False, compare=False, default_factory=lambda: _LOCAL)
     final: FinalConfig | None = None
+    then: Then | None = None
+    controller: Located | None = field(default=None, repr=False, compare=False)
     places: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -179,6 +194,11 @@ def read_study(document: Located) -> StudyConfig:
     metrics, directions = _read_metrics(document, written)
     if "pruner" in written and len(metrics) > 1:
         raise written["pruner"].error("Optuna prunes on a single metric only: remove it")
+    if "then" in written and len(metrics) > 1:
+        raise written["then"].error(
+            "the best of several metrics is a choice: remove it, and run `tune-jobs train-best "
+            "--pick` afterwards"
+        )
     space, final = _read_space(written), _read_final(written)
     options = TunerOptions(metric=metrics, **read(TunerOptions, written))
     return StudyConfig(
@@ -194,6 +214,8 @@ def read_study(document: Located) -> StudyConfig:
         pruner=read_choice(written["pruner"], PRUNERS) if "pruner" in written else None,
         backend=_read_backend(written),
         final=final,
+        then=cast(Then, written["then"].one_of(*get_args(Then))) if "then" in written else None,
+        controller=written.get("controller"),
         places={key: item.place for key, item in written.items()},
     )
 

@@ -15,9 +15,9 @@ from tune_jobs.config.study_config import StudyConfig, make_pruner, make_sampler
 from tune_jobs.core.snapshot import Verbosity
 from tune_jobs.errors import StudyError, StudyNotFound, TuneJobsError
 from tune_jobs.runtime.private_files import make_folders
-from tune_jobs.storage.connecting import open_storage
+from tune_jobs.storage.connecting import open_or_create_study, open_storage
 from tune_jobs.storage.database_errors import explain_database_error
-from tune_jobs.storage.opening import find_missing_file
+from tune_jobs.storage.opening import find_missing_database, find_missing_file
 from tune_jobs.tuner import Tuner
 
 _SQLITE = "sqlite:///"
@@ -60,9 +60,9 @@ def open_study(config: StudyConfig, file: Path) -> optuna.Study:
     """
     storage = resolve_storage(config, file)
     try:
-        if path := find_missing_file(storage):
-            raise KeyError(path)  # instead of leaving an empty database behind
         with _opening(config, file):
+            if missing := find_missing_database(storage):
+                raise KeyError(missing)  # instead of leaving an empty database behind
             return optuna.load_study(
                 study_name=config.study,
                 storage=open_storage(storage),
@@ -103,13 +103,13 @@ def _create_study(config: StudyConfig, file: Path) -> optuna.Study:
                 "name a folder that you may write to"
             ) from None
     with _opening(config, file):
-        study = optuna.create_study(
-            study_name=config.study,
-            storage=open_storage(storage),
-            directions=list(config.directions),
-            sampler=make_sampler(config),
-            pruner=make_pruner(config),
-            load_if_exists=True,
+        study = open_or_create_study(
+            config.study,
+            open_storage(storage),
+            storage,
+            config.directions,
+            make_sampler(config),
+            make_pruner(config),
         )
     existing = [direction.name.lower() for direction in study.directions]
     if existing != list(config.directions):

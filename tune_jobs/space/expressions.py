@@ -1,8 +1,10 @@
 """The expressions of `when:` and `constraints:`, such as `warmup < epochs and optimizer == 'sgd'`.
 
 Python's parser parses an expression, which is accepted if this module evaluates every node of the
-tree; nothing is executed as Python. Names are parameters. If a configuration lacks one of them,
-`holds` returns None, unless the other operands decide (`False and ...`, `True or ...`).
+tree; nothing is executed as Python. Names are parameters; one that Python does not accept is
+written in backticks. If a configuration lacks one of them, `holds` returns None, unless the other
+operands decide (`False and ...`, `True or ...`). Filters of trials are the same expressions, see
+`matches`.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tune_jobs.errors import ConfigError, did_you_mean
@@ -23,8 +27,36 @@ _MAX_DEPTH = 50
 _MAX_BITS = 1024  # of a power, since 2 ** 2 ** 99 would never end
 
 
+_TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`([^`]+)`""")
+_MISTAKES = (
+    (re.compile(r"&&?"), "and"),
+    (re.compile(r"\|\|?"), "or"),
+    (re.compile(r"<>|!==|=!"), "!="),
+    (re.compile(r"===|=~|(?<![=!<>:])=(?!=)"), "=="),
+    (re.compile(r"!(?!=)"), "not"),
+    (re.compile("[\u2018\u2019]"), "'"),
+    (re.compile("[\u201c\u201d]"), '"'),
+)
+"""Spellings of other languages, and ours."""
+
+_FIRST_PLACEHOLDER = 0x4E00  # three bytes in UTF-8, as many as the shortest name in backticks
+
+
 class _Absent(Exception):
     """A parameter is absent from the configuration."""
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What names stand for.
+
+    Args:
+        params: Values by name.
+        decided: Whether a comparison with an absent parameter is false.
+    """
+
+    params: Mapping[str, Any]
+    decided: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +76,12 @@ class Expression:
 
     @classmethod
     def parse(
-        cls, source: str, names: Collection[str] | None = None, place: str = ""
+        cls,
+        source: str,
+        names: Collection[str] | None = None,
+        place: str = "",
+        *,
+        find_problem: Callable[[str], str] | None = None,
     ) -> Expression:
         """Parse an expression.
 
@@ -52,6 +89,8 @@ class Expression:
             source: The expression.
             names: Parameters that exist; None if they are not known yet.
             place: Where it is written.
+            find_problem: Returns what is wrong with a name, or an empty string; by default, a name
+                must be one of ``names``.
 
         Raises:
             ConfigError: If the expression is invalid, or contains no parameter or an unknown one;
@@ -64,13 +103,13 @@ class Expression:
                 f"{_MAX_LENGTH}, or a function"
             )
         tree = _parse(line)
+        find_problem = find_problem or partial(_find_unknown, names=names)
         found = dict(_find_names(tree, line, depth=0))
         if not found:
             raise ConfigError(f"expression {line!r} contains no parameter: its value is constant")
-        if names is not None:
-            for name, node in found.items():
-                if name not in names:
-                    raise _error(line, node, f"unknown name {name!r} {did_you_mean(name, names)}")
+        for name, node in found.items():
+            if problem := find_problem(name):
+                raise _error(line, node, problem)
         return cls(line, frozenset(found), tree, place=place)
 
     def holds(self, params: Mapping[str, Any]) -> bool | None:
@@ -80,8 +119,38 @@ class Expression:
             ConfigError: If it cannot be evaluated: a string is compared with a number, or a number
                 divided by zero.
         """
+        return self._evaluate(_Scope(params))
+
+    def matches(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the condition holds, where a comparison with an absent value is false.
+
+        Raises:
+            ConfigError: See `holds`.
+        """
+        return bool(self._evaluate(_Scope(values, decided=True)))
+
+    def count_nodes(self) -> int:
+        """Return the number of operations and operands, which an evaluation's time depends on."""
+        return sum(1 for _ in ast.walk(self._tree))
+
+    def find_comparisons(self) -> Iterator[tuple[str, Any, ConfigError]]:
+        """Return the names that are compared with strings.
+
+        Yields:
+            The name, the string, and an error with its place, whose message lacks the problem.
+        """
+        for node in ast.walk(self._tree):
+            if not isinstance(node, ast.Compare):
+                continue
+            sides = [node.left, *node.comparators]
+            strings = [part for side in sides for part in _find_strings(side)]
+            for name in filter(None, map(_join_dots, sides)):
+                yield from ((name, s.value, _error(self.source, s, "")) for s in strings)
+
+    def _evaluate(self, scope: _Scope) -> bool | None:
+        params = scope.params
         try:
-            return bool(_evaluate(self._tree, params))
+            return bool(_evaluate(self._tree, scope))
         except _Absent:
             return None
         except (TypeError, ValueError, ArithmeticError) as error:
@@ -92,19 +161,66 @@ class Expression:
             ) from error
 
 
+def _find_unknown(name: str, names: Collection[str] | None) -> str:
+    if names is None or name in names:
+        return ""
+    return f"unknown name {name!r} {did_you_mean(name, names)}"
+
+
+def _find_strings(node: ast.expr) -> list[ast.Constant]:
+    parts = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+    return [p for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)]
+
+
 def _parse(line: str) -> ast.expr:
+    replaced, quoted = _replace_quoted_names(line)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as "invalid escape sequence"
-            return ast.parse(line, mode="eval").body
+            tree = ast.parse(replaced, mode="eval").body
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                node.id = quoted.get(node.id, node.id)
+        return tree
     except SyntaxError as error:
-        raise ConfigError(f"expression {line!r}, column {error.offset or 1}: {error.msg}") from None
+        offset = len(replaced[: (error.offset or 1) - 1].encode())
+        raise _explain_syntax(line, offset, error.msg) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ConfigError(f"expression {line!r} cannot be parsed: {error}") from None
 
 
+def _replace_quoted_names(line: str) -> tuple[str, dict[str, str]]:
+    """Replace names in backticks by identifiers of as many bytes; return these with the names."""
+    names: dict[str, str] = {}
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:  # a string
+            return match[0]
+        placeholder = chr(_FIRST_PLACEHOLDER + len(names))
+        placeholder += "_" * (len(match[0].encode()) - len(placeholder.encode()))
+        names[placeholder] = match[1]
+        return placeholder
+
+    return _TOKEN.sub(replace, line), names
+
+
+def _explain_syntax(line: str, offset: int, problem: str) -> ConfigError:
+    """Return an error about a spelling of another language, or else with Python's message."""
+    plain = _TOKEN.sub(lambda match: " " * len(match[0]), line)
+    for mistake, ours in _MISTAKES:
+        if found := mistake.search(plain):
+            problem = f"write {ours} instead of {found[0]}"
+            offset = len(line[: found.start()].encode())
+            break
+    return _error_at(line, offset, problem)
+
+
 def _error(line: str, node: ast.AST, problem: str) -> ConfigError:
-    offset = getattr(node, "col_offset", 0)  # in bytes of UTF-8
+    return _error_at(line, getattr(node, "col_offset", 0), problem)
+
+
+def _error_at(line: str, offset: int, problem: str) -> ConfigError:
+    """Return an error; the offset is in bytes of UTF-8."""
     column = len(line.encode()[:offset].decode(errors="ignore")) + 1
     return ConfigError(f"expression {line!r}, column {column}: {problem}")
 
@@ -159,44 +275,44 @@ def _join_dots(node: ast.expr) -> str | None:
     return None
 
 
-def _evaluate(node: ast.expr, params: Mapping[str, Any]) -> Any:
+def _evaluate(node: ast.expr, scope: _Scope) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
         case ast.Name() | ast.Attribute():
-            return _lookup(_join_dots(node) or "", params)
+            return _lookup(_join_dots(node) or "", scope)
         case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return [_evaluate(part, params) for part in parts]
+            return [_evaluate(part, scope) for part in parts]
         case ast.UnaryOp(op=ast.Not(), operand=part):
-            return not _evaluate(part, params)
+            return not _evaluate(part, scope)
         case ast.UnaryOp(operand=part):
-            return -_to_number(_evaluate(part, params))
+            return -_to_number(_evaluate(part, scope))
         case ast.BoolOp(op=op, values=parts):
-            return _decide(parts, params, decisive=isinstance(op, ast.Or))
+            return _decide(parts, scope, decisive=isinstance(op, ast.Or))
         case ast.BinOp(left=left, op=operation, right=right):
             apply = _ARITHMETIC[type(operation)]
-            return apply(_to_number(_evaluate(left, params)), _to_number(_evaluate(right, params)))
+            return apply(_to_number(_evaluate(left, scope)), _to_number(_evaluate(right, scope)))
         case ast.Compare():
-            return _compare(node, params)
+            return _compare(node, scope)
         case ast.Call(func=ast.Name(id=function), args=parts):
-            return _FUNCTIONS[function](*(_evaluate(part, params) for part in parts))
+            return _FUNCTIONS[function](*(_evaluate(part, scope) for part in parts))
     raise TypeError(f"{type(node).__name__} was not rejected by the parser")  # pragma: no cover
 
 
-def _lookup(name: str, params: Mapping[str, Any]) -> Any:
-    if name in params:
-        return params[name]
+def _lookup(name: str, scope: _Scope) -> Any:
+    if name in scope.params:
+        return scope.params[name]
     if name in _CONSTANTS:
         return _CONSTANTS[name]
     raise _Absent(name)
 
 
-def _decide(parts: list[ast.expr], params: Mapping[str, Any], decisive: bool) -> bool:
+def _decide(parts: list[ast.expr], scope: _Scope, decisive: bool) -> bool:
     """Evaluate `or` (decisive: True) or `and` (decisive: False); operands may be absent."""
     absent = None
     for part in parts:
         try:
-            if bool(_evaluate(part, params)) is decisive:
+            if bool(_evaluate(part, scope)) is decisive:
                 return decisive
         except _Absent as error:
             absent = error
@@ -205,10 +321,19 @@ def _decide(parts: list[ast.expr], params: Mapping[str, Any], decisive: bool) ->
     return not decisive
 
 
-def _compare(node: ast.Compare, params: Mapping[str, Any]) -> bool:
-    left = _evaluate(node.left, params)
+def _compare(node: ast.Compare, scope: _Scope) -> bool:
+    try:
+        return _compare_present(node, scope)
+    except _Absent:
+        if scope.decided:
+            return False
+        raise
+
+
+def _compare_present(node: ast.Compare, scope: _Scope) -> bool:
+    left = _evaluate(node.left, scope)
     for op, comparator in zip(node.ops, node.comparators, strict=True):
-        right = _evaluate(comparator, params)
+        right = _evaluate(comparator, scope)
         if not _COMPARISONS[type(op)](*_convert_alike(left, right)):
             return False
         left = right
@@ -228,6 +353,8 @@ def _convert_alike(left: Any, right: Any) -> tuple[Any, Any]:
 
 
 def _is_contained(value: Any, items: Any) -> bool:
+    if isinstance(value, str) and isinstance(items, str):
+        return value in items
     if not isinstance(items, list | tuple):
         raise TypeError(f"{items!r} is not a list")
     return any(operator.eq(*_convert_alike(value, item)) for item in items)

@@ -94,7 +94,7 @@ class Parameter:
         if self.distribution is None:
             described = {"value": self.constant}
         else:
-            described = _describe_distribution(self.distribution)
+            described = describe_distribution(self.distribution)
         return {**described, "when": self.when.source} if self.when else described
 
 
@@ -304,7 +304,8 @@ def _describe_progress(trial: optuna.Trial) -> str:
     return f"suggesting {names}" if names else "suggesting nothing"
 
 
-def _describe_distribution(distribution: BaseDistribution) -> dict[str, Any]:
+def describe_distribution(distribution: BaseDistribution) -> dict[str, Any]:
+    """Return type and limits of a distribution as JSON."""
     written = json.loads(optuna.distributions.distribution_to_json(distribution))
     kind = written["name"].removesuffix("Distribution").lower()
     return {"type": kind, **written["attributes"]}

@@ -5,4 +5,8 @@ They need pytest.
 
 import pytest
 
-pytest.register_assert_rewrite("tune_jobs.testing.backends", "tune_jobs.testing.metric_stores")
+pytest.register_assert_rewrite(
+    "tune_jobs.testing.backends",
+    "tune_jobs.testing.metric_stores",
+    "tune_jobs.testing.watching",
+)

@@ -44,12 +44,6 @@ if TYPE_CHECKING:
 TICK = 0.5
 """Longest pause between two looks at runs that are being stopped, in seconds."""
 
-CONTROL_SECONDS = 1.0
-"""Seconds between two looks for commands of other processes."""
-
-SYNC_SECONDS = 5.0
-"""Seconds between two looks for trials of other processes."""
-
 STOP_SECONDS = 15.0
 """Seconds to wait for the end of live runs when a call ends early."""
 
@@ -93,6 +87,7 @@ class Engine:
         self._session, self._trials = session, trials
         self._on_turn, self._on_finished = on_turn, on_finished
         self._clock = session.clock
+        self._intervals = session.lease.intervals
         self._turn = _Turn()
         self._has_seen_steps = False
         self._posted: SimpleQueue[e.Event] = SimpleQueue()
@@ -114,7 +109,8 @@ class Engine:
             BackendError: If no run can be started or watched now; live runs continue.
             StoreError: If the store cannot be read; live runs continue.
             LeaseLost: If another process has taken the study over; its live runs are left alone.
-            KeyboardInterrupt: If interrupted; live runs are stopped.
+            KeyboardInterrupt: If interrupted; live runs are stopped, or left to the next call (see
+                `leave_on_termination`).
         """
         with self.interruption:
             try:
@@ -122,7 +118,9 @@ class Engine:
                 while not self.is_done():
                     self.turn()
             except (KeyboardInterrupt, SystemExit, TuningStopped):
-                if not self._session.is_inherited:
+                if self.interruption.leaves:
+                    self._leave_runs(KeyboardInterrupt())
+                elif not self._session.is_inherited:
                     self.stop_runs()
                 raise
             except BaseException as error:
@@ -317,11 +315,13 @@ class Engine:
         """Look for trials and commands of other processes."""
         now = time.monotonic()
         if now >= self._next_sync:
-            self._next_sync = now + SYNC_SECONDS
+            self._next_sync = now + self._intervals.trials
             self._trials.sync()
         if now >= self._next_control:
-            self._next_control = now + CONTROL_SECONDS
+            self._next_control = now + self._intervals.commands
             for control in self._session.retry.call(self._session.controls.read_pending):
+                if control.command == "set":
+                    self._session.ledger.write_limits(control.argument)
                 self.handle(e.Requested(control))
 
     # -- recover --------------------------------------------------------------------------------

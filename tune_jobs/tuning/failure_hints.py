@@ -368,5 +368,6 @@ _MESSAGES: Sequence[tuple[str, _Explain]] = (
     ),
     (rf"(?mi)^.*(?:{_FILE_PROBLEMS}).*$", _explain_missing_file),
     (r"\Akilled by signal SIGKILL", _explain_kill),
+    (r"\(out of memory: killed at", _explain_memory),
 )
 _RULES = tuple((re.compile(pattern), explain) for pattern, explain in _MESSAGES)

@@ -80,6 +80,14 @@ class FinalRun:
             ("took", duration(self.seconds)),
         ]
 
+    def __repr__(self) -> str:
+        files = len(self.files) + len(self.left)
+        metrics = _pairs(self.metrics) or "no metrics"
+        return (
+            f"{type(self).__name__}({self.name} of trial {self.trial}, {metrics}, {files} "
+            f"{'file' if files == 1 else 'files'}, took {duration(self.seconds)})"
+        )
+
     def __str__(self) -> str:
         return "\n".join(f"{label:<11} {value}" for label, value in self._rows() if value)
 

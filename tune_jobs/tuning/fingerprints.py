@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tune_jobs.errors import StudyError
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """A data file of another machine, whose fingerprint was taken there.
+
+    Args:
+        path: Its path there.
+        facts: What `fingerprints` returned.
+    """
+
+    path: str
+    facts: Mapping[str, Any]
+
+    def __fspath__(self) -> str:
+        return self.path
 
 
 def fingerprints(paths: Iterable[str | os.PathLike[str]]) -> dict[str, dict[str, Any]]:
@@ -17,7 +34,12 @@ def fingerprints(paths: Iterable[str | os.PathLike[str]]) -> dict[str, dict[str,
     Raises:
         StudyError: If a file cannot be read.
     """
-    return {str(path): _fingerprint(path) for path in map(Path, paths)}
+    return {
+        os.fspath(path): dict(path.facts)
+        if isinstance(path, RecordedFile)
+        else _fingerprint(Path(path))
+        for path in paths
+    }
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Ctrl-C ends a call after its turn; a second one, or one during a stall, ends it at once.
 
-SIGTERM does the same in programs that call `interrupt_on_termination`. A SIGINT that is ignored
-when the program starts, as in background jobs of a shell script, remains ignored.
+SIGTERM does the same in programs that call `interrupt_on_termination`. After `leave_on_termination`
+it ends the call as well, but the live runs continue, to be adopted by the next call. A SIGINT that
+is ignored when the program starts, as in background jobs of a shell script, remains ignored.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ class Interruption:
 
     Args:
         is_stalled: Whether the call waits for something that may never answer.
+
+    Attributes:
+        asked: Whether the end of the call was requested.
+        leaves: Whether its live runs are to continue.
     """
 
     def __init__(self, is_stalled: Callable[[], bool] = lambda: False) -> None:
-        self.asked = False
+        self.asked = self.leaves = False
         self._is_stalled = is_stalled
         self._before: object = None
 
@@ -47,14 +52,18 @@ class Interruption:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
             self._before = None
 
-    def ask(self) -> None:
+    def ask(self, *, leave: bool = False) -> None:
         """Request the end of the call.
+
+        Args:
+            leave: Whether its live runs are to continue.
 
         Raises:
             KeyboardInterrupt: If the end was requested before, or the turn is stalled.
         """
         at_once = self.asked or self._is_stalled()
         self.asked = True
+        self.leaves = self.leaves or leave
         if at_once:
             raise KeyboardInterrupt
 
@@ -69,6 +78,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if not _entered:
         raise KeyboardInterrupt
     _entered[-1].ask()
+
+
+def leave_on_termination() -> None:
+    """Let SIGTERM end the call of this program, and leave its live runs to the next one."""
+    if _in_main_thread():
+        signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    if not _entered:
+        raise KeyboardInterrupt
+    _entered[-1].ask(leave=True)
 
 
 def _in_main_thread() -> bool:

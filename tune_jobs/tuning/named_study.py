@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import optuna
 
 from tune_jobs.arguments.type_checks import invalid
 from tune_jobs.core.objectives import Metric
 from tune_jobs.errors import ConfigError, StudyError
+from tune_jobs.storage.connecting import connect, open_or_create_study
 from tune_jobs.storage.database_errors import explain_database_error
 from tune_jobs.storage.opening import find_missing_file
-from tune_jobs.storage.sqlite_files import create_file
 
 _NAME = (
     "a name; pass optuna.create_study(study_name=..., storage=...) for a study in the storage of "
@@ -50,10 +49,7 @@ def _open_named(name: str, direction: str | None, metrics: tuple[Metric, ...]) -
         if find_missing_file(url) is None and name in optuna.get_all_study_names(url):
             return optuna.load_study(study_name=name, storage=url)
         _check_direction(name, url, direction, metrics)
-        create_file(url)
-        return optuna.create_study(
-            study_name=name, storage=url, direction=cast(Any, direction), load_if_exists=True
-        )
+        return open_or_create_study(name, connect(url), url, [str(direction)])
     except ConfigError:
         raise
     except Exception as error:  # a driver's, such as of a file that is no database

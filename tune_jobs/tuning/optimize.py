@@ -57,7 +57,9 @@ class Optimization:
         self._trials = StudyTrials(session, self.mirror)
         trials = self.mirror.trials()
         statistics = RunStatistics(
-            self._spec.options.prices or {}, session.ledger.read_ended_attempts()
+            self._spec.options.prices or {},
+            session.ledger.read_ended_attempts(),
+            session.read_controllers(),
         )
         ladder = None
         if self._spec.promotion is not None:

@@ -43,6 +43,7 @@ from tune_jobs.tuning.option_kinds import (
 
 Direction = Literal["minimize", "maximize"]
 Duplicates = Literal["reuse", "replicate", "run"]
+Then = Literal["train_best"]
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
@@ -350,9 +351,10 @@ class CallLimits:
     max_run_hours: float | None = field(
         default=None,
         metadata=_option(
-            "Hours that all job runs of the study may use, those of earlier calls and final runs "
-            "included. A run is started only if the live runs, up to their expected end, leave "
-            "room for it; if the limit is reached nevertheless, live runs are stopped.",
+            "Hours that all job runs of the study may use, those of earlier calls, final runs and "
+            "controllers on OCI included. A run is started only if the live runs, up to their "
+            "expected end, leave room for it; if the limit is reached nevertheless, live runs are "
+            "stopped.",
             number(0),
         ),
     )

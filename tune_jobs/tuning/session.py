@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,15 +13,18 @@ from typing import Any, Self
 from sqlalchemy.exc import SQLAlchemyError
 
 from tune_jobs.backends.base import BackendService
-from tune_jobs.core.attempts import Attempt, AttemptState, Invocation
+from tune_jobs.core.attempts import Attempt, AttemptState, Invocation, find_last_event
+from tune_jobs.core.controllers import JOB_RUN, LOCAL, ControllerRecord, close_abandoned
 from tune_jobs.errors import StudyError
 from tune_jobs.metric_store.store import MetricStore, absolute, study_folder
+from tune_jobs.storage.bucket.dialect import relax, settle
+from tune_jobs.storage.controllers import ControllerRows
 from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.database import find_ledger_engine
 from tune_jobs.storage.heartbeat import Heartbeat
 from tune_jobs.storage.lease import Claim, Lease, StudyOwned, find_owner
 from tune_jobs.storage.ledger import Ledger
-from tune_jobs.storage.owner_identity import describe
+from tune_jobs.storage.owner_identity import describe, is_this_process
 from tune_jobs.storage.retry import DatabaseRetry
 from tune_jobs.storage.stall_watch import StallWatch
 from tune_jobs.tuning.failure_hints import describe_failure, find_hint
@@ -76,12 +79,26 @@ class Session:
         self.folder = study_folder(spec.study.study_name, self.ledger.uid)
         self.store = MetricStore(self.ledger.store, self.folder, spec.backend.store_options)
         self.lease = Lease(self.ledger.engine, self.ledger.uid)
+        self.lease.notice = self.messages.say
         self.controls = Controls(self.ledger.engine, self.ledger.uid)
         self._owns = False
         self.is_working: Callable[[], bool] = threading.current_thread().is_alive
         self.on_idle: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._stall_watch: StallWatch | None = None
+
+    def read_controllers(self) -> list[ControllerRecord]:
+        """Return the study's controllers; called by its owner.
+
+        The end of those that were killed is recorded: they count no longer than what is known.
+        """
+        rows = ControllerRows(self.ledger.engine, self.ledger.uid)
+        records = self.retry.call(rows.read)
+        last_event = find_last_event(self.ledger.read_attempts()) if records else 0.0
+        closed = close_abandoned(records, _find_own_id(records), last_event)
+        for record in (each for each in closed if each not in records):
+            rows.change(record.name, finished=record.finished)
+        return closed
 
     def own(self, *, take_over: bool = False) -> None:
         """Become the owner of the study.
@@ -112,6 +129,10 @@ class Session:
             self._owns = True
         return self._claim(take_over) if self.ledger.durable else None
 
+    def await_owner(self) -> str | None:
+        """Return the process that tunes the study, if there is one; see `Lease.await_owner`."""
+        return self.retry.call(self.lease.await_owner)
+
     def _claim(self, take_over: bool) -> Claim:
         """Wait until the study can be taken; changes nothing."""
         if take_over and find_owner(self.ledger.engine, self.ledger.uid) is not None:
@@ -128,10 +149,11 @@ class Session:
         if not self.retry.call(lambda: self.lease.take(claim)):
             self._take(self._claim(take_over), take_over)  # it has changed hands, or woken up
             return
+        relax(self.ledger.engine, 0.8 * self.lease.intervals.commands)
         self.retry.call(lambda: self.controls.mark_done(*stale))
         self._heartbeat = Heartbeat(self.lease, lambda: self.is_working(), lambda: self.on_idle())
         self._heartbeat.start()
-        if self.ledger.engine.dialect.name != "sqlite":  # which is locked, or answers
+        if self.ledger.engine.url.get_backend_name() != "sqlite":  # which is locked, or answers
             self._stall_watch = StallWatch(self.retry)
             self._stall_watch.start()
         if claim.owner:
@@ -186,8 +208,11 @@ class Session:
             _owned_here.discard(self.ledger.uid)
 
     def _release(self) -> None:
-        with contextlib.suppress(SQLAlchemyError):
-            self.lease.release()
+        # Also after an interruption, which ends the waiting of all other operations.
+        retry = DatabaseRetry(self.retry.where, patience=RELEASE_SECONDS)
+        with contextlib.suppress(SQLAlchemyError, StudyError):
+            self.lease.release(retry.call)
+        settle(self.ledger.engine)
 
     def __enter__(self) -> Self:
         return self
@@ -199,6 +224,12 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _find_own_id(records: Sequence[ControllerRecord]) -> str | None:
+    """Return the recorded id of this process, if it is a controller."""
+    local = (r.run_id for r in records if r.place == LOCAL and r.is_open and r.run_id)
+    return next(filter(is_this_process, local), os.environ.get(JOB_RUN))
 
 
 class RunSession(Session):

@@ -153,4 +153,7 @@ class TuningSpec:
             ],
             "directions": [d.name.lower() for d in self.study.directions],
             "bounds": dict(self.options.bounds or {}),
+            "sampler": type(self.study.sampler).__name__,
+            "pruner": type(self.study.pruner).__name__,
+            "prices": dict(self.options.prices or {}),
         }

@@ -107,6 +107,8 @@ class StudyTrials:
             invocation, budget=None if rung is None else rung.budget, resume=resume
         )
         self._mirror.set_user_attr(number, RUN_ATTRIBUTE, name)
+        if isinstance(intent, Retry) and intent.cause:
+            self._mirror.set_user_attr(number, CAUSE_ATTRIBUTE, intent.cause)
         return Intended(self._session.intend(name, number, invocation, attempt), rung)
 
     def _params_of(self, intent: Intend | Retry) -> Mapping[str, Any]:
@@ -206,6 +208,8 @@ class StudyTrials:
             trial.set_constraint(name, violation)
         run_id = attempt.run_id
         set_run(trial, run_id, run_id and self._spec.backend.console(run_id))
+        if CAUSE_ATTRIBUTE in trial.user_attrs:  # of an earlier attempt, which stopped the call
+            trial.set_user_attr(CAUSE_ATTRIBUTE, "")
         for key, value in self._attributes(result).items():
             trial.set_user_attr(key, value)
         if result.rung is not None and result.reached is not None:

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.events import NotSuggested
-from tune_jobs.core.requests import read_requested_params
+from tune_jobs.core.requests import Key, configuration_key, read_requested_params
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CAUSE_ATTRIBUTE,
@@ -35,8 +35,6 @@ MAX_REQUESTS = 100
 
 SEED = "seed"
 """The script's argument in which replicates differ."""
-
-Key = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -177,9 +175,9 @@ class TrialSource:
         trials = self._mirror.trials()
         for other in trials[self._known : trial.number]:
             if REFUSED_ATTRIBUTE not in other.user_attrs:
-                self._first.setdefault(_key(other), other.number)
+                self._first.setdefault(configuration_key(other.params), other.number)
         self._known = trial.number
-        number = self._first.get(_key(trial))
+        number = self._first.get(configuration_key(trial.params))
         if number is None:
             return None
         earlier = trials[number]
@@ -215,7 +213,3 @@ def _check_not_empty(refused: int, reason: str) -> None:
             f"{MAX_REFUSALS} configurations in a row were refused ({reason}): the constraints "
             "leave (almost) nothing of the search space"
         )
-
-
-def _key(trial: FrozenTrial) -> Key:
-    return tuple(sorted((name, repr(value)) for name, value in trial.params.items()))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tune_jobs.backends.base import BackendService, Notice
 from tune_jobs.core.attempts import Attempt
-from tune_jobs.core.job_runs import MetricSources, RunRequest, RunState, RunUpdate
+from tune_jobs.core.job_runs import (
+    MetricSources,
+    RunRequest,
+    RunState,
+    RunUpdate,
+    explain_memory_kill,
+)
 from tune_jobs.core.observations import Observation
+from tune_jobs.core.resource_usage import ResourceUsage
 from tune_jobs.errors import StoreError, SubmitError
 from tune_jobs.metric_store.store import MetricStore
 from tune_jobs.runtime.unread import explain_unread
@@ -17,6 +25,11 @@ LOG_TAIL = 64 * 1024
 """Bytes at the end of a log that failures are explained from."""
 
 _MAX_EXPLAINED = 3
+
+_UNSEEN = (
+    "what it printed was not looked at, since its job has no runner: have the script call "
+    "tune_jobs.report(), or set metrics_from='log' if the job has a log group"
+)
 
 STORE_PATIENCE = 600.0
 """Seconds during which a store that cannot be read is retried."""
@@ -149,9 +162,18 @@ class RunTracker:
         records = self._store.known(update.name)
         self._states[update.name] = (update.state, update.run_id)
         if update.state.is_terminal:
+            update = self._add_usage(update)
             del self._states[update.name]
             self._store.forget(update.name)
         return Observation(update, records)
+
+    def _add_usage(self, update: RunUpdate) -> RunUpdate:
+        """Add to the end of a run what it used, unless that is known or cannot be read."""
+        if update.usage is None and update.has_history:
+            with contextlib.suppress(StoreError):
+                found = self._store.read_usage(update.name)
+                update = replace(update, usage=ResourceUsage.from_summary(found))
+        return replace(update, cause=explain_memory_kill(update))
 
     def explain(
         self,
@@ -174,6 +196,8 @@ class RunTracker:
         except StoreError as error:
             return f"{cause}; its log cannot be read: {error}"
         if update.state == RunState.SUCCEEDED:
+            if not tail and not update.has_history:
+                return "; ".join((cause, _UNSEEN))
             unread = [name for name in sources.names if repr(name) in cause][:_MAX_EXPLAINED]
             explained = [
                 explain_unread(tail.encode(), name, sources.patterns.get(name), sources.step)

@@ -4,29 +4,58 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 from tune_jobs.core.snapshot import Progress, Snapshot
 from tune_jobs.core.trial_attributes import counts_as_finished
+from tune_jobs.storage.activity import find_patience
+from tune_jobs.storage.controllers import ControllerRows
 from tune_jobs.storage.lease import find_owner
 from tune_jobs.tuning.session import Session
 
-LOOK_SECONDS = 1.0
-"""Seconds between two looks."""
 
+def watch(
+    session: Session,
+    progress: Progress,
+    max_parallel: int,
+    record_ends: Callable[[], None] = lambda: None,
+) -> None:
+    """Show the study's progress until it has no owner, and no controller is about to begin.
 
-def watch(session: Session, progress: Progress, max_parallel: int) -> None:
-    """Show the study's progress until it has no owner."""
-    owner = _owner(session)
+    Args:
+        session: The open study.
+        progress: Where it is shown.
+        max_parallel: The tuner's limit.
+        record_ends: Called while a controller is awaited: records the end of one that failed.
+    """
+    owner = _await_controller(session, record_ends)
     session.messages.say(f"watching {owner}" if owner else "no process is tuning this study")
-    began = time.time() if owner else None
+    began = time.monotonic() if owner else None
     earlier = _snapshot(session, max_parallel).done
     look = partial(_snapshot, session, max_parallel, began, earlier)
     while owner is not None:
         progress.update(look)
-        time.sleep(LOOK_SECONDS)  # another process works, perhaps on another machine
+        # Another process works, perhaps on another machine.
+        time.sleep(session.lease.intervals.progress)
         owner = _owner(session)
     progress.update(look, last=True)
+
+
+def _await_controller(session: Session, record_ends: Callable[[], None]) -> str | None:
+    """Return the owner; wait for one while a controller is about to begin."""
+    rows = ControllerRows(session.ledger.engine, session.ledger.uid)
+    said = False
+    while (owner := _owner(session)) is None:
+        record_ends()
+        records = session.retry.call(rows.read)
+        if find_patience(records, time.time()) is not None:
+            break
+        if not said:
+            said = True
+            session.messages.say(f"waiting for {records[-1].name}, which is about to begin")
+        time.sleep(session.lease.intervals.progress)
+    return owner
 
 
 def _owner(session: Session) -> str | None:
@@ -52,7 +81,7 @@ def _snapshot(
         metric=", ".join(m.name for m in session.spec.objectives.metrics),
         best=tuple((t.number, tuple(t.values)) for t in best[:3]),
         best_params=dict(best[0].params) if best else {},
-        elapsed=None if began is None else time.time() - began,
+        elapsed=None if began is None else time.monotonic() - began,
         earlier=earlier,
         no_best=no_best.summary if no_best else "",
     )

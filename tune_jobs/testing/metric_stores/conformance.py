@@ -72,10 +72,26 @@ class MetricStoreTestCase:
         folder.write("file", b"12345")
         assert folder.read("file", -last) == b"12345"[-last:]
 
+    @pytest.mark.parametrize("start", [0, 1, 4, 5, 100, -1, -3, -100])
+    @pytest.mark.parametrize("length", [1, 2, 100])
+    def test_a_part_of_a_file_is_read(self, folder: Folder, start: int, length: int) -> None:
+        folder.write("metrics/file", b"12345")
+        part = folder.read_part("metrics/file", start, length)
+        first = min(5, start) if start >= 0 else max(0, 5 + start)
+        assert (part.data, part.start, part.size) == (b"12345"[first:][:length], first, 5)
+
+    @pytest.mark.parametrize("start", [0, 3, -3])
+    def test_a_part_of_an_empty_file_is_empty(self, folder: Folder, start: int) -> None:
+        folder.write("file", b"")
+        part = folder.read_part("file", start, 10)
+        assert (part.data, part.start, part.size) == (b"", 0, 0)
+
     @pytest.mark.parametrize("start", [0, 3, -3])
     def test_a_missing_file_is_not_found(self, folder: Folder, start: int) -> None:
         with pytest.raises(FileNotFoundError):
             folder.read("metrics/file", start)
+        with pytest.raises(FileNotFoundError):
+            folder.read_part("metrics/file", start, 10)
         folder.write("metrics/other", b"x")
         with pytest.raises(FileNotFoundError):
             folder.read("metrics/file", start)
