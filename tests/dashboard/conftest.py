@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from werkzeug.serving import BaseWSGIServer
 from werkzeug.test import Client
 
+from tests.dashboard_browser import serving
 from tests.simulation import simulated
 from tune_jobs.dashboard.access import Access
 from tune_jobs.dashboard.model import Study
@@ -19,6 +22,7 @@ from tune_jobs.dashboard.reading import read_study
 from tune_jobs.dashboard.server import Dashboard
 
 MakeStudy = Callable[..., optuna.Study]
+Serve = Callable[..., tuple[BaseWSGIServer, str]]
 
 TOKEN = "the-token-of-the-tests"
 HOSTILE = "<script>alert(1)</script>\"'&\u202e" + "x" * 200
@@ -33,6 +37,19 @@ def sign_in(storages: Sequence[str], **options: Any) -> Client:
         return dashboard(environ, start_response)
 
     return Client(application)
+
+
+@pytest.fixture
+def start_server() -> Iterator[Serve]:
+    """Return a function that serves storages until the test ends."""
+    with ExitStack() as stack:
+        yield lambda *storages, **options: stack.enter_context(serving(*storages, **options))
+
+
+@pytest.fixture
+def served(start_server: Serve) -> Callable[..., str]:
+    """Return a function that serves storages until the test ends, and returns the address."""
+    return lambda *storages, **options: start_server(*storages, **options)[1]
 
 
 @pytest.fixture

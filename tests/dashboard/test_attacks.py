@@ -180,7 +180,7 @@ def test_bodies_that_are_no_commands(body: str, target: Target) -> None:
 
 
 def test_large_bodies_are_refused(target: Target) -> None:
-    body = '{"command": "pause", "x": "' + "x" * 20_000 + '"}'
+    body = '{"command": "pause", "x": "' + "x" * 40_000 + '"}'
     assert read_status(target.command(f"{CONTROL_HEADER}: {target.key}", body=body)) == 413
 
 

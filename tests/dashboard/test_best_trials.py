@@ -18,13 +18,19 @@ from sqlalchemy import event
 from tests.simulation import MINUTE, simulated
 from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
-from tune_jobs.dashboard.comparing import compare, comparison_figures, race_figure
+from tune_jobs.dashboard.comparing import compare
+from tune_jobs.dashboard.comparison_figures import comparison_figures
+from tune_jobs.dashboard.comparison_view import ComparisonQuery, comparison_view
 from tune_jobs.dashboard.figures import figure_names, front_figure, history_info
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.parameters import importance_info, parallel_figure, slice_figure
+from tune_jobs.dashboard.races import race_figure
 from tune_jobs.dashboard.reading import RelationalSource, open_source, read_study
 from tune_jobs.dashboard.report import report_html
-from tune_jobs.dashboard.views import comparison_view, head_view, study_view, trials_view
+from tune_jobs.dashboard.report.composing import compose_report
+from tune_jobs.dashboard.study_groups import list_entries
+from tune_jobs.dashboard.trial_rows import TrialTables
+from tune_jobs.dashboard.views import head_view, study_view
 from tune_jobs.notebook.monitor import StudyMonitor
 from tune_jobs.tuner import Tuner
 
@@ -76,13 +82,15 @@ def test_the_page_names_the_best_feasible_trial(where: Where) -> None:
     assert view["best"] == {"trial": 2, "value": 0.4, "params": {"x": "0.4"}}
     assert (view["no_best"], view["not_best"]) == ("", {"infeasible": 1})
     assert view["front"] == [{"trial": 2, "values": [0.4]}]
-    rows = trials_view(seen, descending=False)["rows"]
-    assert [(r["values"], r["note"]) for r in rows] == [
-        ([0.9], "infeasible: memory by 40"),
-        ([0.2], ""),
-        ([0.4], ""),
+    answer = TrialTables().answer(seen, {"state": "INFEASIBLE"})
+    names = [column["id"] for column in answer["columns"]]
+    rows = [dict(zip(names, row, strict=False)) for row in answer["rows"]]
+    assert [(row["value"], row.get("note")) for row in rows] == [
+        (0.4, None),
+        (0.2, None),
+        (0.9, "infeasible: memory by 40"),
     ]
-    assert trials_view(seen, state="INFEASIBLE")["total"] == 1
+    assert answer["matching"] == "0"
 
 
 def test_the_page_of_a_study_with_replicates(where: Where) -> None:
@@ -109,9 +117,11 @@ def test_nothing_feasible_is_said_everywhere(where: Where) -> None:
     assert view["best"] is None
     assert view["no_best"] == f"no trial is feasible yet (2 complete): {why}"
     assert f"s: no trial is feasible yet (2 complete): {why}" in str(compare([seen]))
-    assert comparison_view([seen])["without_best"] == [f"s: {view['no_best']}"]
+    assert comparison_view([seen], ComparisonQuery(["s"]))["without_best"] == [
+        f"s: {view['no_best']}"
+    ]
     text = re.sub(r"<script.*?</script>", "", report_html([seen]), flags=re.S)
-    assert "none: no trial is feasible yet (2 complete)" in text
+    assert "There is no winner: no trial is feasible yet (2 complete)" in text
     assert "infeasible: memory by 10" in text  # the trials are still listed
     monitor = StudyMonitor("s", where[0])
     assert "best: no trial is feasible yet (2 complete)" in repr(monitor)
@@ -175,19 +185,15 @@ def test_comparisons_rank_feasible_winners(tmp_path: Path) -> None:
     result = compare([one, two])
     assert [(w.study, w.value) for w in result.winners] == [("two", 0.45), ("one", 0.4)]
     for axis in ("trials", "time", "hours", "money"):
-        curves = race_figure([one, two], axis)["data"]
+        curves = race_figure(list_entries([one, two]), axis)["data"]
         assert [max(c["y"]) for c in curves] == [0.4, 0.45], axis
     together = comparison_figures([one, two])["together"][1]["data"][0]["dimensions"][0]
     assert max(together["values"]) == 0.45
     text = re.sub(r"<script.*?</script>", "", report_html([one, two]), flags=re.S)
-    best = re.findall(r"best</th><td[^>]*>([^<,]*)", text)
-    assert best == ["0.4", "0.45"]
-    rows = re.findall(r"<tr><td>(\d)</td><td>([\d.]+)</td><td>([^<]*)</td>", text)
-    assert rows[:3] == [
-        ("2", "0.4", ""),
-        ("1", "0.2", ""),
-        ("0", "0.95", "infeasible: memory by 45"),
-    ]
+    assert re.findall(r"best acc</dt><dd>([\d.]+)", text) == ["0.4", "0.45"]
+    (part, _) = compose_report([one, two]).studies
+    assert [row[:2] for row in part.tables[0].rows] == [("2", "0.4"), ("1", "0.2"), ("0", "0.95")]
+    assert "infeasible: memory by 45" in part.tables[0].rows[2]
 
 
 def test_figures_mark_what_cannot_be_the_best(tmp_path: Path) -> None:

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 
 from tests.conftest import MakeTuner
 from tests.dashboard.conftest import HOSTILE, MakeStudy
-from tests.dashboard_browser import CHROMIUM, Browser, browser
-from tune_jobs.dashboard.reading import read_study
-from tune_jobs.dashboard.report import write_report
-from tune_jobs.dashboard.server import serve
+from tests.dashboard_browser import CHROMIUM, Browser, browser, check_accessible, wait_for_figures
 from tune_jobs.tuner import Tuner
 
 pytestmark = [
@@ -36,40 +32,17 @@ done
 """
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Serve storages until the test ends."""
-    servers = []
-
-    def start(*storages: str, **options: Any) -> str:
-        server, address = serve(storages, port=0, **options)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return address
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def check_accessible(here: Browser) -> None:
-    """Check that axe-core finds no violations."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    violations = Axe().run(here.page).response["violations"]
-    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in violations] == []
-
-
-def wait_for_figures(here: Browser, count: int) -> None:
-    """Wait until ``count`` figures are drawn."""
-    here.page.wait_for_function(
-        f"document.querySelectorAll('.figure .main-svg, .figure .svg-container').length >= {count}"
-    )
+def check_nothing_is_uploaded(here: Browser) -> None:
+    """Check that no button of a figure sends its data to another host."""
+    buttons = here.page.locator(".modebar-btn")
+    titles = set(buttons.evaluate_all("nodes => nodes.map(n => n.getAttribute('data-title'))"))
+    assert titles
+    assert not [t for t in titles if re.search("(?i)share|cloud|edit in", t)]
 
 
 def test_live_study(make_tuner: MakeTuner, tmp_path: Path, served: Callable[..., str]) -> None:
-    tuner = make_tuner(SLOW, max_parallel=2, step="step")
+    patient = {"time_limit": 600.0}
+    tuner = make_tuner(SLOW, max_parallel=2, step="step", backend_options=patient)
     address = served(f"{tmp_path}/s.db", allow_control=True)
     working = threading.Thread(target=tuner.optimize, kwargs={"n_trials": 12})
     working.start()
@@ -83,7 +56,7 @@ def test_live_study(make_tuner: MakeTuner, tmp_path: Path, served: Callable[...,
             check_accessible(here)
 
             page.get_by_role("button", name="Log of trial-000000-1").click()
-            page.get_by_text("hello from").wait_for()
+            page.locator("#log-text", has_text="hello from").wait_for()
             here.screenshot("log")
             check_accessible(here)
             page.keyboard.press("Escape")
@@ -99,16 +72,109 @@ def test_live_study(make_tuner: MakeTuner, tmp_path: Path, served: Callable[...,
             page.get_by_text("Stop this study and cancel its live runs?").wait_for()
             check_accessible(here)
             here.screenshot("question")
-            page.get_by_role("button", name="No").click()
+            page.get_by_role("button", name="No", exact=True).click()
             page.get_by_text(re.compile("^12 of 12")).wait_for()
             page.get_by_text("not being tuned").wait_for()
             wait_for_figures(here, 5)
+            check_nothing_is_uploaded(here)
             here.screenshot("study")
             assert here.problems == []
     finally:
         (tmp_path / "go").touch()
         tuner.stop()
         working.join()
+
+
+def drag(
+    here: Browser, selector: str, start: tuple[float, float], end: tuple[float, float]
+) -> None:
+    """Drag the mouse over an element; positions are shares of its size."""
+    box = here.page.locator(selector).first.bounding_box()
+    assert box is not None
+    (x0, y0), (x1, y1) = (
+        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)
+    )
+    here.page.mouse.move(x0, y0)
+    here.page.mouse.down()
+    here.page.mouse.move(x1, y1, steps=5)
+    here.page.mouse.up()
+
+
+WHAT_THE_USER_DID = """() => {
+    const figure = (name) => document.getElementById(`figure-${name}`);
+    const brushed = figure('parallel').data[0].dimensions.map((d) => d.constraintrange ?? null);
+    return {
+        zoom: figure('history').layout.xaxis.range,
+        hidden: figure('history').data.map((trace) => [trace.name, trace.visible ?? true]),
+        brushed,
+        focus: document.activeElement.textContent,
+        scrolled: [scrollY, document.querySelector('.rows').scrollLeft],
+        text: document.getElementById('text').value,
+    };
+}"""
+
+
+def test_updates_keep_what_the_user_did(
+    make_tuner: MakeTuner, tmp_path: Path, served: Callable[..., str]
+) -> None:
+    tuner = make_tuner('for s in 1 2 3; do echo "step=$s value=$x"; done', step="step")
+    tuner.optimize(n_trials=8)
+    address = served(f"{tmp_path}/s.db")
+    with browser(reduced_motion="reduce") as here:
+        page = here.page
+        page.set_viewport_size({"width": 1000, "height": 900})
+        page.goto(f"{address}#/study/s0-1")
+        wait_for_figures(here, 5)
+        page.get_by_label("Search").fill("x")
+        page.locator("#figure-history").scroll_into_view_if_needed()
+        drag(here, "#figure-history .nsewdrag", (0.2, 0.2), (0.7, 0.8))
+        page.locator("#figure-history .legendtoggle").nth(1).click()
+        page.locator("#figure-parallel").scroll_into_view_if_needed()
+        drag(here, "#figure-parallel .axis-brush .background", (0.5, 0.3), (0.5, 0.6))
+        page.get_by_role("columnheader", name="Duration").get_by_role("button").focus()
+        page.evaluate("document.querySelector('.rows').scrollLeft = 40")
+        page.wait_for_function("document.getElementById('figure-history').data[1].visible !== true")
+        before = page.evaluate(WHAT_THE_USER_DID)
+        assert before["zoom"][0] > 0
+        assert before["hidden"][1] == ["best value", "legendonly"]
+        assert any(before["brushed"])
+        assert before["scrolled"][1] == 40
+        find = "document.querySelector('#trials tr[data-trial=\"7\"]')"
+        page.evaluate(f"window.row = {find}")
+
+        tuner.optimize(n_trials=2)
+        page.locator("dd", has_text="10 of 10").wait_for()
+        page.wait_for_function("document.getElementById('figure-history').data[0].x.length === 10")
+        assert page.evaluate(WHAT_THE_USER_DID) == before
+        assert page.evaluate(f"{find} === window.row")
+        assert here.problems == []
+
+
+def test_the_address_is_the_view(
+    tuned: MakeStudy, tmp_path: Path, served: Callable[..., str]
+) -> None:
+    tuned("a")
+    address = served(f"{tmp_path}/studies.db")
+    with browser() as here:
+        page = here.page
+        page.goto(f"{address}#/study/s0-1")
+        page.get_by_role("columnheader", name="Value").get_by_role("button").click()
+        page.get_by_label("State").select_option("COMPLETE")
+        page.get_by_label("Search").fill("x")
+        page.wait_for_function("location.hash === '#/study/s0-1?sort=value&state=COMPLETE&text=x'")
+        page.reload()
+        page.wait_for_function(
+            "document.querySelector('th[aria-sort=descending]')?.textContent.startsWith('Value')"
+        )
+        assert page.get_by_label("State").input_value() == "COMPLETE"
+        assert page.get_by_label("Search").input_value() == "x"
+        page.go_back()
+        page.wait_for_function("document.getElementById('state').value === ''")
+        page.get_by_role("link", name="compare", exact=True).click()
+        page.locator("#statement").wait_for()
+        page.go_back()
+        page.get_by_role("columnheader", name="Value").wait_for()
+        assert here.problems == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -172,17 +238,6 @@ def test_keyboard_and_narrow_window(
         width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert width <= 0
         here.screenshot("narrow")
-        assert here.problems == []
-
-
-def test_report_works_offline(tuned: MakeStudy, tmp_path: Path) -> None:
-    studies = [read_study(tuned(HOSTILE)), read_study(tuned("b"))]
-    path = write_report(studies, tmp_path / "report.html")
-    with browser(offline=True) as here:
-        here.page.goto(path.as_uri())
-        wait_for_figures(here, 10)
-        check_accessible(here)
-        here.screenshot("report")
         assert here.problems == []
 
 

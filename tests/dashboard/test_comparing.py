@@ -12,14 +12,13 @@ from scipy.stats import ttest_ind
 from tests.dashboard.conftest import MakeStudy
 from tests.simulation import simulated
 from tune_jobs.cli.main import main
-from tune_jobs.dashboard.comparing import (
-    compare,
-    comparison_figures,
-    race_figure,
-    welch_p_value,
-)
+from tune_jobs.dashboard.comparing import compare
+from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.races import race_figure
 from tune_jobs.dashboard.reading import read_study
+from tune_jobs.dashboard.study_groups import list_entries
+from tune_jobs.dashboard.verdicts import welch_p_value
 from tune_jobs.errors import ConfigError
 
 
@@ -114,7 +113,7 @@ def test_races_by_trials_time_run_hours_and_cost(tuned: MakeStudy) -> None:
         ("money", [sum(t.cost for t in s.trials) for s in studies]),
         ("time", [max(r.finished or 0 for r in s.runs) / 3600 for s in studies]),
     ):
-        ends = [trace["x"][-1] for trace in race_figure(studies, axis)["data"]]
+        ends = [trace["x"][-1] for trace in race_figure(list_entries(studies), axis)["data"]]
         for end, whole in zip(ends, last, strict=True):
             assert 0.5 * whole < end <= whole * 1.0001, axis
     assert set(comparison_figures(studies)) > {"race-money", "together", "importances"}
@@ -148,6 +147,6 @@ def test_the_compare_command(
     )
     assert len(json.loads(capsys.readouterr().out)["winners"]) == 2
     assert main(["compare", f"{tmp_path}/studies.db"]) == 0
-    assert "is ahead of" in capsys.readouterr().out
+    assert "'a' and 'b' have the same best value" in capsys.readouterr().out
     assert main(["compare", f"{tmp_path}/studies.db::c"]) == 3
     assert "it has: 'a', 'b'" in capsys.readouterr().err

@@ -157,6 +157,38 @@ def test_figures_contain_no_markup_and_bounded_strings(tuned: MakeStudy) -> None
             assert "\u202e" not in plain
 
 
+def points(trace: Mapping[str, Any]) -> int:
+    """Return the number of points, bars or lines of a trace."""
+    if trace["type"] == "parcoords":
+        return len(trace["dimensions"][0]["values"])
+    return len(trace["x"])
+
+
+NO_TRIALS = {
+    ("cost", "used"),
+    ("contour", "contour"),
+    ("distribution", "share of trials up to a value"),
+}
+"""Traces whose points are not trials."""
+
+
+def test_points_have_the_numbers_of_their_trials(tuned: MakeStudy) -> None:
+    shown = read_study(tuned())
+    two = Study("k", "two", (True, False), [trial(0, 1.0, 2.0, x=1), trial(1, 2.0, 1.0, x=2)])
+    numbers = {t.number for t in shown.trials}
+    for study in (shown, two):
+        for name in set(figure_names(study)) - {"importance"}:
+            for trace in FIGURES[name][1](study, 0.0)["data"]:
+                if (name, trace.get("name", trace["type"])) in NO_TRIALS:
+                    continue
+                assert len(trace["customdata"]) == points(trace), name
+                assert set(trace["customdata"]) <= {*numbers, None}, name
+    curves = FIGURES["curves"][1](shown, 0.0)["data"][0]
+    gaps = [i for i, x in enumerate(curves["x"]) if x is None]
+    assert gaps
+    assert [i for i, n in enumerate(curves["customdata"]) if n is None] == gaps
+
+
 def test_figures_are_bounded_and_deterministic(tuned: MakeStudy) -> None:
     many = Study(
         "k",

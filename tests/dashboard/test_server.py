@@ -38,7 +38,7 @@ def test_static_files_and_content_security_policy(client: Client) -> None:
     assert page.status_code == 200
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
-    assert "script-src 'self' 'unsafe-eval'" in policy
+    assert "script-src 'self';" in policy
     assert "http" not in page.text.replace("<!doctype html>", "")
     for part in ("app.js", "api.js", "style.css", "plotly.js"):
         answer = ask(client, f"/static/{part}")
@@ -66,36 +66,16 @@ def test_api(client: Client) -> None:
     assert ask(client, "/api/compare").status_code == 400
 
 
-def test_table_of_trials_sorts_filters_and_pages(tuned: MakeStudy, tmp_path: Path) -> None:
-    study = tuned("many", n_trials=120)
-    client = sign_in([f"{tmp_path}/studies.db"])
-
-    def rows(query: str) -> tuple[int, list[int]]:
-        page = ask(client, f"/api/studies/s0-1/trials?{query}").json
-        assert page is not None
-        return page["total"], [row["number"] for row in page["rows"]]
-
-    assert rows("") == (120, list(range(119, 69, -1)))
-    assert rows("offset=100")[1] == list(range(19, -1, -1))
-    assert rows("order=asc")[1] == list(range(50))
-    complete = [t for t in study.trials if t.state.name == "COMPLETE"]
-    total, numbers = rows("state=COMPLETE&sort=value")
-    best = sorted(complete, key=lambda t: -(t.value or 0))
-    assert (total, numbers) == (len(complete), [t.number for t in best[:50]])
-    by_x = sorted(study.trials, key=lambda t: t.params["x"])
-    assert rows("sort=param:x&order=asc")[1] == [t.number for t in by_x[:50]]
-    assert rows("text=pruned at step 1")[0] == sum(
-        t.user_attrs.get("tune_jobs:cause") == "pruned at step 1" for t in study.trials
-    )
-    assert rows("offset=-5&sort=nonsense")[0] == 120
-
-
 def test_log(make_tuner: MakeTuner, tmp_path: Path) -> None:
     make_tuner('echo "value=$x"; echo "<b>\u202e"').optimize(n_trials=1)
     client = sign_in([f"{tmp_path}/s.db"])
     answer = ask(client, "/api/studies/s0-1/runs/trial-000000-1/log").json
     assert answer is not None
     assert answer["log"].endswith("<b>\u202e\n"), "as it was printed: the page shows it as text"
+    used = ask(client, "/api/studies/s0-1/runs/trial-000000-1/usage").json
+    assert used is not None
+    assert "memory" in used["summary"]
+    assert used["curves"] == {}, "it was too short for a sample"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[::1].evil.example"])
@@ -151,7 +131,8 @@ def test_control(make_tuner: MakeTuner, tmp_path: Path) -> None:
             while not session.controls.is_done(accepted["asked"]):
                 assert working.is_alive()
         applied = control.get(f"/api/studies/s0-1/control/{accepted['asked']}")
-        assert applied.json == {"done": True}
+        assert applied.json is not None
+        assert applied.json["done"] is True
     finally:
         (tmp_path / "go").touch()
         tuner.stop()
@@ -196,4 +177,7 @@ def test_studies_without_trials_or_runs(tmp_path: Path) -> None:
         for figure in study["figures"]:
             assert ask(client, f"/api/studies/{key}/figures/{figure['name']}").status_code == 200
         assert ask(client, f"/api/studies/{key}/trials").status_code == 200
-    assert ask(client, "/api/compare?study=s0-2").status_code == 400
+    compared = ask(client, "/api/compare?study=s0-2").json
+    assert compared is not None
+    assert "has several objectives" in compared["notes"][0]
+    assert compared["winners"][0]["trial"] == min(plain.trials, key=lambda t: t.values[0]).number

@@ -39,10 +39,14 @@ _MAX_TOKEN = 1000
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[^\[\]:]+))(?::\d+)?")
 _BASE = re.compile(r"(/[A-Za-z0-9._~@%+-]+)*/?")
 
+_PUBLIC_FILES = ("/static/style.css", "/static/dark.css")
+"""Files that the page that asks for the token needs."""
+
 _SIGN_IN = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>tune_jobs: token required</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">{again}
-<link rel="icon" href="data:,"><link rel="stylesheet" href="static/style.css"></head>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="static/style.css">
+<link rel="stylesheet" href="static/dark.css" media="(prefers-color-scheme: dark)"></head>
 <body><main id="main"><h1>Token required</h1>{problem}
 <p>Open the link that <code>tune-jobs dashboard</code> printed when it started, or paste its
 token.</p>
@@ -99,7 +103,7 @@ class Access:
             return _redirect(f"{self.base}/", request)
         if path == "/sign-in" and request.method == "POST":
             return self._sign_in(request, request.form.get("token", ""))
-        if path == "/static/style.css" or self._has_token(request) or self._has_cookie(request):
+        if path in _PUBLIC_FILES or self._has_token(request) or self._has_cookie(request):
             return None
         return _ask_for_token(request)
 

@@ -30,10 +30,15 @@ def compare(studies: Sequence[optuna.Study]) -> Comparison:
 
 @strict_types
 def write_report(studies: Sequence[optuna.Study], path: str | os.PathLike[str]) -> Path:
-    """Write a report of studies as one HTML file; return its path.
+    """Write a report of studies to a file; return its path.
+
+    The suffix of the path is the format: ``.md`` is Markdown for a pull request, ``.pdf`` a
+    document that Chrome or Chromium prints, and everything else one HTML file, which needs
+    neither a network nor a server.
 
     Raises:
-        ConfigError: If these are not studies, or if the file cannot be written.
-        MissingPackage: If Plotly is not installed (``pip install 'tune_jobs[dashboard]'``).
+        ConfigError: If these are not studies, or if the file cannot be written or printed.
+        MissingPackage: If Plotly is not installed (``pip install 'tune_jobs[dashboard]'``), unless
+            the report is Markdown.
     """
     return write_studies([read_study(study) for study in studies], Path(path))

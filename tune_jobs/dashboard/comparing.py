@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
-from tune_jobs.dashboard.drawing import MANY_POINTS, SERIES, Figure, layout, short, thin
-from tune_jobs.dashboard.figures import best_so_far
-from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import draw_parallel, importance_info
+from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.verdicts import Contender, Outcome, judge
 from tune_jobs.errors import ComparisonError
 
 HOUR = 3600.0
-SIGNIFICANCE_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,8 @@ class Winner:
         run_hours: Run hours of all its job runs.
         money: Cost of all its trials.
         hours: Hours from the start of its first job run to the end of its last one.
+        key: Key of the study.
+        group: The group of studies that it is in; empty if it is in none.
     """
 
     study: str
@@ -41,6 +40,8 @@ class Winner:
     run_hours: float
     money: float
     hours: float
+    key: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class Comparison:
     Args:
         winners: The best trial of each study that has one, the best first.
         differing: Parameters in which the winners differ.
-        statement: A sentence on whether the first two differ significantly.
+        statement: Which of the first two is better, by how much, whether the difference is
+            significant, and what each took.
         warnings: Differences that make the studies hard to compare.
         without_best: Of each study without a best trial, its name and the reason.
+        outcome: What the statement says: ``better``, ``not shown``, ``unknown`` or ``nothing``.
     """
 
     winners: Sequence[Winner]
@@ -60,6 +63,7 @@ class Comparison:
     statement: str
     warnings: Sequence[str]
     without_best: Sequence[str] = ()
+    outcome: str = Outcome.NOTHING.value
 
     def __str__(self) -> str:
         lines = [f"{'study':<24} {'trial':>6} {'value':>12} {'trials':>7} {'run hours':>10}"]
@@ -72,11 +76,40 @@ class Comparison:
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
 
-def compare(studies: Sequence[Study]) -> Comparison:
+def compare(studies: Sequence[Study], groups: Sequence[str] = ()) -> Comparison:
     """Compare studies with one objective.
+
+    Args:
+        studies: The studies.
+        groups: The group of each study; empty for one that is in none. Studies of a group repeat
+            each other, and are compared with others together.
 
     Raises:
         ComparisonError: If a study has several objectives, or if directions differ.
+    """
+    check_comparable(studies)
+    maximize = studies[0].maximize[0] if studies else False
+    groups = groups or [""] * len(studies)
+    found = [_winner(study, group) for study, group in zip(studies, groups, strict=True)]
+    winners = sorted(
+        (w for w in found if w is not None), key=lambda w: -w.value if maximize else w.value
+    )
+    verdict = judge(_list_contenders(winners), maximize=maximize)
+    return Comparison(
+        winners=winners,
+        differing=_differing(winners),
+        statement=verdict.sentence,
+        warnings=_warnings(studies),
+        without_best=[f"{s.name[:60]}: {why}" for s in studies if (why := s.no_best())],
+        outcome=verdict.outcome.value,
+    )
+
+
+def check_comparable(studies: Sequence[Study]) -> None:
+    """Check that studies have one objective each, with the same direction.
+
+    Raises:
+        ComparisonError: If they do not.
     """
     for study in studies:
         if not study.single:
@@ -87,21 +120,29 @@ def compare(studies: Sequence[Study]) -> Comparison:
         raise ComparisonError(
             "some studies maximize and others minimize: compare studies with the same direction"
         )
-    maximize = studies[0].maximize[0] if studies else False
-    winners = sorted(
-        (w for w in map(_winner, studies) if w is not None),
-        key=lambda w: -w.value if maximize else w.value,
-    )
-    return Comparison(
-        winners=winners,
-        differing=_differing(winners),
-        statement=_statement(winners),
-        warnings=_warnings(studies),
-        without_best=[f"{s.name[:60]}: {why}" for s in studies if (why := s.no_best())],
+
+
+def _list_contenders(winners: Sequence[Winner]) -> list[Contender]:
+    """Return what the verdict is about: groups, and studies that are in none."""
+    members: dict[tuple[str, int], list[Winner]] = {}
+    for position, winner in enumerate(winners):
+        members.setdefault((winner.group, -1 if winner.group else position), []).append(winner)
+    return [_make_contender(group, each) for (group, _), each in members.items()]
+
+
+def _make_contender(group: str, members: Sequence[Winner]) -> Contender:
+    values = tuple(w.value for w in members)
+    return Contender(
+        name=group or members[0].study,
+        value=sum(values) / len(values),
+        samples=values if group else members[0].replicates,
+        is_group=bool(group),
+        run_hours=sum(w.run_hours for w in members),
+        money=sum(w.money for w in members),
     )
 
 
-def _winner(study: Study) -> Winner | None:
+def _winner(study: Study, group: str) -> Winner | None:
     best = study.best()
     if best is None:
         return None
@@ -119,10 +160,19 @@ def _winner(study: Study) -> Winner | None:
         params=dict(best.params),
         replicates=tuple(replicates),
         trials=len(study.complete()),
-        run_hours=sum(r.seconds or 0.0 for r in study.runs) / HOUR,
+        run_hours=_sum_hours(study),
         money=sum(t.cost for t in study.trials),
         hours=hours,
+        key=study.key,
+        group=group,
     )
+
+
+def _sum_hours(study: Study) -> float:
+    """Return the run hours of all job runs; of a study without a ledger, those of its trials."""
+    if study.runs:
+        return sum(r.seconds or 0.0 for r in study.runs) / HOUR
+    return sum(t.run_hours for t in study.trials)
 
 
 def _differing(winners: Sequence[Winner]) -> list[str]:
@@ -132,64 +182,6 @@ def _differing(winners: Sequence[Winner]) -> list[str]:
 
 def _format(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _statement(winners: Sequence[Winner]) -> str:
-    """Return a sentence on whether the first winner is significantly better than the second."""
-    if len(winners) < 2:
-        return "fewer than two studies have a best trial: nothing to compare"
-    first, second = winners[:2]
-    if min(len(first.replicates), len(second.replicates)) >= 2:
-        return _compare_replicates(first, second)
-    gap = abs(first.value - second.value)
-    return (
-        f"{_quote(first)} is ahead of {_quote(second)} by {gap:.4g}; one run of each does not show "
-        "whether the difference is significant: tuner.replicate(trial, 5) runs the best trial of a "
-        "study again with other seeds"
-    )
-
-
-def _compare_replicates(first: Winner, second: Winner) -> str:
-    """Return a sentence on the replicates of two winners.
-
-    The winners' own values are left out: they are biased, as the best of many.
-    """
-    p = welch_p_value(first.replicates, second.replicates)
-    verdict = "significant" if p < SIGNIFICANCE_LEVEL else "not significant"
-    means = [sum(w.replicates) / len(w.replicates) for w in (first, second)]
-    return (
-        f"over {len(first.replicates)} and {len(second.replicates)} runs with other seeds, "
-        f"{_quote(first)} has a mean of {means[0]:.6g} and {_quote(second)} of {means[1]:.6g}: the "
-        f"difference is {verdict} (Welch's t-test, p = {p:.2g})"
-    )
-
-
-def _quote(winner: Winner) -> str:
-    return repr(winner.study[:60])
-
-
-def welch_p_value(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the two-sided p-value of Welch's t-test for equal means.
-
-    Args:
-        a, b: Samples of at least two values each.
-
-    The degrees of freedom are those of the Welch-Satterthwaite equation (Welch, Biometrika 1947).
-    """
-    from scipy.special import stdtr  # imported here, as few comparisons need it
-
-    means = [sum(x) / len(x) for x in (a, b)]
-    variances = [  # of the means
-        sum((v - m) ** 2 for v in x) / (len(x) - 1) / len(x)
-        for x, m in zip((a, b), means, strict=True)
-    ]
-    gap, error = means[0] - means[1], math.sqrt(sum(variances))
-    if error == 0.0:
-        return 1.0 if gap == 0.0 else 0.0
-    freedom = sum(variances) ** 2 / sum(
-        v**2 / (len(x) - 1) for v, x in zip(variances, (a, b), strict=True)
-    )
-    return 2.0 * float(stdtr(freedom, -abs(gap) / error))
 
 
 def _warnings(studies: Sequence[Study]) -> list[str]:
@@ -214,124 +206,3 @@ def _warnings(studies: Sequence[Study]) -> list[str]:
 def _data_digests(study: Study) -> list[str]:
     """Return the digests of a study's data files; their names do not matter."""
     return sorted(str(file.get("sha256")) for file in study.definition.get("data", {}).values())
-
-
-# -- figures ------------------------------------------------------------------------------------
-
-
-def _against_trials(study: Study) -> list[tuple[float, float]]:
-    return _select_candidates([(float(i + 1), t) for i, t in enumerate(_sort_by_end(study))])
-
-
-def _against_time(study: Study) -> list[tuple[float, float]]:
-    """Use the times of the runs if there are any: a simulation has a clock of its own."""
-    ends = {r.trial: r.finished for r in study.runs if not r.is_final}
-    begin = min((r.intended for r in study.runs), default=None)
-    if begin is None:
-        ends = {t.number: t.finished for t in study.trials}
-        begin = min((t.started for t in study.trials if t.started is not None), default=0.0)
-    done = [(ends.get(t.number), t) for t in _sort_by_end(study)]
-    return _select_candidates([((end - begin) / HOUR, t) for end, t in done if end is not None])
-
-
-def _against_hours(study: Study) -> list[tuple[float, float]]:
-    return _against(study, lambda t: t.run_hours)
-
-
-def _against_money(study: Study) -> list[tuple[float, float]]:
-    return _against(study, lambda t: t.cost)
-
-
-def _against(study: Study, cost: Callable[[Trial], float]) -> list[tuple[float, float]]:
-    """Return values against the cost of all trials that had finished by then."""
-    used, points = 0.0, []
-    for trial in sorted((t for t in study.trials if t.finished is not None), key=_end_key):
-        used += cost(trial)
-        points.append((used, trial))
-    return _select_candidates(points)
-
-
-def _select_candidates(points: Sequence[tuple[float, Trial]]) -> list[tuple[float, float]]:
-    """Return position and value of the trials that can be the best."""
-    return [(x, trial.values[0]) for x, trial in points if trial.result.is_candidate]
-
-
-def _sort_by_end(study: Study) -> list[Trial]:
-    return sorted(study.complete(), key=_end_key)
-
-
-def _end_key(trial: Trial) -> tuple[float, int]:
-    return (trial.finished or 0.0, trial.number)
-
-
-X_AXES: dict[str, tuple[str, Callable[[Study], list[tuple[float, float]]]]] = {
-    "trials": ("complete trials", _against_trials),
-    "time": ("hours since the first trial", _against_time),
-    "hours": ("run hours", _against_hours),
-    "money": ("cost", _against_money),
-}
-
-
-def race_figure(studies: Sequence[Study], axis: str) -> Figure:
-    """Return a figure of each study's best value so far against one of `X_AXES`."""
-    label, read_points = X_AXES[axis]
-    data = []
-    for i, study in enumerate(studies):
-        xs, ys = best_so_far(read_points(study), study.maximize[0])
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": short(study.name),
-                "x": xs,
-                "y": ys,
-                "line": {"shape": "hv", "width": 2, "color": SERIES[i % len(SERIES)]},
-            }
-        )
-    return {"data": data, "layout": layout(label, studies[0].metrics[0] if studies else "")}
-
-
-def together_figure(studies: Sequence[Study]) -> Figure:
-    """Return parallel coordinates of the trials that can be the best, colored by study."""
-    share = MANY_POINTS // max(1, len(studies))
-    trials: list[Trial] = []
-    colors: list[float] = []
-    for i, study in enumerate(studies):
-        kept = thin(study.candidates(), share)
-        trials += kept
-        colors += [float(i)] * len(kept)
-    last = max(1, len(studies) - 1)
-    scale = [[i / last, SERIES[i % len(SERIES)]] for i in range(len(studies))]
-    if len(scale) == 1:
-        scale = [[0, SERIES[0]], [1, SERIES[0]]]
-    label, up = studies[0].metrics[0], studies[0].maximize[0]
-    return draw_parallel(trials, colors, label, up, scale=scale)
-
-
-def importances_figure(studies: Sequence[Study]) -> Figure:
-    """Return a figure of the parameter importances of all studies, side by side."""
-    data = []
-    for i, study in enumerate(studies):
-        pairs = importance_info(study)
-        data.append(
-            {
-                "type": "bar",
-                "name": short(study.name),
-                "x": [short(name) for name, _ in pairs],
-                "y": [value for _, value in pairs],
-                "marker": {"color": SERIES[i % len(SERIES)]},
-            }
-        )
-    return {"data": data, "layout": layout("", "importance", barmode="group")}
-
-
-def comparison_figures(studies: Sequence[Study]) -> dict[str, tuple[str, Figure]]:
-    """Return title and figure of all figures of a comparison, by name."""
-    axes = [a for a in X_AXES if a != "money" or any(t.cost for s in studies for t in s.trials)]
-    figures = {
-        f"race-{axis}": (f"Best value by {X_AXES[axis][0]}", race_figure(studies, axis))
-        for axis in axes
-    }
-    figures["together"] = ("Parallel coordinates by study", together_figure(studies))
-    figures["importances"] = ("Parameter importance", importances_figure(studies))
-    return figures

@@ -23,22 +23,27 @@ _REPLACEMENTS = {
     **dict.fromkeys("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", "\ufffd"),
 }
 
+# Distinct with red-green blindness, too: by hue and by lightness (Okabe and Ito 2008, darkened
+# where they would be too pale on white).
 COLORS = {
     "COMPLETE": "#2563eb",
     "PRUNED": "#d97706",
-    "FAIL": "#dc2626",
-    "RUNNING": "#16a34a",
+    "FAIL": "#c2410c",
+    "RUNNING": "#0d9488",
     "best": "#059669",
     "excluded": "#a8a29e",
     "provisioning": "#94a3b8",
-    "running": "#2563eb",
+    "running": "#14b8a6",
+    "canceled": "#a855f7",
+    "lost": "#db2777",
+    "limit": "#dc2626",
 }
 SERIES = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
 
 
-def short(value: object) -> str:
+def short(value: object, max_length: int = LONG) -> str:
     """Return a value as a short string without characters that Plotly takes for markup."""
-    return clean(value, LONG).replace("<", "\u2039").replace(">", "\u203a")
+    return clean(value, max_length).replace("<", "\u2039").replace(">", "\u203a")
 
 
 def clean(value: object, max_length: int) -> str:
@@ -64,10 +69,42 @@ def layout(x: str, y: str, **more: Any) -> Figure:
         "xaxis": {"title": {"text": short(x)}, "automargin": True, **more.pop("xaxis", {})},
         "yaxis": {"title": {"text": short(y)}, "automargin": True, **more.pop("yaxis", {})},
         "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
-        "legend": {"orientation": "h", "y": 1.12},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         "hovermode": "closest",
         **more,
     }
+
+
+def time_axis() -> Figure:
+    """Return an axis whose positions are milliseconds since the epoch.
+
+    The page shows them in the time zone of its reader; what is drawn elsewhere shows UTC.
+    """
+    return {"type": "date", "title": {"text": "time (UTC)"}}
+
+
+def to_milliseconds(seconds: float) -> float:
+    """Return a time on a `time_axis`."""
+    return round(seconds * 1000.0)
+
+
+def level(value: float, name: str, color: str, dash: str) -> Figure:
+    """Return a trace that adds a horizontal line to the legend; `level_shape` draws it."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": short(name),
+        "x": [None],
+        "y": [value],
+        "line": {"color": color, "dash": dash, "width": 2},
+    }
+
+
+def level_shape(value: float, color: str, dash: str) -> Figure:
+    """Return a horizontal line across a figure."""
+    line = {"color": color, "dash": dash, "width": 2}
+    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}
+    return {**across, "y0": value, "y1": value, "line": line}
 
 
 def scatter_type(points: Sequence[Any]) -> str:

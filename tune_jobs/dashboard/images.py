@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tune_jobs.dashboard.comparing import comparison_figures
+from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite, short
 from tune_jobs.dashboard.figures import FIGURES, figure_names
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.report.printing import find_browser
 from tune_jobs.errors import ConfigError, require_package
 from tune_jobs.runtime.private_files import create_private, make_folders
 
@@ -47,9 +47,8 @@ def write_images(studies: Sequence[Study], folder: Path, kind: str = "svg") -> l
     except OSError as error:
         raise ConfigError(f"images cannot be written to {folder}: {error.strerror}") from error
     paths = [folder / f"{name}.{kind}" for name in named]
-    for browser in ("chromium", "chromium-browser", "google-chrome"):
-        if "BROWSER_PATH" not in os.environ and (found := shutil.which(browser)):
-            os.environ["BROWSER_PATH"] = found
+    if found := find_browser():
+        os.environ["BROWSER_PATH"] = found
     require_packages()
     graph: Any = import_module("plotly.graph_objects")
     io: Any = import_module("plotly.io")

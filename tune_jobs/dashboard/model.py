@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tune_jobs.core.attempts import Attempt
+from optuna.distributions import BaseDistribution
+
+from tune_jobs.core.attempts import Attempt, find_last_event
 from tune_jobs.core.best_trials import Result, Standing, find_best
+from tune_jobs.core.controllers import ControllerRecord, measure_controllers
+from tune_jobs.core.costs import Prices
 from tune_jobs.core.no_best import NoBest, explain_no_best
 from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
@@ -16,7 +21,9 @@ from tune_jobs.core.trial_attributes import (
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
 )
+from tune_jobs.storage.notes import Note
 
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
 
 
@@ -33,6 +40,9 @@ class Trial:
         steps: Intermediate values by step.
         attributes: User attributes, those of tune_jobs included.
         constraints: Optuna's constraints by name; a positive value is a violation.
+        requested: Whether its parameters, or some, were enqueued instead of suggested.
+        retry_of: The failed trial that Optuna's callback repeats with it; None if it is none.
+        distributions: Optuna's distributions by parameter, shared by the trials that have them.
     """
 
     number: int
@@ -44,6 +54,9 @@ class Trial:
     steps: Mapping[int, float] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     constraints: Mapping[str, float] = field(default_factory=dict)
+    requested: bool = False
+    retry_of: int | None = None
+    distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
 
     @cached_property
     def result(self) -> Result:
@@ -95,6 +108,9 @@ class Study:
         uid, store: From its ledger; None if tune_jobs never tuned it.
         owner: The process that is tuning it; None if there is none.
         definition: Space, code and metrics of its last call, see `TuningSpec.describe`.
+        controllers: Its detached controllers, oldest first.
+        note: The note on the study.
+        notes: Those on trials that have one, by number.
     """
 
     key: str
@@ -106,6 +122,9 @@ class Study:
     store: str | None = None
     owner: str | None = None
     definition: Mapping[str, Any] = field(default_factory=dict)
+    controllers: Sequence[ControllerRecord] = ()
+    note: Note = field(default_factory=Note)
+    notes: Mapping[int, Note] = field(default_factory=dict)
 
     @property
     def metrics(self) -> list[str]:
@@ -124,7 +143,15 @@ class Study:
 
     def complete(self) -> list[Trial]:
         """Return the complete trials, by number."""
+        return list(self._complete)
+
+    @cached_property
+    def _complete(self) -> list[Trial]:
         return [t for t in self.trials if t.state == "COMPLETE" and t.values]
+
+    def with_value(self, objective: int = 0) -> list[Trial]:
+        """Return the complete trials whose value of an objective is finite, by number."""
+        return [t for t in self.complete() if math.isfinite(t.values[objective])]
 
     def complete_by_standing(self) -> dict[Standing, list[Trial]]:
         """Return the complete trials, by number, by what they are when the best is chosen."""
@@ -135,10 +162,18 @@ class Study:
 
     def candidates(self) -> list[Trial]:
         """Return the trials that can be the best one, by number."""
+        return list(self._candidates)
+
+    @cached_property
+    def _candidates(self) -> list[Trial]:
         return [t for t in self.trials if t.standing is Standing.CANDIDATE]
 
     def front(self) -> list[Trial]:
         """Return the best trial, or the Pareto front of several objectives."""
+        return list(self._front)
+
+    @cached_property
+    def _front(self) -> list[Trial]:
         by_number = {t.number: t for t in self.candidates()}
         best = find_best((t.result for t in by_number.values()), self.maximize)
         return [by_number[result.number] for result in best]
@@ -168,8 +203,12 @@ class Study:
         """Return the time up to which live runs are known: now, or the last event before it."""
         if not self.left_behind:
             return now
-        times = [t for r in self.runs for t in (r.intended, r.accepted, r.started, r.told) if t]
-        return min(now, max(times))
+        return min(now, find_last_event(self.runs))
+
+    def controller_hours(self, now: float) -> float:
+        """Return the hours of its controllers that are job runs."""
+        known_until = now if self.owner else find_last_event(self.runs)
+        return measure_controllers(self.controllers, Prices({}), known_until).hours
 
     def version(self) -> str:
         """Return a string that changes whenever something that is shown changes."""
@@ -181,5 +220,6 @@ class Study:
             [(t.number, t.state, len(t.steps)) for t in unfinished],
             [(r.name, r.state, r.started) for r in live],
             self.owner,
+            sorted((number, note.version) for number, note in self.notes.items()),
         )
         return f"{hash(repr(facts)) & 0xFFFFFFFFFFFF:x}"

@@ -4,71 +4,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thin
 from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.parameter_axes import (
+    Axis,
+    axis_info,
+    is_number,
+    linear_ticks,
+    parameter_names,
+    tick_attributes,
+)
 
-MAX_PARAMETERS = 12
+__all__ = [
+    "axis_info",
+    "draw_parallel",
+    "importance_figure",
+    "importance_info",
+    "parallel_figure",
+    "parameter_names",
+    "slice_figure",
+]
 
+LABEL = 18
+"""Characters of a name above an axis of parallel coordinates."""
 
-@dataclass(frozen=True)
-class Axis:
-    """A parameter on a numeric axis.
-
-    Args:
-        name: Name of the parameter.
-        positions: One for each trial; None where the trial does not have the parameter.
-        ticks: Positions and their labels; empty if the positions are their own labels.
-        log: Whether the positions are logarithms to base 10.
-    """
-
-    name: str
-    positions: Sequence[float | None]
-    ticks: Sequence[tuple[float, str]] = ()
-    log: bool = False
-
-
-def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
-    """Return a parameter of these trials; on a log axis if it spans three decades."""
-    present = [t.params[name] for t in trials if name in t.params]
-    if present and all(is_number(v) for v in present):
-        values = [float(t.params[name]) if name in t.params else None for t in trials]
-        low, high = float(min(present)), float(max(present))
-        if low > 0 and high / low >= 1000:
-            logs = [None if v is None else math.log10(v) for v in values]
-            decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-            return Axis(name, logs, [(float(d), f"1e{d}") for d in decades], log=True)
-        return Axis(name, values)
-    labels = sorted({str(t.params[name]) for t in trials if name in t.params})
-    position = {label: float(i) for i, label in enumerate(labels)}
-    positions = [position[str(t.params[name])] if name in t.params else None for t in trials]
-    return Axis(name, positions, [(p, short(label)) for label, p in position.items()])
+MANY_AXES = 5
+"""Axes above which their names are turned, so that they do not overlap."""
 
 
-def is_number(value: Any) -> bool:
-    """Return whether a parameter's value is a number, which a boolean is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def parameter_names(trials: Sequence[Trial]) -> list[str]:
-    """Return the parameters that vary, the most frequent first."""
-    values: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
-    for trial in trials:
-        for name, value in trial.params.items():
-            values.setdefault(name, set()).add(str(value))
-            counts[name] = counts.get(name, 0) + 1
-    names = [name for name, distinct in values.items() if len(distinct) > 1]
-    return sorted(names, key=lambda name: -counts[name])[:MAX_PARAMETERS]
-
-
-def parallel_figure(study: Study) -> Figure:
+def parallel_figure(study: Study, objective: int = 0) -> Figure:
     """Return parallel coordinates of the trials that can be the best, colored by value."""
     trials = thin(study.candidates(), MANY_POINTS)
-    return draw_parallel(trials, [t.values[0] for t in trials], study.metrics[0], study.maximize[0])
+    values = [t.values[objective] for t in trials]
+    figure = draw_parallel(
+        trials, values, study.metrics[objective], study.maximize[objective], objective=objective
+    )
+    return figure
 
 
 def draw_parallel(
@@ -78,49 +54,70 @@ def draw_parallel(
     maximize: bool,
     *,
     scale: Any = None,
+    objective: int = 0,
 ) -> Figure:
     """Return parallel coordinates of trials.
 
     Args:
         trials: Trials with values.
         colors: A number for each trial, which its color depends on.
-        label: Name of the first objective.
+        label: Name of the objective.
         maximize: Whether it is maximized.
         scale: Plotly's color scale; None for the default, with a legend.
+        objective: Position of the objective.
     """
-    dimensions = [
-        {"label": short(label), "values": [t.values[0] for t in trials]},
-        *(_dimension(axis_info(name, trials)) for name in parameter_names(trials)),
+    axes = [
+        Axis(label, [t.values[objective] for t in trials]),
+        *(axis_info(name, trials) for name in parameter_names(trials)),
     ]
     line: Figure = {"color": list(colors), "colorscale": scale or "Viridis", "showscale": True}
     if scale is None:
         line["reversescale"] = not maximize
     else:
         line["showscale"] = False
+    is_turned = len(axes) > MANY_AXES
     return {
-        "data": [{"type": "parcoords", "line": line, "dimensions": dimensions}],
-        "layout": {"margin": {"l": 80, "r": 60, "t": 60, "b": 30}},
+        "data": [
+            {
+                "type": "parcoords",
+                "line": line,
+                "dimensions": [_dimension(axis) for axis in axes],
+                "labelangle": -25 if is_turned else 0,
+                "customdata": [t.number for t in trials],
+            }
+        ],
+        "layout": {"margin": {"l": 90, "r": 90, "t": 100 if is_turned else 60, "b": 30}},
     }
 
 
 def _dimension(axis: Axis) -> Figure:
+    """Return an axis; a trial without the parameter is below all that have it, and marked so."""
     present = [p for p in axis.positions if p is not None]
-    low = min(present, default=0.0)
-    # Plotly has no gaps here: a trial without the parameter is drawn below all that have it.
-    absent = low - 0.1 * ((max(present, default=1.0) - low) or 1.0)
-    some_absent = any(p is None for p in axis.positions)
-    dimension: Figure = {
-        "label": short(axis.name),
+    low, high = min(present, default=0.0), max(present, default=1.0)
+    label = shorten_middle(axis.name, LABEL)
+    if len(present) == len(axis.positions):
+        values: list[float | None] = list(axis.positions)
+        return {"label": label, "values": values, "tickformat": "~g", **tick_attributes(axis)}
+    # Plotly has no gaps here.
+    absent = min([low, *(p for p, _ in axis.ticks)]) - 0.15 * ((high - low) or 1.0)
+    ticks = [(absent, "(none)"), *(axis.ticks or linear_ticks(low, high))]
+    return {
+        "label": label,
         "values": [absent if p is None else p for p in axis.positions],
+        **tick_attributes(Axis(axis.name, (), ticks)),
     }
-    if axis.ticks:
-        ticks = [*axis.ticks, *([(absent, "(none)")] if some_absent else [])]
-        dimension["tickvals"] = [p for p, _ in ticks]
-        dimension["ticktext"] = [label for _, label in ticks]
-    return dimension
 
 
-def slice_figure(study: Study) -> Figure:
+def shorten_middle(name: str, max_length: int) -> str:
+    """Return a name of at most ``max_length`` characters that keeps its begin and its end."""
+    whole = short(name)
+    if len(whole) <= max_length:
+        return whole
+    end = max_length // 2
+    return f"{whole[: max_length - end - 1]}\u2026{whole[-end:]}"
+
+
+def slice_figure(study: Study, objective: int = 0) -> Figure:
     """Return a figure of the value against each parameter, side by side.
 
     Symbols of trials that cannot be the best are open.
@@ -129,7 +126,8 @@ def slice_figure(study: Study) -> Figure:
     names = parameter_names(trials)
     symbols = ["circle" if t.result.is_candidate else "circle-open" for t in trials]
     notes = [describe_standing(t.result) for t in trials]
-    data, boxes = [], {}
+    data: list[Figure] = []
+    boxes = {}
     for i, name in enumerate(names):
         axis = axis_info(name, trials)
         n = "" if i == 0 else str(i + 1)
@@ -138,7 +136,7 @@ def slice_figure(study: Study) -> Figure:
                 "type": "scattergl" if len(trials) * len(names) > MANY_POINTS else "scatter",
                 "mode": "markers",
                 "x": list(axis.positions),
-                "y": [t.values[0] for t in trials],
+                "y": [t.values[objective] for t in trials],
                 "xaxis": f"x{n}",
                 "marker": {
                     "color": [t.number for t in trials],
@@ -148,57 +146,86 @@ def slice_figure(study: Study) -> Figure:
                     "line": {"width": 0.5, "color": "#64748b"},
                 },
                 "text": [short(note) for note in notes],
+                "customdata": [t.number for t in trials],
                 "showlegend": False,
-                "hovertemplate": "trial %{marker.color}: %{y:.6g} %{text}<extra></extra>",
+                "hovertemplate": "trial %{customdata}: %{y:.6g} %{text}<extra></extra>",
             }
         )
-        gap = 0.03 if len(names) < 7 else 0.015
-        width = (1.0 - gap * (len(names) - 1)) / len(names)
-        box: Figure = {
-            "domain": [i * (width + gap), i * (width + gap) + width],
-            "title": {"text": short(name)},
-            "automargin": True,
-        }
-        if axis.ticks:
-            box["tickvals"] = [p for p, _ in axis.ticks]
-            box["ticktext"] = [label for _, label in axis.ticks]
-        boxes[f"xaxis{n}"] = box
-    return {"data": data, "layout": {**layout("", study.metrics[0]), **boxes}}
+        boxes[f"xaxis{n}"] = {**_slice_domain(i, len(names)), **_slice_axis(name, axis, len(names))}
+    return {"data": data, "layout": {**layout("", study.metrics[objective]), **boxes}}
+
+
+def _slice_domain(i: int, count: int) -> Figure:
+    gap = 0.03 if count < 7 else 0.015
+    width = (1.0 - gap * (count - 1)) / count
+    return {"domain": [i * (width + gap), i * (width + gap) + width]}
+
+
+def _slice_axis(name: str, axis: Axis, count: int) -> Figure:
+    title = shorten_middle(name, max(8, 90 // count))
+    if axis.log and count > 3:
+        axis = replace(axis, ticks=axis.ticks[:: math.ceil(len(axis.ticks) / 4)])
+    return {
+        "title": {"text": title},
+        "automargin": True,
+        "nticks": 5,
+        **tick_attributes(axis),
+    }
 
 
 # -- importance ---------------------------------------------------------------------------------
 
 
-def importance_info(study: Study) -> list[tuple[str, float]]:
+def importance_info(study: Study, objective: int = 0) -> list[tuple[str, float]]:
     """Return the importance of each parameter, the most important first.
 
     By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) in Optuna's implementation, of the
     trials that can be the best. Empty with fewer than four of them, or without a parameter that
     all of them have.
     """
-    import optuna
-
-    from tune_jobs.core.scratch import unannounced
-
     trials = thin(study.candidates(), MANY_POINTS)
     names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]
     if len(trials) < 4 or not names:
         return []
+    columns = tuple(tuple(_column([t.params[n] for t in trials])) for n in names)
+    values = tuple(t.values[objective] for t in trials)
+    found = _measure_importance(columns, values, study.maximize[objective])
+    return sorted(((names[i], share) for i, share in found), key=lambda pair: -pair[1])
+
+
+def _column(values: Sequence[Any]) -> list[float] | list[str]:
+    if all(is_number(v) for v in values):
+        return [float(v) for v in values]
+    return [str(v) for v in values]
+
+
+@lru_cache(maxsize=8)
+def _measure_importance(
+    columns: tuple[tuple[float | str, ...], ...], values: tuple[float, ...], maximize: bool
+) -> list[tuple[int, float]]:
+    """Return the positions of parameters and their importance, see `importance_info`.
+
+    It is expensive, and several figures of a study need it.
+    """
+    import optuna
+
+    from tune_jobs.core.scratch import unannounced
+
     with unannounced():
-        copy = optuna.create_study(direction="maximize" if study.maximize[0] else "minimize")
-    space = {n: _distribution([t.params[n] for t in trials]) for n in names}
+        copy = optuna.create_study(direction="maximize" if maximize else "minimize")
+    space = {str(i): _distribution(column) for i, column in enumerate(columns)}
     copy.add_trials(
         [
             optuna.trial.create_trial(
-                value=t.values[0],
-                params={n: _convert(t.params[n], space[n]) for n in names},
+                value=value,
+                params={str(i): column[n] for i, column in enumerate(columns)},
                 distributions=space,
             )
-            for t in trials
+            for n, value in enumerate(values)
         ]
     )
-    importances = optuna.importance.get_param_importances(copy)
-    return sorted(importances.items(), key=lambda pair: -pair[1])
+    found = optuna.importance.get_param_importances(copy)
+    return [(int(name), share) for name, share in found.items()]
 
 
 def _distribution(values: Sequence[Any]) -> Any:
@@ -208,14 +235,9 @@ def _distribution(values: Sequence[Any]) -> Any:
     if all(is_number(v) for v in values):
         low, high = float(min(values)), float(max(values))
         return FloatDistribution(low, high, log=low > 0 and high / low >= 1000)
-    return CategoricalDistribution(sorted({str(v) for v in values}))
+    return CategoricalDistribution(sorted(set(values)))
 
 
-def _convert(value: Any, distribution: Any) -> Any:
-    """Return a value as `_distribution` has it."""
-    return str(value) if hasattr(distribution, "choices") else float(value)
-
-
-def importance_figure(study: Study) -> Figure:
+def importance_figure(study: Study, objective: int = 0) -> Figure:
     """Return a figure of the importances."""
-    return bars(importance_info(study), "importance")
+    return bars(importance_info(study, objective), "importance")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,11 +22,13 @@ from sqlalchemy import Connection, Engine, make_url
 
 from tune_jobs.core.best_trials import Result, find_best
 from tune_jobs.core.no_best import explain_no_best
+from tune_jobs.core.requests import FIXED_PARAMS
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import StudyError, TuneJobsError
 from tune_jobs.runtime.private_files import find_refusal
 from tune_jobs.storage.database import unwrap_storage
 from tune_jobs.storage.database_errors import explain_database_error
+from tune_jobs.storage.intervals import DATABASE, find_intervals
 from tune_jobs.storage.ledger_reader import (
     LedgerContent,
     LedgerReader,
@@ -35,7 +37,18 @@ from tune_jobs.storage.ledger_reader import (
     has_ledger,
     read_summaries,
 )
-from tune_jobs.storage.opening import find_missing_file, find_url_problem, is_sqlite_file
+from tune_jobs.storage.notes import (
+    decode_note,
+    find_note_attributes,
+    number_trials,
+    read_note_attributes,
+)
+from tune_jobs.storage.opening import (
+    find_missing_database,
+    find_missing_file,
+    find_url_problem,
+    is_sqlite_file,
+)
 from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
@@ -48,6 +61,9 @@ from tune_jobs.storage.study_reader import (
 )
 
 _SQLITE = "sqlite:///"
+_FAILED_TRIAL = "failed_trial"
+"""Optuna's system attribute of a trial that a callback has enqueued to repeat a failed one."""
+
 _STUDY_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
@@ -75,15 +91,32 @@ class Head:
     last: float | None = None
     no_best: str = ""
 
+    @property
+    def activity(self) -> str:
+        """What happens to it: ``tuned``, ``left behind``, ``running``, ``empty`` or ``ended``.
+
+        It is left behind if no process watches its job runs any more; its trials run if another
+        program than tune_jobs started them.
+        """
+        if self.owner is not None:
+            return "tuned"
+        if self.live:
+            return "left behind"
+        if self.counts.get("RUNNING"):
+            return "running"
+        return "ended" if any(self.counts.values()) else "empty"
+
 
 class Source(Protocol):
     """A storage, read only.
 
     Attributes:
         label: The storage as pages show it, without its password.
+        fresh: Seconds for which one reading answers all requests.
     """
 
     label: str
+    fresh: float
 
     def heads(self) -> list[Head]:
         """Return all studies."""
@@ -99,6 +132,14 @@ class Source(Protocol):
 
     def engine(self, key: str) -> Engine | None:
         """Return the database of a study's ledger; None if it has no ledger."""
+        ...
+
+    def open(self, key: str) -> optuna.Study:
+        """Return Optuna's study, to write to it.
+
+        Raises:
+            KeyError: If there is no study with this key.
+        """
         ...
 
 
@@ -125,7 +166,11 @@ def open_source(where: str, prefix: str) -> Source:
     if (problem := find_url_problem(url)) or find_missing_file(url):
         raise StudyError(problem or f"no storage {url!r}: the file does not exist")
     try:
+        if missing := find_missing_database(url):
+            raise StudyError(f"no storage {url!r}: {missing}")
         return RelationalSource(RDBStorage(url), prefix)
+    except TuneJobsError:
+        raise
     except Exception as error:  # drivers raise many types
         shown = make_url(url).render_as_string(hide_password=True)
         problem = explain_database_error(error, url)
@@ -151,15 +196,29 @@ class RelationalSource:
     """Storage in SQLite, PostgreSQL, MySQL or MariaDB."""
 
     def __init__(self, storage: RDBStorage, prefix: str) -> None:
-        self._engine = storage.engine
+        self._storage, self._engine = storage, storage.engine
         self._prefix = prefix
         self.label = self._engine.url.render_as_string(hide_password=True)
+        self.fresh = find_intervals(self._engine).progress
         self._finished: dict[int, dict[int, Trial]] = {}
         self._ledgers: dict[str, LedgerReader] = {}
 
     def engine(self, key: str) -> Engine | None:
         """See `Source.engine`."""
         return self._engine if has_ledger(self._engine) else None
+
+    def open(self, key: str) -> optuna.Study:
+        """See `Source.open`."""
+        with self._engine.connect() as connection:
+            (study,) = self._find(connection, key)
+        return optuna.load_study(study_name=study.name, storage=self._storage)
+
+    def _find(self, connection: Connection, key: str) -> list[StoredStudy]:
+        number = key.removeprefix(self._prefix)
+        studies = read_studies(connection, int(number)) if _STUDY_NUMBER.fullmatch(number) else []
+        if not studies:
+            raise KeyError(key)
+        return studies
 
     def heads(self) -> list[Head]:
         """See `Source.heads`; the number of statements does not depend on that of studies."""
@@ -183,30 +242,27 @@ class RelationalSource:
 
     def study(self, key: str) -> Study:
         """See `Source.study`."""
-        number = key.removeprefix(self._prefix)
-        if not _STUDY_NUMBER.fullmatch(number):
-            raise KeyError(key)
-        study_id = int(number)
         with self._engine.connect() as connection:
-            studies = read_studies(connection, study_id)
-            if not studies:
-                raise KeyError(key)
+            (study,) = self._find(connection, key)
+            study_id = study.study_id
             uid = read_user_attr(connection, UID_ATTRIBUTE, study_id).get(study_id)
             trials = self._read_trials(connection, study_id)
+            noted = read_note_attributes(connection, study_id)
         ledger = LedgerContent()
         if uid is not None and has_ledger(self._engine):
             reader = self._ledgers.setdefault(uid, LedgerReader(self._engine, uid))
             ledger = reader.read()
-        return _build_study(key, studies[0].name, studies[0].maximize, trials, uid, ledger)
+        built = _build_study(key, study.name, study.maximize, list(trials.values()), uid, ledger)
+        return _add_notes(built, noted, {i: trial.number for i, trial in trials.items()})
 
-    def _read_trials(self, connection: Connection, study_id: int) -> list[Trial]:
+    def _read_trials(self, connection: Connection, study_id: int) -> dict[int, Trial]:
         finished = self._finished.setdefault(study_id, {})
         states = read_states(connection, study_id)
         unread = [trial_id for trial_id in states if trial_id not in finished]
         read = {i: _convert_trial(t) for i, t in read_trials(connection, study_id, unread).items()}
         finished.update((i, trial) for i, trial in read.items() if states[i].is_finished())
         trials = {**finished, **read}
-        return [trials[trial_id] for trial_id in states if trial_id in trials]
+        return {trial_id: trials[trial_id] for trial_id in states if trial_id in trials}
 
 
 def _find_best(study: StoredStudy, results: Sequence[Result]) -> dict[str, Any]:
@@ -228,6 +284,7 @@ class OptunaSource:
 
     def __init__(self, storage: BaseStorage, label: str, prefix: str) -> None:
         self._storage, self.label, self._prefix = storage, label, prefix
+        self.fresh = DATABASE.progress
 
     def heads(self) -> list[Head]:
         """See `Source.heads`."""
@@ -255,13 +312,14 @@ class OptunaSource:
 
     def study(self, key: str) -> Study:
         """See `Source.study`."""
-        return _read_with_ledger(self._open(key), key)
+        return _read_with_ledger(self.open(key), key)
 
     def engine(self, key: str) -> Engine | None:
         """See `Source.engine`."""
-        return find_ledger(self._open(key))
+        return find_ledger(self.open(key))
 
-    def _open(self, key: str) -> optuna.Study:
+    def open(self, key: str) -> optuna.Study:
+        """See `Source.open`."""
         number = key.removeprefix(self._prefix)
         for name in optuna.get_all_study_names(self._storage):
             if number == str(self._storage.get_study_id_from_name(name)):
@@ -283,13 +341,33 @@ def _read_with_ledger(opened: optuna.Study, key: str) -> Study:
     ledger = LedgerContent()
     if uid is not None and (engine := find_ledger(opened)) is not None:
         ledger = LedgerReader(engine, uid).read()
-    return _build_study(
+    trials = opened.get_trials(deepcopy=False)
+    built = _build_study(
         key,
         opened.study_name,
         tuple(direction == StudyDirection.MAXIMIZE for direction in opened.directions),
-        [_convert_trial(trial) for trial in opened.get_trials(deepcopy=False)],
+        [_convert_trial(trial) for trial in trials],
         uid,
         ledger,
+    )
+    return _add_notes(built, find_note_attributes(opened), number_trials(trials))
+
+
+def _add_notes(study: Study, attributes: Mapping[str, Any], numbers: Mapping[int, int]) -> Study:
+    """Return the study with its notes.
+
+    Args:
+        study: The study without notes.
+        attributes: See `find_note_attributes`.
+        numbers: Numbers of the trials by their ids in the storage.
+    """
+    if not attributes:
+        return study
+    notes = {number: decode_note(attributes, i) for i, number in numbers.items()}
+    return replace(
+        study,
+        note=decode_note(attributes),
+        notes={number: note for number, note in notes.items() if note.version},
     )
 
 
@@ -311,6 +389,7 @@ def _build_study(
         store=ledger.store,
         owner=ledger.owner,
         definition=ledger.definition,
+        controllers=ledger.controllers,
     )
 
 
@@ -325,6 +404,9 @@ def _convert_trial(trial: optuna.trial.FrozenTrial) -> Trial:
         steps=dict(sorted(trial.intermediate_values.items())),
         attributes=trial.user_attrs,
         constraints=trial.constraints,
+        requested=bool(trial.system_attrs.get(FIXED_PARAMS)),
+        retry_of=trial.system_attrs.get(_FAILED_TRIAL),
+        distributions=trial.distributions,
     )
 
 

@@ -6,13 +6,12 @@ it accepts commands only if control is allowed, and then only from its own page.
 
 from __future__ import annotations
 
+import logging
 import os
-import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from werkzeug.exceptions import HTTPException, NotFound
@@ -20,49 +19,48 @@ from werkzeug.routing import Map, Rule
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from tune_jobs.core.commands import find_cancel_problem
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.access import (
-    CONTROL_HEADER,
     LOOPBACK,
     Access,
     choose_token,
-    is_equal,
     parse_base_url,
     parse_hosts,
-    refuse,
 )
+from tune_jobs.dashboard.comparison_view import (
+    ComparisonFigures,
+    comparison_view,
+    parse_query,
+)
+from tune_jobs.dashboard.control_api import ControlApi, Reader
 from tune_jobs.dashboard.drawing import finite
-from tune_jobs.dashboard.figures import FIGURES, figure_names
+from tune_jobs.dashboard.figure_view import DrawnFigures
 from tune_jobs.dashboard.model import Study
-from tune_jobs.dashboard.plotly_bundle import plotly_js
+from tune_jobs.dashboard.objective_view import front_view
 from tune_jobs.dashboard.reading import Source, open_source
-from tune_jobs.dashboard.views import comparison_view, head_view, study_view, trials_view
+from tune_jobs.dashboard.run_requests import RunRequests
+from tune_jobs.dashboard.static_files import compress_answer, load_static_files
+from tune_jobs.dashboard.training import StudyFiles, Trainer
+from tune_jobs.dashboard.trial_comparison_requests import TrialComparisonRequests
+from tune_jobs.dashboard.trial_rows import TrialTables
+from tune_jobs.dashboard.views import head_view, study_view
 from tune_jobs.errors import ConfigError, TuneJobsError
-from tune_jobs.metric_store.store import MetricStore, study_folder
 from tune_jobs.runtime.backoff import Backoff
-from tune_jobs.storage.controls import Controls
 from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 from tune_jobs.storage.retry import is_transient
-from tune_jobs.storage.sqlite_files import find_file_refusal
-
-FRESH_SECONDS = 1.0
-"""Seconds for which the same reading answers all requests."""
 
 READ_PATIENCE = 2.0
 """Seconds during which a locked database is read again, beside its driver's own patience."""
 
 READ_BACKOFF = Backoff(first=0.1, longest=1.0)
 
-LOG_BYTES = 256 * 1024
-"""Bytes of the end of a log that the page shows."""
+MAX_BODY = 30_000
+"""Bytes of a request: enough for a note of `MAX_NOTE` characters, each escaped."""
 
-MAX_COMPARED = 8
-CONTROLS = ("pause", "resume", "stop", "cancel")
+_LOG = logging.getLogger(__name__)
 
 _HEADERS = {
-    # Plotly's WebGL library compiles functions from strings, which needs 'unsafe-eval'.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -70,8 +68,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_STATIC = Path(__file__).parent / "static"
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 class Dashboard:
@@ -79,7 +75,9 @@ class Dashboard:
 
     Args:
         storages: Database URLs, or paths of SQLite and journal files.
-        allow_control: Whether the page may pause, resume and stop studies and cancel trials.
+        allow_control: Whether the page may change something: send commands to the process that
+            tunes a study, enqueue trials, write notes, start final runs.
+        study_files: Files by which the page may start final runs, if control is allowed.
         access: Who may use it; by default, with the token of the environment or a random one.
         clock: Returns the seconds since the epoch.
 
@@ -93,6 +91,7 @@ class Dashboard:
         *,
         allow_control: bool = False,
         access: Access | None = None,
+        study_files: StudyFiles | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sources: dict[str, Source] = {
@@ -100,30 +99,49 @@ class Dashboard:
         }
         self._allow_control = allow_control
         self._access = access or Access(choose_token())
-        self._control_key = secrets.token_urlsafe(24)
+        reader = Reader(self._read_study, self._find_source, self._forget)
+        trainer = Trainer(study_files or {}, allow_control)
+        self._control = ControlApi(reader, trainer, allowed=allow_control)
         self._clock = clock
+        self._static = load_static_files()
         self._lock = threading.Lock()
         self._readings: dict[str, tuple[float, Any]] = {}
-        self._figures: dict[tuple[str, str], tuple[str, bytes]] = {}
-        self._stores: dict[str, MetricStore] = {}
+        self._figures = DrawnFigures()
+        self._comparisons = ComparisonFigures()
+        runs = RunRequests(self._read_study, control=allow_control)
+        compared_trials = TrialComparisonRequests(self._read_study, runs)
+        run_path = "api/studies/<key>/runs/<name>"
+        self._tables = TrialTables()
         self._urls = Map(
             [
                 Rule(f"/{path}", endpoint=endpoint, methods=[method])
                 for method, path, endpoint in (
                     ("GET", "", self._get_page),
                     ("GET", "static/<name>", self._get_static),
+                    ("GET", "static/<version>/<name>", self._get_static),
                     ("GET", "api/studies", self._get_studies),
                     ("GET", "api/studies/<key>", self._get_study),
                     ("GET", "api/studies/<key>/figures/<name>", self._get_figure),
+                    ("GET", "api/studies/<key>/front", self._get_front),
                     ("GET", "api/studies/<key>/trials", self._get_trials),
-                    ("GET", "api/studies/<key>/runs/<name>/log", self._get_log),
-                    ("POST", "api/studies/<key>/control", self._post_control),
                     (
                         "GET",
-                        "api/studies/<key>/control/<int(max=999999999):number>",
-                        self._get_control,
+                        "api/studies/<key>/trials/<int(max=999999999):number>",
+                        runs.get_trial,
                     ),
+                    ("GET", "api/studies/<key>/final-runs/<name>", runs.get_final),
+                    ("GET", f"{run_path}/metrics", runs.get_metrics),
+                    ("GET", f"{run_path}/usage", runs.get_usage),
+                    ("GET", f"{run_path}/log", runs.get_log),
+                    ("GET", f"{run_path}/log/matches", runs.get_matches),
+                    ("GET", f"{run_path}/log/file", runs.get_whole_log),
+                    ("GET", f"{run_path}/outputs", runs.get_outputs),
+                    ("GET", f"{run_path}/outputs/file", runs.get_output),
                     ("GET", "api/compare", self._get_comparison),
+                    ("GET", "api/compare/figures/<name>", self._get_compared_figure),
+                    ("GET", "api/compare-trials", compared_trials.get_view),
+                    ("GET", "api/compare-trials/curves/<axis>", compared_trials.get_curves),
+                    *self._control.rules(),
                 )
             ],
             merge_slashes=False,
@@ -132,7 +150,7 @@ class Dashboard:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self._access.strip_base(environ)
         request = Request(environ)
-        request.max_content_length = 10_000
+        request.max_content_length = MAX_BODY
         try:
             response = self._access.check(request) or self._dispatch(request)
         except HTTPException as error:
@@ -140,10 +158,8 @@ class Dashboard:
         except (TuneJobsError, ValueError) as error:
             response = _json({"error": str(error)[:1000]}, 400)
         except Exception as error:
-            if not is_database_error(error):
-                raise
-            problem = explain_database_error(error)[:1000]
-            response = _json({"error": f"the database does not answer: {problem}"}, 503)
+            response = _explain_failure(error)
+        compress_answer(request, response)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response(environ, start_response)
@@ -158,16 +174,11 @@ class Dashboard:
     def _get_page(self, request: Request) -> Response:
         return self._get_static(request, "index.html")
 
-    def _get_static(self, request: Request, name: str) -> Response:
-        if name == "plotly.js":
-            response = Response(plotly_js(), content_type="text/javascript; charset=utf-8")
-            response.headers["Cache-Control"] = "private, max-age=86400"
-            return response
-        path = _STATIC / name
-        if path.suffix not in _TYPES or path not in _STATIC.iterdir():
+    def _get_static(self, request: Request, name: str, version: str | None = None) -> Response:
+        response = self._static.respond(request, name, version)
+        if response is None:
             raise NotFound
-        content_type = f"{_TYPES[path.suffix]}; charset=utf-8"
-        return Response(path.read_bytes(), content_type=content_type)
+        return response
 
     # -- studies --------------------------------------------------------------------------------
 
@@ -176,98 +187,43 @@ class Dashboard:
         heads = [
             {**head_view(head, now), "storage": source.label}
             for prefix, source in self._sources.items()
-            for head in self._read(prefix, source.heads)
+            for head in self._read(prefix, source, source.heads)
         ]
-        return _json({"studies": heads, "control": self._allow_control, "now": now})
+        return _json({"studies": heads, "control": self._allow_control})
 
     def _get_study(self, request: Request, key: str) -> Response:
         view = study_view(self._read_study(key), self._clock())
         storage = self._find_source(key).label
-        control_key = self._control_key if self._allow_control else None
-        facts = {"storage": storage, "control": self._allow_control, "control_key": control_key}
+        facts = {
+            "storage": storage,
+            "control": self._allow_control,
+            "control_key": self._control.key,
+        }
         return _json({**view, **facts})
 
     def _get_figure(self, request: Request, key: str, name: str) -> Response:
         study = self._read_study(key)
-        if name not in figure_names(study):
-            raise NotFound
-        version = study.version()
-        drawn = self._figures.get((key, name))
-        if drawn is None or drawn[0] != version:
-            figure = FIGURES[name][1](study, self._clock())
-            drawn = (version, encode_json(finite(figure)).encode())
-            self._figures[key, name] = drawn
-        return Response(drawn[1], content_type="application/json")
+        try:
+            drawn = self._figures.draw(study, name, request.args.to_dict(), self._clock())
+        except KeyError:
+            raise NotFound from None
+        return Response(drawn, content_type="application/json")
+
+    def _get_front(self, request: Request, key: str) -> Response:
+        return _json(front_view(self._read_study(key)))
 
     def _get_trials(self, request: Request, key: str) -> Response:
-        query = request.args
-        return _json(
-            trials_view(
-                self._read_study(key),
-                offset=max(0, query.get("offset", 0, type=int)),
-                sort=query.get("sort", "number"),
-                descending=query.get("order", "desc") == "desc",
-                state=query.get("state", ""),
-                text=query.get("text", ""),
-            )
-        )
-
-    def _get_log(self, request: Request, key: str, name: str) -> Response:
-        study = self._read_study(key)
-        if all(run.name != name for run in study.runs):
-            raise NotFound
-        if study.store is None or study.uid is None:
-            raise NotFound("the metric store of this study is unknown")
-        store = self._stores.get(key)
-        if store is None:
-            store = MetricStore(study.store, study_folder(study.name, study.uid))
-            self._stores[key] = store
-        return _json({"run": name, "log": store.log(name, LOG_BYTES)})
+        return _json(self._tables.answer(self._read_study(key), request.args))
 
     def _get_comparison(self, request: Request) -> Response:
-        keys = request.args.getlist("study")[:MAX_COMPARED]
-        if not keys:
-            raise ValueError("nothing to compare: select at least one study")
-        return _json(finite(comparison_view([self._read_study(key) for key in keys])))
+        query = parse_query(dict(request.args.lists()))
+        studies = [self._read_study(key) for key in query.keys]
+        return _json(finite(comparison_view(studies, query)))
 
-    # -- control --------------------------------------------------------------------------------
-
-    def _post_control(self, request: Request, key: str) -> Response:
-        if not self._allow_control:
-            return refuse("control is off: start the dashboard with --allow-control", 403)
-        if request.mimetype != "application/json":  # forms of other pages cannot send JSON
-            return refuse("the request body must be JSON", 415)
-        if not is_equal(request.headers.get(CONTROL_HEADER, ""), self._control_key):
-            stale = "the page is of an earlier server: reload it, and try again; a program sends"
-            return refuse(f"{stale} the study's control_key in {CONTROL_HEADER}", 403)
-        content = _read_object(request)
-        command = content.get("command")
-        if command not in CONTROLS:
-            raise ValueError(f"command must be one of {', '.join(CONTROLS)}")
-        trial = content.get("trial", -1)
-        if type(trial) is not int:
-            raise ValueError("trial must be the number of a trial")
-        study, engine = self._read_study(key), self._find_source(key).engine(key)
-        if study.owner is None or study.uid is None or engine is None:
-            raise ValueError("no process is tuning this study")
-        argument: dict[str, Any] = {}
-        if command == "cancel":
-            argument["trial"] = trial
-            states = {t.number: t.state for t in study.trials}
-            if problem := find_cancel_problem(trial, states.get(trial), study.runs):
-                raise ValueError(problem)
-        if command == "stop":
-            argument["runs"] = "cancel" if content.get("runs") == "cancel" else "finish"
-        if refusal := find_file_refusal(str(engine.url), write=True):
-            raise ValueError(refusal)
-        number = Controls(engine, study.uid).request(command, **argument)
-        return _json({"asked": number})
-
-    def _get_control(self, request: Request, key: str, number: int) -> Response:
-        study, engine = self._read_study(key), self._find_source(key).engine(key)
-        if engine is None or study.uid is None:
-            raise NotFound
-        return _json({"done": Controls(engine, study.uid).is_done(number)})
+    def _get_compared_figure(self, request: Request, name: str) -> Response:
+        query = parse_query(dict(request.args.lists()))
+        studies = [self._read_study(key) for key in query.keys]
+        return _json(finite(self._comparisons.draw(name, studies, query)))
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -280,16 +236,21 @@ class Dashboard:
     def _read_study(self, key: str) -> Study:
         source = self._find_source(key)
         try:
-            study: Study = self._read(key, lambda: source.study(key))
+            study: Study = self._read(key, source, lambda: source.study(key))
         except KeyError:
             raise NotFound(f"no study with the key {key!r}") from None
         return study
 
-    def _read(self, key: str, read: Callable[[], Any]) -> Any:
+    def _forget(self, key: str) -> None:
+        """Read a study anew, as it was changed."""
+        with self._lock:
+            self._readings.pop(key, None)
+
+    def _read(self, key: str, source: Source, read: Callable[[], Any]) -> Any:
         """Return the last reading if it is fresh, else read; one thread reads at a time."""
         with self._lock:
             reading = self._readings.get(key)
-            if reading is None or time.monotonic() - reading[0] > FRESH_SECONDS:
+            if reading is None or time.monotonic() - reading[0] > source.fresh:
                 reading = (time.monotonic(), _retry_briefly(read))
                 self._readings[key] = reading
             return reading[1]
@@ -304,6 +265,7 @@ def serve(
     base_url: str = "/",
     trusted_hosts: Iterable[str] = (),
     token_file: str | os.PathLike[str] | None = None,
+    study_files: StudyFiles | None = None,
 ) -> tuple[BaseWSGIServer, str]:
     """Return a server that is ready to ``serve_forever()``, and its address with its token.
 
@@ -317,16 +279,16 @@ def serve(
         trusted_hosts: Names by which a proxy or a browser reaches the server, beside those of
             loopback.
         token_file: See `choose_token`.
+        study_files: See `Dashboard`.
 
     Raises:
         StudyError: If a storage cannot be opened.
-        ConfigError: If the address is in use, Plotly is not installed, or an argument is wrong.
+        ConfigError: If the address is in use, or an argument is wrong.
     """
     if not 0 <= port <= 65_535:
         raise ConfigError(f"port {port} does not exist: choose one from 1024 to 65535, or 0")
     token, base, hosts = choose_token(token_file), parse_base_url(base_url), trusted_hosts
     hosts = parse_hosts([*hosts, *([] if host in LOOPBACK else [host])])
-    plotly_js()
     listener = _listen(host, port)
     port = listener.getsockname()[1]
     access = Access(
@@ -337,7 +299,9 @@ def serve(
         cookie=f"tune_jobs_token_{port}",
     )
     try:
-        dashboard = Dashboard(storages, allow_control=allow_control, access=access)
+        dashboard = Dashboard(
+            storages, allow_control=allow_control, access=access, study_files=study_files
+        )
         server = make_server(
             host,
             port,
@@ -403,20 +367,15 @@ class _QuietHandler(WSGIRequestHandler):
         super().send_error(code)
 
 
-def _read_object(request: Request) -> dict[str, Any]:
-    """Return the JSON object in the body of a request.
-
-    Raises:
-        ValueError: If it is none.
-        HTTPException: If it is no JSON, or too large.
-    """
-    try:
-        content = request.get_json()
-    except RecursionError:
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError("the request body must be a JSON object")
-    return content
+def _explain_failure(error: Exception) -> Response:
+    """Return the answer to a request that a storage, or a fault, has kept from being answered."""
+    if is_database_error(error):
+        problem = explain_database_error(error)[:1000]
+        return _json({"error": f"the database does not answer: {problem}"}, 503)
+    if isinstance(error, OSError):
+        return _json({"error": f"the storage cannot be read: {error}"[:1000]}, 503)
+    _LOG.error("A request failed", exc_info=error)
+    return _json({"error": f"{type(error).__name__}: {error}"[:1000]}, 500)
 
 
 def _json(content: Mapping[str, Any], status: int = 200) -> Response:

@@ -1,7 +1,14 @@
 // Requests to the server, and what it answers (tune_jobs/dashboard/views.py).
 
+import { RequestError } from "./problems.js";
+
 /** @typedef {Record<string, number>} Counts Number of trials by state. */
-/** @typedef {{data: object[], layout: Record<string, any>}} Figure Plotly's JSON. */
+/**
+ * @typedef {object} Figure Plotly's JSON, and what can be chosen in it.
+ * @property {object[]} data
+ * @property {Record<string, any>} layout
+ * @property {import("./figure_choices.js").Choice[]} [choices]
+ */
 
 /**
  * @typedef {object} Head A study in the list of studies.
@@ -14,7 +21,34 @@
  * @property {number} run_hours
  * @property {number} live
  * @property {string | null} owner
+ * @property {string} activity "tuned", "left behind", "running", "empty" or "ended".
+ * @property {string} direction One for each objective, separated by commas.
  * @property {number | null} rate Finished trials per hour.
+ * @property {number | null} last When its last job run ended, in seconds since the epoch.
+ */
+
+/**
+ * @typedef {object} Promotion Configurations, and how far they were promoted.
+ * @property {number} configurations
+ * @property {number} finished
+ * @property {{budget: number, reached: number}[]} rungs
+ * @property {number} pruned
+ * @property {number} failed
+ */
+
+/**
+ * @typedef {object} FrontRow
+ * @property {number} trial
+ * @property {number[]} values
+ * @property {(string | number | null)[]} params
+ */
+
+/**
+ * @typedef {object} Front The Pareto front.
+ * @property {number} total
+ * @property {string[]} metrics
+ * @property {string[]} params
+ * @property {FrontRow[]} rows
  */
 
 /**
@@ -35,70 +69,64 @@
  * @property {number} left_behind Job runs that no process watches any more.
  * @property {number} run_hours
  * @property {number} cost
+ * @property {number} controller_hours Of detached controllers that are job runs.
  * @property {number} slots
  * @property {number} utilization
  * @property {number} provisioning
  * @property {number | null} n_trials
+ * @property {number | null} max_parallel
+ * @property {Note} user_note
  * @property {number | null} eta Seconds.
- * @property {{name: string, title: string}[]} figures
+ * @property {{name: string, title: string, is_main: boolean}[]} figures
+ * @property {number} front_size Trials of the Pareto front.
+ * @property {{metric: string, value: number, trial: number}[]} best_by_objective
+ * @property {{feasible: number, infeasible: number} | null} feasibility Of trials with constraints.
+ * @property {Promotion | null} promotion
  * @property {{name: string, trial: number, state: string, seconds: number | null}[]} final_runs
  */
 
+/** @typedef {string | number | null} Cell */
+
 /**
- * @typedef {object} TrialRow A trial with its last job run.
- * @property {number} number
- * @property {string} state
- * @property {(number | null)[]} values
- * @property {string} note Why it cannot be the best trial; empty if it can.
- * @property {number | null} step
- * @property {number | null} latest Value at the last step.
- * @property {string | null} run
- * @property {string} run_state
- * @property {number} attempt
- * @property {number | null} seconds
- * @property {number | null} cost
- * @property {string} cause
- * @property {number | null} continued_from
- * @property {string | null} console
- * @property {(string | number | null)[]} params
+ * @typedef {object} Field A column of the table of trials.
+ * @property {string} id
+ * @property {string} label
+ * @property {"number" | "seconds" | "state" | "text" | "link"} kind
+ * @property {"trial" | "param" | "attribute" | "constraint"} group
+ * @property {string} name Its name in the filter.
  */
 
 /**
- * @typedef {object} TrialsPage
+ * @typedef {object} TrialsAnswer What the page lacks (tune_jobs/dashboard/trial_rows.py).
+ * @property {string} cursor What the page has now.
+ * @property {boolean} reset Whether all earlier rows are void.
  * @property {number} total
- * @property {number} offset
- * @property {number} page Trials per page.
- * @property {string[]} params
- * @property {TrialRow[]} rows
+ * @property {number} window Trials that come by themselves, of a larger study.
+ * @property {Field[]} [columns]
+ * @property {Cell[][]} rows
+ * @property {number[]} removed
+ * @property {boolean} more
+ * @property {string} [matching] Trials that match the filter, as ranges.
+ * @property {string} [problem] What is wrong with the filter.
  */
 
 /**
- * @typedef {object} Winner
- * @property {string} study
- * @property {number} trial
- * @property {number | null} value
- * @property {number} trials
- * @property {number} run_hours
- * @property {number} hours
- * @property {number} money
- * @property {string[]} params
+ * @typedef {object} Command
+ * @property {string} command
+ * @property {string} [runs]
+ * @property {number} [trial]
+ * @property {number} [max_parallel]
+ * @property {number} [n_trials]
  */
-
-/**
- * @typedef {object} Comparison
- * @property {Winner[]} winners
- * @property {string[]} differing
- * @property {string} statement
- * @property {string[]} without_best Studies without a best trial, with the reason.
- * @property {string[]} warnings
- * @property {{name: string, title: string, figure: Figure}[]} figures
- */
-
-/** @typedef {{command: string, runs?: string, trial?: number}} Command */
 
 const CONTROL_HEADER = "X-Tune-Jobs-Control";
 const CONTROL_POLLS = 60;
 const CONTROL_POLL_MILLISECONDS = 500;
+
+/** The last answers, so that what has not changed since is not sent again.
+ * @type {Map<string, {tag: string, content: any}>} */
+const answers = new Map();
+const MAX_ANSWERS = 100;
 
 /**
  * Request JSON; throws the server's message if there is no answer to show.
@@ -107,11 +135,51 @@ const CONTROL_POLL_MILLISECONDS = 500;
  * @param {RequestInit} [options]
  * @returns {Promise<any>}
  */
-async function request(path, options) {
-  const response = await fetch(path, options);
-  const content = await response.json();
-  if (!response.ok) throw new Error(content.error || response.statusText);
+export async function request(path, options) {
+  const known = options ? undefined : answers.get(path);
+  const response = await send(path, known ? { headers: { "If-None-Match": known.tag } } : options);
+  if (known && response.status === 304) return known.content;
+  const content = await readJson(response);
+  if (!response.ok) {
+    throw new Refusal(content.error || response.statusText, response.status, content);
+  }
+  const tag = response.headers.get("ETag");
+  if (tag && !options) remember(path, tag, content);
   return content;
+}
+
+/**
+ * @param {string} path
+ * @param {RequestInit} [options]
+ */
+async function send(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new RequestError("no answer", 0);
+  }
+}
+
+/** @param {Response} response */
+async function readJson(response) {
+  try {
+    return await response.json();
+  } catch {
+    const status = response.ok ? 502 : response.status;
+    throw new RequestError(`${response.status} ${response.statusText}`.trim(), status);
+  }
+}
+
+/**
+ * @param {string} path
+ * @param {string} tag
+ * @param {any} content
+ */
+function remember(path, tag, content) {
+  answers.delete(path);
+  answers.set(path, { tag, content });
+  const oldest = answers.keys().next().value;
+  if (answers.size > MAX_ANSWERS && oldest !== undefined) answers.delete(oldest);
 }
 
 /** @returns {Promise<Head[]>} */
@@ -126,14 +194,22 @@ export const fetchStudy = (key) => request(`api/studies/${key}`);
 /**
  * @param {string} key
  * @param {string} name
+ * @param {Record<string, string>} chosen
  * @returns {Promise<Figure>}
  */
-export const fetchFigure = (key, name) => request(`api/studies/${key}/figures/${name}`);
+export const fetchFigure = (key, name, chosen) =>
+  request(`api/studies/${key}/figures/${name}?${new URLSearchParams(chosen)}`);
+
+/**
+ * @param {string} key
+ * @returns {Promise<Front>}
+ */
+export const fetchFront = (key) => request(`api/studies/${key}/front`);
 
 /**
  * @param {string} key
  * @param {Record<string, string>} query
- * @returns {Promise<TrialsPage>}
+ * @returns {Promise<TrialsAnswer>}
  */
 export const fetchTrials = (key, query) =>
   request(`api/studies/${key}/trials?${new URLSearchParams(query)}`);
@@ -147,28 +223,132 @@ export const fetchLog = async (key, run) =>
   (await request(`api/studies/${key}/runs/${encodeURIComponent(run)}/log`)).log;
 
 /**
- * @param {Iterable<string>} keys
- * @returns {Promise<Comparison>}
+ * @typedef {object} RunUsage
+ * @property {string} summary Empty if nothing is known.
+ * @property {Record<string, [number, number][]>} curves Seconds and share, by what is used.
+ * @property {Record<string, string>} peaks The peak of each curve.
  */
-export const fetchComparison = (keys) =>
-  request(`api/compare?${new URLSearchParams([...keys].map((key) => ["study", key]))}`);
+
+/**
+ * @param {string} key
+ * @param {string} run
+ * @returns {Promise<RunUsage>}
+ */
+export const fetchUsage = (key, run) =>
+  request(`api/studies/${key}/runs/${encodeURIComponent(run)}/usage`);
+
+/**
+/**
+ * @typedef {object} Note
+ * @property {string} text
+ * @property {number} version
+ */
+
+/** An answer that says no: `content` has what the server knows about it. */
+export class Refusal extends RequestError {
+  /**
+   * @param {string} message
+   * @param {number} status
+   * @param {any} content
+   */
+  constructor(message, status, content) {
+    super(message, status);
+    this.content = content;
+  }
+}
+
+/**
+ * Send something that changes a study. Throws a `Refusal` if it is not done.
+ *
+ * @param {string} key
+ * @param {string} path Below that of the study.
+ * @param {object} content
+ * @returns {Promise<any>}
+ */
+export async function post(key, path, content) {
+  const { control_key } = await fetchStudy(key);
+  return request(`api/studies/${key}/${path}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", [CONTROL_HEADER]: control_key ?? "" },
+    body: JSON.stringify(content),
+  });
+}
 
 /**
  * Send a command to the process that tunes a study, and wait until it has been applied.
  *
  * @param {string} key
  * @param {Command} command
+ * @returns {Promise<string>} What it changed; empty if that needs no words.
  */
 export async function sendCommand(key, command) {
-  const { control_key } = await fetchStudy(key);
-  const { asked } = await request(`api/studies/${key}/control`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", [CONTROL_HEADER]: control_key ?? "" },
-    body: JSON.stringify(command),
-  });
+  const { asked, changes } = await post(key, "control", command);
+  let waiting = "";
   for (let poll = 0; poll < CONTROL_POLLS; poll += 1) {
-    if ((await request(`api/studies/${key}/control/${asked}`)).done) return;
+    const answer = await request(`api/studies/${key}/control/${asked}`);
+    if (answer.done) return changes;
+    waiting = answer.waiting;
+    if (answer.ended) break;
     await new Promise((resolve) => setTimeout(resolve, CONTROL_POLL_MILLISECONDS));
   }
-  throw new Error("requested, but not applied yet");
+  throw new Error(waiting);
 }
+
+/**
+ * @param {string} key
+ * @param {number | null} trial Null for the note on the study.
+ * @returns {Promise<Note>}
+ */
+export const fetchNote = (key, trial) =>
+  request(`api/studies/${key}/note${trial === null ? "" : `?trial=${trial}`}`);
+
+/**
+ * @typedef {object} SpaceField A parameter in the form for a configuration.
+ * @property {string} name
+ * @property {"float" | "int" | "choice" | "constant"} type
+ * @property {string} when Condition under which it exists; empty if it always does.
+ * @property {string} allowed
+ * @property {string | number | null} value Of a choice, its place among the choices.
+ * @property {string[]} [choices]
+ * @property {boolean} [log]
+ */
+
+/**
+ * @typedef {object} EnqueueForm
+ * @property {string} name
+ * @property {string | null} owner
+ * @property {number | null} best
+ * @property {number | null} from
+ * @property {string} limits What the form does not know of the space; empty if it knows all.
+ * @property {string[]} constraints
+ * @property {SpaceField[]} parameters
+ */
+
+/**
+ * @param {string} key
+ * @param {string} from Number of a trial, "best", or empty.
+ * @returns {Promise<EnqueueForm>}
+ */
+export const fetchEnqueueForm = (key, from) =>
+  request(`api/studies/${key}/enqueue?${new URLSearchParams({ from })}`);
+
+/**
+ * @typedef {object} Training
+ * @property {number} trial
+ * @property {string | null} file
+ * @property {string} obstacle Why the page cannot start it; empty if it can.
+ * @property {{where: string, text: string}[]} commands
+ * @property {number | null} seconds Of the trial's last run.
+ * @property {number | null} cost
+ * @property {boolean} running Whether the command that was started is at work.
+ * @property {number | null} code Its exit code.
+ * @property {string} output
+ * @property {{name: string, state: string, cause: string}[]} runs
+ */
+
+/**
+ * @param {string} key
+ * @param {string} trial
+ * @returns {Promise<Training>}
+ */
+export const fetchTraining = (key, trial) => request(`api/studies/${key}/train/${trial}`);

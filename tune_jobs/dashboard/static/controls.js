@@ -1,16 +1,22 @@
-// Buttons that control the process that tunes a study.
+// Buttons and a form that control the process that tunes a study.
 
 import { sendCommand } from "./api.js";
 import { el } from "./dom.js";
+import { errorMessage } from "./problems.js";
 import { ask } from "./question_dialog.js";
-import { errorMessage } from "./widgets.js";
+import { redraw } from "./screen.js";
 
 /** @typedef {import("./api.js").Command} Command */
+/** @typedef {import("./api.js").StudyView} StudyView */
+
+/** @type {[string, Command][]} */
+const HARMLESS = [
+  ["Pause", { command: "pause" }],
+  ["Resume", { command: "resume" }],
+];
 
 /** @type {[string, Command, string][]} Label, command, and the question before it is sent. */
-const COMMANDS = [
-  ["Pause", { command: "pause" }, ""],
-  ["Resume", { command: "resume" }, ""],
+const STOPPING = [
   [
     "Stop (let runs finish)",
     { command: "stop" },
@@ -24,40 +30,125 @@ const COMMANDS = [
 ];
 
 /**
- * Return the control buttons of a study, and a function that enables or disables them.
+ * Return a function that draws the controls of a study.
  *
  * @param {string} key
  */
 export function studyControls(key) {
-  const status = el("span", { role: "status" });
-  const buttons = COMMANDS.map(([label, command, question]) =>
-    controlButton(label, question, status, () => sendCommand(key, command)),
-  );
-  return {
-    node: el("div", { class: "tools", hidden: true }, ...buttons, status),
-    /** @param {boolean} on */
-    enable: (on) => {
-      for (const button of buttons) button.disabled = !on;
-    },
-  };
-}
+  let progress = "";
+  let isError = false;
+  /** What was typed and not sent yet.
+   * @type {{max_parallel?: string, n_trials?: string}} */
+  let typed = {};
 
-/**
- * @param {string} label
- * @param {string} question Asked before; empty if there is nothing to lose.
- * @param {HTMLElement} status Shows the progress of the command.
- * @param {() => Promise<void>} command
- */
-function controlButton(label, question, status, command) {
-  const send = async () => {
-    if (question && !(await ask(question, label))) return;
-    status.textContent = `${label}: requested`;
+  /**
+   * @param {string} text
+   * @param {boolean} [failed]
+   */
+  function say(text, failed = false) {
+    progress = text;
+    isError = failed;
+    redraw();
+  }
+
+  /**
+   * @param {string} label
+   * @param {Command} command
+   * @param {string} [question] Asked before; absent if there is nothing to lose.
+   */
+  async function send(label, command, question) {
+    if (question && !(await ask(question, label))) return false;
+    say(`${label}: requested`);
     try {
-      await command();
-      status.textContent = `${label}: done`;
+      const changes = await sendCommand(key, command);
+      say(`${label}: ${changes || "done"}`);
+      return true;
     } catch (error) {
-      status.textContent = `${label}: ${errorMessage(error)}`;
+      say(`${label}: ${errorMessage(error)}`, true);
+      return false;
     }
+  }
+
+  /** @param {Event} event */
+  async function changeLimits(event) {
+    event.preventDefault();
+    /** @type {Command} */
+    const command = { command: "set" };
+    if (typed.max_parallel) command.max_parallel = Number(typed.max_parallel);
+    if (typed.n_trials) command.n_trials = Number(typed.n_trials);
+    if (await send("Limits", command)) typed = {};
+    redraw();
+  }
+
+  /**
+   * @param {string} label
+   * @param {"max_parallel" | "n_trials"} name
+   * @param {number | null} present
+   * @param {boolean} enabled
+   */
+  const limit = (label, name, present, enabled) =>
+    el(
+      "label",
+      {},
+      label,
+      el("input", {
+        type: "number",
+        min: 1,
+        step: 1,
+        class: "short",
+        disabled: !enabled,
+        value: typed[name] ?? present ?? "",
+        placeholder: "unlimited",
+        /** @param {{currentTarget: HTMLInputElement}} event */
+        onInput: ({ currentTarget }) => {
+          typed = { ...typed, [name]: currentTarget.value };
+          redraw();
+        },
+      }),
+    );
+
+  /** @param {StudyView} study */
+  return (study) => {
+    const enabled = Boolean(study.owner);
+    /** @param {string} label @param {Command} command @param {string} [question] */
+    const button = (label, command, question) =>
+      el(
+        "button",
+        {
+          key: label,
+          type: "button",
+          class: question ? "danger" : "",
+          disabled: !enabled,
+          onClick: () => send(label, command, question),
+        },
+        label,
+      );
+    const isChanged = typed.max_parallel !== undefined || typed.n_trials !== undefined;
+    return el(
+      "section",
+      { key: "controls", class: "card controls", "aria-label": "Controls" },
+      el(
+        "div",
+        { class: "group" },
+        HARMLESS.map((each) => button(...each)),
+      ),
+      el(
+        "form",
+        { class: "group", onSubmit: changeLimits },
+        limit("Runs at once", "max_parallel", study.max_parallel, enabled),
+        limit("Trials in all", "n_trials", study.n_trials, enabled),
+        el("button", { disabled: !enabled || !isChanged }, "Change limits"),
+      ),
+      el(
+        "div",
+        { class: "group stopping" },
+        STOPPING.map((each) => button(...each)),
+      ),
+      el(
+        "p",
+        { role: "status", class: isError ? "answer failed" : "answer" },
+        progress || (enabled ? "" : "No process tunes this study: there is nothing to control."),
+      ),
+    );
   };
-  return el("button", { type: "button", onclick: send }, label);
 }

@@ -30,3 +30,46 @@ export const formatHours = (hours) => formatDuration(hours * 3600);
 
 /** @param {number} share */
 export const formatPercent = (share) => `${Math.round(100 * share)}%`;
+
+/**
+ * Format a number of bytes, as in "350 B" or "1.2 MB".
+ *
+ * @param {number} bytes
+ */
+export function formatBytes(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let number = bytes;
+  let unit = 0;
+  while (number >= 999.5 && unit < units.length - 1) {
+    number /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 || number >= 99.5 ? Math.round(number) : Number(number.toPrecision(3))} ${units[unit]}`;
+}
+
+/**
+ * Format a time in the browser's zone, as in "2026-11-26 20:31:05".
+ *
+ * @param {number | null | undefined} seconds Since the epoch.
+ */
+export function formatTime(seconds) {
+  if (seconds === null || seconds === undefined) return MISSING;
+  const at = new Date(seconds * 1000);
+  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  return `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
+/**
+ * Format how long ago something was, as in "3 min ago" or "12 d ago".
+ *
+ * @param {number | null | undefined} timestamp Seconds since the epoch.
+ */
+export function formatAgo(timestamp) {
+  if (timestamp === null || timestamp === undefined) return MISSING;
+  const seconds = Math.max(0, Date.now() / 1000 - timestamp);
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}

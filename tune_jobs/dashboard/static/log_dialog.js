@@ -3,7 +3,8 @@
 import { fetchLog } from "./api.js";
 import { byId, el } from "./dom.js";
 import { POLL_MILLISECONDS } from "./polling.js";
-import { errorMessage } from "./widgets.js";
+import { errorMessage } from "./problems.js";
+import { showUsage } from "./usage_curves.js";
 
 const dialog = /** @type {HTMLDialogElement} */ (byId("log"));
 const follow = /** @type {HTMLInputElement} */ (byId("log-follow"));
@@ -21,8 +22,11 @@ byId("log-close").addEventListener("click", () => dialog.close());
 export function logButton(key, run) {
   const label = `Log of ${run}`;
   const open = () => openLog(key, run);
-  const attributes = { type: "button", class: "plain", "aria-label": label, onclick: open };
-  return el("button", attributes, "log");
+  return el(
+    "button",
+    { type: "button", class: "plain", "aria-label": label, onClick: open },
+    "log",
+  );
 }
 
 /**
@@ -33,6 +37,7 @@ function openLog(key, run) {
   title.textContent = run;
   output.textContent = "…";
   dialog.showModal();
+  showUsage(byId("log-usage"), key, run);
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   const load = async () => {

@@ -1,54 +1,69 @@
 // The page of one study: its state, controls, figures and trials.
 
-import { fetchFigure, fetchStudy } from "./api.js";
+import { fetchStudy } from "./api.js";
 import { studyControls } from "./controls.js";
-import { el, main } from "./dom.js";
-import { drawFigure, figureCard } from "./figures.js";
-import { formatDuration, formatHours, formatNumber, formatPercent } from "./format.js";
+import { el } from "./dom.js";
+import { formatDuration } from "./format.js";
 import { logButton } from "./log_dialog.js";
+import { noteEditor } from "./note_editor.js";
 import { startPolling } from "./polling.js";
-import { trialsTable } from "./trials_table.js";
-import { countTrials, stateBadge, stateBar, tile } from "./widgets.js";
+import { redraw } from "./screen.js";
+import { studyFigures } from "./study_figures.js";
+import { studyTiles } from "./study_tiles.js";
+import { trialsSection } from "./trials_section.js";
+import { countTrials, skeleton, stateBadge, stateBar } from "./widgets.js";
 
 /** @typedef {import("./api.js").StudyView} StudyView */
 
+const OUTLINE = ["title", "card", "row", "figure", "figure"].map((part) => `skeleton ${part}`);
+
 /**
- * Show a study.
+ * Open the page of a study.
  *
  * @param {string} key
- * @returns {() => void} Stops its updates.
+ * @param {URLSearchParams} query What its table shows.
+ * @returns {import("./app.js").Page}
  */
-export function showStudy(key) {
-  const head = el("div");
-  const controls = studyControls(key);
-  const figures = el("div", { class: "figures" });
-  const table = trialsTable(key);
-  main.replaceChildren(head, controls.node, figures, table.card);
-  /** @type {Map<string, ReturnType<typeof figureCard>>} */
-  const cards = new Map();
-  /** @type {string | null} */
-  let version = null;
-  return startPolling(async () => {
-    const study = await fetchStudy(key);
-    document.title = `${study.name} · tune_jobs`;
-    controls.node.hidden = !study.control;
-    controls.enable(Boolean(study.owner));
-    if (study.version === version && !study.owner) return;
-    head.replaceChildren(...studyHead(key, study));
-    if (study.version === version) return;
-    version = study.version;
-    for (const { name, title } of study.figures) {
-      if (cards.has(name)) continue;
-      const card = figureCard(name, title);
-      cards.set(name, card);
-      figures.append(card.card);
-    }
-    await table.load(study.control && Boolean(study.owner));
-    for (const { name } of study.figures) {
-      const card = cards.get(name);
-      if (card) await drawFigure(card.node, await fetchFigure(key, name));
-    }
-  });
+export function openStudy(key, query) {
+  const drawControls = studyControls(key);
+  const drawNote = noteEditor(key, null);
+  const trials = trialsSection(key, query);
+  const figures = studyFigures(key, query, (numbers, isAdded) =>
+    trials.select(isAdded ? [...trials.selected(), ...numbers] : numbers),
+  );
+  /** @type {StudyView | null} */
+  let study = null;
+  let version = "";
+
+  async function update() {
+    const latest = await fetchStudy(key);
+    study = latest;
+    document.title = `${latest.name} · tune_jobs`;
+    redraw();
+    if (latest.version === version) return;
+    await trials.load();
+    await figures.load(latest);
+    version = latest.version;
+  }
+
+  function draw() {
+    if (!study) return skeleton(OUTLINE);
+    return [
+      el("div", { key: "head" }, studyHead(key, study)),
+      drawNote(study.user_note.text, study.control),
+      study.control ? drawControls(study) : null,
+      trials.draw(study),
+      figures.draw(study, trials.selected()),
+    ];
+  }
+
+  /** @param {URLSearchParams} address */
+  function follow(address) {
+    trials.follow(address);
+    figures.follow(address);
+  }
+
+  return { draw, close: startPolling(update), follow };
 }
 
 /**
@@ -57,77 +72,34 @@ export function showStudy(key) {
  */
 function studyHead(key, study) {
   const compare = el("a", { href: `#/compare/${key}` }, "compare");
+  const enqueue = el("a", { href: `#/study/${key}/enqueue` }, "enqueue a configuration");
+  const best = study.best?.trial;
+  const train = el("a", { href: `#/study/${key}/train/${best}` }, "train the best");
   return [
     el("h1", {}, study.name),
-    el("p", { class: "sub" }, `${study.storage} · `, compare),
-    el("div", { class: "card" }, stateBar(study.counts)),
-    el("dl", { class: "tiles" }, ...studyTiles(study)),
-    ...(study.no_best && countTrials(study.counts)
-      ? [el("p", { class: "note", id: "no-best" }, study.no_best)]
-      : []),
-    ...study.final_runs.map((run) =>
+    el(
+      "p",
+      { class: "sub" },
+      `${study.storage} · `,
+      compare,
+      study.control ? [" · ", enqueue] : null,
+      study.control && best !== undefined ? [" · ", train] : null,
+    ),
+    study.promotion ? null : el("div", { class: "card" }, stateBar(study.counts)),
+    el("dl", { class: "tiles" }, studyTiles(study)),
+    study.no_best && countTrials(study.counts)
+      ? el("p", { class: "note", id: "no-best" }, study.no_best)
+      : null,
+    study.final_runs.map((run) =>
       el(
         "p",
-        { class: "note" },
-        `${run.name}: trial ${run.trial}, `,
+        { key: run.name, class: "note" },
+        el("a", { href: `#/study/${key}/run/${run.name.replace(/-\d+$/, "")}` }, run.name),
+        `: trial ${run.trial}, `,
         stateBadge(run.state),
         ` ${formatDuration(run.seconds)} `,
         logButton(key, run.name),
       ),
-    ),
-  ];
-}
-
-/**
- * Return the parameters of the best trial, or some values of the Pareto front.
- *
- * @param {StudyView} study
- */
-function bestDetails({ best, front, directions }) {
-  if (best) {
-    const params = Object.entries(best.params).map(([name, value]) => `${name}=${value}`);
-    return `trial ${best.trial}: ${params.join(", ")}`;
-  }
-  const values = front.map(
-    (each) => `${each.values.map((v) => formatNumber(v)).join(", ")} (trial ${each.trial})`,
-  );
-  return values.join("; ") || directions.join(", ");
-}
-
-/** @param {StudyView} study */
-function studyTiles(study) {
-  const { counts, best } = study;
-  const finished = counts.COMPLETE + counts.PRUNED + counts.FAIL;
-  const excluded = Object.entries(study.not_best).map(([reason, count]) => `, ${count} ${reason}`);
-  return [
-    tile(
-      "Trials",
-      study.n_trials ? `${finished} of ${study.n_trials}` : finished,
-      `${counts.RUNNING} ${study.left_behind ? "left behind" : "running"}, ${counts.PRUNED} pruned, ${counts.FAIL} failed` +
-        excluded.join(""),
-    ),
-    tile(
-      `Best ${study.metrics.join(", ")}`,
-      best ? formatNumber(best.value, 6) : study.front.length ? "Pareto front" : "none",
-      bestDetails(study),
-    ),
-    tile(
-      "Run time",
-      formatHours(study.run_hours),
-      study.cost ? `cost ${formatNumber(study.cost)}` : null,
-    ),
-    tile(
-      "Slots",
-      study.slots || "–",
-      study.slots
-        ? `${formatPercent(study.utilization)} running, ` +
-            `${formatPercent(study.provisioning)} provisioning`
-        : null,
-    ),
-    tile(
-      "Time left",
-      study.eta === null ? "–" : `about ${formatDuration(study.eta)}`,
-      study.owner ? `tuned by ${study.owner}` : "not being tuned",
     ),
   ];
 }

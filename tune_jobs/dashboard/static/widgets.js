@@ -1,6 +1,9 @@
 // Small pieces that several pages show.
 
 import { el } from "./dom.js";
+import { errorMessage } from "./problems.js";
+
+export { errorMessage };
 
 /**
  * Return a note about an error.
@@ -10,9 +13,6 @@ import { el } from "./dom.js";
 export function errorNote(error) {
   return el("p", { class: "note error", role: "alert" }, `Error: ${errorMessage(error)}`);
 }
-
-/** @param {unknown} error */
-export const errorMessage = (error) => (error instanceof Error ? error.message : String(error));
 
 /**
  * Return the state of a trial or a job run as a badge.
@@ -32,18 +32,11 @@ export function stateBar(counts) {
   const present = Object.entries(counts).filter(([, count]) => count);
   const total = countTrials(counts);
   const label = present.map(([state, count]) => `${count} ${state.toLowerCase()}`).join(", ");
-  const bar = el("div", {
-    class: "bar",
-    role: "img",
-    "aria-label": label || "no trials yet",
-    title: label,
-  });
-  for (const [state, count] of present) {
-    const part = el("span", { class: state });
-    part.style.width = `${(100 * count) / total}%`;
-    bar.append(part);
-  }
-  return bar;
+  const parts = present.map(([state, count]) =>
+    el("span", { key: state, class: state, style: { width: `${(100 * count) / total}%` } }),
+  );
+  const described = { role: /** @type {"img"} */ ("img"), "aria-label": label || "no trials yet" };
+  return el("div", { class: "bar", ...described, title: label }, parts);
 }
 
 /** @param {import("./api.js").Counts} counts */
@@ -58,5 +51,43 @@ export const countTrials = (counts) => Object.values(counts).reduce((a, b) => a 
  */
 export function tile(label, value, details) {
   const small = details ? el("small", {}, details) : null;
-  return el("div", { class: "tile" }, el("dt", {}, label), el("dd", {}, value, small));
+  return el(
+    "div",
+    { key: label, class: "tile" },
+    el("dt", {}, label),
+    el("dd", {}, value, " ", small),
+  );
+}
+
+/**
+ * Return the outline of what will be shown, so that nothing moves when it arrives.
+ *
+ * @param {string[]} parts Classes of the parts, such as "skeleton title".
+ */
+export function skeleton(parts) {
+  return [
+    el("p", { key: "loading", class: "unseen", role: "status" }, "Loading…"),
+    parts.map((part, number) => el("div", { key: number, class: part, "aria-hidden": true })),
+  ];
+}
+
+/**
+ * Return a column heading that sorts.
+ *
+ * @param {string} title
+ * @param {object} options
+ * @param {string} options.key
+ * @param {string} options.order "asc" or "desc"; empty if the table is sorted by another column.
+ * @param {boolean} options.isNumber
+ * @param {() => void} options.onClick
+ */
+export function sortableHeading(title, { key, order, isNumber, onClick }) {
+  const style = isNumber ? "number" : "";
+  const mark = order ? (order === "desc" ? " ▼" : " ▲") : "";
+  const sorted = order ? (order === "desc" ? "descending" : "ascending") : undefined;
+  return el(
+    "th",
+    { key, scope: "col", class: style, "aria-sort": sorted },
+    el("button", { type: "button", onClick }, title, el("span", { "aria-hidden": true }, mark)),
+  );
 }

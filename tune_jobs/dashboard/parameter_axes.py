@@ -1,0 +1,102 @@
+"""Parameters on axes: numbers, logarithms, and categories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tune_jobs.dashboard.drawing import Figure, short
+from tune_jobs.dashboard.model import Trial
+
+MAX_PARAMETERS = 12
+MANY_TICKS = 6
+MANY_CATEGORIES = 30
+TICK = 14
+"""Characters of a category at an axis."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A parameter on a numeric axis.
+
+    Args:
+        name: Name of the parameter.
+        positions: One for each trial; None where the trial does not have the parameter.
+        ticks: Positions and their labels; empty if the positions are their own labels.
+        log: Whether the positions are logarithms to base 10.
+        categories: Number of categories; 0 if the parameter is a number.
+    """
+
+    name: str
+    positions: Sequence[float | None]
+    ticks: Sequence[tuple[float, str]] = ()
+    log: bool = False
+    categories: int = 0
+
+
+def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
+    """Return a parameter of these trials; on a log axis if it spans three decades."""
+    present = [t.params[name] for t in trials if name in t.params]
+    if present and all(is_number(v) for v in present):
+        values = [float(t.params[name]) if name in t.params else None for t in trials]
+        low, high = float(min(present)), float(max(present))
+        if low > 0 and high / low >= 1000:
+            logs = [None if v is None else math.log10(v) for v in values]
+            return Axis(name, logs, log_ticks(low, high), log=True)
+        return Axis(name, values)
+    labels = sorted({str(t.params[name]) for t in trials if name in t.params})
+    position = {label: float(i) for i, label in enumerate(labels)}
+    positions = [position[str(t.params[name])] if name in t.params else None for t in trials]
+    every = math.ceil(len(labels) / MANY_CATEGORIES)
+    ticks = [(p, short(label, TICK)) for label, p in position.items()][::every]
+    return Axis(name, positions, ticks, categories=len(labels))
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a parameter's value is a number, which a boolean is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def parameter_names(trials: Sequence[Trial]) -> list[str]:
+    """Return the parameters that vary, the most frequent first."""
+    values: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for trial in trials:
+        for name, value in trial.params.items():
+            distinct = values.setdefault(name, set())
+            if len(distinct) < 2:
+                distinct.add(str(value))
+            counts[name] = counts.get(name, 0) + 1
+    names = [name for name, distinct in values.items() if len(distinct) > 1]
+    return sorted(names, key=lambda name: -counts[name])[:MAX_PARAMETERS]
+
+
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return ticks at powers of ten, as logarithms and labels."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = math.ceil((last - first) / MANY_TICKS)
+    return [(float(d), _format_power(d)) for d in range(first, last + 1, every)]
+
+
+def _format_power(exponent: int) -> str:
+    return f"{10.0**exponent:g}" if -3 <= exponent <= 4 else f"1e{exponent}"
+
+
+def linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return about five round numbers from ``low`` to ``high`` with their labels."""
+    span = high - low
+    if not span > 0:
+        return [(low, f"{low:.4g}")]
+    power = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= MANY_TICKS)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [(n * step, f"{n * step:.6g}") for n in range(first, last + 1)]
+
+
+def tick_attributes(axis: Axis) -> Figure:
+    """Return the attributes of Plotly's axis that place the ticks of a parameter."""
+    if not axis.ticks:
+        return {}
+    return {"tickvals": [p for p, _ in axis.ticks], "ticktext": [label for _, label in axis.ticks]}
