@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.snapshot import Snapshot
-from tune_jobs.notebook.panels import Lines, Silent, _panel, _table, open_progress
+from tune_jobs.notebook.html import draw_progress
+from tune_jobs.notebook.panels import Lines, Silent, _panel, open_progress
 
 NOW = Snapshot(
     study="digits <b>",
@@ -92,8 +93,10 @@ def test_terminal_panel_shows_the_snapshot() -> None:
     assert "digits <b>" in text
 
 
-def test_notebook_table_escapes_names_and_values() -> None:
-    page = _table(NOW)
+def test_notebook_line_escapes_names_and_values() -> None:
+    page = draw_progress(replace(NOW, no_best="<script>", best=()), "ended")
     assert "<script>" not in page
     assert "digits <b>" not in page
     assert "&lt;script&gt;" in page
+    assert "10 of 40 done" in page
+    assert page.endswith("ended</div>")

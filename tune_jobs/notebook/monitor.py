@@ -6,21 +6,21 @@ import time
 import warnings
 from typing import Any
 
+import optuna
 from optuna.storages import BaseStorage
 
-from tune_jobs.core.formatting import duration, html_table
 from tune_jobs.dashboard.figures import FIGURES
-from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.reading import read_study
+from tune_jobs.dashboard.model import Study
 from tune_jobs.errors import ConfigError, StudyError, require_package
-from tune_jobs.storage.controls import Controls
+from tune_jobs.notebook.plots import make_figure
+from tune_jobs.notebook.showing import ShownStudy
+from tune_jobs.storage.activity import find_patience
 from tune_jobs.storage.database import find_ledger_engine
+from tune_jobs.storage.intervals import find_intervals
 from tune_jobs.storage.opening import open_existing_study
 
-POLL_SECONDS = 0.5
 
-
-class StudyMonitor:
+class StudyMonitor(ShownStudy):
     """A study seen from outside; `Tuner.attach` returns one.
 
     Args:
@@ -32,14 +32,22 @@ class StudyMonitor:
             tune_jobs.
     """
 
+    _shower = "monitor"
+
     def __init__(self, study_name: str, storage: str | BaseStorage) -> None:
-        self.study = open_existing_study(study_name, storage)
+        super().__init__()
+        self._study = open_existing_study(study_name, storage)
         if self.snapshot().uid is None:
             raise StudyError(f"study {study_name!r} was never tuned with tune_jobs")
 
+    @property
+    def study(self) -> optuna.Study:
+        """The Optuna study."""
+        return self._study
+
     def snapshot(self) -> Study:
         """Return the current state of the study."""
-        return read_study(self.study)
+        return self._read()
 
     def look(self) -> Study:
         """Return the current state of the study; use `snapshot` instead."""
@@ -48,7 +56,7 @@ class StudyMonitor:
         return self.snapshot()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no process tunes the study.
+        """Wait until no process tunes the study, and no controller is about to.
 
         Args:
             timeout: Seconds to wait; None for no limit.
@@ -57,11 +65,19 @@ class StudyMonitor:
             Whether the tuning has ended.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while self.snapshot().owner is not None:
-            if end is not None and time.monotonic() > end:
+        pause = find_intervals(find_ledger_engine(self.study)).answer
+        free_since: float | None = None
+        while True:
+            study, now = self.snapshot(), time.monotonic()
+            if study.owner is not None:
+                free_since = None
+            elif (patience := find_patience(study.controllers, time.time())) is not None:
+                free_since = now if free_since is None else free_since
+                if now - free_since >= patience:
+                    return True
+            if end is not None and now > end:
                 return False
-            time.sleep(POLL_SECONDS)  # the owner is another process, perhaps on another machine
-        return True
+            time.sleep(pause)  # the owner is another process, perhaps on another machine
 
     def stop(self, *, cancel_runs: bool = False) -> None:
         """Request the end of the tuning.
@@ -91,11 +107,7 @@ class StudyMonitor:
         self._request("resume")
 
     def _request(self, command: str, **argument: Any) -> None:
-        study = self.snapshot()
-        if study.owner is None or study.uid is None:
-            raise StudyError(f"no process is tuning study {self.study.study_name!r}")
-        engine = find_ledger_engine(self.study)
-        Controls(engine, study.uid).request(command, **argument)
+        self._send(command, argument)
 
     def figure(self, name: str = "history") -> Any:
         """Return one of the dashboard's figures as a Plotly figure.
@@ -109,29 +121,6 @@ class StudyMonitor:
         """
         return plotly_figure(self.snapshot(), name)
 
-    def _rows(self) -> list[tuple[str, str]]:
-        study = self.snapshot()
-        front, no_best = study.front(), study.no_best()
-        counts = ", ".join(f"{n} {state.lower()}" for state, n in study.counts().items() if n)
-        return [
-            ("study", study.name),
-            ("trials", counts or "none yet"),
-            ("best", no_best.summary if no_best else "; ".join(map(_describe, front[:3]))),
-            ("run time", duration(sum(r.seconds or 0.0 for r in study.runs))),
-            ("tuned by", study.owner or "no process"),
-            ("left behind", ", ".join(run.name for run in study.left_behind[:5])),
-        ]
-
-    def __repr__(self) -> str:
-        return f"StudyMonitor({', '.join(f'{k}: {v}' for k, v in self._rows() if v)})"
-
-    def _repr_html_(self) -> str:
-        return html_table(self._rows())
-
-
-def _describe(trial: Trial) -> str:
-    return f"{', '.join(f'{v:.6g}' for v in trial.values)} (trial {trial.number})"
-
 
 def plotly_figure(study: Study, name: str) -> Any:
     """Return a figure of the dashboard as a Plotly figure.
@@ -142,9 +131,5 @@ def plotly_figure(study: Study, name: str) -> Any:
     if name not in FIGURES:
         raise ConfigError(f"unknown figure {name!r}: use one of {', '.join(FIGURES)}")
     require_package("drawing figures", "plotly", extra="dashboard")
-    import plotly.graph_objects
-
     title, draw = FIGURES[name]
-    figure = plotly.graph_objects.Figure(draw(study, time.time()))
-    figure.update_layout(title=title, height=400)
-    return figure
+    return make_figure(draw(study, time.time()), title)

@@ -1,19 +1,20 @@
-"""Displays of progress: a panel in a terminal, a table in a notebook, lines in a pipe.
+"""Displays of progress: a panel in a terminal, a line in a notebook, lines in a pipe.
 
 They are for people; the logger ``tune_jobs`` gets the same messages.
 """
 
 from __future__ import annotations
 
-import html
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
-from tune_jobs.core.formatting import html_table
 from tune_jobs.core.snapshot import Progress, Snapshot, Verbosity
+from tune_jobs.notebook.environment import in_notebook
+from tune_jobs.notebook.html import draw_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -116,26 +117,38 @@ class Terminal:
 
 
 class Notebook:
-    """Display of a table in the output of a notebook cell that is replaced in place."""
+    """Display of a line with a progress bar in the output of a notebook cell.
+
+    The output is text and HTML and is replaced in place. Messages are printed below it.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         display: Any = import_module("IPython.display")  # which has no types
-        self._html = display.HTML
         self._clock = clock
         self._due = 0.0
-        self._handle = display.display(self._html(""), display_id=True)
+        self._shown: Snapshot | None = None
+        self._has_ended = False
+        self._handle = display.display({"text/plain": ""}, raw=True, display_id=True)
 
     def update(self, snapshot: Callable[[], Snapshot], *, last: bool = False) -> None:
         if not last and self._clock() < self._due:
             return
-        self._due = self._clock() + 0.5
-        self._handle.update(self._html(_table(snapshot())))
+        self._due = self._clock() + 1.0
+        self._shown, self._has_ended = snapshot(), last
+        self._show()
+
+    def _show(self, note: str = "") -> None:
+        if self._shown is not None:
+            line = ", ".join(part for part in (self._shown.line(), note) if part)
+            bundle = {"text/plain": line, "text/html": draw_progress(self._shown, note)}
+            self._handle.update(bundle, raw=True)
 
     def say(self, line: str) -> None:
         print(line)
 
     def close(self) -> None:
-        pass
+        if not self._has_ended:
+            self._show("ended early; the next call continues")
 
 
 def open_progress(
@@ -156,14 +169,11 @@ def open_progress(
     out = out or sys.stderr
     if verbosity == "quiet":
         return MessagesOnly(out)
-    if _is_notebook():
-        return Notebook()
+    if in_notebook():
+        # What runs in the background has a live view.
+        in_background = threading.current_thread() is not threading.main_thread()
+        return MessagesOnly(out) if in_background else Notebook()
     return Terminal() if out.isatty() else Lines(out)
-
-
-def _is_notebook() -> bool:
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def _panel(now: Snapshot) -> RenderableType:
@@ -182,29 +192,3 @@ def _panel(now: Snapshot) -> RenderableType:
     rows.add_row(bar)
     rows.add_row(table)
     return Panel(rows, title=Text(now.study), title_align="left", expand=False)
-
-
-def _table(now: Snapshot) -> str:
-    """Return HTML in which names and values of the study are escaped."""
-    rows = [
-        *now.counts(),
-        *((f"best {name}", str(value)) for name, value in now.best_params.items()),
-    ]
-    share = 0 if not now.n_trials else min(100, round(100 * now.done / now.n_trials))
-    bar = f"<progress max='100' value='{share}'>{share}%</progress>"
-    return f"<b>{html.escape(now.study)}</b> {bar}{html_table(rows)}{_live_runs(now)}"
-
-
-def _live_runs(now: Snapshot) -> str:
-    """Return a table of the live runs as HTML."""
-    if not now.running:
-        return ""
-    rows = [
-        (
-            run.name,
-            ("stopping" if run.stopping else "running")
-            + ("" if run.step is None else f", {run.value:.6g} at step {run.step}"),
-        )
-        for run in now.running
-    ]
-    return f"<details open><summary>live runs</summary>{html_table(rows)}</details>"
