@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from tune_jobs.backends.data_science.backend import DataScienceBackend
+from tune_jobs.backends.data_science.controller_job import ControllerJob
 from tune_jobs.backends.data_science.definition import Infrastructure
 from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.config import choices, study_config
@@ -35,6 +36,9 @@ def render_sections() -> dict[str, str]:
         "pruner": _render_choices(choices.PRUNERS),
         "backend local": _render_local(),
         "backend data_science": _render_data_science(),
+        "controller": _arguments_of(
+            ControllerJob, read_arguments(ControllerJob), without=("infrastructure",)
+        ),
     }
 
 
