@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -42,10 +43,12 @@ class Server(Protocol):
 
 
 def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a free port that the kernel does not give to an outgoing connection meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def _program(name: str, *places: str) -> str:
@@ -93,10 +96,14 @@ class Process:
 
     def stop(self) -> None:
         """See `Server.stop`."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        crashed = process.poll()
+        process.kill()
+        process.wait()
+        log = (self._folder / "server.log").read_text(errors="replace")
+        assert crashed is None, f"the server ended by itself with {crashed}:\n{log[-5000:]}"
 
     def suspend(self) -> None:
         """See `Server.suspend`."""
@@ -175,6 +182,8 @@ def mariadb() -> Iterator[Server]:
                 "--skip-networking=0",
                 f"--pid-file={data}/pid",
                 "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-buffer-pool-size=32M",
+                "--innodb-log-file-size=16M",
             ),
         ]
         url = f"mysql+pymysql://root@127.0.0.1:{port}/mysql"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tests.benchmarks.distant_store import DistantStore
 from tests.benchmarks.workload import Params, Workload, parse_value, run_in_pool, suggest, to_argv
 
-STORAGES = ("memory", "journal", "sqlite")
+STORAGES = ("memory", "journal", "sqlite", "bucket")
 SAMPLERS = ("random", "tpe")
 
 
@@ -27,6 +29,9 @@ def open_study(storage: str, sampler: str, seed: int) -> optuna.Study:
 def _create_storage(name: str) -> BaseStorage:
     if name == "sqlite":
         return RDBStorage("sqlite:///study.db")
+    if name == "bucket":
+        arguments = {"store": DistantStore(os.path.abspath("bucket"))}
+        return RDBStorage("oci://bucket@namespace/study", {"connect_args": arguments})
     if name == "journal":
         return JournalStorage(JournalFileBackend("journal.log"))
     return InMemoryStorage()

@@ -3,15 +3,16 @@
     python -m tests.faults.kill                                every point once (SQLite, pruning)
     python -m tests.faults.kill --storage journal --scenario promotion
     python -m tests.faults.kill --backend oci --limit 100
+    python -m tests.faults.kill --backend oci --storage bucket
     python -m tests.faults.kill --action suspend
     python -m tests.faults.kill --results FILE --rounds 1000   continue where FILE ends
     python -m tests.faults.kill --list
 
 A study of four trials (`scenarios`) is run once to list its points (`points`): before and after
-each commit, access to a journal, call of the backend, access to the store, and what the local host
-does for a run. Then, for each point, in a folder of its own: a tuner that gets SIGKILL there (or
-whose host does), and one that is left alone. With ``--rounds`` beyond the number of points, each is
-visited again, with a second kill at a random point. After a round must hold:
+each commit, access to a journal or a bucket, call of the backend, access to the store, and what
+the local host does for a run. Then, for each point, in a folder of its own: a tuner that gets
+SIGKILL there (or whose host does), and one that is left alone. With ``--rounds`` beyond the number
+of points, each is visited again, with a second kill at a random point. After a round must hold:
 
     every trial is finished once, as it should be, with the value that its own run wrote
     every run that was started is an attempt of the ledger, and every attempt is one run
@@ -65,7 +66,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--backend", choices=["local", "oci"], default="local")
-    parser.add_argument("--storage", choices=["sqlite", "journal", *SERVERS], default="sqlite")
+    parser.add_argument(
+        "--storage", choices=["sqlite", "journal", "bucket", *SERVERS], default="sqlite"
+    )
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), default="pruning")
     parser.add_argument("--action", choices=sorted(SIGNALS), default="kill")
     parser.add_argument("--role", choices=["tuner", "host"], help="only points of these processes")
@@ -106,6 +109,8 @@ def _open_places(options: argparse.Namespace) -> Iterator[Fresh]:
             (root / "oci").mkdir()
             oci = EmulatedOci(root / "oci", scenario)
             stack.callback(oci.close)
+            if options.storage == "bucket":
+                storage = oci.open_storage
 
         def fresh(name: str) -> Place:
             folder = root / name

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -25,10 +25,13 @@ from tune_jobs.backends.base import Backend
 from tune_jobs.backends.local import connection
 from tune_jobs.backends.local.backend import LocalBackend
 from tune_jobs.core.trial_attributes import counts_as_finished
-from tune_jobs.storage import lease
+from tune_jobs.storage import intervals
 from tune_jobs.tuner import Tuner
 
 Storage = Callable[[Path], BaseStorage | str]
+
+SHORT = replace(intervals.DATABASE, ttl=2.0, renewal=0.4, rival=0.1)
+"""Intervals of tuners of which one is suspended."""
 
 MARK = "HERE"
 """Environment variable of every process of a round: the round's folder."""
@@ -42,6 +45,8 @@ def open_storage(kind: str) -> Iterator[Storage]:
             yield lambda _: server.url
     elif kind == "journal":
         yield lambda folder: JournalStorage(JournalFileBackend(f"{folder}/study.log"))
+    elif kind == "bucket":  # which is looked into at every transaction, so that points recur
+        yield lambda folder: f"bucket+file://{folder}/study?max_age=-1"
     else:
         yield lambda folder: f"sqlite:///{folder}/study.db"
 
@@ -103,7 +108,7 @@ class Place:
         )
         connection.HOST_MODULE = "tests.faults.host"
         if action == "suspend":
-            lease.TTL, lease.RENEWAL, lease.POLL_SECONDS = 2.0, 0.4, 0.1
+            intervals.DATABASE = intervals.BUCKET = SHORT
         Points("tuner", self.folder, target, action).install()
         self._tune()
 
@@ -173,6 +178,13 @@ class EmulatedOci:
         ) as service:
             job = service.describe()["job"]
         return str(job)
+
+    def open_storage(self, folder: Path) -> BaseStorage:
+        """Return the storage of a study in the bucket."""
+        from tune_jobs import Connection, bucket_storage
+
+        connection = Connection(config_file=self._config, endpoint=self._endpoint)
+        return bucket_storage(f"{self._store}/studies/{folder.name}", connection)
 
     def place(self, folder: Path, storage: Storage) -> Place:
         """Return a place with a prefix of its own in the bucket."""

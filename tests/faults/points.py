@@ -13,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+BUCKET = ("get", "put_if_absent", "put", "list")
+
 TUNER = (
     ("sqlalchemy.engine.default", "DefaultDialect", ("do_commit",)),
+    ("tune_jobs.storage.bucket.folder_store", "FolderStore", BUCKET),
+    ("tune_jobs.storage.bucket.oci_store", "OciStore", BUCKET),
     ("optuna.storages.journal", "JournalFileBackend", ("read_logs", "append_logs")),
     ("tune_jobs.backends.local.backend", "LocalBackend", ("open",)),
     ("tune_jobs.backends.local.service", "LocalService", ("submit", "cancel", "find", "close")),

@@ -242,8 +242,8 @@ _LIMITS = (
         name="core-live-runs-cost-nothing",
         breaks="max_run_hours and max_cost include what live runs will have used",
         file="tune_jobs/core/budget.py",
-        old="costs.spent + costs.committed, run)",
-        new="costs.spent, run)",
+        old="self.costs(live, now).used, run)",
+        new="self.costs(live, now).spent, run)",
         tests=("tests/tuning/test_costs.py",),
     ),
     Mutant(

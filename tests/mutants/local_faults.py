@@ -110,8 +110,8 @@ LOCAL = (
         name="local-start-not-idempotent",
         breaks="the local host starts a name once",
         file=HOST,
-        old="run = launch(start, connection.env) if known is None else None",
-        new="run = launch(start, connection.env) if start.id not in self._runs else None",
+        old="run = launch(start, connection.env, self._machine) if known is None else None",
+        new="run = launch(start, connection.env, self._machine) if start.id not in self._runs else None",
         tests=("tests/backends/test_local.py::test_name_is_started_once",),
     ),
     Mutant(

@@ -6,6 +6,7 @@ the sources, before the tests were read.
 
 from __future__ import annotations
 
+from tests.mutants.bucket_faults import BUCKET
 from tests.mutants.cloud_faults import CLOUD
 from tests.mutants.core_faults import CORE
 from tests.mutants.local_faults import LOCAL
@@ -14,4 +15,4 @@ from tests.mutants.model import Mutant
 from tests.mutants.storage_faults import STORAGE
 from tests.mutants.tuning_faults import TUNING
 
-MUTANTS: tuple[Mutant, ...] = (*CORE, *STORAGE, *TUNING, *LOCAL, *CLOUD, *METRICS)
+MUTANTS: tuple[Mutant, ...] = (*CORE, *STORAGE, *BUCKET, *TUNING, *LOCAL, *CLOUD, *METRICS)

@@ -2,6 +2,7 @@
 
     python -m tests.mutants                        all, with two workers
     python -m tests.mutants --only lease- --jobs 1
+    python -m tests.mutants --results FILE         continue where FILE ends
     python -m tests.mutants --table                the table of the documentation, from the list
 
 Each mutant is applied to a copy of the sources. Its own tests are run first; if they pass, the
@@ -12,6 +13,7 @@ catches it.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -55,13 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="names that contain this")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--results", type=Path, help="file of verdicts: those in it are kept")
     options = parser.parse_args(arguments)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     if options.table:
         print(make_table(chosen))
         return 0
     began = time.monotonic()
-    verdicts = judge_all(chosen, options.jobs)
+    earlier = read_verdicts(options.results, chosen)
+    known = {verdict.mutant.name for verdict in earlier}
+    new = [mutant for mutant in chosen if mutant.name not in known]
+    verdicts = [*earlier, *judge_all(new, options.jobs, options.results)]
     missed = [v for v in verdicts if v.word != "caught"]
     print(
         f"{len(verdicts)} mutants, {len(verdicts) - len(missed)} caught by their tests, "
@@ -76,7 +82,27 @@ def make_table(mutants: Sequence[Mutant]) -> str:
     return "\n".join(["| breaks | mutant | caught by |", "| --- | --- | --- |", *rows])
 
 
-def judge_all(mutants: Sequence[Mutant], jobs: int) -> list[Verdict]:
+def read_verdicts(path: Path | None, mutants: Sequence[Mutant]) -> list[Verdict]:
+    """Return the verdicts on mutants that a file has from earlier calls."""
+    if path is None or not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    found = {line["mutant"]: line for line in lines}
+    return [
+        Verdict(mutant, found[mutant.name]["word"], found[mutant.name]["test"])
+        for mutant in mutants
+        if mutant.name in found
+    ]
+
+
+def _record(path: Path | None, verdict: Verdict) -> None:
+    if path is not None:
+        line = {"mutant": verdict.mutant.name, "word": verdict.word, "test": verdict.test}
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def judge_all(mutants: Sequence[Mutant], jobs: int, results: Path | None = None) -> list[Verdict]:
     """Judge mutants side by side, each worker in a copy of its own."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
@@ -91,6 +117,7 @@ def judge_all(mutants: Sequence[Mutant], jobs: int) -> list[Verdict]:
                 shutil.copy2(ROOT / mutant.file, copy / mutant.file)
                 copies.put(copy)
             print(f"{verdict.word:<16} {mutant.name}: {verdict.test}", flush=True)
+            _record(results, verdict)
             return verdict
 
         with ThreadPoolExecutor(jobs) as pool:

@@ -25,7 +25,7 @@ _LEASE = (
         name="lease-taken-without-waiting",
         breaks="a live owner of another machine is not replaced",
         file=LEASE,
-        old="            if self._clock() - seen >= TTL:\n",
+        old="            if self._clock() - seen >= self.intervals.ttl:\n",
         new="            if self._clock() - seen >= 0.0:\n",
         tests=("tests/storage/test_lease.py",),
     ),
@@ -49,9 +49,9 @@ _LEASE = (
         name="lease-computing-owner-replaced",
         breaks="an owner that computes without a heartbeat, as in a sampler, is not replaced",
         file=LEASE,
-        old="                _check_busy(claim.owner, cpu)\n",
+        old="                _check_busy(claim.owner, cpu, self.intervals.ttl)\n",
         new="",
-        tests=("tests/storage/test_lease.py",),
+        tests=("tests/storage/test_owner_life.py",),
     ),
     Mutant(
         name="lease-release-frees-successor",
@@ -67,14 +67,14 @@ _LEASE = (
         file=LEASE,
         old="        return self._pid != os.getpid()\n",
         new="        return False\n",
-        tests=("tests/storage/test_lease.py", "tests/tuning/test_recovery.py"),
+        tests=("tests/storage/test_owner_life.py", "tests/tuning/test_recovery.py"),
     ),
     Mutant(
         name="lease-verified-too-late",
         breaks="an owner that was suspended for longer than others wait verifies before it acts",
         file=LEASE,
-        old="self._verified > TTL / 2:",
-        new="self._verified > TTL * 2:",
+        old="self._verified > self.intervals.ttl / 2:",
+        new="self._verified > self.intervals.ttl * 2:",
         tests=("tests/storage/test_lease.py",),
     ),
     Mutant(
@@ -83,7 +83,7 @@ _LEASE = (
         file="tune_jobs/storage/owner_identity.py",
         old="(self.host, self.boot, namespaces) == (*here, _read_namespaces())",
         new="(self.host, self.boot) == here",
-        tests=("tests/storage/test_lease.py",),
+        tests=("tests/storage/test_owner_life.py",),
     ),
     Mutant(
         name="lease-number-of-dead-owner-reused",
@@ -91,7 +91,7 @@ _LEASE = (
         file="tune_jobs/storage/owner_identity.py",
         old="    return start != parsed.start if start else not _exists(parsed.pid)\n",
         new="    return not start and not _exists(parsed.pid)\n",
-        tests=("tests/storage/test_lease.py",),
+        tests=("tests/storage/test_owner_life.py",),
     ),
     Mutant(
         name="heartbeat-of-a-hung-tuner",
@@ -99,7 +99,7 @@ _LEASE = (
         file="tune_jobs/storage/heartbeat.py",
         old="        elif self._clock() - self._seen_alive <= STUCK:\n",
         new="        else:\n",
-        tests=("tests/storage/test_lease.py",),
+        tests=("tests/storage/test_owner_life.py",),
     ),
     Mutant(
         name="heartbeat-after-the-work",
@@ -107,7 +107,7 @@ _LEASE = (
         file="tune_jobs/storage/heartbeat.py",
         old="was_idle, self._was_idle = self._was_idle, not self._is_working()",
         new="was_idle, self._was_idle = self._was_idle, False",
-        tests=("tests/storage/test_lease.py", "tests/tuning/test_objective.py"),
+        tests=("tests/storage/test_owner_life.py", "tests/tuning/test_objective.py"),
     ),
 )
 
@@ -173,8 +173,8 @@ _TRANSACTIONS = (
         name="claim-always-succeeds",
         breaks="an enqueued trial is claimed by one process",
         file=ROWS,
-        old="    return connection.execute(ours).first() is not None\n",
-        new="    return True\n",
+        old="    if int(connection.execute(_CLAIM, claim).rowcount) == 0:\n        return False\n",
+        new="    connection.execute(_CLAIM, claim)\n",
         tests=(
             "tests/storage/test_rdb_writer.py::test_a_trial_that_another_program_claimed_is_not_claimed",
         ),
@@ -182,9 +182,9 @@ _TRANSACTIONS = (
     Mutant(
         name="claim-in-doubt-is-a-loss",
         breaks="a claim whose response was lost took effect: the trial is run",
-        file=ROWS,
-        old="    return connection.execute(ours).first() is not None\n",
-        new="    return False\n",
+        file="tune_jobs/storage/rdb_writer.py",
+        old="                in_doubt = results or in_doubt\n",
+        new="",
         tests=("tests/storage/test_rdb_writer.py::test_a_claim_in_doubt_is_made_once",),
     ),
     Mutant(
@@ -295,11 +295,10 @@ _LOOP = (
         name="loop-trial-given-to-two-threads",
         breaks="Optuna's own loop: an enqueued trial is run once, whatever n_jobs",
         file=FENCE,
-        old="            if trial_id in self._claimed or not ",
-        new="            if not ",
+        old="        if is_taken:\n",
+        new="        if False:\n",
         tests=(
             "tests/tuning/test_objective.py::test_a_trial_that_optuna_gave_to_two_threads_is_run_once",
-            "tests/tuning/test_queue.py::test_each_entry_is_run_by_one_thread",
         ),
     ),
     Mutant(
@@ -321,7 +320,7 @@ _CONTROLS = (
         file="tune_jobs/storage/controls.py",
         old="controls.c.study == self._study, controls.c.done.is_(None)",
         new="controls.c.done.is_(None)",
-        tests=("tests/tuning/test_controls.py",),
+        tests=("tests/storage/test_commands.py",),
     ),
     Mutant(
         name="controls-executed-again",
@@ -329,7 +328,7 @@ _CONTROLS = (
         file="tune_jobs/storage/controls.py",
         old="controls.c.study == self._study, controls.c.done.is_(None)",
         new="controls.c.study == self._study",
-        tests=("tests/tuning/test_controls.py",),
+        tests=("tests/storage/test_commands.py",),
     ),
 )
 

@@ -1,0 +1,1 @@
+"""Minutes of real time with credentials that expire in seconds."""
