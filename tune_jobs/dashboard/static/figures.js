@@ -100,7 +100,11 @@ function applyTheme(layout) {
 }
 
 /**
- * Give traces their names as identities, so that a hidden one stays hidden when others are added.
+ * Copy traces and give them their names as identities, so that a hidden one stays hidden when
+ * others are added.
+ *
+ * Plotly writes brushes into the dimensions that it is given. In those of the figure that arrived
+ * they would look like the server's own in the next drawing, and go with the next figure.
  *
  * @param {Figure["data"]} traces
  */
@@ -108,12 +112,13 @@ function identify(traces) {
   /** @type {Map<string, number>} */
   const seen = new Map();
   return traces.map((trace) => {
-    const { name = "" } = /** @type {{name?: string}} */ (trace);
+    const { name = "", dimensions } = /** @type {{name?: string, dimensions?: object[]}} */ (trace);
     const count = seen.get(name) ?? 0;
     seen.set(name, count + 1);
     // Plotly makes it a part of selectors.
     const plain = name.replace(/\W/g, (character) => `_${character.charCodeAt(0)}`);
-    return { ...trace, uid: `trace-${plain}-${count}` };
+    const copy = { ...trace, uid: `trace-${plain}-${count}` };
+    return dimensions ? { ...copy, dimensions: dimensions.map((each) => ({ ...each })) } : copy;
   });
 }
 
