@@ -3,11 +3,11 @@
     python -m tests.mutants                        all, with two workers
     python -m tests.mutants --only lease- --jobs 1
     python -m tests.mutants --results FILE         continue where FILE ends
+    python -m tests.mutants --search               look for a test that catches a survivor
     python -m tests.mutants --table                the table of the documentation, from the list
 
-Each mutant is applied to a copy of the sources. Its own tests are run first; if they pass, the
-suite that covers the protocol follows, and then the mutant has survived its tests even if the suite
-catches it.
+Each mutant is applied to a copy of the sources, and its own tests are run. With ``--search``, those
+of the whole protocol follow if they pass; the mutant has survived even if one of these catches it.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--results", type=Path, help="file of verdicts: those in it are kept")
+    parser.add_argument("--search", action="store_true", help="run all tests on survivors")
     options = parser.parse_args(arguments)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     if options.table:
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     earlier = read_verdicts(options.results, chosen)
     known = {verdict.mutant.name for verdict in earlier}
     new = [mutant for mutant in chosen if mutant.name not in known]
-    verdicts = [*earlier, *judge_all(new, options.jobs, options.results)]
+    suite = SUITE if options.search else ()
+    verdicts = [*earlier, *judge_all(new, options.jobs, suite, options.results)]
     missed = [v for v in verdicts if v.word != "caught"]
     print(
         f"{len(verdicts)} mutants, {len(verdicts) - len(missed)} caught by their tests, "
@@ -102,8 +104,17 @@ def _record(path: Path | None, verdict: Verdict) -> None:
             file.write(json.dumps(line) + "\n")
 
 
-def judge_all(mutants: Sequence[Mutant], jobs: int, results: Path | None = None) -> list[Verdict]:
-    """Judge mutants side by side, each worker in a copy of its own."""
+def judge_all(
+    mutants: Sequence[Mutant], jobs: int, suite: Sequence[str] = (), results: Path | None = None
+) -> list[Verdict]:
+    """Judge mutants side by side, each worker in a copy of its own.
+
+    Args:
+        mutants: The mutants.
+        jobs: Number of workers.
+        suite: Tests that are run on a survivor of its own tests.
+        results: File to which verdicts are added.
+    """
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(jobs):
@@ -112,7 +123,7 @@ def judge_all(mutants: Sequence[Mutant], jobs: int, results: Path | None = None)
         def work(mutant: Mutant) -> Verdict:
             copy = copies.get()
             try:
-                verdict = judge(mutant, copy)
+                verdict = judge(mutant, copy, suite)
             finally:
                 shutil.copy2(ROOT / mutant.file, copy / mutant.file)
                 copies.put(copy)
@@ -124,13 +135,15 @@ def judge_all(mutants: Sequence[Mutant], jobs: int, results: Path | None = None)
             return list(pool.map(work, mutants))
 
 
-def judge(mutant: Mutant, copy: Path) -> Verdict:
-    """Run the tests on a mutant."""
+def judge(mutant: Mutant, copy: Path, suite: Sequence[str] = ()) -> Verdict:
+    """Run the tests of a mutant, and a suite if they pass."""
     try:
         mutant.apply(copy)
     except ValueError as error:
         return Verdict(mutant, "invalid", str(error))
-    for tests, word in ((mutant.tests, "caught"), (SUITE, "caught elsewhere")):
+    for tests, word in ((mutant.tests, "caught"), (suite, "caught elsewhere")):
+        if not tests:
+            continue
         code, failed = _run_tests(tests, copy)
         if code == 1:
             return Verdict(mutant, word, failed)
