@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import optuna
@@ -82,6 +83,8 @@ def _await_answer(port: int, name: str) -> None:
         try:
             with urlopen(f"http://127.0.0.1:{port}/"):
                 return
+        except HTTPError:
+            return  # it wants a token
         except OSError:
             time.sleep(0.1)
     raise RuntimeError(f"{name} does not answer on port {port}")
