@@ -149,3 +149,30 @@ def test_unknown_studies(tuned: MakeStudy, tmp_path: Path) -> None:
         with pytest.raises(KeyError):
             source.study(key)
     assert EPOCHS in source.study("s0-1").trials[0].steps
+
+
+def recreate(tuned: MakeStudy, tmp_path: Path, name: str, n_trials: int) -> optuna.Study:
+    """Delete the study of the test and create another one, which gets its ids."""
+    storage = f"sqlite:///{tmp_path}/studies.db"
+    optuna.delete_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
+    study = optuna.create_study(study_name=name, storage=storage, directions=["minimize"])
+    study.optimize(lambda trial: trial.suggest_float("other", 10, 20), n_trials=n_trials)
+    return study
+
+
+@pytest.mark.parametrize("name", ["s", "new"])
+@pytest.mark.parametrize("n_trials", [4, 3])
+def test_a_new_study_with_the_id_of_a_deleted_one(
+    name: str, n_trials: int, tuned: MakeStudy, tmp_path: Path
+) -> None:
+    tuned(n_trials=4)
+    source = open_source(f"{tmp_path}/studies.db", "")
+    before = source.study("1")
+    assert len(before.trials) == 4
+    recreate(tuned, tmp_path, name, n_trials)
+    now = source.study("1")
+    assert now.name == name
+    assert [set(trial.params) for trial in now.trials] == [{"other"}] * n_trials
+    assert not now.runs
+    assert now.version() != before.version()
+    assert source.study("1").trials == now.trials

@@ -20,6 +20,7 @@ from tune_jobs.dashboard.comparison_figures import (
 )
 from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, clean
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.races import X_AXES, list_axes, race_figure
 from tune_jobs.dashboard.study_groups import Entry, assign_groups, list_entries
 from tune_jobs.dashboard.views import bounded, json_number
@@ -193,7 +194,7 @@ class ComparisonFigures:
     """Draws figures of comparisons; importance, which takes long, once for each study's version."""
 
     def __init__(self) -> None:
-        self._importances: dict[str, tuple[tuple[str, str, int], Importances]] = {}
+        self._importances: Recent[tuple[Any, ...], Importances] = Recent(MAX_COMPARED)
 
     def draw(self, name: str, studies: Sequence[Study], query: ComparisonQuery) -> Figure:
         """Return a figure.
@@ -219,9 +220,5 @@ class ComparisonFigures:
 
     def _find(self, study: Study, objective: str, studies: int) -> Importances:
         """Return the importance of a study's parameters for an objective."""
-        version = (study.version(), objective, importance_trials(studies))
-        known = self._importances.get(study.key)
-        if known is None or known[0] != version:
-            known = (version, compute_importance(study, studies))
-            self._importances[study.key] = known
-        return known[1]
+        key = (*study.identity, study.version(), objective, importance_trials(studies))
+        return self._importances.get(key, lambda: compute_importance(study, studies))

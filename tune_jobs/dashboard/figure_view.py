@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figures import KINDS, Choice, figure_names
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.recent import Recent
 
 MAX_DRAWN = 64
 """Figures that are kept."""

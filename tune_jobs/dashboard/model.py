@@ -127,6 +127,15 @@ class Study:
     notes: Mapping[int, Note] = field(default_factory=dict)
 
     @property
+    def identity(self) -> tuple[str, str | None, str]:
+        """What tells it from all studies that ever had its key.
+
+        A database may give the id of a deleted study to a new one. Its name may be the same, too:
+        what is remembered of such a study needs its `version` besides.
+        """
+        return self.key, self.uid, self.name
+
+    @property
     def metrics(self) -> list[str]:
         """Names of the objectives."""
         names = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
@@ -215,6 +224,8 @@ class Study:
         unfinished = [t for t in self.trials if t.state in ("RUNNING", "WAITING")]
         live = [r for r in self.runs if r.told is None]
         facts = (
+            self.identity,
+            [(t.number, t.started, t.finished) for t in (*self.trials[:1], *self.trials[-1:])],
             len(self.trials),
             len(self.runs),
             [(t.number, t.state, len(t.steps)) for t in unfinished],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from tune_jobs.core.best_trials import Result, find_best
 from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.core.requests import FIXED_PARAMS
 from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.recent import Recent
 from tune_jobs.errors import StudyError, TuneJobsError
 from tune_jobs.runtime.private_files import find_refusal
 from tune_jobs.storage.database import unwrap_storage
@@ -52,13 +53,17 @@ from tune_jobs.storage.opening import (
 from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
+    TrialStamp,
     count_trials,
     read_results,
-    read_states,
+    read_stamps,
     read_studies,
     read_trials,
     read_user_attr,
 )
+
+MAX_STUDIES = 20
+"""Studies of a storage of which finished trials are remembered."""
 
 _SQLITE = "sqlite:///"
 _FAILED_TRIAL = "failed_trial"
@@ -192,6 +197,19 @@ def _open_journal(path: str) -> JournalStorage:
 # -- relational storages --------------------------------------------------------------------------
 
 
+@dataclass
+class _Known:
+    """What has been read of a study.
+
+    Args:
+        trials: Finished trials by id, with their stamps.
+        ledger: The reader of its ledger; None if it has none.
+    """
+
+    trials: dict[int, tuple[TrialStamp, Trial]] = field(default_factory=dict)
+    ledger: LedgerReader | None = None
+
+
 class RelationalSource:
     """Storage in SQLite, PostgreSQL, MySQL or MariaDB."""
 
@@ -200,8 +218,7 @@ class RelationalSource:
         self._prefix = prefix
         self.label = self._engine.url.render_as_string(hide_password=True)
         self.fresh = find_intervals(self._engine).progress
-        self._finished: dict[int, dict[int, Trial]] = {}
-        self._ledgers: dict[str, LedgerReader] = {}
+        self._known: Recent[tuple[int, str | None], _Known] = Recent(MAX_STUDIES)
 
     def engine(self, key: str) -> Engine | None:
         """See `Source.engine`."""
@@ -246,23 +263,32 @@ class RelationalSource:
             (study,) = self._find(connection, key)
             study_id = study.study_id
             uid = read_user_attr(connection, UID_ATTRIBUTE, study_id).get(study_id)
-            trials = self._read_trials(connection, study_id)
+            known = self._known.get((study_id, uid), _Known)
+            trials = _read_trials(connection, study_id, known)
             noted = read_note_attributes(connection, study_id)
         ledger = LedgerContent()
         if uid is not None and has_ledger(self._engine):
-            reader = self._ledgers.setdefault(uid, LedgerReader(self._engine, uid))
-            ledger = reader.read()
+            known.ledger = known.ledger or LedgerReader(self._engine, uid)
+            ledger = known.ledger.read()
         built = _build_study(key, study.name, study.maximize, list(trials.values()), uid, ledger)
         return _add_notes(built, noted, {i: trial.number for i, trial in trials.items()})
 
-    def _read_trials(self, connection: Connection, study_id: int) -> dict[int, Trial]:
-        finished = self._finished.setdefault(study_id, {})
-        states = read_states(connection, study_id)
-        unread = [trial_id for trial_id in states if trial_id not in finished]
-        read = {i: _convert_trial(t) for i, t in read_trials(connection, study_id, unread).items()}
-        finished.update((i, trial) for i, trial in read.items() if states[i].is_finished())
-        trials = {**finished, **read}
-        return {trial_id: trials[trial_id] for trial_id in states if trial_id in trials}
+
+def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[int, Trial]:
+    """Return all trials by id. Those that have finished are read once."""
+    stamps = read_stamps(connection, study_id)
+    trials = {
+        i: trial for i, (stamp, trial) in known.trials.items() if stamps.get(i) == stamp
+    }
+    unread = [trial_id for trial_id in stamps if trial_id not in trials]
+    read = read_trials(connection, study_id, unread)
+    trials.update((i, _convert_trial(trial)) for i, trial in read.items())
+    known.trials = {
+        i: (stamp, trials[i])
+        for i, stamp in stamps.items()
+        if i in trials and stamp.state.is_finished()
+    }
+    return {trial_id: trials[trial_id] for trial_id in stamps if trial_id in trials}
 
 
 def _find_best(study: StoredStudy, results: Sequence[Result]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.run_files import (
     log_view,
     outputs_view,
@@ -41,6 +41,9 @@ _Result = TypeVar("_Result")
 MAX_SEARCH = 200
 """Characters of a text to search for."""
 
+_STORES_IN_MEMORY = 20
+"""Metric stores that are kept open."""
+
 _RUNS_IN_MEMORY = 4
 """Runs whose metrics are kept, to read only what is new."""
 
@@ -55,8 +58,8 @@ class RunRequests:
 
     def __init__(self, read_study: Callable[[str], Study], *, control: bool = False) -> None:
         self._read_study, self._control = read_study, control
-        self._stores: dict[str, MetricStore] = {}
-        self._curves: OrderedDict[tuple[str, str], RunCurves] = OrderedDict()
+        self._stores: Recent[tuple[str, str], MetricStore] = Recent(_STORES_IN_MEMORY)
+        self._curves: Recent[tuple[Any, ...], RunCurves] = Recent(_RUNS_IN_MEMORY)
         self._lock = threading.Lock()
 
     def get_trial(self, request: Request, key: str, number: int) -> Response:
@@ -80,10 +83,7 @@ class RunRequests:
         subject = _find_subject(study, run)
         other = find_compared(subject, request.args.get("beside", type=int))
         with self._lock:
-            curves = self._curves.pop((key, name), None) or RunCurves(name)
-            self._curves[key, name] = curves
-            while len(self._curves) > _RUNS_IN_MEMORY:
-                self._curves.popitem(last=False)
+            curves = self._curves.get((*study.identity, name), lambda: RunCurves(name))
             curves.read(store)
             view = metrics_view(curves, subject.trial, other, study.metrics)
         return _answer(request, view)
@@ -143,11 +143,9 @@ class RunRequests:
             raise NotFound
         if study.store is None or study.uid is None:
             raise NotFound("the metric store of this study is unknown")
-        store = self._stores.get(key)
-        if store is None:
-            store = MetricStore(study.store, study_folder(study.name, study.uid))
-            self._stores[key] = store
-        return run, store
+        place = (study.store, study_folder(study.name, study.uid))
+        with self._lock:
+            return run, self._stores.get(place, lambda: MetricStore(*place))
 
 
 def _find_subject(study: Study, run: Attempt) -> Subject:

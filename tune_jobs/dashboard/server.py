@@ -106,6 +106,7 @@ class Dashboard:
         self._static = load_static_files()
         self._lock = threading.Lock()
         self._readings: dict[str, tuple[float, Any]] = {}
+        """Until when a reading is fresh, and what was read."""
         self._figures = DrawnFigures()
         self._comparisons = ComparisonFigures()
         runs = RunRequests(self._read_study, control=allow_control)
@@ -247,13 +248,18 @@ class Dashboard:
             self._readings.pop(key, None)
 
     def _read(self, key: str, source: Source, read: Callable[[], Any]) -> Any:
-        """Return the last reading if it is fresh, else read; one thread reads at a time."""
+        """Return the last reading if it is fresh, else read; one thread reads at a time.
+
+        Readings that are not fresh are forgotten: thousands of trials, perhaps of a deleted study.
+        """
         with self._lock:
-            reading = self._readings.get(key)
-            if reading is None or time.monotonic() - reading[0] > source.fresh:
-                reading = (time.monotonic(), _retry_briefly(read))
-                self._readings[key] = reading
-            return reading[1]
+            now = time.monotonic()
+            fresh = {k: kept for k, kept in self._readings.items() if kept[0] > now}
+            if key not in fresh:
+                found = _retry_briefly(read)
+                fresh[key] = (time.monotonic() + source.fresh, found)
+            self._readings = fresh
+            return fresh[key][1]
 
 
 def serve(

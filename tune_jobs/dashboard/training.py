@@ -49,7 +49,7 @@ class Trainer:
 
     files: StudyFiles
     allowed: bool
-    _launches: dict[tuple[str, int], _Launch] = field(default_factory=dict)
+    _launches: dict[tuple[Any, ...], _Launch] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def describe(self, study: Study, trial: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Trainer:
         """
         _check_trial(study, trial)
         file = self._find_file(study)
-        launch = self._launches.get((study.key, trial))
+        launch = self._launches.get((*study.identity, trial))
         run = next((r for r in study.runs if r.trial == trial and not r.is_final), None)
         seconds = run.seconds if run else None
         cost = next(t.cost for t in study.trials if t.number == trial)
@@ -91,13 +91,13 @@ class Trainer:
         _check_trial(study, trial)
         file = self._find_file(study)
         with self._lock:
-            launch = self._launches.get((study.key, trial))
+            launch = self._launches.get((*study.identity, trial))
             if launch is None or launch.process.poll() is not None:
                 if obstacle := self._find_obstacle(study, file):
                     raise StudyError(obstacle)
                 assert file is not None
                 launch = _launch(file, trial)
-                self._launches[study.key, trial] = launch
+                self._launches[*study.identity, trial] = launch
         return {"log": str(launch.log)}
 
     def _find_file(self, study: Study) -> Path | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.trial_fields import Field, cell, find_named_fields, list_study_fields
 from tune_jobs.dashboard.trial_filter import (
     FilterError,
@@ -108,7 +108,7 @@ class TrialTables:
     """The tables of trials of all studies of a server."""
 
     def __init__(self) -> None:
-        self._histories: OrderedDict[tuple[str, str | None], History] = OrderedDict()
+        self._histories: Recent[tuple[Any, ...], History] = Recent(MAX_STUDIES)
         self._lock = threading.Lock()
 
     def answer(self, study: Study, query: Mapping[str, str]) -> dict[str, Any]:
@@ -129,17 +129,9 @@ class TrialTables:
             ValueError: If ``numbers`` are no ranges.
         """
         with self._lock:
-            history = self._find_history(study)
+            history = self._histories.get((*study.identity, *study.metrics), History)
             history.update(study)
             return _answer(history, query)
-
-    def _find_history(self, study: Study) -> History:
-        key = (study.key, f"{study.uid} {study.name} {study.metrics}")
-        history = self._histories.setdefault(key, History())
-        self._histories.move_to_end(key)
-        while len(self._histories) > MAX_STUDIES:
-            self._histories.popitem(last=False)
-        return history
 
 
 def _answer(history: History, query: Mapping[str, str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from optuna.study._constrained_optimization import (
     _get_constraints_from_system_attrs as decode_constraints,
 )
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Column, Connection, Table, func, select
+from sqlalchemy import Column, Connection, String, Table, func, select, type_coerce
 
 from tune_jobs.core.best_trials import Result
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
@@ -162,6 +162,31 @@ def read_states(connection: Connection, study_id: int) -> dict[int, TrialState]:
     query = select(trials.trial_id, trials.state).where(trials.study_id == study_id)
     rows = connection.execute(query.order_by(trials.trial_id))
     return {row.trial_id: row.state for row in rows}
+
+
+@dataclass(frozen=True)
+class TrialStamp:
+    """What tells a finished trial from all others that ever had its id.
+
+    A database may give the ids of deleted trials to new ones.
+
+    Args:
+        state: State of the trial.
+        started, finished: When it began and ended, as the database has it.
+    """
+
+    state: TrialState
+    started: Any
+    finished: Any
+
+
+def read_stamps(connection: Connection, study_id: int) -> dict[int, TrialStamp]:
+    """Return a stamp of each trial of a study by trial id, which is also their order."""
+    trials = tables.trials.c
+    times = (type_coerce(at, String) for at in (trials.datetime_start, trials.datetime_complete))
+    query = select(trials.trial_id, trials.state, *times).where(trials.study_id == study_id)
+    rows = connection.execute(query.order_by(trials.trial_id))
+    return {trial_id: TrialStamp(*stamp) for trial_id, *stamp in rows}
 
 
 def read_trials(
