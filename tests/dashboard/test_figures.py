@@ -222,3 +222,12 @@ def test_short_and_thin() -> None:
     assert short("<b>") == "\u2039b\u203a"
     assert thin(range(10), 20) == list(range(10))
     assert len(thin(range(1000), 20)) == 20
+
+
+def test_samples_are_nearly_the_same_when_items_are_added() -> None:
+    before = thin(range(1000), 100)
+    for count in range(1001, 1100):
+        now = thin(range(count), 100)
+        assert now == sorted(now)
+        assert len(set(before) - set(now)) <= 1
+        before = now

@@ -69,7 +69,8 @@ def test_files_and_answers_are_compressed_for_those_who_accept_it(
     for path in ("/static/plotly.js", "/static/style.css", "/api/studies/s0-1/figures/history"):
         plain = ask(client, path)
         packed = ask(client, path, **GZIP)
-        assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding", path
+        assert plain.headers["Vary"] == packed.headers["Vary"], path
+        assert "Accept-Encoding" in plain.headers["Vary"]
         assert packed.headers["Content-Encoding"] == "gzip"
         assert "Content-Encoding" not in plain.headers
         assert gzip.decompress(packed.data) == plain.data
@@ -88,7 +89,7 @@ def test_what_has_not_changed_is_not_sent_again(tuned: MakeStudy, tmp_path: Path
         clock[0] += 5.0
         again = ask(client, path, **GZIP, **{"If-None-Match": first.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b""), path
-        assert again.headers["Vary"] == "Accept-Encoding"
+        assert "Accept-Encoding" in again.headers["Vary"]
     first = ask(client, "/api/studies")
     study.ask()
     client = sign_in([f"{tmp_path}/studies.db"])  # which has read nothing yet

@@ -22,7 +22,7 @@ class DrawnFigures:
     """Figures that were drawn, the latest ones."""
 
     def __init__(self) -> None:
-        self._drawn: OrderedDict[tuple[Any, ...], tuple[str, bytes]] = OrderedDict()
+        self._drawn: Recent[tuple[Any, ...], tuple[str, bytes]] = Recent(MAX_DRAWN)
 
     def draw(self, study: Study, name: str, query: Mapping[str, str], now: float) -> bytes:
         """Return a figure with the choices that it offers, as JSON.
@@ -40,14 +40,11 @@ class DrawnFigures:
         if name not in figure_names(study):
             raise KeyError(name)
         chosen = {choice: query[choice] for choice in CHOICES if choice in query}
-        key = (study.key, name, *sorted(chosen.items()))
-        version, drawn = self._drawn.get(key, ("", b""))
+        key = (*study.identity, name, *sorted(chosen.items()))
+        version, drawn = self._drawn.find(key) or ("", b"")
         if version != study.version():
             drawn = encode_json(finite(figure_view(study, name, chosen, now))).encode()
-            self._drawn[key] = (study.version(), drawn)
-        self._drawn.move_to_end(key)
-        while len(self._drawn) > MAX_DRAWN:
-            self._drawn.popitem(last=False)
+            self._drawn.put(key, (study.version(), drawn))
         return drawn
 
 

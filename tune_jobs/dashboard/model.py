@@ -126,14 +126,15 @@ class Study:
     note: Note = field(default_factory=Note)
     notes: Mapping[int, Note] = field(default_factory=dict)
 
-    @property
-    def identity(self) -> tuple[str, str | None, str]:
-        """What tells it from all studies that ever had its key.
+    @cached_property
+    def identity(self) -> tuple[str, str | None, str, float | None]:
+        """What tells it from all studies that ever had its key, and what caches know it by.
 
-        A database may give the id of a deleted study to a new one. Its name may be the same, too:
-        what is remembered of such a study needs its `version` besides.
+        A database may give the id of a deleted study to a new one, and its name may be the same,
+        too. So it includes when the first trial began.
         """
-        return self.key, self.uid, self.name
+        began = min((t.started for t in self.trials if t.started is not None), default=None)
+        return self.key, self.uid, self.name, began
 
     @property
     def metrics(self) -> list[str]:
@@ -225,7 +226,6 @@ class Study:
         live = [r for r in self.runs if r.told is None]
         facts = (
             self.identity,
-            [(t.number, t.started, t.finished) for t in (*self.trials[:1], *self.trials[-1:])],
             len(self.trials),
             len(self.runs),
             [(t.number, t.state, len(t.steps)) for t in unfinished],

@@ -27,6 +27,7 @@ from tune_jobs.dashboard.access import (
     parse_base_url,
     parse_hosts,
 )
+from tune_jobs.dashboard.answers import Answers
 from tune_jobs.dashboard.comparison_view import (
     ComparisonFigures,
     comparison_view,
@@ -39,7 +40,7 @@ from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.objective_view import front_view
 from tune_jobs.dashboard.reading import Source, open_source
 from tune_jobs.dashboard.run_requests import RunRequests
-from tune_jobs.dashboard.static_files import compress_answer, load_static_files
+from tune_jobs.dashboard.static_files import load_static_files
 from tune_jobs.dashboard.training import StudyFiles, Trainer
 from tune_jobs.dashboard.trial_comparison_requests import TrialComparisonRequests
 from tune_jobs.dashboard.trial_rows import TrialTables
@@ -107,6 +108,7 @@ class Dashboard:
         self._lock = threading.Lock()
         self._readings: dict[str, tuple[float, Any]] = {}
         """Until when a reading is fresh, and what was read."""
+        self._answers = Answers()
         self._figures = DrawnFigures()
         self._comparisons = ComparisonFigures()
         runs = RunRequests(self._read_study, control=allow_control)
@@ -160,7 +162,7 @@ class Dashboard:
             response = _json({"error": str(error)[:1000]}, 400)
         except Exception as error:
             response = _explain_failure(error)
-        compress_answer(request, response)
+        self._answers.shorten(request, response)
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response(environ, start_response)

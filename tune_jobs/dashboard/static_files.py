@@ -13,9 +13,6 @@ from pathlib import Path
 
 from werkzeug.wrappers import Request, Response
 
-MIN_COMPRESSED = 1000
-"""Bytes above which answers are compressed."""
-
 LAZY_MODULES = ("plotly.js",)
 """Modules that the page requests only when it needs them."""
 
@@ -83,7 +80,7 @@ class StaticFiles:
         file = self._files.get(name)
         if file is None:
             return None
-        is_compressed = _accepts_gzip(request)
+        is_compressed = accepts_gzip(request)
         content = file.compressed if is_compressed else file.content
         response = Response(content, content_type=file.content_type)
         response.headers["Vary"] = "Accept-Encoding"
@@ -100,21 +97,6 @@ def load_static_files() -> StaticFiles:
     return StaticFiles()
 
 
-def compress_answer(request: Request, response: Response) -> None:
-    """Compress an answer of the API, and leave it out if the browser has it already."""
-    if response.mimetype != "application/json" or response.is_streamed:
-        return
-    response.headers["Vary"] = "Accept-Encoding"
-    if request.method == "GET" and response.status_code == 200:
-        response.add_etag(weak=True)
-        response.make_conditional(request)
-    if response.status_code == 304 or not _accepts_gzip(request):
-        return
-    content = response.get_data()
-    if len(content) >= MIN_COMPRESSED:
-        response.set_data(gzip.compress(content, 5, mtime=0))
-        response.headers["Content-Encoding"] = "gzip"
-
-
-def _accepts_gzip(request: Request) -> bool:
+def accepts_gzip(request: Request) -> bool:
+    """Return whether the answer to a request may be compressed."""
     return request.accept_encodings.quality("gzip") > 0

@@ -1,5 +1,6 @@
 // Requests to the server, and what it answers (tune_jobs/dashboard/views.py).
 
+import { applyPatch } from "./json_patches.js";
 import { RequestError } from "./problems.js";
 
 /** @typedef {Record<string, number>} Counts Number of trials by state. */
@@ -127,6 +128,9 @@ const CONTROL_POLL_MILLISECONDS = 500;
  * @type {Map<string, {tag: string, content: any}>} */
 const answers = new Map();
 const MAX_ANSWERS = 100;
+/** The name of patches, and the status of an answer that is one, see answers.py. */
+const PATCH = "json-patch-of-tune-jobs";
+const IM_USED = 226;
 
 /**
  * Request JSON; throws the server's message if there is no answer to show.
@@ -137,9 +141,10 @@ const MAX_ANSWERS = 100;
  */
 export async function request(path, options) {
   const known = options ? undefined : answers.get(path);
-  const response = await send(path, known ? { headers: { "If-None-Match": known.tag } } : options);
+  const response = await send(path, options ?? { headers: askForChanges(known?.tag) });
   if (known && response.status === 304) return known.content;
-  const content = await readJson(response);
+  const answer = await readJson(response);
+  const content = known && response.status === IM_USED ? applyPatch(known.content, answer) : answer;
   if (!response.ok) {
     throw new Refusal(content.error || response.statusText, response.status, content);
   }
@@ -147,6 +152,14 @@ export async function request(path, options) {
   if (tag && !options) remember(path, tag, content);
   return content;
 }
+
+/**
+ * Return the headers of a request for what has changed since the last answer.
+ *
+ * @param {string | undefined} tag The tag of that answer.
+ * @returns {Record<string, string>}
+ */
+const askForChanges = (tag) => ({ "A-IM": PATCH, ...(tag ? { "If-None-Match": tag } : {}) });
 
 /**
  * @param {string} path
@@ -212,7 +225,7 @@ export const fetchFront = (key) => request(`api/studies/${key}/front`);
  * @returns {Promise<TrialsAnswer>}
  */
 export const fetchTrials = (key, query) =>
-  request(`api/studies/${key}/trials?${new URLSearchParams(query)}`);
+  request(`api/studies/${key}/trials?${new URLSearchParams(query)}`, {});
 
 /**
  * @param {string} key
