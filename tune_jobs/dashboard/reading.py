@@ -65,6 +65,9 @@ from tune_jobs.storage.study_reader import (
 MAX_STUDIES = 20
 """Studies of a storage of which finished trials are remembered."""
 
+TRIALS_AT_ONCE = 1000
+"""Trials that are read with the same statements: the memory for the rows of all would be kept."""
+
 _SQLITE = "sqlite:///"
 _FAILED_TRIAL = "failed_trial"
 """Optuna's system attribute of a trial that a callback has enqueued to repeat a failed one."""
@@ -281,8 +284,9 @@ def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[i
         i: trial for i, (stamp, trial) in known.trials.items() if stamps.get(i) == stamp
     }
     unread = [trial_id for trial_id in stamps if trial_id not in trials]
-    read = read_trials(connection, study_id, unread)
-    trials.update((i, _convert_trial(trial)) for i, trial in read.items())
+    for start in range(0, len(unread), TRIALS_AT_ONCE):
+        read = read_trials(connection, study_id, unread[start : start + TRIALS_AT_ONCE])
+        trials.update((i, _convert_trial(trial)) for i, trial in read.items())
     known.trials = {
         i: (stamp, trials[i])
         for i, stamp in stamps.items()

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
+from sys import intern
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -203,10 +204,18 @@ def read_trials(
         columns.state,
         columns.datetime_start,
         columns.datetime_complete,
-    ).where(columns.study_id == study_id)
+    ).where(
+        columns.study_id == study_id,
+        columns.trial_id.between(min(trial_ids), max(trial_ids)),
+    )
     rows = connection.execute(query.order_by(columns.trial_id))
     wanted = frozenset(trial_ids)
     return {row.trial_id: details.build_trial(row) for row in rows if row.trial_id in wanted}
+
+
+def _share_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; thousands of trials have attributes with the same names."""
+    return {intern(name): value for name, value in pairs}
 
 
 class _Details:
@@ -236,6 +245,7 @@ class _Details:
         # In the order of their suggestion; by a number, as rows compare slowly.
         for _, trial_id, name, value, encoded in sorted(rows, key=itemgetter(0)):
             distribution = tables.decode_distribution(encoded)
+            name = intern(name)
             self.distributions[trial_id][name] = distribution
             self.params[trial_id][name] = distribution.to_external_repr(value)
 
@@ -260,7 +270,7 @@ class _Details:
         for trial_id, key, value in self._rows(
             table, table.c.trial_id, table.c.key, table.c.value_json
         ):
-            attrs[trial_id][key] = json.loads(value)
+            attrs[trial_id][intern(key)] = json.loads(value, object_pairs_hook=_share_names)
         return attrs
 
     def _rows(self, table: Table, *columns: Column[Any]) -> Iterable[Any]:
