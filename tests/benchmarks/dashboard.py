@@ -1,202 +1,224 @@
-"""The live page with many trials, compared with optuna-dashboard on the same storage.
+"""The live page beside optuna-dashboard on the same storage, and the report, with many trials.
 
     pip install optuna-dashboard
-    python -m tests.benchmarks.dashboard [--trials 100 1000 10000]
+    python -m tests.benchmarks.dashboard [--trials 100 1000 10000] [--repeat 3] [--folder FOLDER]
 
-Each server runs in its own process, and headless Chromium opens the page of a study. First paint
-is the time until the first figure is drawn; update is the time from adding a better trial to the
-storage until the text of the page changes. The second table has the seconds to read a study, to
-read it again, and to write a report, and the size of the report. The last line is the peak memory
-of the benchmark's process.
+Each server runs in its own process, new for every repetition, and headless Chromium opens the page
+of a study, or the list of studies, with an empty cache. The two dashboards take turns. See
+`tests.benchmarks.dashboard_pages` for what is measured. The tables have medians, and ratios of the
+medians: tune_jobs divided by optuna-dashboard.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import os
+import math
 import random
-import resource
-import subprocess
-import sys
+import shutil
+import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import create_trial
 
-from tests.dashboard_browser import browser
-from tests.simulation import simulated
+from tests.benchmarks.dashboard_pages import (
+    OURS,
+    THEIRS,
+    Page,
+    Server,
+    Visit,
+    serve,
+    visit_list,
+    visit_study,
+)
+from tune_jobs.backends.simulated.backend import SimulatedBackend
 from tune_jobs.backends.simulated.courses import SimulatedReport, SimulatedRun
 from tune_jobs.dashboard.reading import open_source, read_study
 from tune_jobs.dashboard.report import write_report
+from tune_jobs.tuner import Tuner
 
 PORT = 8931
-TOKEN = "token-of-the-benchmark"
-SPACE: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, 1.0)}
+SPACE: dict[str, BaseDistribution] = {
+    "lr": FloatDistribution(1e-5, 1e-1, log=True),
+    "dropout": FloatDistribution(0.0, 0.6),
+    "layers": IntDistribution(1, 8),
+    "width": IntDistribution(16, 1024, log=True),
+    "optimizer": CategoricalDistribution(["adam", "sgd", "lion"]),
+}
 
 
 def simulate_run(run: SimulatedRun) -> list[SimulatedReport]:
     """Return the five reports of a run."""
-    noise = run.random.random()
-    return [SimulatedReport(60.0 * i, i, {"acc": run.number("x") - noise / i}) for i in range(1, 6)]
+    distance = 0.1 * abs(math.log10(run.number("lr")) + 3) + abs(run.number("dropout") - 0.2)
+    distance += 0.02 * abs(run.number("layers") - 4)
+    noise = 0.1 * run.random.random() + 0.3
+    return [SimulatedReport(60.0 * i, i, {"acc": -distance - noise / i}) for i in range(1, 6)]
 
 
-def create_study(folder: Path, trials: int) -> optuna.Study:
-    """Create a study with finished trials and their job runs."""
-    study = optuna.create_study(
-        study_name=f"s{trials}",
-        storage=f"sqlite:///{folder}/{trials}.db",
-        direction="maximize",
-        sampler=optuna.samplers.RandomSampler(seed=1),
-    )
-    tuner, _ = simulated(simulate_run, study=study, backend={"provisioning": 60.0}, max_parallel=32)
-    tuner.optimize(n_trials=trials)
-    return study
+def provide_study(folder: Path, trials: int) -> Path:
+    """Return a database with a study of finished trials and their job runs; create it if needed."""
+    path = folder / f"{trials}.db"
+    if not path.exists():
+        study = optuna.create_study(
+            study_name=f"s{trials}",
+            storage=f"sqlite:///{path}",
+            direction="maximize",
+            sampler=optuna.samplers.RandomSampler(seed=1),
+        )
+        backend = SimulatedBackend(simulate_run, provisioning=60.0)
+        tuner = Tuner(study, SPACE, backend, metric="acc", max_parallel=32, progress=False)
+        tuner.optimize(n_trials=trials)
+    return path
+
+
+def provide_list(folder: Path, count: int, trials: int) -> Path:
+    """Return a database with some studies; create it if needed."""
+    path = folder / f"{count}x{trials}.db"
+    if not path.exists():
+        numbers = random.Random(1)
+        for number in range(count):
+            study = optuna.create_study(
+                study_name=f"s{number}", storage=f"sqlite:///{path}", direction="maximize"
+            )
+            study.add_trials(
+                create_trial(
+                    value=numbers.random(), params={"lr": 0.01}, distributions={"lr": SPACE["lr"]}
+                )
+                for _ in range(trials)
+            )
+    return path
 
 
 @contextmanager
-def serve(command: Sequence[str], port: int) -> Iterator[None]:
-    """Run a server, from its first answer on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "TUNE_JOBS_DASHBOARD_TOKEN": TOKEN},
+def copied(path: Path) -> Iterator[Path]:
+    """Copy a database, so that each visit sees the same trials."""
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / path.name
+        shutil.copy(path, copy)
+        yield copy
+
+
+def open_adder(path: Path) -> Callable[[], int]:
+    """Return a function that adds a trial that is better than all before; it returns its number."""
+    storage = f"sqlite:///{path}"
+    study = optuna.load_study(study_name=f"s{path.stem}", storage=storage)
+    params = {"lr": 1e-3, "dropout": 0.2, "layers": 4, "width": 64, "optimizer": "adam"}
+
+    def add() -> int:
+        number = len(study.get_trials(deepcopy=False))
+        steps = {step: 0.9 - 0.3 / step for step in range(1, 6)}
+        study.add_trial(
+            create_trial(
+                value=steps[5], params=params, distributions=SPACE, intermediate_values=steps
+            )
+        )
+        return number
+
+    return add
+
+
+Measured = tuple[Visit, float]
+"""What a visit has shown, and the peak memory of the server in MB."""
+
+
+def repeat(
+    path: Path, count: int, visit: Callable[[Server, Path], Visit]
+) -> dict[str, list[Measured]]:
+    """Visit both dashboards in turns."""
+    found: dict[str, list[Measured]] = {OURS.name: [], THEIRS.name: []}
+    for number in range(count):
+        pages: list[Page] = [OURS, THEIRS] if number % 2 == 0 else [THEIRS, OURS]
+        for page in pages:
+            with copied(path) as copy, serve(page, copy, PORT) as server:
+                seen = visit(server, copy)
+                found[page.name].append((seen, server.peak()))
+    return found
+
+
+def print_rows(what: str, found: dict[str, list[Measured]]) -> None:
+    """Print a row for each dashboard, and their ratios."""
+    rows = [(name, _medians(measured)) for name, measured in found.items()]
+    ours, theirs = (row for _, row in rows)
+    for name, row in rows:
+        print(f"| {what} | {name} | {' | '.join(_format(value) for value in row)} |")
+    ratios = [a / b if a and b else None for a, b in zip(ours, theirs, strict=True)]
+    cells = [f"{ratio:.2f}" if ratio is not None else "" for ratio in ratios]
+    print(f"| {what} | ratio | {' | '.join(cells)} |", flush=True)
+
+
+def _medians(measured: Sequence[Measured]) -> list[float | None]:
+    rows = [
+        (v.first, v.figure, v.loaded / 1000, v.update, v.changed and v.changed / 1000, peak)
+        for v, peak in measured
+    ]
+    columns = (
+        [value for value in column if value is not None] for column in zip(*rows, strict=True)
     )
-    try:
-        _await_answer(port, command[0])
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+    return [statistics.median(column) if column else None for column in columns]
 
 
-def _await_answer(port: int, name: str) -> None:
-    for _ in range(600):
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/"):
-                return
-        except HTTPError:
-            return  # it wants a token
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError(f"{name} does not answer on port {port}")
+def _format(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def measure_page(address: str, ready: str, text: str, study: optuna.Study) -> tuple[float, float]:
-    """Measure one page.
-
-    Args:
-        address: URL of the page.
-        ready: JavaScript expression that becomes true at first paint.
-        text: JavaScript expression that changes with an update.
-        study: Study that is shown.
-
-    Returns:
-        Seconds to first paint, and to an update.
-    """
-    with browser() as here:
-        start = time.monotonic()
-        here.page.goto(address)
-        here.page.wait_for_function(ready, timeout=120_000)
-        first_paint = time.monotonic() - start
-        time.sleep(3.0)  # until the figures further down are drawn
-        before = here.page.evaluate(text)
-        value = 5.0 + len(study.get_trials(deepcopy=False))  # better than all before
-        study.add_trial(create_trial(value=value, params={"x": 0.5}, distributions=SPACE))
-        start = time.monotonic()
-        here.page.wait_for_function(f"({text}) !== {before!r}", timeout=120_000)
-        return first_paint, time.monotonic() - start
+def print_report(path: Path) -> None:
+    """Print the row of reading a study and writing its report."""
+    source = open_source(str(path), "")
+    study = optuna.load_study(study_name=f"s{path.stem}", storage=f"sqlite:///{path}")
+    with tempfile.TemporaryDirectory() as name:
+        times = [time.monotonic()]
+        source.study("1")
+        times.append(time.monotonic())
+        source.study("1")
+        times.append(time.monotonic())
+        report = write_report([read_study(study)], Path(name) / "report.html")
+        times.append(time.monotonic())
+        size = report.stat().st_size / 1e6
+    first, again, written = (b - a for a, b in itertools.pairwise(times))
+    print(f"| {path.stem} | {first:.2f} | {again:.3f} | {written:.2f} | {size:.1f} |", flush=True)
 
 
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="*", default=[100, 1000, 10_000])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="keeps the studies, and has those of before")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        studies = {trials: create_study(folder, trials) for trials in options.trials}
-        print("| trials | page | first paint s | update s |")
-        print("| ---: | --- | ---: | ---: |")
-        for trials, study in studies.items():
-            print_study_pages(folder, trials, study)
-        print_overview(folder)
+        folder = options.folder or Path(name)
+        print(
+            "| trials | page | first content s | first figure s | loaded kB | update s "
+            "| update kB | server's peak MB |"
+        )
+        print("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+        listed = provide_list(folder, 50, 200)
+        found = repeat(listed, options.repeat, lambda server, _: visit_list(server))
+        print_rows("50 studies", found)
+        paths = [provide_study(folder, trials) for trials in options.trials]
+        for path in paths:
+            found = repeat(
+                path, options.repeat, lambda server, copy: visit_study(server, open_adder(copy))
+            )
+            print_rows(f"{int(path.stem):,}", found)
         print("\n| trials | read s | again s | report s | report MB |")
         print("| ---: | ---: | ---: | ---: | ---: |")
-        for trials, study in studies.items():
-            print_report(folder, trials, study)
-    print(f"\npeak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
-
-
-def print_study_pages(folder: Path, trials: int, study: optuna.Study) -> None:
-    """Print a row for each of the two pages of a study."""
-    database, other_port = f"{folder}/{trials}.db", PORT + 1
-    ours = ["tune_jobs.cli", "dashboard", database, "--port", str(PORT)]
-    theirs = ["optuna_dashboard._cli", f"sqlite:///{database}", "--port", str(other_port)]
-    with serve(ours, PORT), serve(theirs, other_port):
-        for name, address, figure, text in (
-            (
-                "tune_jobs",
-                f"{PORT}/?token={TOKEN}#/study/s0-1",
-                ".figure",
-                "document.querySelector('main')",
-            ),
-            (
-                "optuna-dashboard",
-                f"{other_port}/dashboard/studies/1",
-                ".js-plotly-plot",
-                "document.body",
-            ),
-        ):
-            first_paint, update = measure_page(
-                f"http://127.0.0.1:{address}",
-                f"document.querySelectorAll('{figure} .main-svg').length > 0",
-                f"{text}.innerText",
-                study,
-            )
-            print(f"| {trials} | {name} | {first_paint:.2f} | {update:.2f} |", flush=True)
-
-
-def print_overview(folder: Path, count: int = 50, trials: int = 200) -> None:
-    """Print the row of the page that lists all studies of a storage."""
-    storage = f"sqlite:///{folder}/many.db"
-    for number in range(count):
-        study = optuna.create_study(study_name=f"s{number}", storage=storage, direction="maximize")
-        study.add_trials(
-            create_trial(value=random.random(), params={"x": 0.5}, distributions=SPACE)
-            for _ in range(trials)
-        )
-    with serve(["tune_jobs.cli", "dashboard", f"{folder}/many.db", "--port", str(PORT)], PORT):
-        ready = f"document.querySelectorAll('main tbody tr').length === {count}"
-        text = "document.querySelector('main').innerText"
-        first_paint, update = measure_page(
-            f"http://127.0.0.1:{PORT}/?token={TOKEN}", ready, text, study
-        )
-        print(f"| {count} studies of {trials} | tune_jobs | {first_paint:.2f} | {update:.2f} |")
-
-
-def print_report(folder: Path, trials: int, study: optuna.Study) -> None:
-    """Print the row of reading a study and writing its report."""
-    source = open_source(f"{folder}/{trials}.db", "")
-    times = [time.monotonic()]
-    source.study("1")
-    times.append(time.monotonic())
-    source.study("1")
-    times.append(time.monotonic())
-    path = write_report([read_study(study)], folder / "report.html")
-    times.append(time.monotonic())
-    first, again, report = (b - a for a, b in itertools.pairwise(times))
-    size = path.stat().st_size / 1e6
-    print(f"| {trials} | {first:.2f} | {again:.3f} | {report:.2f} | {size:.1f} |", flush=True)
+        for path in paths:
+            print_report(path)
 
 
 if __name__ == "__main__":

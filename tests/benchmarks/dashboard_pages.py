@@ -1,8 +1,8 @@
 """The page of this package and that of optuna-dashboard, measured by the same means.
 
 *First content* is the first thing on a page that is made of the study's results: a row of trials,
-the best trial, or a figure that shows data; in a list, the last of the studies. It is observed within
-the page, and counted from the start of the navigation until the frame that has it is painted. Neither
+the best trial, or a figure that shows data; in a list, ten studies, as both dashboards draw only
+those that a window shows. It is observed within the page, and counted from the start of the navigation until the frame that has it is painted. Neither
 a frame of the page, nor an empty card or empty axes count.
 """
 
@@ -23,6 +23,9 @@ from urllib.request import urlopen
 from tests.dashboard_browser import browser
 
 TOKEN = "token-of-the-benchmark"
+LISTED = 10
+"""Studies of a list that are its first content."""
+
 PATIENCE = 300.0
 """Seconds to wait for what a page has to show."""
 
@@ -95,7 +98,7 @@ THEIRS = Page(
     content="document.querySelector('.js-plotly-plot .trace, .js-plotly-plot .point')"
     " || document.body?.textContent.includes('Best Trial (number=')",
     figure="document.querySelector('.js-plotly-plot .trace, .js-plotly-plot .point')",
-    row="main a[href*='/studies/'], a[href^='/dashboard/studies/']",
+    row="a[href^='/dashboard/studies/']",
     best="Best Trial (number={number})",
 )
 
@@ -218,7 +221,9 @@ def visit_study(server: Server, add_best: Callable[[], int]) -> Visit:
         here.page.goto(server.address(page.study))
         _wait(here, "window.seenAt?.content && window.seenAt?.figure")
         _wait_until(here, traffic.is_quiet)
-        first, figure = (here.page.evaluate(f"seenAt.{name} / 1000") for name in ("content", "figure"))
+        first, figure = (
+            here.page.evaluate(f"seenAt.{name} / 1000") for name in ("content", "figure")
+        )
         loaded = sum(traffic.answers)
         traffic.answers.clear()
         best = page.best.format(number=add_best())
@@ -229,10 +234,10 @@ def visit_study(server: Server, add_best: Callable[[], int]) -> Visit:
         return Visit(first, figure, loaded, update, sum(traffic.answers))
 
 
-def visit_list(server: Server, count: int) -> Visit:
+def visit_list(server: Server) -> Visit:
     """Open the list of studies with an empty cache."""
     page = server.page
-    wanted = f"{{content: () => document.querySelectorAll({page.row!r}).length >= {count}}}"
+    wanted = f"{{content: () => document.querySelectorAll({page.row!r}).length >= {LISTED}}}"
     with browser() as here:
         traffic = _watch(here, wanted)
         here.page.goto(server.address(page.studies))

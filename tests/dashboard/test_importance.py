@@ -81,7 +81,5 @@ def test_it_does_not_load_scikit_learn() -> None:
         "measure_importance([[1.0, 2.0, 3.0, 4.0]], [1.0, 2.0, 3.0, 4.0], True)\n"
         "print([m for m in ('sklearn', 'scipy', 'pandas') if m in sys.modules])"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

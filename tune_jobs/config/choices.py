@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any
 
 import optuna
@@ -15,24 +16,53 @@ from optuna.samplers import BaseSampler
 
 from tune_jobs.errors import ConfigError, SpaceError, did_you_mean
 from tune_jobs.pruners import BanditPruner, MedianStoppingPruner, TruncationPruner
-from tune_jobs.samplers import JobSampler, ModelClassSampler
 from tune_jobs.space.search_space import Parameter, Space
 from tune_jobs.space.yaml_arguments import argument_types, at_place, check_required, read_scalar
 from tune_jobs.space.yaml_source import Located
 from tune_jobs.storage.optuna_packages import require_packages
 
-SAMPLERS: Mapping[str, type[BaseSampler]] = {
-    "job": JobSampler,
-    "model_classes": ModelClassSampler,
-    "tpe": optuna.samplers.TPESampler,
-    "random": optuna.samplers.RandomSampler,
-    "gp": optuna.samplers.GPSampler,
-    "cmaes": optuna.samplers.CmaEsSampler,
-    "qmc": optuna.samplers.QMCSampler,
-    "grid": optuna.samplers.GridSampler,
-    "nsgaii": optuna.samplers.NSGAIISampler,
-    "nsgaiii": optuna.samplers.NSGAIIISampler,
-}
+
+class _Samplers(Mapping[str, type[BaseSampler]]):
+    """Classes of samplers by name, imported when they are asked for.
+
+    Ours need SciPy, whose import costs a second and 45 MB: most commands need no sampler.
+
+    Args:
+        homes: The full name of each class.
+    """
+
+    def __init__(self, homes: Mapping[str, str]) -> None:
+        self._homes = homes
+
+    def __getitem__(self, name: str) -> type[BaseSampler]:
+        module, _, attribute = self._homes[name].rpartition(".")
+        found: type[BaseSampler] = getattr(import_module(module), attribute)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+SAMPLERS: Mapping[str, type[BaseSampler]] = _Samplers(
+    {
+        "job": "tune_jobs.samplers.JobSampler",
+        "model_classes": "tune_jobs.samplers.ModelClassSampler",
+        "tpe": "optuna.samplers.TPESampler",
+        "random": "optuna.samplers.RandomSampler",
+        "gp": "optuna.samplers.GPSampler",
+        "cmaes": "optuna.samplers.CmaEsSampler",
+        "qmc": "optuna.samplers.QMCSampler",
+        "grid": "optuna.samplers.GridSampler",
+        "nsgaii": "optuna.samplers.NSGAIISampler",
+        "nsgaiii": "optuna.samplers.NSGAIIISampler",
+    }
+)
 PRUNERS: Mapping[str, type[BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,

@@ -20,8 +20,8 @@ from tune_jobs.dashboard.comparison_figures import (
 )
 from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, clean
 from tune_jobs.dashboard.model import Study
-from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.races import X_AXES, list_axes, race_figure
+from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.study_groups import Entry, assign_groups, list_entries
 from tune_jobs.dashboard.views import bounded, json_number
 

@@ -1,9 +1,9 @@
 """What has changed between two JSON documents, as a patch, which is JSON as well.
 
-A patch is one of ``{"is": value}``, a new value; ``{"in": {name: patch, ...}, "gone": [name, ...]}``,
-changes within an object; ``{"at": {index: patch, ...}}``, changes within items of a list of the same
-length; and ``{"cut": [[index, count, [item, ...]], ...]}``, ``count`` items of the old list that are
-replaced by others. ``static/json_patches.js`` applies them.
+A patch is one of ``{"is": value}``, a new value; ``{"in": {name: patch, ...}, "gone": [name,
+...]}``, changes within an object; ``{"at": {index: patch, ...}}``, changes within items of a list
+of the same length; and ``{"cut": [[index, count, [item, ...]], ...]}``, ``count`` items of the old
+list that are replaced by others. ``static/json_patches.js`` applies them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 REACH = 12
-"""Items that are inserted or removed in one place of a list; more are a change of all that follows."""
+"""Items that are inserted or removed in one place; more are a change of all that follows."""
 
 AGREEMENT = 3
 """Items by which two lists must agree after a change."""

@@ -280,9 +280,7 @@ class RelationalSource:
 def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[int, Trial]:
     """Return all trials by id. Those that have finished are read once."""
     stamps = read_stamps(connection, study_id)
-    trials = {
-        i: trial for i, (stamp, trial) in known.trials.items() if stamps.get(i) == stamp
-    }
+    trials = {i: trial for i, (stamp, trial) in known.trials.items() if stamps.get(i) == stamp}
     unread = [trial_id for trial_id in stamps if trial_id not in trials]
     for start in range(0, len(unread), TRIALS_AT_ONCE):
         read = read_trials(connection, study_id, unread[start : start + TRIALS_AT_ONCE])
