@@ -2,8 +2,9 @@
 
 *First content* is the first thing on a page that is made of the study's results: a row of trials,
 the best trial, or a figure that shows data; in a list, ten studies, as both dashboards draw only
-those that a window shows. It is observed within the page, and counted from the start of the navigation until the frame that has it is painted. Neither
-a frame of the page, nor an empty card or empty axes count.
+those that a window shows. It is observed within the page, and counted from the start of the
+navigation until the frame that has it is painted. Neither a frame of the page, nor an empty card
+or empty axes count.
 """
 
 from __future__ import annotations
@@ -59,8 +60,7 @@ class Page:
 
     Args:
         name: Its name.
-        command: Module and arguments that serve an SQLite file; ``{file}`` and ``{port}`` are filled
-            in.
+        command: Module and arguments that serve the SQLite file ``{file}`` at ``{port}``.
         study: Address of the page of the first study, without the host.
         studies: Address of the list of studies.
         content: JavaScript expression: whether the page of a study has its first content.

@@ -109,7 +109,7 @@ def build_sampler(choice: Choice, space: Space) -> BaseSampler:
     if choice.name == "grid":
         arguments["search_space"] = _grid(space, choice.place)
     if choice.name == "model_classes":
-        arguments["sampler"] = JobSampler
+        arguments["sampler"] = SAMPLERS["job"]
     sampler: BaseSampler = _build(SAMPLERS[choice.name], choice, arguments)
     return sampler
 

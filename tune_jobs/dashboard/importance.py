@@ -23,7 +23,7 @@ STEPS = 50
 """Places of the grid on which the values of a number are counted."""
 
 WIDE_RANGE = 1000.0
-"""Ratio of the largest value to the smallest one from which a number is counted by its logarithm."""
+"""Ratio of the largest to the smallest value from which a number is counted by its logarithm."""
 
 _SMALLEST = 1e-12
 _MIN_WIDTH = 0.5 / 1.64
@@ -126,7 +126,7 @@ def _choose_width(places: Any, counts: Any) -> float:
     first = np.searchsorted(cumulated, total // 4, side="left")
     third = np.searchsorted(cumulated, total * 3 // 4, side="right")
     quartiles = float(places[min(len(places) - 1, third)] - places[first])
-    return max(1.059 * min(quartiles / 1.34, deviation) * total**-0.2, _MIN_WIDTH)
+    return float(max(1.059 * min(quartiles / 1.34, deviation) * total**-0.2, _MIN_WIDTH))
 
 
 def _weigh(counts: Any) -> Array:
@@ -134,7 +134,8 @@ def _weigh(counts: Any) -> Array:
     import numpy as np
 
     weights: Array = np.append(counts, 1.0)
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 def _normal_cdf(positions: Any) -> Array:
