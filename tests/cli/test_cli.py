@@ -17,6 +17,7 @@ import optuna
 import pytest
 
 from tune_jobs.cli.main import main
+from tune_jobs.cli.output import make_printable
 from tune_jobs.tuner import Tuner
 
 STUDY = """\
@@ -459,3 +460,8 @@ def test_a_study_without_a_feasible_trial(run: Run, tmp_path: Path) -> None:
     code, out, err = run("train-best")
     assert code == 3
     assert why in err
+
+
+def test_nothing_that_a_terminal_would_act_on_is_printed() -> None:
+    written = "\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07tab\there\nnext \ud800 \x9b2J"
+    assert make_printable(written) == "red\ufffd tab\there\nnext ? \ufffd2J"

@@ -295,10 +295,12 @@ def test_notes(page: Page, tuner: Tuner) -> None:
     assert page.post("note", text="", version=2)[1] == {"text": "", "version": 3}
     assert get_note(fresh) == ""
     answer = page.get(f"{page.study}/trials")
-    at = [column["id"] for column in answer["columns"]].index("user_note")
+    at = [column["id"] for column in answer["columns"]].index("note")
     notes = {row[0]: row[at] for row in answer["rows"] if len(row) > at}
     assert {number: note for number, note in notes.items() if note} == {1: "overfit"}
     assert page.post("note", text="x" * 4001, version=3)[0] == 400
+    for text in ("a\0b", "\x1b[31mred", "\ud800"):
+        assert page.post("note", text=text, version=3)[0] == 400
     assert page.post("note", trial=99, text="x", version=0)[0] == 400
 
 
@@ -357,8 +359,15 @@ def _check_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert code != 0
     assert "trial 2 (waiting) has the same configuration" in error
     assert call("enqueue", "--from-trial", "2", "--again")[1]["trial"] == 3
+    code, _, error = call("enqueue", "--from-trial", "0")
+    assert code != 0
+    assert "trial 0 (complete) has the same configuration" in error
+    assert "--again" in error
+    code, answer, _ = call("enqueue", "--from-trial", "0", "--param", "x=0.375")
+    assert (code, answer["params"]) == (0, {"x": 0.375})
     for words, problem in (
         (("--param", "x=2"), "out of range"),
+        (("--param", "x=0.1", "--param", "x=0.2"), "x is given twice"),
         (("--param", "y=2"), "not in the search space"),
         (("--from-trial", "9"), "no such trial"),
         ((), "nothing to enqueue"),

@@ -85,7 +85,7 @@ def test_the_page_names_the_best_feasible_trial(where: Where) -> None:
     answer = TrialTables().answer(seen, {"state": "INFEASIBLE"})
     names = [column["id"] for column in answer["columns"]]
     rows = [dict(zip(names, row, strict=False)) for row in answer["rows"]]
-    assert [(row["value"], row.get("note")) for row in rows] == [
+    assert [(row["value"], row.get("standing")) for row in rows] == [
         (0.4, None),
         (0.2, None),
         (0.9, "infeasible: memory by 40"),

@@ -17,7 +17,12 @@ TRIALS: list[dict[str, Any]] = [
     {"state": "FAIL", "params": {"lr": 1e-5}, "attributes": {"tune_jobs:cause": "out of memory"}},
     {"values": (math.inf,), "params": {"lr": "auto"}, "attributes": {"fold": 3, "lr": 1.0}},
     {"values": (0.7,), "params": {"optimizer": None}, "constraints": {"memory": 2.0}},
-    {"state": "RUNNING", "params": {"lr": 0.2}, "steps": {1: 0.3, 2: 0.6}},
+    {
+        "state": "RUNNING",
+        "params": {"lr": 0.2},
+        "steps": {1: 0.3, 2: 0.6},
+        "attributes": {"tune_jobs:metrics": {"latency": 12.0, "accuracy": 0.6}},
+    },
 ]
 
 
@@ -54,6 +59,7 @@ def build_trial(number: int, state: str = "COMPLETE", **facts: Any) -> Trial:
         ("feasible == false", [4]),
         ("latest > 0.5 and step == 2", [5]),
         ("number in [1, 3]", [1, 3]),
+        ("latency > 10 and metrics.latency < 20", [5]),
         ("params.lr == 'auto'", [3]),
         ("value > 1e308", [3]),
         ("  ", [0, 1, 2, 3, 4, 5]),

@@ -143,12 +143,15 @@ def parse_settings(items: Sequence[str], option: str = "--set") -> dict[str, Any
         option: The option that they were given with.
 
     Raises:
-        ConfigError: If an item is not ``NAME=VALUE``, or its value is invalid YAML.
+        ConfigError: If an item is not ``NAME=VALUE``, its value is invalid YAML, or its name is
+            given twice.
     """
     settings: dict[str, Any] = {}
     for item in items:
         name, equals, value = item.partition("=")
         if not name or not equals:
             raise ConfigError(f"invalid {option} {item!r}: write NAME=VALUE")
+        if name in settings:
+            raise ConfigError(f"{option}: {name} is given twice: give one value")
         settings[name] = loads(value, f"{option} {name}").plain() if value.strip() else None
     return settings

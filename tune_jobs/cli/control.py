@@ -18,10 +18,14 @@ from tune_jobs.cli.commands import (
 from tune_jobs.cli.output import print_result, print_status
 from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.core.commands import explain_unanswered
-from tune_jobs.core.requests import read_requested_params
-from tune_jobs.errors import ConfigError
+from tune_jobs.core.requests import read_configuration
+from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.storage.notes import read_note, write_note
-from tune_jobs.storage.waiting_trials import enqueue_configuration, withdraw_trial
+from tune_jobs.storage.waiting_trials import (
+    SameConfiguration,
+    enqueue_configuration,
+    withdraw_trial,
+)
 
 
 def add_control_commands(commands: Commands) -> None:
@@ -102,7 +106,10 @@ def _enqueue(options: argparse.Namespace, config: StudyConfig) -> int:
     if not params:
         raise ConfigError("enqueue: nothing to enqueue: give --param NAME=VALUE or --from-trial N")
     space = tuner.definition.space
-    enqueued = enqueue_configuration(tuner.study, space, params, again=options.again)
+    try:
+        enqueued = enqueue_configuration(tuner.study, space, params, again=options.again)
+    except SameConfiguration as error:
+        raise StudyError(f"{error} (--again)") from None
     owner = tuner.owner()
     starts = "one of the next trials to start runs it" if owner else "it waits for `tune-jobs run`"
     facts = {"trial": enqueued.trial, "params": enqueued.params, "owner": owner}
@@ -113,7 +120,7 @@ def _enqueue(options: argparse.Namespace, config: StudyConfig) -> int:
 def _find_params(study: optuna.Study, number: int) -> dict[str, Any]:
     for trial in study.get_trials(deepcopy=False):
         if trial.number == number:
-            return read_requested_params(trial)
+            return read_configuration(trial)
     raise ConfigError(f"--from-trial {number}: there is no such trial")
 
 

@@ -64,12 +64,14 @@ def _status(options: argparse.Namespace, config: StudyConfig) -> int:
 def _show(options: argparse.Namespace, config: StudyConfig) -> int:
     tuner = open_tuner(options, config)
     number = options.trial if options.number is None else options.number
+    if None not in (options.trial, options.number) and options.trial != options.number:
+        raise ConfigError(f"which trial, {options.trial} or {options.number}? Give one of them")
     if options.where is not None:
         if number is not None:
             raise ConfigError("give either the number of a trial or --where")
         return _list_matching(options, read_study(tuner.study))
     if number is None:
-        raise ConfigError("which trial? Give its number: tune-jobs show STUDY 37")
+        raise ConfigError("which trial? Give its number: tune-jobs show study.yaml 37")
     trial = _find_trial(tuner, number)
     result = read_result(trial)
     attempts = [a for a in tuner.attempts(number) if not a.is_final]

@@ -58,6 +58,7 @@ from tune_jobs.cli.doctor import add_doctor_command
 from tune_jobs.cli.exit_codes import EXIT_CODES, INTERRUPTED, find_exit_code, find_known_error
 from tune_jobs.cli.init import add_init_command
 from tune_jobs.cli.inspection import add_inspection_commands
+from tune_jobs.cli.output import make_printable
 from tune_jobs.cli.outputs import add_outputs_command
 from tune_jobs.cli.ps import add_ps_command
 from tune_jobs.cli.replay import add_replay_command
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         known = find_known_error(error)
         if known is None:
             raise
-        print(f"tune-jobs: {known}", file=sys.stderr)
+        print(make_printable(f"tune-jobs: {known}"), file=sys.stderr)
         return find_exit_code(known)
 
 

@@ -16,13 +16,26 @@ from tune_jobs.core.best_trials import Standing, read_result
 from tune_jobs.core.failures import explain_outcome, group_failures
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import displayed_state
+from tune_jobs.runtime.lines import remove_terminal_codes
 from tune_jobs.storage.deletion import explain_deletion
 from tune_jobs.tuner import Tuner
+
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
 def print_result(options: argparse.Namespace, facts: object, text: str) -> None:
     """Print the text, or with ``--json`` the facts."""
-    print(encode_json(facts, indent=2, default=str) if options.json else text)
+    print(encode_json(facts, indent=2, default=str) if options.json else make_printable(text))
+
+
+def make_printable(text: str) -> str:
+    """Return a text without what a terminal would act on, or could not print.
+
+    Logs, names and notes are in it, and whatever wrote them must not move the cursor of a person
+    who reads about them.
+    """
+    harmless = remove_terminal_codes(text).translate(_CONTROLS)
+    return harmless.encode("utf-8", "replace").decode("utf-8")
 
 
 def print_status(

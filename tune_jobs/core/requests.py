@@ -40,6 +40,12 @@ def read_requested_params(trial: FrozenTrial) -> dict[str, Any]:
     return {**trial.params, **fixed}
 
 
+def read_configuration(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the parameters of a trial; before it has any, those that it was enqueued with."""
+    fixed = trial.system_attrs.get(FIXED_PARAMS)
+    return dict(trial.params or (fixed if isinstance(fixed, Mapping) else {}))
+
+
 def read_arguments(trial: FrozenTrial) -> dict[str, Any]:
     """Return the arguments that a trial's runs get beside its parameters.
 
@@ -73,8 +79,7 @@ def find_same(params: Mapping[str, Any], trials: Iterable[FrozenTrial]) -> Froze
     for trial in trials:
         if trial.user_attrs.keys() & {REFUSED_ATTRIBUTE, REPLICATE_ATTRIBUTE}:
             continue
-        fixed = trial.system_attrs.get(FIXED_PARAMS)
-        asked = {**(fixed if isinstance(fixed, Mapping) else {}), **trial.params}
+        asked = read_configuration(trial)
         if asked and configuration_key(asked) == wanted:
             return trial
     return None

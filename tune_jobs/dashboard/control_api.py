@@ -21,6 +21,7 @@ from tune_jobs.dashboard.access import CONTROL_HEADER, is_equal, refuse
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.enqueue_form import decode_params, form_view, open_space
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.not_found import StudyNotFound
 from tune_jobs.dashboard.reading import Source
 from tune_jobs.dashboard.training import Trainer
 from tune_jobs.dashboard.views import bounded
@@ -114,7 +115,7 @@ class ControlApi:
         try:
             return self._reader.find_source(key).open(key)
         except KeyError:
-            raise NotFound(f"no study with the key {key!r}") from None
+            raise StudyNotFound(key) from None
 
     # -- commands -------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from tune_jobs.core.costs import Prices
 from tune_jobs.core.no_best import NoBest, explain_no_best
 from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
+    METRICS_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
@@ -35,7 +36,7 @@ class Trial:
         number: Number in its study.
         state: Name of Optuna's state.
         values: One for each objective; empty if it has none.
-        params: Parameters by name.
+        params: Parameters by name; before it has any, those that it was enqueued with.
         started, finished: Seconds since the epoch.
         steps: Intermediate values by step.
         attributes: User attributes, those of tune_jobs included.
@@ -68,6 +69,12 @@ class Trial:
     def standing(self) -> Standing:
         """What it is when the best trial is chosen."""
         return self.result.standing
+
+    @property
+    def last_metrics(self) -> Mapping[str, Any]:
+        """The last value of each metric that its run reported, by name."""
+        found = self.attributes.get(METRICS_ATTRIBUTE)
+        return found if isinstance(found, dict) else {}
 
     @property
     def without_run(self) -> bool:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, make_url
 
 from tune_jobs.core.best_trials import Result, find_best
 from tune_jobs.core.no_best import explain_no_best
-from tune_jobs.core.requests import FIXED_PARAMS
+from tune_jobs.core.requests import FIXED_PARAMS, read_configuration
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.recent import Recent
 from tune_jobs.errors import StudyError, TuneJobsError
@@ -426,7 +426,7 @@ def _convert_trial(trial: optuna.trial.FrozenTrial) -> Trial:
         number=trial.number,
         state=trial.state.name,
         values=tuple(trial.values or ()),
-        params=trial.params,
+        params=read_configuration(trial),
         started=_to_timestamp(trial.datetime_start),
         finished=_to_timestamp(trial.datetime_complete),
         steps=dict(sorted(trial.intermediate_values.items())),

@@ -37,6 +37,7 @@ from tune_jobs.dashboard.control_api import ControlApi, Reader
 from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.figure_view import DrawnFigures
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.not_found import StudyNotFound
 from tune_jobs.dashboard.objective_view import front_view
 from tune_jobs.dashboard.reading import Source, open_source
 from tune_jobs.dashboard.run_requests import RunRequests
@@ -156,6 +157,8 @@ class Dashboard:
         request.max_content_length = MAX_BODY
         try:
             response = self._access.check(request) or self._dispatch(request)
+        except StudyNotFound as error:
+            response = _json({"error": error.description, "missing": "study"}, 404)
         except HTTPException as error:
             response = _json({"error": error.description}, error.code or 500)
         except (TuneJobsError, ValueError) as error:
@@ -233,7 +236,7 @@ class Dashboard:
     def _find_source(self, key: str) -> Source:
         source = self._sources.get(f"{key.partition('-')[0]}-")
         if source is None:
-            raise NotFound(f"no study with the key {key!r}")
+            raise StudyNotFound(key)
         return source
 
     def _read_study(self, key: str) -> Study:
@@ -241,7 +244,7 @@ class Dashboard:
         try:
             study: Study = self._read(key, source, lambda: source.study(key))
         except KeyError:
-            raise NotFound(f"no study with the key {key!r}") from None
+            raise StudyNotFound(key) from None
         return study
 
     def _forget(self, key: str) -> None:

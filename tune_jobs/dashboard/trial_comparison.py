@@ -11,7 +11,7 @@ from typing import Any
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.no_best import describe_standing
-from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, CAUSE_ATTRIBUTE, METRICS_ATTRIBUTE
+from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, CAUSE_ATTRIBUTE
 from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, clean, layout, thin
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.study_groups import choose_style, place_legend, shorten
@@ -142,8 +142,7 @@ def _rows(columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _read_result(trial: Compared) -> dict[str, Any]:
     own, run = trial.subject.trial, trial.run
-    metrics = own.attributes.get(METRICS_ATTRIBUTE)
-    last = metrics if isinstance(metrics, dict) else {}
+    last = own.last_metrics
     cause = (run.cause if run else None) or own.attributes.get(CAUSE_ATTRIBUTE)
     return {
         "study": trial.study.name,

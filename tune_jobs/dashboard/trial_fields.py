@@ -46,7 +46,7 @@ class Field:
         id: Identifier in addresses, such as ``value`` and ``param:lr``.
         label: Heading of its column.
         kind: How it is shown: ``number``, ``seconds``, ``state``, ``text`` or ``link``.
-        group: ``trial``, ``param``, ``attribute`` or ``constraint``.
+        group: ``trial``, ``param``, ``attribute``, ``constraint`` or ``metric``.
         names: Its names in expressions, the shortest first.
         read: Returns its value from a trial and its last run; None if it is missing.
     """
@@ -99,8 +99,8 @@ def list_study_fields(study: Study) -> list[Field]:
         _field("run", "Name of run", lambda t, run: run.name if run else None, "text"),
         _field("attempt", "Attempt", lambda t, run: run.attempt if run else None),
         _field("cause", "Cause", read_cause, "text"),
-        _field("note", "Note", lambda t, run: describe_standing(t.result) or None, "text"),
-        _field("user_note", "Your note", lambda t, run: t.attributes.get(NOTE_ATTRIBUTE), "text"),
+        _field("standing", "Standing", lambda t, run: describe_standing(t.result) or None, "text"),
+        _field("note", "Note", lambda t, run: t.attributes.get(NOTE_ATTRIBUTE), "text"),
         _field("feasible", "Feasible", lambda t, run: _is_feasible(t), "text"),
         _field("continued_from", "Continues", lambda t, run: t.continued_from),
         _field("console", "Console", _read_console, "link"),
@@ -143,8 +143,10 @@ def _read_console(trial: Trial, run: Attempt | None) -> str | None:
 
 
 def find_named_fields(trials: Iterable[Trial], known: Iterable[Field]) -> Iterator[Field]:
-    """Return fields for the parameters, user attributes and constraints that are not known yet."""
+    """Return fields for parameters, attributes, constraints and metrics that are not known yet."""
+    known = list(known)
     seen = {field.id for field in known}
+    taken = {name for field in known for name in field.names}
     counts: dict[str, int] = {}
     for each in seen:
         group = each.partition(":")[0]
@@ -154,12 +156,15 @@ def find_named_fields(trials: Iterable[Trial], known: Iterable[Field]) -> Iterat
             ("param", "param", "params", trial.params),
             ("attr", "attribute", "attrs", trial.attributes),
             ("constraint", "constraint", "constraints", trial.constraints),
+            ("metric", "metric", "metrics", trial.last_metrics),
         ):
             for name in names:
                 identifier = clean(f"{prefix}:{name}", MAX_TEXT)
                 if identifier in seen or counts.get(prefix, 0) >= MAX_NAMES:
                     continue
                 if prefix == "attr" and name.startswith(OUR_ATTRIBUTES):
+                    continue
+                if f"{scope}.{name}" in taken:  # an objective is a value already
                     continue
                 seen.add(identifier)
                 counts[prefix] = counts.get(prefix, 0) + 1
@@ -171,6 +176,7 @@ def _named_field(identifier: str, name: str, group: str, scope: str) -> Field:
         "param": lambda trial, run: trial.params.get(name),
         "attribute": lambda trial, run: trial.attributes.get(name),
         "constraint": lambda trial, run: trial.constraints.get(name),
+        "metric": lambda trial, run: trial.last_metrics.get(name),
     }
     names = (name, f"{scope}.{name}")
     return Field(identifier, clean(name, MAX_TEXT), "number", group, names, readers[group])

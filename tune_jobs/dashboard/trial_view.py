@@ -12,7 +12,6 @@ from tune_jobs.core.nodes import parse_shape
 from tune_jobs.core.trial_attributes import (
     ARGUMENTS_ATTRIBUTE,
     CONSOLE_ATTRIBUTE,
-    METRICS_ATTRIBUTE,
 )
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
@@ -201,7 +200,7 @@ def _objectives(study: Study, trial: Trial, other: Trial | None) -> list[dict[st
 
 def _other_metrics(study: Study, trial: Trial, other: Trial | None) -> list[dict[str, Any]]:
     """Return the last values of metrics that are not objectives."""
-    own, others = _last_metrics(trial), _last_metrics(other)
+    own, others = trial.last_metrics, other.last_metrics if other else {}
     return [
         {
             "name": clean(name, MAX_VALUE),
@@ -213,11 +212,6 @@ def _other_metrics(study: Study, trial: Trial, other: Trial | None) -> list[dict
     ][:MAX_NAMES]
 
 
-def _last_metrics(trial: Trial | None) -> Mapping[str, Any]:
-    found = trial.attributes.get(METRICS_ATTRIBUTE) if trial else None
-    return found if isinstance(found, dict) else {}
-
-
 def _number(value: Any) -> float | str | None:
     """Return a number as JSON has it: one that is not finite as a string."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -226,7 +220,7 @@ def _number(value: Any) -> float | str | None:
 
 
 def _constraints(study: Study, trial: Trial) -> list[dict[str, Any]]:
-    bounds, last = study.definition.get("bounds", {}), _last_metrics(trial)
+    bounds, last = study.definition.get("bounds", {}), trial.last_metrics
     violations = trial.result.violations
     return [
         {

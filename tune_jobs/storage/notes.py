@@ -10,6 +10,7 @@ of the text, of at most `_PART` characters each.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ PREFIX = "dashboard:"
 """Begin of the names of all attributes of notes."""
 
 _PART = 2045
+_UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _writing = threading.Lock()
 
 
@@ -117,12 +119,14 @@ def write_note(study: optuna.Study, text: str, version: int, trial: int | None =
         trial: Number of the trial.
 
     Raises:
-        ConfigError: If the text is too long.
+        ConfigError: If the text is too long, or contains what no database or terminal takes.
         NoteConflict: If the note has another version by now.
         StudyError: If there is no such trial, or the study cannot be written.
     """
     if len(text) > MAX_NOTE:
         raise ConfigError(f"the note has {len(text)} characters: use at most {MAX_NOTE}")
+    if unusual := sorted(set(_UNUSUAL.findall(text))):
+        raise ConfigError(f"the note contains {unusual[0]!r}, which is no text: remove it")
     if refusal := find_storage_refusal(study):
         raise StudyError(refusal)
     trial_id = _find_trial_id(study, trial)

@@ -265,7 +265,7 @@ export class Refusal extends RequestError {
    * @param {any} content
    */
   constructor(message, status, content) {
-    super(message, status);
+    super(message, status, content?.missing);
     this.content = content;
   }
 }

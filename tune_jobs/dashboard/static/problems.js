@@ -7,10 +7,12 @@ export class RequestError extends Error {
   /**
    * @param {string} message What the server said.
    * @param {number} status HTTP status; 0 if there was no answer.
+   * @param {string} [missing] What does not exist, such as "study"; empty if that is a part of one.
    */
-  constructor(message, status) {
+  constructor(message, status, missing = "") {
     super(message);
     this.status = status;
+    this.missing = missing;
   }
 }
 
@@ -69,6 +71,14 @@ const EXPLANATIONS = {
 };
 
 /** @type {Explanation} */
+const MISSING_PART = {
+  title: "This does not exist",
+  meaning: "",
+  advice: "The address may be mistyped, or what it shows was removed.",
+  link: null,
+};
+
+/** @type {Explanation} */
 const UNKNOWN = {
   title: "This cannot be shown",
   meaning: "",
@@ -85,7 +95,16 @@ export const isOutage = (error) =>
   error instanceof RequestError && [0, 401, 503].includes(error.status);
 
 /** @param {unknown} error */
-export const isGone = (error) => error instanceof RequestError && error.status === 404;
+export const isGone = (error) =>
+  error instanceof RequestError && error.status === 404 && error.missing === "study";
+
+/**
+ * Return whether a part of a study does not exist, such as a trial, while the study does.
+ *
+ * @param {unknown} error
+ */
+export const isMissingPart = (error) =>
+  error instanceof RequestError && error.status === 404 && !isGone(error);
 
 /** @param {unknown} error */
 export const errorMessage = (error) => (error instanceof Error ? error.message : String(error));
@@ -94,8 +113,11 @@ export const errorMessage = (error) => (error instanceof Error ? error.message :
  * @param {unknown} error
  * @returns {Explanation}
  */
-export const explain = (error) =>
-  (error instanceof RequestError && EXPLANATIONS[error.status]) || UNKNOWN;
+export function explain(error) {
+  if (!(error instanceof RequestError)) return UNKNOWN;
+  if (isMissingPart(error)) return MISSING_PART;
+  return EXPLANATIONS[error.status] ?? UNKNOWN;
+}
 
 /**
  * Return a panel that explains an error.

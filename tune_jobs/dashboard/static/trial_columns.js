@@ -31,7 +31,7 @@ export function defaultColumns(fields) {
   const ids = DEFAULT_COLUMNS.flatMap((id) =>
     id === "value" ? [id, ...values.map((field) => field.id)] : [id],
   );
-  return [...ids, ...params.map((field) => field.id), "cause", "user_note"];
+  return [...ids, ...params.map((field) => field.id), "cause", "note"];
 }
 
 /**
@@ -70,7 +70,7 @@ function cellText(field, read) {
  * @param {Read} read
  */
 function badgeNotes(field, read) {
-  if (field.id === "state") return read("note") ? [String(read("note"))] : [];
+  if (field.id === "state") return read("standing") ? [String(read("standing"))] : [];
   const notes = [];
   if (Number(read("attempt")) > 1) notes.push(`attempt ${read("attempt")}`);
   if (read("continued_from") !== null) notes.push(`continues trial ${read("continued_from")}`);

@@ -5,7 +5,7 @@ import { fetchUsage } from "./api.js";
 import { el } from "./dom.js";
 import { LogPanel } from "./log_panel.js";
 import { startPolling } from "./polling.js";
-import { errorMessage } from "./problems.js";
+import { errorMessage, isMissingPart } from "./problems.js";
 import { attemptsCard, commandCard, metricsCards, outputsCard, usageCard } from "./run_parts.js";
 import { redraw } from "./screen.js";
 import { metricsPath, outputsPath, trialPath, VersionedView } from "./trial_api.js";
@@ -59,7 +59,7 @@ export function openTrial(key, kind, id, search) {
       await updateRun(changed);
     } catch (error) {
       problem = error;
-      throw error;
+      if (!isMissingPart(error)) throw error;
     } finally {
       redraw();
     }

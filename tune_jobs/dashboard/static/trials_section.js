@@ -16,6 +16,8 @@ import { errorNote } from "./widgets.js";
 
 const STATES = ["COMPLETE", "INFEASIBLE", "PRUNED", "FAIL", "RUNNING", "WAITING"];
 const TYPING_MILLISECONDS = 300;
+/** Pause after which what is typed is another filter, to which "back" returns. */
+const NEXT_FILTER_MILLISECONDS = 2000;
 /** Trials that one comparison shows. */
 const MAX_COMPARED = 50;
 /** Settings that the server needs to know. */
@@ -35,6 +37,7 @@ export function trialsSection(key, search) {
   let problem = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
+  let typedAt = 0;
   const drawActions = trialActions(key);
 
   const load = () => store.load(() => settings, redraw);
@@ -54,7 +57,9 @@ export function trialsSection(key, search) {
     const isTyped = "text" in changes || "where" in changes;
     settings = { ...settings, trial: null, ...changes };
     if (!settings.selected.size) settings.only = false;
-    writeSettings(`/study/${key}`, settings, !isTyped);
+    const isSameFilter = isTyped && Date.now() - typedAt < NEXT_FILTER_MILLISECONDS;
+    typedAt = isTyped ? Date.now() : 0;
+    writeSettings(`/study/${key}`, settings, !isSameFilter);
     redraw();
     if (!FILTERS.some((name) => name in changes)) return;
     clearTimeout(typing);
