@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, event, update
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.simulation import EPOCHS
-from tune_jobs.dashboard.reading import RelationalSource, open_source, read_study
+from tune_jobs.dashboard.reading import open_source, read_study
 from tune_jobs.errors import StudyError
 from tune_jobs.storage import schema as ledger_schema
 from tune_jobs.storage.registration import UID_ATTRIBUTE
@@ -58,11 +58,12 @@ def test_heads(storage: str, tuned: MakeStudy, tmp_path: Path) -> None:
 def test_finished_trials_are_read_once(tuned: MakeStudy, tmp_path: Path) -> None:
     study = tuned(n_trials=30)
     source = open_source(f"sqlite:///{tmp_path}/studies.db", "")
-    assert isinstance(source, RelationalSource)
     first = source.study("1")
+    engine = source.engine("1")
+    assert engine is not None
     statements: list[str] = []
     event.listen(
-        source._engine,
+        engine,
         "before_cursor_execute",
         lambda c, cursor, statement, parameters, *rest: statements.append(statement),
     )
@@ -158,6 +159,27 @@ def recreate(tuned: MakeStudy, tmp_path: Path, name: str, n_trials: int) -> optu
     study = optuna.create_study(study_name=name, storage=storage, directions=["minimize"])
     study.optimize(lambda trial: trial.suggest_float("other", 10, 20), n_trials=n_trials)
     return study
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_a_file_that_takes_the_place_of_another_is_read(
+    storage: str, tuned: MakeStudy, tmp_path: Path
+) -> None:
+    tuned("old", 4, storage)
+    file = tmp_path / ("studies.db" if storage == "sqlite" else "journal.log")
+    source = open_source(str(file), "")
+    (old,) = source.heads()
+    assert len(source.study(old.key).trials) == 4
+    file.rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError):
+        source.heads()
+    with pytest.raises(FileNotFoundError):
+        source.open(old.key)
+    tuned("new", 2, storage)
+    (new,) = source.heads()
+    assert new.name == "new"
+    assert len(source.study(new.key).trials) == 2
+    assert source.open(new.key).study_name == "new"
 
 
 @pytest.mark.parametrize("name", ["s", "new"])

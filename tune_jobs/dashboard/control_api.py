@@ -22,7 +22,7 @@ from tune_jobs.dashboard.drawing import finite
 from tune_jobs.dashboard.enqueue_form import decode_params, form_view, open_space
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.not_found import StudyNotFound
-from tune_jobs.dashboard.reading import Source
+from tune_jobs.dashboard.source import Source
 from tune_jobs.dashboard.training import Trainer
 from tune_jobs.dashboard.views import bounded
 from tune_jobs.storage.controls import Controls

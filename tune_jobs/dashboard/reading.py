@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -23,8 +23,10 @@ from sqlalchemy import Connection, Engine, make_url
 from tune_jobs.core.best_trials import Result, find_best
 from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.core.requests import FIXED_PARAMS, read_configuration
+from tune_jobs.dashboard.file_source import FileSource
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.recent import Recent
+from tune_jobs.dashboard.source import Head, Source
 from tune_jobs.errors import StudyError, TuneJobsError
 from tune_jobs.runtime.private_files import find_refusal
 from tune_jobs.storage.database import unwrap_storage
@@ -51,6 +53,7 @@ from tune_jobs.storage.opening import (
     is_sqlite_file,
 )
 from tune_jobs.storage.registration import UID_ATTRIBUTE
+from tune_jobs.storage.sqlite_files import find_file
 from tune_jobs.storage.study_reader import (
     StoredStudy,
     TrialStamp,
@@ -75,82 +78,6 @@ _FAILED_TRIAL = "failed_trial"
 _STUDY_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
-@dataclass(frozen=True)
-class Head:
-    """A study in the list of studies, for which its trials need not be read.
-
-    Args:
-        key, name, maximize: See `Study`.
-        counts: Number of trials by state.
-        best: Best value; None if there is none, or several objectives.
-        no_best: Why there is no best trial, in a few words; empty if there is one.
-        run_hours, live, owner, first, last: See `LedgerSummary`.
-    """
-
-    key: str
-    name: str
-    maximize: tuple[bool, ...]
-    counts: Mapping[str, int]
-    best: float | None
-    run_hours: float = 0.0
-    live: int = 0
-    owner: str | None = None
-    first: float | None = None
-    last: float | None = None
-    no_best: str = ""
-
-    @property
-    def activity(self) -> str:
-        """What happens to it: ``tuned``, ``left behind``, ``running``, ``empty`` or ``ended``.
-
-        It is left behind if no process watches its job runs any more; its trials run if another
-        program than tune_jobs started them.
-        """
-        if self.owner is not None:
-            return "tuned"
-        if self.live:
-            return "left behind"
-        if self.counts.get("RUNNING"):
-            return "running"
-        return "ended" if any(self.counts.values()) else "empty"
-
-
-class Source(Protocol):
-    """A storage, read only.
-
-    Attributes:
-        label: The storage as pages show it, without its password.
-        fresh: Seconds for which one reading answers all requests.
-    """
-
-    label: str
-    fresh: float
-
-    def heads(self) -> list[Head]:
-        """Return all studies."""
-        ...
-
-    def study(self, key: str) -> Study:
-        """Return a study; what has finished is read once.
-
-        Raises:
-            KeyError: If there is no study with this key.
-        """
-        ...
-
-    def engine(self, key: str) -> Engine | None:
-        """Return the database of a study's ledger; None if it has no ledger."""
-        ...
-
-    def open(self, key: str) -> optuna.Study:
-        """Return Optuna's study, to write to it.
-
-        Raises:
-            KeyError: If there is no study with this key.
-        """
-        ...
-
-
 def open_source(where: str, prefix: str) -> Source:
     """Open a storage for reading.
 
@@ -161,8 +88,14 @@ def open_source(where: str, prefix: str) -> Source:
     Raises:
         StudyError: If the storage does not exist, or cannot be opened.
     """
+    file = find_file(where) if "://" in where else Path(where)
+    if file is None:
+        return _open_url(where, prefix)
+    return FileSource(file, lambda: _open_file(where, file, prefix))
+
+
+def _open_file(where: str, path: Path, prefix: str) -> Source:
     if "://" not in where:
-        path = Path(where)
         if refusal := find_refusal(path, write=False):
             raise StudyError(f"cannot open storage {where!r}: {refusal}")
         if not path.is_file():
@@ -170,7 +103,10 @@ def open_source(where: str, prefix: str) -> Source:
             raise StudyError(f"no storage {where!r}: {hint}")
         if not is_sqlite_file(path):
             return OptunaSource(_open_journal(where), where, prefix)
-    url = where if "://" in where else f"{_SQLITE}{path.absolute()}"
+    return _open_url(where if "://" in where else f"{_SQLITE}{path.absolute()}", prefix)
+
+
+def _open_url(url: str, prefix: str) -> Source:
     if (problem := find_url_problem(url)) or find_missing_file(url):
         raise StudyError(problem or f"no storage {url!r}: the file does not exist")
     try:

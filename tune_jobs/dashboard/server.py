@@ -39,8 +39,9 @@ from tune_jobs.dashboard.figure_view import DrawnFigures
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.not_found import StudyNotFound
 from tune_jobs.dashboard.objective_view import front_view
-from tune_jobs.dashboard.reading import Source, open_source
+from tune_jobs.dashboard.reading import open_source
 from tune_jobs.dashboard.run_requests import RunRequests
+from tune_jobs.dashboard.source import Source
 from tune_jobs.dashboard.static_files import load_static_files
 from tune_jobs.dashboard.training import StudyFiles, Trainer
 from tune_jobs.dashboard.trial_comparison_requests import TrialComparisonRequests

@@ -11,7 +11,7 @@ from tune_jobs.dashboard.figure_view import figures_view
 from tune_jobs.dashboard.figures import timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.objective_view import objective_view
-from tune_jobs.dashboard.reading import Head
+from tune_jobs.dashboard.source import Head
 from tune_jobs.dashboard.trial_fields import MAX_TEXT
 
 MAX_FRONT = 5
