@@ -94,8 +94,10 @@ class RunRequests:
         start, before = (request.args.get(name, type=int) for name in ("from", "before"))
         if min(start or 0, before or 0) < 0:
             raise ValueError("from and before must be offsets of at least 0")
+        nodes = count_nodes(self._read_study(key), run)
         rank = self._rank(request, key, run)
-        return _json(log_view(store, run, start=start, before=before, rank=rank))
+        part = log_view(store, run, start=start, before=before, rank=rank)
+        return _json({**part, "nodes": nodes})
 
     def get_matches(self, request: Request, key: str, name: str) -> Response:
         """Return the lines of a run's output that contain a text."""

@@ -39,8 +39,9 @@ export function trialActions(key) {
   /**
    * @param {{number: number, state: string}} trial
    * @param {{control: boolean, owner: string | null}} study
+   * @param {"plain" | "danger"} style "plain" in a row of a table.
    */
-  return ({ number, state }, { control, owner }) => {
+  return ({ number, state }, { control, owner }, style = "plain") => {
     const id = `${number} ${state}`;
     const said = answers.get(id);
     if (said) return el("span", { role: "status" }, said);
@@ -50,11 +51,11 @@ export function trialActions(key) {
       "button",
       {
         type: "button",
-        class: "plain",
+        class: style,
         "aria-label": `${action.label} trial ${number}`,
         onClick: () => run(id, number, action),
       },
-      action.label.toLowerCase(),
+      style === "plain" ? action.label.toLowerCase() : action.label,
     );
   };
 }
