@@ -107,6 +107,7 @@ import { RequestError } from "./problems.js";
  * @property {number[]} removed
  * @property {boolean} more
  * @property {string} [matching] Trials that match the filter, as ranges.
+ * @property {boolean} [filtered] Whether these are of its rows alone.
  * @property {string} [problem] What is wrong with the filter.
  */
 
