@@ -55,7 +55,7 @@ export function filterExamples({ study, fields, choose }) {
       { key: question },
       el(
         "button",
-        { type: "button", class: "plain", onClick: () => choose(answer) },
+        { type: "button", class: "plain example", onClick: () => choose(answer) },
         question,
         el("code", {}, answer.where),
       ),
