@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from werkzeug.exceptions import NotFound
@@ -33,7 +33,7 @@ from tune_jobs.dashboard.trial_view import (
     trial_view,
 )
 from tune_jobs.dashboard.usage_view import usage_view
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.metric_store.store import MetricStore, study_folder
 
 _Result = TypeVar("_Result")
@@ -51,10 +51,18 @@ class RunRequests:
     Args:
         read_study: Returns a study by its key, or raises `NotFound`.
         control: Whether the page may act on studies.
+        find_options: Returns the options of a study's metric store, see `MetricStore`.
     """
 
-    def __init__(self, read_study: Callable[[str], Study], *, control: bool = False) -> None:
+    def __init__(
+        self,
+        read_study: Callable[[str], Study],
+        *,
+        control: bool = False,
+        find_options: Callable[[Study], Mapping[str, object]] = lambda study: {},
+    ) -> None:
         self._read_study, self._control = read_study, control
+        self._find_options = find_options
         self._stores: dict[str, MetricStore] = {}
         self._curves: OrderedDict[tuple[str, str], RunCurves] = OrderedDict()
         self._lock = threading.Lock()
@@ -147,9 +155,17 @@ class RunRequests:
             raise NotFound("the metric store of this study is unknown")
         store = self._stores.get(key)
         if store is None:
-            store = MetricStore(study.store, study_folder(study.name, study.uid))
+            store = self._open_store(study, study.store, study.uid)
             self._stores[key] = store
         return run, store
+
+    def _open_store(self, study: Study, uri: str, uid: str) -> MetricStore:
+        options = self._find_options(study)
+        try:
+            return MetricStore(uri, study_folder(study.name, uid), options)
+        except ConfigError as error:
+            hint = "" if options else ". Or start the dashboard with the study.yaml of this study"
+            raise ConfigError(f"metric store {uri}: {error}{hint}") from None
 
 
 def _find_subject(study: Study, run: Attempt) -> Subject:

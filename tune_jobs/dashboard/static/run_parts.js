@@ -2,7 +2,13 @@
 
 import { el, headingRow, numberCell } from "./dom.js";
 import { FigureCard } from "./figures.js";
-import { formatBytes, formatDuration, formatNumber, formatTime } from "./format.js";
+import {
+  formatBytes,
+  formatDuration,
+  formatNumber,
+  formatTime,
+  formatTimeAfter,
+} from "./format.js";
 import { outputPath } from "./trial_api.js";
 import { usageView } from "./usage_curves.js";
 import { errorNote, stateBadge } from "./widgets.js";
@@ -124,8 +130,8 @@ function attemptRow(attempt, isChosen, last, change, total, isPriced) {
       el("div", { class: "log-state" }, details.filter(Boolean).join(", ")),
     ),
     el("td", {}, formatTime(attempt.requested)),
-    el("td", {}, formatTime(attempt.started)),
-    el("td", {}, formatTime(attempt.ended)),
+    el("td", {}, formatTimeAfter(attempt.started, attempt.requested)),
+    el("td", {}, formatTimeAfter(attempt.ended, attempt.requested)),
     numberCell(formatDuration(attempt.provisioning)),
     numberCell(formatDuration(attempt.seconds)),
     isPriced ? numberCell(formatNumber(attempt.cost, 3)) : null,
