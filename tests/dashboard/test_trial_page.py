@@ -73,7 +73,7 @@ def text(seen: Study, number: int) -> str:
 
 
 def test_the_state_of_a_trial_is_explained_with_its_cause_in_a_sentence() -> None:
-    cause = "exit code 1: the GPU ran out of memory\nlast line"
+    cause = "exit code 1: the GPU ran out of memory\n\x1b[31mlast\x1b[0m line"
     live: dict[str, Any] = {"state": AttemptState.SUBMITTED, "finished": None, "told": None}
     seen = study(
         trial(0, value=0.5),

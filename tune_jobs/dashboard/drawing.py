@@ -7,6 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from tune_jobs.runtime.lines import remove_terminal_codes
+
 Figure = dict[str, Any]
 
 MANY_POINTS = 2000
@@ -49,9 +51,11 @@ def short(value: object, max_length: int = LONG) -> str:
 def clean(value: object, max_length: int) -> str:
     """Return a value as one line of at most ``max_length`` characters.
 
-    Characters that change the direction of the surrounding text are replaced.
+    Characters that change the direction of the surrounding text are replaced, and terminal codes
+    removed.
     """
-    plain = "".join(_REPLACEMENTS.get(c, c) for c in str(value)[: 4 * max_length])
+    string = remove_terminal_codes(str(value)[: 4 * max_length])
+    plain = "".join(_REPLACEMENTS.get(c, c) for c in string)
     return plain if len(plain) <= max_length else plain[: max_length - 1] + "\u2026"
 
 

@@ -124,7 +124,7 @@ class TrialTables:
         Returns:
             ``columns`` if the page lacks some, ``rows``, numbers of ``removed`` trials, ``more``,
             the new ``cursor``, the ``total`` number of trials; with a filter, ``matching`` numbers
-            as ranges, and whether it is ``filtered``: these are of the rows alone; or a ``problem``.
+            as ranges, and whether they are ``filtered``: of the rows alone; or a ``problem``.
 
         Raises:
             ValueError: If ``numbers`` are no ranges.

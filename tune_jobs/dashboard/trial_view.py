@@ -19,7 +19,7 @@ from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.trial_history import explain, find_descendants, find_origin
 from tune_jobs.errors import StudyError
-from tune_jobs.script.command_line import format_invocation
+from tune_jobs.script.invocation_text import format_invocation
 
 MAX_VALUE = 2000
 """Characters that are shown of a parameter or a cause."""

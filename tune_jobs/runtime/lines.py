@@ -70,11 +70,15 @@ def clean(line: bytes) -> str:
     if len(line) > MAX_LINE:
         line = line[:MAX_LINE] + b"_"  # so that a number at the cut does not match
     string = line.decode("utf-8", "replace")
-    if "\x1b" in string:
-        string = _TERMINAL_CODES.sub("", string)
+    string = remove_terminal_codes(string)
     if "\b" in string:
         string = _overwrite(string)
     return string if string.isascii() else normalize(string)
+
+
+def remove_terminal_codes(string: str) -> str:
+    """Return text without the codes with which programs color it."""
+    return _TERMINAL_CODES.sub("", string) if "\x1b" in string else string
 
 
 def _overwrite(string: str) -> str:
