@@ -22,6 +22,7 @@ from tune_jobs.dashboard.run_files import (
 )
 from tune_jobs.dashboard.run_metrics import KEPT, MANY, RunCurves
 from tune_jobs.dashboard.run_requests import RunRequests
+from tune_jobs.dashboard.trial_filter import filter_study
 from tune_jobs.dashboard.trial_lines import describe_trial
 from tune_jobs.dashboard.trial_view import (
     MAX_ATTEMPTS,
@@ -158,6 +159,14 @@ def test_costs_of_attempts_are_known_with_prices() -> None:
     assert trial_view(find_final_run(seen, "final-1"))["cost"] == 1.0
     free = replace(seen, definition=DEFINITION)
     assert {a["cost"] for a in trial_view(find_trial(free, 0))["attempts"]} == {None}
+
+
+def test_a_run_whose_script_has_started_is_running() -> None:
+    waits: dict[str, Any] = {"state": AttemptState.SUBMITTED, "finished": None, "told": None}
+    seen = study(trial(0, "RUNNING"), runs=[run(0, started=None, **waits), run(0, 2, **waits)])
+    attempts = trial_view(find_trial(seen, 0))["attempts"]
+    assert [a["state"] for a in attempts] == ["RUNNING", "SUBMITTED"]
+    assert filter_study(seen, 'run_state == "running"') == [0]
 
 
 def test_the_note_is_that_of_the_trial() -> None:

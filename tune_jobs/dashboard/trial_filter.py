@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.attempts import RUNNING, Attempt, AttemptState
 from tune_jobs.core.best_trials import Standing
 from tune_jobs.dashboard import best_fields
 from tune_jobs.dashboard.model import STATES, Study, Trial
@@ -31,7 +31,7 @@ _LISTED = 20
 _ALIASES = {"objective": "value", "objectives": "value", "status": "state", "trial": "number"}
 _WORDS = {
     "state": [state.lower() for state in STATES],
-    "run_state": [state.lower() for state in AttemptState],
+    "run_state": [stage.lower() for stage in (*AttemptState, RUNNING)],
 }
 
 

@@ -156,7 +156,7 @@ def trial_view(
         "title": subject.title,
         "number": trial.number,
         "final": subject.final,
-        "state": subject.runs[-1].state if subject.final else trial.state,
+        "state": subject.runs[-1].stage if subject.final else trial.state,
         "explanation": explain(study, trial, subject.runs, is_final=bool(subject.final)),
         "is_best": trial.number in front,
         "is_live": is_live(subject),
@@ -286,7 +286,7 @@ def _attempt(study: Study, run: Attempt) -> dict[str, Any]:
     return {
         "name": run.name,
         "attempt": run.attempt,
-        "state": run.state.value,
+        "state": run.stage,
         "requested": run.intended,
         "accepted": run.accepted,
         "started": run.started,
