@@ -36,7 +36,7 @@ class Browser:
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("request", self._check_request)
 
-    def _wait_for(self, expression: str, *, timeout: float = 60_000) -> None:
+    def _wait_for(self, expression: str, *, timeout: float = 120_000) -> None:
         """Wait until a JavaScript expression is true, for at most ``timeout`` milliseconds."""
         give_up = time.monotonic() + timeout / 1000
         while not self.page.evaluate(expression):
@@ -76,7 +76,7 @@ class Browser:
 
 def _open_page(context: Any) -> Any:
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     return page
 
 

@@ -165,7 +165,7 @@ def test_find_the_cheapest_configuration_within_1_percent(priced: str) -> None:
 def describe_view(here: Browser) -> dict[str, Any]:
     """Return what a person sees of a study's page."""
     page = here.page
-    page.get_by_text("2 selected").wait_for()
+    page.get_by_role("status").get_by_text("2 selected").wait_for()
     page.get_by_label("x of Contour").wait_for()
     return {
         "rows": page.locator("#trials tbody tr[data-trial]").all_inner_texts(),

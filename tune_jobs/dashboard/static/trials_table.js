@@ -287,7 +287,8 @@ export class TrialsTable extends Component {
           event.preventDefault();
           const moved = event.dataTransfer?.getData("text/plain") ?? "";
           const ids = chooseColumns(this.props.store.fields, columns).map((each) => each.id);
-          this.props.change({ columns: moveColumn(ids, moved, field.id) });
+          const order = moveColumn(ids, moved, field.id).filter((id) => id !== NUMBER);
+          this.props.change({ columns: order });
         },
       },
       el(
