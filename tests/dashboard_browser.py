@@ -16,6 +16,7 @@ from werkzeug.serving import BaseWSGIServer
 from tune_jobs.dashboard.server import serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+VIEWPORT = {"width": 1280, "height": 900}
 SCREENSHOTS = Path(os.environ.get("TUNE_JOBS_SCREENSHOTS", "build/screenshots")).absolute()
 
 
@@ -58,10 +59,25 @@ class Browser:
         if self.page.evaluate("document.documentElement.dataset.theme") != theme:
             self.page.evaluate("document.getElementById('theme').click()")
 
+    @contextmanager
+    def open_another(self) -> Iterator[Browser]:
+        """Open a page in another new profile, as another person has it."""
+        context = self.page.context.browser.new_context(viewport=VIEWPORT)
+        try:
+            yield Browser(_open_page(context))
+        finally:
+            context.close()
+
     def screenshot(self, name: str) -> None:
         """Save a screenshot of the whole page."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+
+def _open_page(context: Any) -> Any:
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    return page
 
 
 @contextmanager
@@ -76,10 +92,7 @@ def browser(**options: Any) -> Iterator[Browser]:
             args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
         )
         try:
-            context = chromium.new_context(viewport={"width": 1280, "height": 900}, **options)
-            page = context.new_page()
-            page.set_default_timeout(120_000)
-            yield Browser(page)
+            yield Browser(_open_page(chromium.new_context(viewport=VIEWPORT, **options)))
         finally:
             chromium.close()
 

@@ -29,9 +29,10 @@ from tune_jobs.config.study_config import (
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.runtime.extract import Extractor
 from tune_jobs.runtime.files import read_metrics_file
-from tune_jobs.script.command_line import CommandLine, format_invocation
+from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.from_yaml import _STYLES, parse_style
 from tune_jobs.script.interface import as_interface
+from tune_jobs.script.invocation_text import format_invocation
 from tune_jobs.script.styles import ConfigFile
 from tune_jobs.space.declaration import load_space
 from tune_jobs.space.yaml_source import loads

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.simulation import EPOCHS
@@ -93,6 +95,10 @@ def test_axes() -> None:
     assert lr.log
     assert lr.positions == [pytest.approx(-5), pytest.approx(-1), None]
     assert dict(lr.ticks)[-5.0] == "1e-5"
+    linear = {"lr": FloatDistribution(1e-5, 1.0)}
+    assert not axis_info("lr", [replace(t, distributions=linear) for t in trials]).log
+    by_log = {"n": IntDistribution(1, 9, log=True)}
+    assert not axis_info("n", [replace(t, distributions=by_log) for t in trials]).log
     c = axis_info("c", trials)
     assert c.positions == [1.0, 0.0, None]
     assert [text for _, text in c.ticks] == ["None", "b"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tune_jobs.dashboard import trial_filter
+from tune_jobs.dashboard.best_fields import list_best_fields
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.trial_filter import FilterError, filter_study, format_ranges, parse_ranges
 
@@ -62,11 +63,48 @@ def build_trial(number: int, state: str = "COMPLETE", **facts: Any) -> Trial:
         ("latency > 10 and metrics.latency < 20", [5]),
         ("params.lr == 'auto'", [3]),
         ("value > 1e308", [3]),
+        ("gap < 0.25 or value == best", [0]),
+        ("gap > 0.4", [1]),
         ("  ", [0, 1, 2, 3, 4, 5]),
     ],
 )
 def test_which_trials_match(study: Study, where: str, numbers: list[int]) -> None:
     assert filter_study(study, where) == numbers
+
+
+@pytest.mark.parametrize(
+    ("maximize", "best", "other", "gap"),
+    [
+        (True, 0.8, 0.6, 0.25),
+        (True, -0.8, -1.0, 0.25),
+        (False, 0.8, 1.0, 0.25),
+        (False, 0.0, 1.0, None),
+    ],
+)
+def test_a_gap_is_a_share_of_the_best_value(
+    maximize: bool, best: float, other: float, gap: float | None
+) -> None:
+    trials = [build_trial(0, values=(best,)), build_trial(1, values=(other,))]
+    _, field = list_best_fields(Study("s0-1", "s", (maximize,), trials))
+    assert field.read(trials[0], None) == 0.0
+    assert field.read(trials[1], None) == (None if gap is None else pytest.approx(gap))
+
+
+def test_a_running_trial_is_compared_with_the_best_one_at_the_same_step() -> None:
+    trials = [
+        build_trial(0, values=(0.9,), steps={1: 0.5, 3: 0.8, 9: 0.9}),
+        build_trial(1, "RUNNING", steps={1: 0.4, 4: 0.4}),
+        build_trial(2, "RUNNING", steps={2: 0.6}),
+        build_trial(3, "RUNNING", steps={0: 0.1}),
+        build_trial(4, "PRUNED", steps={1: 0.5}),
+        build_trial(5, values=(0.95,), constraints={"memory": 1.0}),
+    ]
+    study = Study("s0-1", "s", (True,), trials)
+    _, gap = list_best_fields(study)
+    found = [gap.read(trial, None) for trial in trials]
+    assert found == [0.0, 0.5, pytest.approx(-0.2), None, None, None]
+    assert filter_study(study, 'state == "running" and gap >= 0.1') == [1]
+    assert list_best_fields(Study("s0-1", "s", (True, False), trials)) == []
 
 
 @pytest.mark.parametrize(

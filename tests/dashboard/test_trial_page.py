@@ -22,6 +22,7 @@ from tune_jobs.dashboard.run_files import (
 )
 from tune_jobs.dashboard.run_metrics import KEPT, MANY, RunCurves
 from tune_jobs.dashboard.run_requests import RunRequests
+from tune_jobs.dashboard.trial_filter import filter_study
 from tune_jobs.dashboard.trial_lines import describe_trial
 from tune_jobs.dashboard.trial_view import (
     MAX_ATTEMPTS,
@@ -33,6 +34,7 @@ from tune_jobs.dashboard.trial_view import (
 from tune_jobs.errors import StudyError
 from tune_jobs.metric_store.store import MetricStore, study_folder
 from tune_jobs.runtime.records import Record, encode
+from tune_jobs.storage.notes import Note
 
 OCID = "ocid1.vaultsecret.oc1.iad.abc"
 DEFINITION = {
@@ -72,7 +74,7 @@ def text(seen: Study, number: int) -> str:
 
 
 def test_the_state_of_a_trial_is_explained_with_its_cause_in_a_sentence() -> None:
-    cause = "exit code 1: the GPU ran out of memory\nlast line"
+    cause = "exit code 1: the GPU ran out of memory\n\x1b[31mlast\x1b[0m line"
     live: dict[str, Any] = {"state": AttemptState.SUBMITTED, "finished": None, "told": None}
     seen = study(
         trial(0, value=0.5),
@@ -141,6 +143,37 @@ def test_a_trial_of_several_objectives_is_beside_one_of_the_front() -> None:
     assert view["front"] == [0, 1]
     assert [(o["value"], o["beside"]) for o in view["objectives"]] == [(0.4, 0.5), (2.0, 1.0)]
     assert view["explanation"]["text"] == "Trial 2 is complete and behind the front of 2 trials"
+
+
+def test_costs_of_attempts_are_known_with_prices() -> None:
+    attempts = [
+        run(0, shape="A10", state=AttemptState.FAILED),
+        run(0, 2, shape="2 x A10"),
+        run(0, 3, finished=None, told=None),
+        run(0, name="final-1-1", shape="A10"),
+    ]
+    prices = {**DEFINITION, "prices": {"A10": 450.0}}
+    seen = study(trial(0, value=0.5), runs=attempts, definition=prices)
+    costs = {a["attempt"]: a["cost"] for a in trial_view(find_trial(seen, 0))["attempts"]}
+    assert costs == {1: 1.0, 2: 2.0, 3: None}
+    assert trial_view(find_final_run(seen, "final-1"))["cost"] == 1.0
+    free = replace(seen, definition=DEFINITION)
+    assert {a["cost"] for a in trial_view(find_trial(free, 0))["attempts"]} == {None}
+
+
+def test_a_run_whose_script_has_started_is_running() -> None:
+    waits: dict[str, Any] = {"state": AttemptState.SUBMITTED, "finished": None, "told": None}
+    seen = study(trial(0, "RUNNING"), runs=[run(0, started=None, **waits), run(0, 2, **waits)])
+    attempts = trial_view(find_trial(seen, 0))["attempts"]
+    assert [a["state"] for a in attempts] == ["RUNNING", "SUBMITTED"]
+    assert filter_study(seen, 'run_state == "running"') == [0]
+
+
+def test_the_note_is_that_of_the_trial() -> None:
+    runs = [run(0), run(0, name="final-1-1")]
+    seen = study(trial(0, value=0.5), runs=runs, notes={0: Note("mine", 1)})
+    assert trial_view(find_trial(seen, 0))["user_note"] == "mine"
+    assert trial_view(find_final_run(seen, "final-1"))["user_note"] == ""
 
 
 def test_where_a_trial_came_from_and_what_came_of_it() -> None:
@@ -335,7 +368,8 @@ def test_logs_of_all_nodes_are_shown(requests: RunRequests, store: MetricStore) 
     name = "trial-000000-1"
     write(store, f"runs/{name}/log.txt", b"first")
     write(store, f"runs/{name}/rank-1/log.txt", b"second")
-    assert as_json(requests.get_log(ask(), "k", name))["log"] == "first"
+    first = as_json(requests.get_log(ask(), "k", name))
+    assert (first["log"], first["nodes"]) == ("first", 2)
     assert as_json(requests.get_log(ask("rank=1"), "k", name))["log"] == "second"
     whole = requests.get_whole_log(ask("rank=1"), "k", name)
     assert whole.get_data() == b"second"

@@ -64,7 +64,7 @@ class Page:
             del self.rows[number]
         if "matching" in answer:
             matching = parse_ranges(answer["matching"], 10_000)
-            kept = (self.matching or set()) - numbers if self.is_filtered else set()
+            kept = (self.matching or set()) - numbers if answer["filtered"] else set()
             self.matching, self.is_filtered = kept | matching, True
         self.cursor = answer["cursor"]
 
@@ -133,6 +133,13 @@ def test_matches_of_an_update_are_those_of_its_rows(page: Page) -> None:
     assert (page.sent, page.matching) == ([], {0, 1})
     problem = page.tables.answer(build_study(12), {"where": "valux < 1"})["problem"]
     assert "did you mean 'value'?" in problem
+
+
+def test_a_new_best_trial_changes_what_is_near_the_best_one(page: Page) -> None:
+    page.load(build_study(10), where="gap <= 0.25")
+    assert page.matching == {7, 8, 9}
+    page.load(build_study(12), where="gap <= 0.25")
+    assert (page.sent, page.matching) == ([11, 10], {9, 10, 11})
 
 
 def test_search_and_state(page: Page) -> None:

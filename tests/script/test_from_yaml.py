@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ import yaml
 from tune_jobs.core.attempts import Invocation
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.errors import ConfigError
-from tune_jobs.script.command_line import CommandLine, format_invocation
+from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.fixed_arguments import PARAMETERS
+from tune_jobs.script.invocation_text import format_invocation
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,
@@ -154,6 +156,19 @@ def test_the_preview_is_a_line_for_a_shell_with_the_files_below() -> None:
         "#   a: 1\n"
         "#   lr: 0.1"
     )
+
+
+def test_a_shell_expands_the_folders_of_a_run() -> None:
+    argv = ("--out=$TUNE_JOBS_OUTPUTS_DIR/it's", "--price=$5")
+    text = format_invocation(["python", "train.py"], Invocation(argv, {}, {}))
+    shown = subprocess.run(
+        ["sh", "-c", text.replace("python train.py", "printf '%s,'")],
+        env={"TUNE_JOBS_OUTPUTS_DIR": "/a folder"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown.stdout == "--out=/a folder/it's,--price=$5,"
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS", "KEY", "my_password", "HfToken"])

@@ -6,12 +6,14 @@ import argparse
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from tune_jobs.cli.commands import Commands
 from tune_jobs.cli.exit_codes import FAILED, SUCCESS
 from tune_jobs.cli.output import print_result
+from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import load_study
 from tune_jobs.config.study_file import resolve_storage
 from tune_jobs.dashboard.model import Study
@@ -98,6 +100,7 @@ def _dashboard(options: argparse.Namespace) -> int:
     require_package("the dashboard", "werkzeug", extra="dashboard")
     from tune_jobs.dashboard.server import serve
 
+    files = _find_study_files(options.storages)
     server, address = serve(
         [_resolve_storage(storage) for storage in options.storages],
         host=options.host,
@@ -106,7 +109,8 @@ def _dashboard(options: argparse.Namespace) -> int:
         base_url=options.base_url,
         trusted_hosts=options.trusted_host,
         token_file=options.token_file,
-        study_files=_find_study_files(options.storages),
+        study_files=files,
+        store_options={of: partial(_read_store_options, file) for of, file in files.items()},
     )
     with contextlib.suppress(KeyboardInterrupt), server:
         print(f"{address}  (press Ctrl-C to stop)", flush=True)
@@ -121,6 +125,11 @@ def _find_study_files(references: Sequence[str]) -> dict[tuple[str, str], Path]:
         for number, reference in enumerate(references)
         if is_study_file(reference)
     }
+
+
+def _read_store_options(file: Path) -> Mapping[str, object]:
+    """Return how the metric store of a study.yaml is reached: by the backend's connection."""
+    return make_backend(load_study(file), file.parent).store_options
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -33,6 +33,10 @@ class AttemptState(StrEnum):
     LOST = "LOST"
 
 
+RUNNING = "RUNNING"
+"""Stage of an attempt whose script runs, see `Attempt.stage`."""
+
+
 @dataclass(frozen=True)
 class Invocation:
     """What a job run is started with.
@@ -106,6 +110,12 @@ class Attempt:
     def is_pruning(self) -> bool:
         """Whether it was decided to stop the run because it is not worth finishing."""
         return self.state == AttemptState.PRUNING
+
+    @property
+    def stage(self) -> str:
+        """Its state as people see it: a submitted run whose script has started is running."""
+        is_running = self.state == AttemptState.SUBMITTED and self.started is not None
+        return RUNNING if is_running else self.state.value
 
     @property
     def seconds(self) -> float | None:

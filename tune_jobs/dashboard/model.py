@@ -212,6 +212,11 @@ class Study:
         return counts
 
     @property
+    def prices(self) -> Mapping[str, float]:
+        """Money per run hour by shape, as its last call had them; empty without prices."""
+        return self.definition.get("prices") or {}
+
+    @property
     def left_behind(self) -> list[Attempt]:
         """Runs that no process watches any more: the study has no owner."""
         return [] if self.owner else [run for run in self.runs if run.told is None]

@@ -37,12 +37,15 @@ class Axis:
 
 
 def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
-    """Return a parameter of these trials; on a log axis if it spans three decades."""
+    """Return a parameter of these trials; on a log axis if it is sampled so and spans a decade.
+
+    One whose distribution is not known has a log axis if it spans three decades.
+    """
     present = [t.params[name] for t in trials if name in t.params]
     if present and all(is_number(v) for v in present):
         values = [float(t.params[name]) if name in t.params else None for t in trials]
         low, high = float(min(present)), float(max(present))
-        if low > 0 and high / low >= 1000:
+        if low > 0 and high / low >= _find_log_span(name, trials):
             logs = [None if v is None else math.log10(v) for v in values]
             return Axis(name, logs, log_ticks(low, high), log=True)
         return Axis(name, values)
@@ -52,6 +55,14 @@ def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
     every = math.ceil(len(labels) / MANY_CATEGORIES)
     ticks = [(p, short(label, TICK)) for label, p in position.items()][::every]
     return Axis(name, positions, ticks, categories=len(labels))
+
+
+def _find_log_span(name: str, trials: Sequence[Trial]) -> float:
+    """Return the least ratio of the ends of a log axis."""
+    known = next((t.distributions[name] for t in reversed(trials) if name in t.distributions), None)
+    if known is None:
+        return 1000.0
+    return 10.0 if getattr(known, "log", False) else math.inf
 
 
 def is_number(value: Any) -> bool:

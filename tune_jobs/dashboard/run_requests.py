@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from werkzeug.exceptions import NotFound
@@ -33,7 +33,7 @@ from tune_jobs.dashboard.trial_view import (
     trial_view,
 )
 from tune_jobs.dashboard.usage_view import usage_view
-from tune_jobs.errors import StudyError
+from tune_jobs.errors import ConfigError, StudyError
 from tune_jobs.metric_store.store import MetricStore, study_folder
 
 _Result = TypeVar("_Result")
@@ -54,10 +54,18 @@ class RunRequests:
     Args:
         read_study: Returns a study by its key, or raises `NotFound`.
         control: Whether the page may act on studies.
+        find_options: Returns the options of a study's metric store, see `MetricStore`.
     """
 
-    def __init__(self, read_study: Callable[[str], Study], *, control: bool = False) -> None:
+    def __init__(
+        self,
+        read_study: Callable[[str], Study],
+        *,
+        control: bool = False,
+        find_options: Callable[[Study], Mapping[str, object]] = lambda study: {},
+    ) -> None:
         self._read_study, self._control = read_study, control
+        self._find_options = find_options
         self._stores: Recent[tuple[str, str], MetricStore] = Recent(_STORES_IN_MEMORY)
         self._curves: Recent[tuple[Any, ...], RunCurves] = Recent(_RUNS_IN_MEMORY)
         self._lock = threading.Lock()
@@ -94,8 +102,10 @@ class RunRequests:
         start, before = (request.args.get(name, type=int) for name in ("from", "before"))
         if min(start or 0, before or 0) < 0:
             raise ValueError("from and before must be offsets of at least 0")
+        nodes = count_nodes(self._read_study(key), run)
         rank = self._rank(request, key, run)
-        return _json(log_view(store, run, start=start, before=before, rank=rank))
+        part = log_view(store, run, start=start, before=before, rank=rank)
+        return _json({**part, "nodes": nodes})
 
     def get_matches(self, request: Request, key: str, name: str) -> Response:
         """Return the lines of a run's output that contain a text."""
@@ -145,7 +155,16 @@ class RunRequests:
             raise NotFound("the metric store of this study is unknown")
         place = (study.store, study_folder(study.name, study.uid))
         with self._lock:
-            return run, self._stores.get(place, lambda: MetricStore(*place))
+            store = self._stores.get(place, lambda: self._open_store(study, *place))
+        return run, store
+
+    def _open_store(self, study: Study, uri: str, folder: str) -> MetricStore:
+        options = self._find_options(study)
+        try:
+            return MetricStore(uri, folder, options)
+        except ConfigError as error:
+            hint = "" if options else ". Or start the dashboard with the study.yaml of this study"
+            raise ConfigError(f"metric store {uri}: {error}{hint}") from None
 
 
 def _find_subject(study: Study, run: Attempt) -> Subject:

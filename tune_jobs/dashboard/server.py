@@ -73,6 +73,11 @@ _HEADERS = {
 }
 
 
+StoreOptions = Mapping[tuple[str, str], Callable[[], Mapping[str, object]]]
+"""How the metric store of a study is reached, see `open_folder`: functions that return its options,
+by the prefix of its storage's keys and its name."""
+
+
 class Dashboard:
     """WSGI application with the page and its API.
 
@@ -81,6 +86,7 @@ class Dashboard:
         allow_control: Whether the page may change something: send commands to the process that
             tunes a study, enqueue trials, write notes, start final runs.
         study_files: Files by which the page may start final runs, if control is allowed.
+        store_options: See `StoreOptions`; by default, stores are opened without options.
         access: Who may use it; by default, with the token of the environment or a random one.
         clock: Returns the seconds since the epoch.
 
@@ -95,6 +101,7 @@ class Dashboard:
         allow_control: bool = False,
         access: Access | None = None,
         study_files: StudyFiles | None = None,
+        store_options: StoreOptions | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sources: dict[str, Source] = {
@@ -113,7 +120,10 @@ class Dashboard:
         self._answers = Answers()
         self._figures = DrawnFigures()
         self._comparisons = ComparisonFigures()
-        runs = RunRequests(self._read_study, control=allow_control)
+        self._store_options = store_options or {}
+        runs = RunRequests(
+            self._read_study, control=allow_control, find_options=self._find_store_options
+        )
         compared_trials = TrialComparisonRequests(self._read_study, runs)
         run_path = "api/studies/<key>/runs/<name>"
         self._tables = TrialTables()
@@ -240,6 +250,11 @@ class Dashboard:
             raise StudyNotFound(key)
         return source
 
+    def _find_store_options(self, study: Study) -> Mapping[str, object]:
+        prefix, separator, _ = study.key.partition("-")
+        find = self._store_options.get((prefix + separator, study.name))
+        return find() if find else {}
+
     def _read_study(self, key: str) -> Study:
         source = self._find_source(key)
         try:
@@ -278,6 +293,7 @@ def serve(
     trusted_hosts: Iterable[str] = (),
     token_file: str | os.PathLike[str] | None = None,
     study_files: StudyFiles | None = None,
+    store_options: StoreOptions | None = None,
 ) -> tuple[BaseWSGIServer, str]:
     """Return a server that is ready to ``serve_forever()``, and its address with its token.
 
@@ -292,6 +308,7 @@ def serve(
             loopback.
         token_file: See `choose_token`.
         study_files: See `Dashboard`.
+        store_options: See `Dashboard`.
 
     Raises:
         StudyError: If a storage cannot be opened.
@@ -312,7 +329,11 @@ def serve(
     )
     try:
         dashboard = Dashboard(
-            storages, allow_control=allow_control, access=access, study_files=study_files
+            storages,
+            allow_control=allow_control,
+            access=access,
+            study_files=study_files,
+            store_options=store_options,
         )
         server = make_server(
             host,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tune_jobs.core.attempts import Attempt, AttemptState
+from tune_jobs.core.attempts import RUNNING, Attempt, AttemptState
 from tune_jobs.core.best_trials import Standing
+from tune_jobs.dashboard import best_fields
 from tune_jobs.dashboard.model import STATES, Study, Trial
 from tune_jobs.dashboard.trial_fields import (
     NOTE_ATTRIBUTE,
@@ -30,7 +31,7 @@ _LISTED = 20
 _ALIASES = {"objective": "value", "objectives": "value", "status": "state", "trial": "number"}
 _WORDS = {
     "state": [state.lower() for state in STATES],
-    "run_state": [state.lower() for state in AttemptState],
+    "run_state": [stage.lower() for stage in (*AttemptState, RUNNING)],
 }
 
 
@@ -53,6 +54,11 @@ class TrialFilter:
     fields: Mapping[str, Field] = field(default_factory=dict)
     state: str = ""
     text: str = ""
+
+    @property
+    def depends_on_best(self) -> bool:
+        """Whether a new best trial changes which trials match."""
+        return any(each.group == best_fields.GROUP for each in self.fields.values())
 
     def select(self, rows: Sequence[tuple[Trial, Attempt | None]]) -> list[int]:
         """Return the numbers of the trials that match.
@@ -136,7 +142,7 @@ def filter_study(study: Study, where: str) -> list[int]:
     Raises:
         FilterError: If the expression is invalid.
     """
-    fields = list_study_fields(study)
+    fields = [*list_study_fields(study), *best_fields.list_best_fields(study)]
     fields += find_named_fields(study.trials, fields)
     return parse_filter(fields, where).select(pair_with_runs(study))
 

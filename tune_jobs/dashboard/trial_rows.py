@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.dashboard.best_fields import list_best_fields
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.trial_fields import Field, cell, find_named_fields, list_study_fields
@@ -123,7 +124,7 @@ class TrialTables:
         Returns:
             ``columns`` if the page lacks some, ``rows``, numbers of ``removed`` trials, ``more``,
             the new ``cursor``, the ``total`` number of trials; with a filter, ``matching`` numbers
-            as ranges (of the rows alone if ``filtered``), or a ``problem``.
+            as ranges, and whether they are ``filtered``: of the rows alone; or a ``problem``.
 
         Raises:
             ValueError: If ``numbers`` are no ranges.
@@ -131,10 +132,10 @@ class TrialTables:
         with self._lock:
             history = self._histories.get((*study.identity, *study.metrics), History)
             history.update(study)
-            return _answer(history, query)
+            return _answer(history, study, query)
 
 
-def _answer(history: History, query: Mapping[str, str]) -> dict[str, Any]:
+def _answer(history: History, study: Study, query: Mapping[str, str]) -> dict[str, Any]:
     given = Cursor.parse(query.get("cursor", ""), history.epoch)
     if ranges := query.get("numbers", ""):
         wanted = sorted(parse_ranges(ranges, MAX_ROWS), reverse=True)
@@ -152,7 +153,7 @@ def _answer(history: History, query: Mapping[str, str]) -> dict[str, Any]:
     }
     if given.columns < len(history.fields):
         view["columns"] = [each.describe() for each in history.fields]
-    return {**view, **_filter(history, query, numbers)}
+    return {**view, **_filter(history, study, query, numbers)}
 
 
 def _choose_rows(history: History, given: Cursor) -> tuple[list[int], Cursor, bool]:
@@ -184,14 +185,19 @@ def _draw_row(history: History, number: int) -> list[Any]:
     return cells
 
 
-def _filter(history: History, query: Mapping[str, str], numbers: Sequence[int]) -> dict[str, Any]:
+def _filter(
+    history: History, study: Study, query: Mapping[str, str], numbers: Sequence[int]
+) -> dict[str, Any]:
     where, state, text = (query.get(name, "") for name in ("where", "state", "text"))
     if not (where.strip() or state or text):
         return {}
+    fields = [*history.fields, *list_best_fields(study)]
     try:
-        chosen = parse_filter(history.fields, where, state=state, text=text)
-        rows = [history.rows[n] for n in sorted(numbers if query.get("filtered") else history.rows)]
-        return {"matching": format_ranges(_select(chosen, rows, bool(query.get("filtered"))))}
+        chosen = parse_filter(fields, where, state=state, text=text)
+        filtered = bool(query.get("filtered")) and not chosen.depends_on_best
+        rows = [history.rows[n] for n in sorted(numbers if filtered else history.rows)]
+        matching = format_ranges(_select(chosen, rows, filtered))
+        return {"matching": matching, "filtered": filtered}
     except FilterError as error:
         return {"problem": str(error)}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
+from tune_jobs.core.costs import Prices
 from tune_jobs.core.no_best import describe_constraint
 from tune_jobs.core.nodes import parse_shape
 from tune_jobs.core.trial_attributes import (
@@ -17,7 +18,7 @@ from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.trial_history import explain, find_descendants, find_origin
 from tune_jobs.errors import StudyError
-from tune_jobs.script.command_line import format_invocation
+from tune_jobs.script.invocation_text import format_invocation
 
 MAX_VALUE = 2000
 """Characters that are shown of a parameter or a cause."""
@@ -154,7 +155,7 @@ def trial_view(
         "title": subject.title,
         "number": trial.number,
         "final": subject.final,
-        "state": subject.runs[-1].state if subject.final else trial.state,
+        "state": subject.runs[-1].stage if subject.final else trial.state,
         "explanation": explain(study, trial, subject.runs, is_final=bool(subject.final)),
         "is_best": trial.number in front,
         "is_live": is_live(subject),
@@ -171,7 +172,9 @@ def trial_view(
         "run": None if run is None else run.name,
         "command": None if run is None else _command(study, run),
         "run_hours": sum(r.seconds or 0.0 for r in subject.runs) / 3600.0,
-        "cost": None if subject.final else trial.cost or None,
+        "cost": _sum_costs(study, subject.runs) if subject.final else trial.cost or None,
+        "user_note": _note(subject),
+        "owner": study.owner,
         "console": _console(trial) if not subject.final else None,
         "origin": find_origin(study, trial, is_final=bool(subject.final)),
         "descendants": [] if subject.final else find_descendants(study, trial),
@@ -277,7 +280,7 @@ def _attempt(study: Study, run: Attempt) -> dict[str, Any]:
     return {
         "name": run.name,
         "attempt": run.attempt,
-        "state": run.state.value,
+        "state": run.stage,
         "requested": run.intended,
         "accepted": run.accepted,
         "started": run.started,
@@ -285,6 +288,7 @@ def _attempt(study: Study, run: Attempt) -> dict[str, Any]:
         "reported": run.told,
         "provisioning": None if began is None else max(0.0, began - run.intended),
         "seconds": run.seconds,
+        "cost": _cost(study, run),
         "shape": clean(run.shape or run.backend, MAX_VALUE),
         "nodes": count_nodes(study, run),
         "exit_code": run.exit_code,
@@ -293,6 +297,23 @@ def _attempt(study: Study, run: Attempt) -> dict[str, Any]:
         "resumes": [clean(name, MAX_VALUE) for name in run.invocation.resume[:3]],
         "budget": run.invocation.budget,
     }
+
+
+def _cost(study: Study, run: Attempt) -> float | None:
+    """Return what an attempt cost; None if it has not ended, or there are no prices."""
+    if not study.prices or run.seconds is None:
+        return None
+    return Prices(study.prices).of(run).money
+
+
+def _sum_costs(study: Study, runs: Sequence[Attempt]) -> float | None:
+    return sum(_cost(study, run) or 0.0 for run in runs) or None
+
+
+def _note(subject: Subject) -> str:
+    """Return the note on a trial; a final run has none of its own."""
+    note = None if subject.final else subject.study.notes.get(subject.trial.number)
+    return note.text if note else ""
 
 
 def _text(text: str) -> str:

@@ -90,7 +90,7 @@ def study_view(study: Study, now: float) -> dict[str, Any]:
         "figures": figures_view(study),
         **objective_view(study),
         "final_runs": [
-            {"name": run.name, "trial": run.trial, "state": run.state, "seconds": run.seconds}
+            {"name": run.name, "trial": run.trial, "state": run.stage, "seconds": run.seconds}
             for run in study.runs
             if run.is_final
         ],

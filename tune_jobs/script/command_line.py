@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -83,7 +82,6 @@ from tune_jobs.script.values import (
 )
 
 Naming = Literal["dash", "underscore", "as_is"]
-_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 NO_OVERRIDES: Mapping[str, ParamValue] = MappingProxyType({})
 
 
@@ -483,18 +481,3 @@ class CommandLine:
                         "in its place: write None as a string with Positional(none=...)"
                     )
                 missing = missing if tokens else missing or name
-
-
-def format_invocation(entry: Sequence[str], invocation: Invocation) -> str:
-    """Format a run as a shell command: variables first, the files listed below it.
-
-    Values of variables whose names look like secrets are masked.
-    """
-    masked = {
-        name: "***" if _SECRET.search(name) else value for name, value in invocation.env.items()
-    }
-    assignments = [f"{name}={shlex.quote(value)}" for name, value in masked.items()]
-    lines = [" ".join([*assignments, shlex.join([*entry, *invocation.argv])])]
-    for path, content in invocation.files.items():
-        lines += [f"# {path}:", *(f"#   {line}" for line in content.splitlines())]
-    return "\n".join(lines)

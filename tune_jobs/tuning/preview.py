@@ -10,7 +10,7 @@ from tune_jobs.core.attempts import Invocation, trial_attempt_name
 from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.scratch import scratch_study
 from tune_jobs.errors import SpaceError
-from tune_jobs.script.command_line import format_invocation
+from tune_jobs.script.invocation_text import format_invocation
 from tune_jobs.tuning.spec import TuningSpec
 
 MAX_DRAWS = 1000

@@ -15,7 +15,7 @@ from tune_jobs.core.job_runs import RunPaths
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.metric_store.outputs import find_left_files
 from tune_jobs.runtime.left_files import portable_name
-from tune_jobs.script.command_line import format_invocation
+from tune_jobs.script.invocation_text import format_invocation
 from tune_jobs.tuning.session import RunSession
 
 

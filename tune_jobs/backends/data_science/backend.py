@@ -226,13 +226,19 @@ class DataScienceBackend:
         """See `Backend.check_resources`: a shape, its size, and the longest runtime."""
         check_resources(resources)
 
+    @property
+    def _command(self) -> list[str]:
+        if isinstance(self._definition, ScriptDefinition):
+            return self._definition.command
+        return [str(self._definition)]
+
     def describe(self) -> dict[str, object]:
         """See `Backend.describe`."""
         if self._described is not None:
             return dict(self._described)
         facts: dict[str, object] = {
             "backend": self.name,
-            "command": [str(self._definition)],
+            "command": self._command,
             **describe_environment(self._env, self._secrets),
         }
         if not isinstance(self._definition, str):

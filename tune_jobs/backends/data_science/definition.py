@@ -166,6 +166,16 @@ class ScriptDefinition:
     def __str__(self) -> str:
         return self.entry.words[0]
 
+    @property
+    def command(self) -> list[str]:
+        """The first words of the command, as a shell takes them."""
+        entry = self.entry.words[0]
+        if self._is_module:
+            return ["python", "-m", entry]
+        programs = {".py": "python", ".sh": "bash"}
+        program = programs.get(os.path.splitext(entry)[1])
+        return [program, entry] if program else [entry]
+
     def check(self) -> None:
         """See `JobDefinition.check`."""
         if self.source is not None and not os.path.exists(self.source):

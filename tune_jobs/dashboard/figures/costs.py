@@ -48,7 +48,7 @@ def cost_info(study: Study, now: float) -> CostCurve:
     A run's cost accrues evenly while its script runs. The forecast is that of the tuner, see
     `RunStatistics.costs`; a study that is not being tuned has none.
     """
-    prices: Mapping[str, float] = study.definition.get("prices") or {}
+    prices = study.prices
     limits: Mapping[str, Any] = study.definition.get("limits") or {}
     until = study.known_until(now)
     times, used = _accrue(_find_spans(study, Prices(prices), until), has_prices=bool(prices))

@@ -11,6 +11,15 @@
 //   #/compare-trials/KEY:12,KEY:40  trials compared, also of several studies
 
 /**
+ * Return the address of the page of a trial, or of a final run.
+ *
+ * @param {string} key
+ * @param {number | string} id Number of a trial, or name of a final run.
+ */
+export const trialAddress = (key, id) =>
+  `#/study/${key}/${typeof id === "number" ? "trial" : "run"}/${encodeURIComponent(id)}`;
+
+/**
  * Return the parts of the path, and the query.
  *
  * @returns {{path: string, query: URLSearchParams}}

@@ -108,6 +108,7 @@ import { RequestError } from "./problems.js";
  * @property {number[]} removed
  * @property {boolean} more
  * @property {string} [matching] Trials that match the filter, as ranges.
+ * @property {boolean} [filtered] Whether these are of its rows alone.
  * @property {string} [problem] What is wrong with the filter.
  */
 
@@ -228,14 +229,6 @@ export const fetchTrials = (key, query) =>
   request(`api/studies/${key}/trials?${new URLSearchParams(query)}`, {});
 
 /**
- * @param {string} key
- * @param {string} run
- * @returns {Promise<string>}
- */
-export const fetchLog = async (key, run) =>
-  (await request(`api/studies/${key}/runs/${encodeURIComponent(run)}/log`)).log;
-
-/**
  * @typedef {object} RunUsage
  * @property {string} summary Empty if nothing is known.
  * @property {Record<string, [number, number][]>} curves Seconds and share, by what is used.
@@ -250,7 +243,6 @@ export const fetchLog = async (key, run) =>
 export const fetchUsage = (key, run) =>
   request(`api/studies/${key}/runs/${encodeURIComponent(run)}/usage`);
 
-/**
 /**
  * @typedef {object} Note
  * @property {string} text

@@ -1,17 +1,9 @@
 // The menu with which columns of the table are chosen and put in order.
 
 import { el } from "./dom.js";
-import { Component } from "./preact.js";
 import { chooseColumns, NUMBER } from "./trial_columns.js";
 
 /** @typedef {import("./api.js").Field} Field */
-
-/** @param {KeyboardEvent & {currentTarget: HTMLElement}} event */
-function closeOnEscape({ key, currentTarget }) {
-  if (key !== "Escape") return;
-  currentTarget.removeAttribute("open");
-  currentTarget.querySelector("summary")?.focus();
-}
 
 /**
  * @typedef {object} Props
@@ -21,33 +13,11 @@ function closeOnEscape({ key, currentTarget }) {
  */
 
 /**
- * A button that opens the menu, which exists only while it is open.
+ * Return what the menu has.
  *
- * @extends {Component<Props>}
+ * @param {Props} props
  */
-export class ColumnsMenu extends Component {
-  isOpen = false;
-
-  /** @param {ToggleEvent & {currentTarget: HTMLDetailsElement}} event */
-  toggle({ currentTarget }) {
-    this.isOpen = currentTarget.open;
-    this.setState({});
-  }
-
-  render() {
-    const onToggle = (/** @type {ToggleEvent & {currentTarget: HTMLDetailsElement}} */ event) =>
-      this.toggle(event);
-    return el(
-      "details",
-      { class: "menu", onKeyDown: closeOnEscape, onToggle },
-      el("summary", {}, "Columns"),
-      this.isOpen ? menuPanel(this.props) : null,
-    );
-  }
-}
-
-/** @param {Props} props */
-function menuPanel({ fields, chosen, change }) {
+export function columnsMenu({ fields, chosen, change }) {
   const shown = chooseColumns(fields, chosen)
     .map((field) => field.id)
     .filter((id) => id !== NUMBER);
@@ -58,12 +28,10 @@ function menuPanel({ fields, chosen, change }) {
   const items = [...shown, ...hidden].map((id) =>
     menuItem(/** @type {Field} */ (byId.get(id)), shown, change),
   );
-  return el(
-    "div",
-    { class: "panel" },
+  return [
     el("button", { type: "button", onClick: () => change(null) }, "Default columns"),
     el("ul", {}, items),
-  );
+  ];
 }
 
 /**

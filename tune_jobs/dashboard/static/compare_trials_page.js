@@ -1,6 +1,6 @@
 // The comparison of trials, also of several studies: what differs, curves, commands and logs.
 
-import { readAddress, writeAddress } from "./address.js";
+import { readAddress, trialAddress, writeAddress } from "./address.js";
 import { request } from "./api.js";
 import { swatch } from "./compared_table.js";
 import { compareCommands, compareLogs, drawLines, drawWords } from "./differences.js";
@@ -231,7 +231,7 @@ function factsCard({ trials, sections }, query, change) {
       "th",
       { key: `${trial.key}:${trial.number}`, scope: "col", class: "text" },
       swatch(trial.color, trial.dash),
-      el("a", { href: `#/study/${trial.key}/trial/${trial.number}` }, trial.name),
+      el("a", { href: trialAddress(trial.key, trial.number) }, trial.name),
       " ",
       trials.length > 1
         ? el(

@@ -61,6 +61,17 @@ export function formatTime(seconds) {
 }
 
 /**
+ * Format a time without its day, if that is the day of an earlier time.
+ *
+ * @param {number | null | undefined} seconds Since the epoch.
+ * @param {number} earlier
+ */
+export function formatTimeAfter(seconds, earlier) {
+  const [day] = formatTime(earlier).split(" ");
+  return formatTime(seconds).replace(`${day} `, "");
+}
+
+/**
  * Format how long ago something was, as in "3 min ago" or "12 d ago".
  *
  * @param {number | null | undefined} timestamp Seconds since the epoch.

@@ -1,5 +1,6 @@
 // The table of the Pareto front: its trials with their values and parameters.
 
+import { trialAddress } from "./address.js";
 import { fetchFront } from "./api.js";
 import { el } from "./dom.js";
 import { formatNumber } from "./format.js";
@@ -60,7 +61,7 @@ export function frontTable(key, choose) {
           el(
             "tbody",
             {},
-            rows.map((row) => tableRow(row, columns)),
+            rows.map((row) => tableRow(key, row, columns)),
           ),
         ),
       ),
@@ -137,14 +138,17 @@ function heading({ id, label, isNumber }, isSorted, isDescending, onClick) {
 }
 
 /**
+ * @param {string} key
  * @param {FrontRow} row
  * @param {Column[]} columns
  */
-function tableRow(row, columns) {
+function tableRow(key, row, columns) {
   const cells = columns.map((column) => {
     const value = column.read(row);
     const text = typeof value === "number" ? formatNumber(value, 6) : (value ?? "–");
-    return el("td", { key: column.id, class: column.isNumber ? "number" : "" }, text);
+    const content =
+      column.id === "trial" ? el("a", { href: trialAddress(key, row.trial) }, text) : text;
+    return el("td", { key: column.id, class: column.isNumber ? "number" : "" }, content);
   });
   return el("tr", { key: row.trial }, cells);
 }

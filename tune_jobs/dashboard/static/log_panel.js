@@ -29,7 +29,6 @@ const plain = (text) => text.replace(ESCAPES, "").replace(/\r+\n?/g, "\n");
  * @typedef {object} LogProps
  * @property {string} studyKey
  * @property {string} run
- * @property {number} nodes
  * @property {number} rank
  * @property {string} find The text to search for; empty for none.
  * @property {(changes: {rank?: number, find?: string}) => void} change Changes rank and search.
@@ -43,6 +42,7 @@ const plain = (text) => text.replace(ESCAPES, "").replace(/\r+\n?/g, "\n");
  * @property {number} end
  * @property {number} size
  * @property {boolean} ended
+ * @property {number} nodes
  * @property {unknown} problem
  * @property {import("./trial_api.js").Matches | null} matches
  * @property {boolean} isSearching
@@ -55,6 +55,7 @@ const EMPTY = {
   end: 0,
   size: 0,
   ended: false,
+  nodes: 1,
   problem: null,
   matches: null,
   isSearching: false,
@@ -89,7 +90,7 @@ export class LogPanel extends Component {
 
   /** Show the end of the log, and search in it if that is wanted. */
   async open() {
-    this.setState({ ...EMPTY });
+    this.setState(({ nodes }) => ({ ...EMPTY, nodes }));
     await this.showEnd();
     if (this.props.find) await this.search();
   }
@@ -281,8 +282,8 @@ export class LogPanel extends Component {
   }
 
   head() {
-    const { studyKey, run, nodes, rank, find, change } = this.props;
-    const { phase, start, end, size, ended } = this.state;
+    const { studyKey, run, rank, find, change } = this.props;
+    const { phase, start, end, size, ended, nodes } = this.state;
     /** @param {{currentTarget: HTMLSelectElement}} event */
     const onRank = ({ currentTarget }) => change({ rank: Number(currentTarget.value) });
     /** @param {{currentTarget: HTMLInputElement}} event */

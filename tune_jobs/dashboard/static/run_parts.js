@@ -2,7 +2,13 @@
 
 import { el, headingRow, numberCell } from "./dom.js";
 import { FigureCard } from "./figures.js";
-import { formatBytes, formatDuration, formatTime } from "./format.js";
+import {
+  formatBytes,
+  formatDuration,
+  formatNumber,
+  formatTime,
+  formatTimeAfter,
+} from "./format.js";
 import { outputPath } from "./trial_api.js";
 import { usageView } from "./usage_curves.js";
 import { errorNote, stateBadge } from "./widgets.js";
@@ -29,6 +35,7 @@ export function attemptsCard(view, change) {
       el("p", { class: "note" }, "There is no job run: nothing was started for it."),
     );
   }
+  const isPriced = attempts.some(({ cost }) => cost !== null);
   const labels = [
     "Attempt",
     "State",
@@ -37,9 +44,11 @@ export function attemptsCard(view, change) {
     "Ended",
     "Provisioning",
     "Run time",
+    ...(isPriced ? ["Cost"] : []),
     "Shape",
     "Exit code",
   ];
+  const numbers = ["Attempt", "Provisioning", "Run time", "Cost", "Exit code"];
   const omitted =
     total > attempts.length ? `The last ${attempts.length} of ${total} attempts. ` : "";
   const hint = total > 1 ? "Select one to see its log, command, metrics and files." : "";
@@ -54,12 +63,12 @@ export function attemptsCard(view, change) {
         "table",
         {},
         omitted || hint ? el("caption", {}, omitted, hint) : null,
-        el("thead", {}, headingRow(labels, ["Attempt", "Provisioning", "Run time", "Exit code"])),
+        el("thead", {}, headingRow(labels, numbers)),
         el(
           "tbody",
           {},
           attempts.map((attempt) =>
-            attemptRow(attempt, attempt.name === view.run, attempts[0], change, total),
+            attemptRow(attempt, attempt.name === view.run, attempts[0], change, total, isPriced),
           ),
         ),
       ),
@@ -84,8 +93,9 @@ export function attemptsCard(view, change) {
  * @param {AttemptView} last
  * @param {Change} change
  * @param {number} total
+ * @param {boolean} isPriced Whether the table has a column of costs.
  */
-function attemptRow(attempt, isChosen, last, change, total) {
+function attemptRow(attempt, isChosen, last, change, total, isPriced) {
   const number = attempt.attempt;
   const choose = () => change({ attempt: attempt === last ? null : number, rank: null });
   const details = [
@@ -120,14 +130,15 @@ function attemptRow(attempt, isChosen, last, change, total) {
       el("div", { class: "log-state" }, details.filter(Boolean).join(", ")),
     ),
     el("td", {}, formatTime(attempt.requested)),
-    el("td", {}, formatTime(attempt.started)),
-    el("td", {}, formatTime(attempt.ended)),
+    el("td", {}, formatTimeAfter(attempt.started, attempt.requested)),
+    el("td", {}, formatTimeAfter(attempt.ended, attempt.requested)),
     numberCell(formatDuration(attempt.provisioning)),
     numberCell(formatDuration(attempt.seconds)),
+    isPriced ? numberCell(formatNumber(attempt.cost, 3)) : null,
     el("td", { title: attempt.run_id }, attempt.shape),
     numberCell(attempt.exit_code ?? "–"),
   );
-  return [row, causeRow(attempt, style)];
+  return [row, causeRow(attempt, style, isPriced ? 9 : 8)];
 }
 
 /**
@@ -135,8 +146,9 @@ function attemptRow(attempt, isChosen, last, change, total) {
  *
  * @param {AttemptView} attempt
  * @param {string} style
+ * @param {number} width Columns that it spans.
  */
-function causeRow({ name, cause }, style) {
+function causeRow({ name, cause }, style, width) {
   const [first, ...others] = cause.split("\n");
   if (!first) return null;
   const unfolded = others.length
@@ -151,7 +163,7 @@ function causeRow({ name, cause }, style) {
     "tr",
     { key: `${name} cause`, class: `cause ${style}` },
     el("td", {}),
-    el("td", { colSpan: 8 }, unfolded),
+    el("td", { colSpan: width }, unfolded),
   );
 }
 

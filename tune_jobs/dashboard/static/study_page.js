@@ -1,5 +1,6 @@
 // The page of one study: its state, controls, figures and trials.
 
+import { trialAddress } from "./address.js";
 import { fetchStudy } from "./api.js";
 import { studyControls } from "./controls.js";
 import { el } from "./dom.js";
@@ -90,16 +91,24 @@ function studyHead(key, study) {
     study.no_best && countTrials(study.counts)
       ? el("p", { class: "note", id: "no-best" }, study.no_best)
       : null,
-    study.final_runs.map((run) =>
-      el(
-        "p",
-        { key: run.name, class: "note" },
-        el("a", { href: `#/study/${key}/run/${run.name.replace(/-\d+$/, "")}` }, run.name),
-        `: trial ${run.trial}, `,
-        stateBadge(run.state),
-        ` ${formatDuration(run.seconds)} `,
-        logButton(key, run.name),
-      ),
-    ),
+    study.final_runs.map((run) => finalRun(key, run)),
   ];
+}
+
+/**
+ * @param {string} key
+ * @param {StudyView["final_runs"][number]} run
+ */
+function finalRun(key, run) {
+  const final = run.name.replace(/-\d+$/, ""); // without the number of the attempt
+  const address = trialAddress(key, final);
+  return el(
+    "p",
+    { key: run.name, class: "note" },
+    el("a", { href: address }, run.name),
+    `: trial ${run.trial}, `,
+    stateBadge(run.state),
+    ` ${formatDuration(run.seconds)} `,
+    logButton(key, { name: run.name, address, page: `Final run ${final}` }),
+  );
 }

@@ -1,4 +1,5 @@
-// What can be done to one trial from its row or its page: cancel its run, or withdraw it.
+// What can be done to trials: cancel the run of one, or withdraw it; one by its row or page, or all
+// that are selected.
 
 import { post, sendCommand } from "./api.js";
 import { el } from "./dom.js";
@@ -6,7 +7,18 @@ import { ask } from "./question_dialog.js";
 import { redraw } from "./screen.js";
 import { errorMessage } from "./widgets.js";
 
-/** @typedef {{label: string, question: string, send: () => Promise<unknown>}} Action */
+/**
+ * @typedef {object} Action
+ * @property {"Cancel" | "Withdraw"} label
+ * @property {string} question
+ * @property {() => Promise<unknown>} send
+ */
+
+/** @typedef {{number: number, state: string}} Trial */
+/** @typedef {{control: boolean, owner: string | null}} Study */
+
+/** Trials that a question lists. */
+const MAX_LISTED = 20;
 
 /**
  * Return a function that draws what can be done to a trial in its state, and how that went.
@@ -37,10 +49,11 @@ export function trialActions(key) {
   }
 
   /**
-   * @param {{number: number, state: string}} trial
-   * @param {{control: boolean, owner: string | null}} study
+   * @param {Trial} trial
+   * @param {Study} study
+   * @param {"plain" | "danger"} style "plain" in a row of a table.
    */
-  return ({ number, state }, { control, owner }) => {
+  return ({ number, state }, { control, owner }, style = "plain") => {
     const id = `${number} ${state}`;
     const said = answers.get(id);
     if (said) return el("span", { role: "status" }, said);
@@ -50,13 +63,112 @@ export function trialActions(key) {
       "button",
       {
         type: "button",
-        class: "plain",
+        class: style,
         "aria-label": `${action.label} trial ${number}`,
         onClick: () => run(id, number, action),
       },
-      action.label.toLowerCase(),
+      style === "plain" ? action.label.toLowerCase() : action.label,
     );
   };
+}
+
+/**
+ * Return a function that draws what can be done to all selected trials, and how that went.
+ *
+ * @param {string} key
+ */
+export function selectionActions(key) {
+  let said = { about: "", text: "", isError: false };
+
+  /**
+   * @param {string} about
+   * @param {string} text
+   */
+  function say(about, text, isError = false) {
+    said = { about, text, isError };
+    redraw();
+  }
+
+  /**
+   * @param {string} about The selection.
+   * @param {string} label
+   * @param {{number: number, action: Action}[]} chosen
+   */
+  async function run(about, label, chosen) {
+    if (!(await ask(questionAbout(chosen), `${label} ${countTrials(chosen.length)}`))) return;
+    say(about, `${label} ${countTrials(chosen.length)}: requested`);
+    const answers = await Promise.allSettled(chosen.map(({ action }) => action.send()));
+    const failed = answers.flatMap((answer, i) =>
+      answer.status === "rejected"
+        ? [`trial ${chosen[i].number}: ${errorMessage(answer.reason)}`]
+        : [],
+    );
+    const done = `${label} ${countTrials(chosen.length - failed.length)}: done`;
+    say(about, [done, ...failed].join("; "), failed.length > 0);
+  }
+
+  /**
+   * @param {Trial[]} trials Those that are selected.
+   * @param {Study} study
+   */
+  return (trials, { control, owner }) => {
+    const about = trials.map(({ number }) => number).join();
+    const chosen = trials.flatMap(({ number, state }) => {
+      const action = control ? chooseAction(key, number, state, Boolean(owner)) : null;
+      return action ? [{ number, action }] : [];
+    });
+    const label = [...new Set(chosen.map(({ action }) => action.label))].join(" or ");
+    return [
+      chosen.length
+        ? el(
+            "button",
+            {
+              key: "act",
+              type: "button",
+              class: "danger",
+              onClick: () => run(about, label, chosen),
+            },
+            `${label} ${countTrials(chosen.length)}…`,
+          )
+        : null,
+      said.text && said.about === about
+        ? el(
+            "span",
+            { key: "said", role: "status", class: said.isError ? "violated" : "" },
+            said.text,
+          )
+        : null,
+    ];
+  };
+}
+
+/** @param {number} count */
+const countTrials = (count) => (count === 1 ? "1 trial" : `${count} trials`);
+
+/** @param {{number: number, action: Action}[]} chosen */
+function questionAbout(chosen) {
+  if (chosen.length === 1) return chosen[0].action.question;
+  const of = (/** @type {string} */ label) =>
+    chosen.filter(({ action }) => action.label === label).map(({ number }) => number);
+  const [canceled, withdrawn] = [of("Cancel"), of("Withdraw")];
+  const parts = [];
+  if (canceled.length) {
+    parts.push(
+      `Cancel ${listTrials(canceled)}? Their job runs are stopped, and their results are lost.`,
+    );
+  }
+  if (withdrawn.length) {
+    parts.push(`Withdraw ${listTrials(withdrawn)}? They wait to be run, and will not be.`);
+  }
+  return parts.join(" ");
+}
+
+/** @param {number[]} numbers */
+function listTrials(numbers) {
+  const listed = [...numbers].sort((a, b) => a - b).slice(0, MAX_LISTED);
+  const others = numbers.length - listed.length;
+  const what = numbers.length === 1 ? "trial" : "trials";
+  return `${what} ${listed.join(", ")}${others ? ` and ${others} others` : ""}`;
 }
 
 /**

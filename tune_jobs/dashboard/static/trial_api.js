@@ -17,6 +17,7 @@ import { request } from "./api.js";
  * @property {number | null} reported
  * @property {number | null} provisioning Seconds.
  * @property {number | null} seconds
+ * @property {number | null} cost Null if it is not known.
  * @property {string} shape
  * @property {number} nodes
  * @property {number | null} exit_code
@@ -63,6 +64,8 @@ import { request } from "./api.js";
  * @property {CommandView | null} command
  * @property {number} run_hours
  * @property {number | null} cost
+ * @property {string} user_note
+ * @property {string | null} owner The process that tunes the study.
  * @property {string | null} console
  * @property {Link[]} origin
  * @property {Link[]} descendants
@@ -95,6 +98,7 @@ import { request } from "./api.js";
  * @property {number} size Of the whole log.
  * @property {boolean} exists
  * @property {boolean} ended Whether the run has.
+ * @property {number} nodes Of the run; each has a log.
  */
 
 /** @typedef {{matches: {at: number, line: string}[], count: number}} Matches */

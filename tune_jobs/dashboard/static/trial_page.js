@@ -4,10 +4,12 @@ import { writeAddress } from "./address.js";
 import { fetchUsage } from "./api.js";
 import { el } from "./dom.js";
 import { LogPanel } from "./log_panel.js";
+import { noteEditor } from "./note_editor.js";
 import { startPolling } from "./polling.js";
 import { errorMessage, isMissingPart } from "./problems.js";
 import { attemptsCard, commandCard, metricsCards, outputsCard, usageCard } from "./run_parts.js";
 import { redraw } from "./screen.js";
+import { trialActions } from "./trial_actions.js";
 import { metricsPath, outputsPath, trialPath, VersionedView } from "./trial_api.js";
 import { historyCard, paramsCard, trialHead, valuesCard } from "./trial_parts.js";
 
@@ -32,6 +34,8 @@ const SLOW_UPDATES = 5;
  */
 export function openTrial(key, kind, id, search) {
   let query = search;
+  const drawAction = trialActions(key);
+  const drawNote = kind === "trial" ? noteEditor(key, Number(id)) : null;
   /** @type {VersionedView<import("./trial_api.js").TrialView>} */
   const trial = new VersionedView();
   /** @type {VersionedView<import("./trial_api.js").MetricsView>} */
@@ -130,12 +134,11 @@ export function openTrial(key, kind, id, search) {
     const view = trial.view;
     if (!view) return problem ? missing(key, kind, id, problem) : loading();
     const chosen = view.attempts.find((each) => each.name === view.run);
+    const tail = view.run === view.attempts[0]?.name ? facts.tail : [];
+    const action = view.final ? null : drawAction(view, view, "danger");
     return [
-      el(
-        "div",
-        { key: "head" },
-        trialHead(key, view, problem, view.run === view.attempts[0]?.name ? facts.tail : []),
-      ),
+      el("div", { key: "head" }, trialHead(key, view, problem, tail, action)),
+      drawNote?.(view.user_note, view.control),
       el(
         "div",
         { key: "pair", class: "pair" },
@@ -157,7 +160,6 @@ export function openTrial(key, kind, id, search) {
             key: "log",
             studyKey: key,
             run: chosen.name,
-            nodes: chosen.nodes,
             rank: Number(query.get("rank") ?? 0),
             find: query.get("find") ?? "",
             change,

@@ -1,5 +1,6 @@
 // The parts of a trial's page about the trial itself: its state, parameters, values and origin.
 
+import { trialAddress } from "./address.js";
 import { el, headingRow, numberCell } from "./dom.js";
 import { formatDuration, formatHours, formatNumber } from "./format.js";
 import { errorNote, stateBadge, tile } from "./widgets.js";
@@ -7,13 +8,6 @@ import { errorNote, stateBadge, tile } from "./widgets.js";
 /** @typedef {import("./trial_api.js").TrialView} TrialView */
 /** @typedef {import("./trial_api.js").Value} Value */
 /** @typedef {(changes: Record<string, string | number | null | undefined>) => void} Change */
-
-/**
- * @param {string} key
- * @param {number | string} id Number of a trial, or name of a final run.
- */
-const trialAddress = (key, id) =>
-  `#/study/${key}/${typeof id === "number" ? "trial" : "run"}/${encodeURIComponent(id)}`;
 
 /** @param {Value} value */
 const showValue = (value) => (typeof value === "number" ? formatNumber(value, 7) : (value ?? "–"));
@@ -25,15 +19,16 @@ const showValue = (value) => (typeof value === "number" ? formatNumber(value, 7)
  * @param {TrialView} view
  * @param {unknown} problem Why the last update failed; null if it did not.
  * @param {string[]} tail The last lines of the log of the last attempt.
+ * @param {import("./dom.js").Child} action What can be done to the trial in its state.
  */
-export function trialHead(key, view, problem, tail) {
+export function trialHead(key, view, problem, tail, action) {
   const best = view.is_best && !view.final;
   return [
     el(
       "p",
       { class: "sub" },
       el("a", { href: `#/study/${key}` }, view.study),
-      view.control && !view.final ? actions(key, view.number) : null,
+      view.control && !view.final ? links(key, view.number) : null,
     ),
     el(
       "div",
@@ -43,6 +38,7 @@ export function trialHead(key, view, problem, tail) {
       best
         ? el("span", { class: "feasible" }, view.objectives.length > 1 ? "on the front" : "best")
         : null,
+      action,
       neighbors(key, view),
     ),
     problem ? errorNote(problem) : null,
@@ -55,7 +51,7 @@ export function trialHead(key, view, problem, tail) {
  * @param {string} key
  * @param {number} trial
  */
-const actions = (key, trial) => [
+const links = (key, trial) => [
   " · ",
   el("a", { href: `#/study/${key}/enqueue?from=${trial}` }, "enqueue again, edited"),
   " · ",

@@ -87,7 +87,7 @@ export class TrialStore {
     if (answer.columns) this.fields = answer.columns;
     this.#put(answer.rows);
     for (const number of answer.removed) this.rows.delete(number);
-    this.#match(answer, isKnown && !answer.reset);
+    this.#match(answer, Boolean(answer.filtered) && !answer.reset);
     this.#filter = name;
     this.#cursor = answer.cursor;
     this.total = answer.total;

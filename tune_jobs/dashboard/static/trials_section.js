@@ -1,11 +1,13 @@
 // The card with the table of trials: its filter, menus and notes. What it shows is in the address.
 
-import { ColumnsMenu } from "./columns_menu.js";
+import { columnsMenu } from "./columns_menu.js";
 import { formatCsv, saveCsv } from "./csv.js";
 import { el } from "./dom.js";
+import { filterExamples } from "./filter_examples.js";
+import { Menu } from "./menu.js";
 import { redraw } from "./screen.js";
 import { isShareable, readSettings, writeSettings } from "./study_settings.js";
-import { trialActions } from "./trial_actions.js";
+import { selectionActions, trialActions } from "./trial_actions.js";
 import { chooseColumns } from "./trial_columns.js";
 import { TrialStore } from "./trial_store.js";
 import { selectRows, TrialsTable } from "./trials_table.js";
@@ -39,6 +41,7 @@ export function trialsSection(key, search) {
   let typing;
   let typedAt = 0;
   const drawActions = trialActions(key);
+  const drawSelectionActions = selectionActions(key);
 
   const load = () => store.load(() => settings, redraw);
 
@@ -66,6 +69,15 @@ export function trialsSection(key, search) {
     typing = setTimeout(reload, isTyped ? TYPING_MILLISECONDS : 0);
   }
 
+  /** Return the selected trials that are loaded. */
+  function selection() {
+    const at = store.index("state");
+    return [...settings.selected].flatMap((number) => {
+      const row = store.rows.get(number);
+      return row ? [{ number, state: String(row[at]) }] : [];
+    });
+  }
+
   /** @param {import("./api.js").StudyView} study */
   function draw(study) {
     /** @type {(trial: number, state: Cell) => import("./dom.js").Child} */
@@ -79,10 +91,26 @@ export function trialsSection(key, search) {
       "section",
       { key: "trials", class: "card" },
       el("h2", {}, "Trials"),
-      filterTools(settings, change),
+      filterTools(settings, change, (close) =>
+        filterExamples({
+          study,
+          fields: store.fields,
+          choose: (answer) => {
+            change({ ...answer, state: "", text: "" });
+            close();
+          },
+        }),
+      ),
       problem ? errorNote(problem) : null,
       filterProblem(store.problem),
-      tableTools(key, study.name, store, settings, change),
+      tableTools(
+        key,
+        study.name,
+        store,
+        settings,
+        change,
+        drawSelectionActions(selection(), study),
+      ),
       el(TrialsTable, { studyKey: key, store, settings, change, action, empty }),
     );
   }
@@ -114,8 +142,9 @@ function filterProblem(problem) {
  *
  * @param {Settings} settings
  * @param {(changes: Partial<Settings>) => void} change
+ * @param {(close: () => void) => import("./dom.js").Child} drawExamples
  */
-function filterTools(settings, change) {
+function filterTools(settings, change, drawExamples) {
   const states = ["", ...STATES].map((name) =>
     el("option", { key: name, value: name }, name.toLowerCase() || "all"),
   );
@@ -144,6 +173,7 @@ function filterTools(settings, change) {
         onInput: onWhere,
       }),
     ),
+    el(Menu, { label: "Examples", draw: drawExamples }),
     el("label", { for: "state" }, "State"),
     el("select", { id: "state", value: settings.state, onChange: onState }, states),
     el("label", { for: "text" }, "Search"),
@@ -174,17 +204,22 @@ function comparisonAddress(key, trials) {
  * @param {TrialStore} store
  * @param {Settings} settings
  * @param {(changes: Partial<Settings>) => void} change
+ * @param {import("./dom.js").Child} actions What can be done to selected trials.
  */
-function tableTools(key, name, store, settings, change) {
+function tableTools(key, name, store, settings, change, actions) {
   const { selected, only, columns } = settings;
   const save = () => saveCsv(name, formatCsv(csvRows(store, settings)));
   return el(
     "div",
     { class: "tools" },
-    el(ColumnsMenu, {
-      fields: store.fields,
-      chosen: columns,
-      change: (chosen) => change({ columns: chosen }),
+    el(Menu, {
+      label: "Columns",
+      draw: () =>
+        columnsMenu({
+          fields: store.fields,
+          chosen: columns,
+          change: (chosen) => change({ columns: chosen }),
+        }),
     }),
     el("button", { type: "button", disabled: !store.rows.size, onClick: save }, "CSV"),
     el(
@@ -211,6 +246,7 @@ function tableTools(key, name, store, settings, change) {
     selected.size > 1 && selected.size <= MAX_COMPARED
       ? el("a", { href: comparisonAddress(key, selected) }, `Compare ${selected.size} selected`)
       : null,
+    actions,
     el("span", { role: "status", class: "count" }, describeRows(store, settings)),
   );
 }

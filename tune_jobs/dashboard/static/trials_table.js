@@ -1,5 +1,6 @@
 // The table of trials: virtual rows, sorted and selected here, filtered by the server.
 
+import { trialAddress } from "./address.js";
 import { moveColumn } from "./columns_menu.js";
 import { el } from "./dom.js";
 import { logButton } from "./log_dialog.js";
@@ -286,7 +287,8 @@ export class TrialsTable extends Component {
           event.preventDefault();
           const moved = event.dataTransfer?.getData("text/plain") ?? "";
           const ids = chooseColumns(this.props.store.fields, columns).map((each) => each.id);
-          this.props.change({ columns: moveColumn(ids, moved, field.id) });
+          const order = moveColumn(ids, moved, field.id).filter((id) => id !== NUMBER);
+          this.props.change({ columns: order });
         },
       },
       el(
@@ -350,11 +352,17 @@ export class TrialsTable extends Component {
           onClick: (/** @type {MouseEvent} */ event) => this.toggle(number, event.shiftKey),
         }),
       ),
-      this.columns.map((field) => trialCell(field, read, (n) => `#/study/${studyKey}/trial/${n}`)),
+      this.columns.map((field) => trialCell(field, read, (n) => trialAddress(studyKey, n))),
       el(
         "td",
         { key: "actions" },
-        run ? logButton(studyKey, String(run)) : null,
+        run
+          ? logButton(studyKey, {
+              name: String(run),
+              address: trialAddress(studyKey, number),
+              page: `Trial ${number}`,
+            })
+          : null,
         " ",
         action(number, read("state")),
       ),

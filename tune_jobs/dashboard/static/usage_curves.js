@@ -1,29 +1,11 @@
 // What a job run uses: a sentence, and a small curve for each of CPU, memory, GPU, disk and network.
 
-import { fetchUsage } from "./api.js";
 import { el } from "./dom.js";
-import { render } from "./preact.js";
 
 const WIDTH = 180;
 const HEIGHT = 36;
 
 /** @typedef {import("./api.js").RunUsage} RunUsage */
-
-/**
- * Show what a run uses in an element; an error leaves it empty, as the log matters more.
- *
- * @param {HTMLElement} place
- * @param {string} key
- * @param {string} run
- */
-export async function showUsage(place, key, run) {
-  render(null, place);
-  try {
-    render(usageView(await fetchUsage(key, run)), place);
-  } catch {
-    render(null, place);
-  }
-}
 
 /**
  * Return what a run uses; null if nothing is known.
