@@ -16,7 +16,7 @@ from werkzeug.serving import BaseWSGIServer
 from tune_jobs.dashboard.server import serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-VIEWPORT = {"width": 1280, "height": 900}
+VIEWPORT: Any = {"width": 1280, "height": 900}
 SCREENSHOTS = Path(os.environ.get("TUNE_JOBS_SCREENSHOTS", "build/screenshots")).absolute()
 
 

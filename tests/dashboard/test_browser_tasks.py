@@ -313,9 +313,11 @@ def test_nothing_is_stopped_without_control(make_tuner: MakeTuner, tmp_path: Pat
 
 
 def drag_heading(here: Browser, name: str, target: str) -> None:
-    headings = here.page.locator("#trials thead th")
-    of = lambda text: headings.filter(has=here.page.get_by_text(text, exact=True))  # noqa: E731
-    of(name).drag_to(of(target))
+    def find(text: str) -> Any:
+        headings = here.page.locator("#trials thead th")
+        return headings.filter(has=here.page.get_by_text(text, exact=True))
+
+    find(name).drag_to(find(target))
 
 
 def test_columns_are_put_in_order_and_saved(priced: str, tmp_path: Path) -> None:

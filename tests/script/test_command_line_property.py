@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tune_jobs.core.job_runs import RunPaths
-from tune_jobs.script.command_line import CommandLine, format_invocation
+from tune_jobs.script.command_line import CommandLine
 from tune_jobs.script.fixed_arguments import PARAMETERS
+from tune_jobs.script.invocation_text import format_invocation
 from tune_jobs.script.styles import (
     ConfigField,
     ConfigFile,
