@@ -23,8 +23,9 @@ from tune_jobs.dashboard.figures import (
     pareto,
     timeline_info,
 )
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import axis_info, importance_info, parameter_names
+from tune_jobs.dashboard.parameters import axis_info, parameter_names
 from tune_jobs.dashboard.reading import read_study
 
 

@@ -1,20 +1,18 @@
-"""Figures of parameters: parallel coordinates, slices and importance."""
+"""Figures of parameters: parallel coordinates and slices."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 from tune_jobs.core.no_best import describe_standing
-from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thin
+from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, layout, short, thin
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameter_axes import (
     Axis,
     axis_info,
-    is_number,
     linear_ticks,
     parameter_names,
     tick_attributes,
@@ -23,8 +21,6 @@ from tune_jobs.dashboard.parameter_axes import (
 __all__ = [
     "axis_info",
     "draw_parallel",
-    "importance_figure",
-    "importance_info",
     "parallel_figure",
     "parameter_names",
     "slice_figure",
@@ -171,73 +167,3 @@ def _slice_axis(name: str, axis: Axis, count: int) -> Figure:
         "nticks": 5,
         **tick_attributes(axis),
     }
-
-
-# -- importance ---------------------------------------------------------------------------------
-
-
-def importance_info(study: Study, objective: int = 0) -> list[tuple[str, float]]:
-    """Return the importance of each parameter, the most important first.
-
-    By PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) in Optuna's implementation, of the
-    trials that can be the best. Empty with fewer than four of them, or without a parameter that
-    all of them have.
-    """
-    trials = thin(study.candidates(), MANY_POINTS)
-    names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]
-    if len(trials) < 4 or not names:
-        return []
-    columns = tuple(tuple(_column([t.params[n] for t in trials])) for n in names)
-    values = tuple(t.values[objective] for t in trials)
-    found = _measure_importance(columns, values, study.maximize[objective])
-    return sorted(((names[i], share) for i, share in found), key=lambda pair: -pair[1])
-
-
-def _column(values: Sequence[Any]) -> list[float] | list[str]:
-    if all(is_number(v) for v in values):
-        return [float(v) for v in values]
-    return [str(v) for v in values]
-
-
-@lru_cache(maxsize=8)
-def _measure_importance(
-    columns: tuple[tuple[float | str, ...], ...], values: tuple[float, ...], maximize: bool
-) -> list[tuple[int, float]]:
-    """Return the positions of parameters and their importance, see `importance_info`.
-
-    It is expensive, and several figures of a study need it.
-    """
-    import optuna
-
-    from tune_jobs.core.scratch import unannounced
-
-    with unannounced():
-        copy = optuna.create_study(direction="maximize" if maximize else "minimize")
-    space = {str(i): _distribution(column) for i, column in enumerate(columns)}
-    copy.add_trials(
-        [
-            optuna.trial.create_trial(
-                value=value,
-                params={str(i): column[n] for i, column in enumerate(columns)},
-                distributions=space,
-            )
-            for n, value in enumerate(values)
-        ]
-    )
-    found = optuna.importance.get_param_importances(copy)
-    return [(int(name), share) for name, share in found.items()]
-
-
-def _distribution(values: Sequence[Any]) -> Any:
-    """Return a distribution that contains these values."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    if all(is_number(v) for v in values):
-        low, high = float(min(values)), float(max(values))
-        return FloatDistribution(low, high, log=low > 0 and high / low >= 1000)
-    return CategoricalDistribution(sorted(set(values)))
-
-
-def importance_figure(study: Study, objective: int = 0) -> Figure:
-    """Return a figure of the importances."""
-    return bars(importance_info(study, objective), "importance")

@@ -53,6 +53,7 @@ from tune_jobs.storage.registration import UID_ATTRIBUTE
 from tune_jobs.storage.study_reader import (
     StoredStudy,
     count_trials,
+    read_metric_names,
     read_results,
     read_states,
     read_studies,
@@ -248,11 +249,13 @@ class RelationalSource:
             uid = read_user_attr(connection, UID_ATTRIBUTE, study_id).get(study_id)
             trials = self._read_trials(connection, study_id)
             noted = read_note_attributes(connection, study_id)
+            names = read_metric_names(connection, study_id)
         ledger = LedgerContent()
         if uid is not None and has_ledger(self._engine):
             reader = self._ledgers.setdefault(uid, LedgerReader(self._engine, uid))
             ledger = reader.read()
         built = _build_study(key, study.name, study.maximize, list(trials.values()), uid, ledger)
+        built = replace(built, metric_names=names)
         return _add_notes(built, noted, {i: trial.number for i, trial in trials.items()})
 
     def _read_trials(self, connection: Connection, study_id: int) -> dict[int, Trial]:
@@ -350,6 +353,7 @@ def _read_with_ledger(opened: optuna.Study, key: str) -> Study:
         uid,
         ledger,
     )
+    built = replace(built, metric_names=tuple(opened.metric_names or ()))
     return _add_notes(built, find_note_attributes(opened), number_trials(trials))
 
 
