@@ -191,12 +191,12 @@ def test_advice_ignores_parameters_that_few_trials_have() -> None:
     for i in range(60):
         params = {"x": i / 60, "y": (i * 37 % 60) / 60}
         if i % 10 == 7:
-            params["few"] = (i * 7 % 60) / 60
+            params["seldom"] = (i * 7 % 60) / 60
         spaces: dict[str, BaseDistribution] = dict.fromkeys(params, x)
         study.add_trial(create_trial(params=params, distributions=spaces, value=i / 60))
     seen = read_study(study)
-    assert dict(importance_info(seen))["few"] < 0.02
-    assert not any("fixing" in line and "few" in line for line in suggest_next_steps(seen))
+    assert dict(importance_info(seen))["seldom"] < 0.02
+    assert not any("fixing" in line and "seldom" in line for line in suggest_next_steps(seen))
 
 
 @pytest.mark.filterwarnings("ignore:.*set_metric_names:optuna.exceptions.ExperimentalWarning")

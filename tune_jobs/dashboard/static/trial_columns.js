@@ -55,7 +55,8 @@ export function chooseColumns(fields, chosen) {
 function cellText(field, read) {
   const value = read(field.id);
   if (value === null || value === undefined) return field.kind === "number" ? "–" : "";
-  if (field.id === "latest") return `${formatNumber(Number(value))} @ ${formatNumber(Number(read("step")))}`;
+  if (field.id === "latest")
+    return `${formatNumber(Number(value))} @ ${formatNumber(Number(read("step")))}`;
   if (field.kind === "seconds") return formatDuration(Number(value));
   if (typeof value === "number") {
     return formatNumber(value, field.id.startsWith("value") ? 6 : 5);
