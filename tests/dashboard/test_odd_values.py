@@ -19,6 +19,7 @@ from tune_jobs.core.formatting import format_parameter
 from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.drawing import LARGEST
 from tune_jobs.dashboard.figures import FIGURES, figure_names
+from tune_jobs.dashboard.figures.curves import curves_figure
 from tune_jobs.dashboard.figures.pairs import pair_info
 from tune_jobs.dashboard.importance import importance_figure, importance_info
 from tune_jobs.dashboard.model import Study, Trial
@@ -96,10 +97,10 @@ def test_narrow_log_axes_have_ticks(low: float, high: float, labels: list[str]) 
 
 def test_values_of_different_types_look_different() -> None:
     shown = [format_parameter(each) for each in CATEGORIES]
-    assert shown == ["None", "True", "2.5", '"True"', '"None"', '""', '"1"', "7"]
+    assert shown == ["None", "True", "2.5", "'True'", "'None'", "''", "'1'", "7"]
     ordinary = ["adam", "none", "a b", "relu6", "1st", "ü", "a,b"]
     assert [format_parameter(each) for each in ordinary] == ordinary
-    odd = [" a", '"', '"a"', "nan", "1e5", "[1]", "\\", '"\\""']
+    odd = [" a", "a\tb", "a\nb", '"', '"a"', "nan", "1e5", "[1]", "\\", '"\\""']
     assert len({format_parameter(each) for each in odd}) == len(odd)
     assert format_parameter(0.123456789, 4) == "0.1235"
     assert format_parameter(0.123456789) == "0.123456789"
@@ -129,7 +130,7 @@ def test_tables_keep_categories_apart(mixed: Study) -> None:
     answer = TrialTables().answer(mixed, {})
     place = [column["id"] for column in answer["columns"]].index("param:m")
     assert {row[place] for row in answer["rows"]} == {
-        "None", "True", 2.5, '"True"', '"None"', '""', '"1"', 7
+        "None", "True", 2.5, "'True'", "'None'", "''", "'1'", 7
     }  # fmt: skip
     report = report_markdown([mixed])
     assert "m = 7" in report
@@ -245,6 +246,15 @@ def test_no_axis_spans_more_than_a_float() -> None:
             if math.isfinite(number):
                 assert abs(number) <= 1.2 * LARGEST
                 assert number == 0 or abs(number) > 1e-301
+
+
+def test_curves_of_single_points_are_visible() -> None:
+    steps = [{0: 1.0}, {0: 1.0, 1: 2.0, 2: math.nan, 3: 3.0}, {0: math.nan}]
+    trials = [Trial(i, "COMPLETE", (1.0,), {}, 0.0, 1.0, each) for i, each in enumerate(steps)]
+    (trace,) = curves_figure(Study("k", "s", (False,), trials))["data"]
+    assert trace["mode"] == "lines+markers"
+    shown = zip(trace["customdata"], trace["x"], trace["marker"]["size"], strict=True)
+    assert [(number, step) for number, step, size in shown if size] == [(0, 0), (1, 3)]
 
 
 def test_numbers_of_categories_may_be_huge() -> None:

@@ -38,8 +38,8 @@ def abbreviate(value: object) -> str:
 def format_parameter(value: object, digits: int | None = None) -> str:
     """Return the value of a parameter such that different values look different.
 
-    A string is quoted if it looks like a value of another type (``"1"``, ``"None"``) or like
-    nothing at all, and only then.
+    A string is quoted if it looks like a value of another type (``'1'``, ``'None'``) or cannot be
+    seen as it is, and only then.
 
     Args:
         value: The value.
@@ -49,14 +49,12 @@ def format_parameter(value: object, digits: int | None = None) -> str:
         return f"{value:.{digits}g}"
     if not isinstance(value, str):
         return str(value)
-    if not _is_misleading(value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return repr(value) if _is_misleading(value) else value
 
 
 def _is_misleading(string: str) -> bool:
-    if string != string.strip() or string[:1] in ("", *"\"'[{(") or string in _CONSTANTS:
+    is_visible = string == string.strip() != "" and string.isprintable()
+    if not is_visible or string[0] in "\"'[{(" or string in _CONSTANTS:
         return True
     try:
         float(string)

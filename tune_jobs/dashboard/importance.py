@@ -47,7 +47,7 @@ def importance_info(study: Study, objective: int = 0) -> list[tuple[str, float]]
     columns = tuple(_read_column(name, trials) for name in names)
     values = tuple(t.values[objective] for t in trials)
     found = _measure_importance(columns, values, study.maximize[objective])
-    return sorted(((names[i], share) for i, share in found), key=lambda pair: -pair[1])
+    return sorted(((names[i], share) for i, share in found), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _sample(study: Study) -> list[Trial]:

@@ -15,6 +15,8 @@ export const NUMBER = "number";
 const DEFAULT_COLUMNS = ["state", "value", "latest", "run_state", "seconds", "cost"];
 const DEFAULT_PARAMETERS = 20;
 const CHARACTER_WIDTH = 8.4;
+/** Digits are wider than most letters. */
+const DIGIT_WIDTH = 9.2;
 const PADDING = 22;
 const WIDEST = { text: 48, state: 44, number: 34, seconds: 16, link: 10 };
 /** Rows whose cells decide how wide a column is. */
@@ -135,7 +137,8 @@ export function measureColumn(field, rows) {
     }
     if (length > longest) longest = length;
   }
-  return Math.round(Math.min(longest, WIDEST[field.kind]) * CHARACTER_WIDTH + PADDING);
+  const width = field.kind === "number" ? DIGIT_WIDTH : CHARACTER_WIDTH;
+  return Math.round(Math.min(longest, WIDEST[field.kind]) * width + PADDING);
 }
 
 /**
