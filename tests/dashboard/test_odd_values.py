@@ -16,6 +16,7 @@ from optuna.distributions import (
 from optuna.trial import create_trial
 
 from tune_jobs.core.formatting import format_parameter
+from tune_jobs.dashboard.comparable import list_objectives, project
 from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.drawing import LARGEST
 from tune_jobs.dashboard.figures import FIGURES, figure_names
@@ -215,6 +216,8 @@ def test_names_of_objectives_are_those_of_optuna(tmp_path: Any, storage: str) ->
     seen = read_study(study)
     assert seen.metrics == ["cost", "gain"]
     assert "gain" in report_markdown([seen])
+    assert list(map(str, list_objectives(seen))) == ["cost (minimize)", "gain (maximize)"]
+    assert project(seen, 1).metrics == ["gain"]
     own = {"metrics": [{"name": "loss"}, {"name": "accuracy"}]}
     assert Study("k", "n", seen.maximize, (), definition=own, metric_names=("a", "b")).metrics == [
         "loss",

@@ -190,7 +190,7 @@ def _warnings(studies: Sequence[Study]) -> list[str]:
     """Return a warning for everything known that should be equal, but differs."""
     warnings = []
     for label, read in (
-        ("metrics", lambda s: [m.get("name") for m in s.definition.get("metrics", [])]),
+        ("metrics", lambda s: s.recorded_metrics),
         (
             "aggregations of a metric",
             lambda s: [m.get("counts") for m in s.definition.get("metrics", [])],

@@ -141,14 +141,19 @@ class Study:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the objectives: those of tune_jobs, or of Optuna, or their positions."""
-        names = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
-        for known in (names, list(self.metric_names)):
-            if len(known) == len(self.maximize):
-                return known
+        """Names of the objectives; "value" where none is recorded."""
+        if self.recorded_metrics:
+            return self.recorded_metrics
         if self.single:
             return ["value"]
         return [f"value {i + 1}" for i in range(len(self.maximize))]
+
+    @property
+    def recorded_metrics(self) -> list[str]:
+        """Names of the objectives that tune_jobs, or else Optuna, recorded; empty without any."""
+        names = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
+        recorded = (names, list(self.metric_names))
+        return next((known for known in recorded if len(known) == len(self.maximize)), [])
 
     @property
     def single(self) -> bool:
