@@ -22,8 +22,9 @@ from tune_jobs.dashboard.comparing import compare
 from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.comparison_view import ComparisonQuery, comparison_view
 from tune_jobs.dashboard.figures import figure_names, front_figure, history_info
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study
-from tune_jobs.dashboard.parameters import importance_info, parallel_figure, slice_figure
+from tune_jobs.dashboard.parameters import parallel_figure, slice_figure
 from tune_jobs.dashboard.races import race_figure
 from tune_jobs.dashboard.reading import RelationalSource, open_source, read_study
 from tune_jobs.dashboard.report import report_html

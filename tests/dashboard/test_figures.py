@@ -25,8 +25,9 @@ from tune_jobs.dashboard.figures import (
     pareto,
     timeline_info,
 )
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import axis_info, importance_info, parameter_names
+from tune_jobs.dashboard.parameters import axis_info, parameter_names
 from tune_jobs.dashboard.reading import read_study
 
 
@@ -98,7 +99,7 @@ def test_axes() -> None:
     linear = {"lr": FloatDistribution(1e-5, 1.0)}
     assert not axis_info("lr", [replace(t, distributions=linear) for t in trials]).log
     by_log = {"n": IntDistribution(1, 9, log=True)}
-    assert not axis_info("n", [replace(t, distributions=by_log) for t in trials]).log
+    assert axis_info("n", [replace(t, distributions=by_log) for t in trials]).log
     c = axis_info("c", trials)
     assert c.positions == [1.0, 0.0, None]
     assert [text for _, text in c.ticks] == ["None", "b"]

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.best_trials import Standing, read_result
 from tune_jobs.core.failures import explain_outcome, group_failures
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import displayed_state
 from tune_jobs.runtime.lines import remove_terminal_codes
@@ -120,7 +121,4 @@ def _format_counts(states: Mapping[str, int]) -> str:
 
 
 def _format_params(params: Mapping[str, Any]) -> str:
-    return " ".join(
-        f"{name}={format(value, '.4g') if isinstance(value, float) else value}"
-        for name, value in params.items()
-    )
+    return " ".join(f"{name}={format_parameter(value, 4)}" for name, value in params.items())

@@ -35,6 +35,37 @@ def abbreviate(value: object) -> str:
     return written if len(written) <= 80 else f"{written[:60]}... ({len(written)} characters)"
 
 
+def format_parameter(value: object, digits: int | None = None) -> str:
+    """Return the value of a parameter such that different values look different.
+
+    A string is quoted if it looks like a value of another type (``'1'``, ``'None'``) or cannot be
+    seen as it is, and only then.
+
+    Args:
+        value: The value.
+        digits: Significant digits of a float; None for all.
+    """
+    if isinstance(value, float) and digits is not None:
+        return f"{value:.{digits}g}"
+    if not isinstance(value, str):
+        return str(value)
+    return repr(value) if _is_misleading(value) else value
+
+
+def _is_misleading(string: str) -> bool:
+    is_visible = string == string.strip() != "" and string.isprintable()
+    if not is_visible or string[0] in "\"'[{(" or string in _CONSTANTS:
+        return True
+    try:
+        float(string)
+    except ValueError:
+        return False
+    return True
+
+
+_CONSTANTS = ("None", "True", "False")
+
+
 def html_table(rows: Iterable[tuple[str, str]]) -> str:
     """Return an escaped HTML table of labels and values; rows without a value are left out."""
     cells = "".join(

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.costs import HOUR
 from tune_jobs.core.failures import summarize_cause
-from tune_jobs.core.formatting import duration
+from tune_jobs.core.formatting import duration, format_parameter
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, COST_ATTRIBUTE, displayed_state
 
 MAX_CAUSE = 300
@@ -32,7 +32,7 @@ def describe_best(trial: FrozenTrial, metrics: Sequence[str], outputs: str) -> s
 
 def format_params(params: Mapping[str, Any]) -> str:
     """Return parameters in a line."""
-    return " ".join(f"{name}={_format(value)}" for name, value in params.items())
+    return " ".join(f"{name}={format_parameter(value, 6)}" for name, value in params.items())
 
 
 def _describe_result(trial: FrozenTrial, metrics: Sequence[str]) -> str:

@@ -54,9 +54,7 @@ class Comparable:
 
 def list_objectives(study: Study) -> list[Objective]:
     """Return the objectives of a study."""
-    named = [str(m.get("name", "")) for m in study.definition.get("metrics", [])]
-    if len(named) != len(study.maximize):
-        named = [""] if study.single else study.metrics
+    named = study.recorded_metrics or ([""] if study.single else study.metrics)
     return [Objective(name, up) for name, up in zip(named, study.maximize, strict=True)]
 
 
@@ -117,6 +115,7 @@ def project(study: Study, index: int) -> Study:
         study,
         maximize=study.maximize[index : index + 1],
         definition=definition,
+        metric_names=study.metric_names[index : index + 1],
         trials=[_project_trial(trial, index) for trial in study.trials],
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.verdicts import Contender, Outcome, judge
@@ -70,8 +71,8 @@ class Comparison:
         for w in self.winners:
             numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>7} {w.run_hours:>10.3g}"
             lines.append(f"{w.study[:24]:<24} {numbers}")
-            params = {name: w.params.get(name, "(none)") for name in self.differing}
-            lines.append("    " + ", ".join(f"{k}={_format(v)}" for k, v in params.items()))
+            shown = [f"{name}={show_parameter(w.params, name)}" for name in self.differing]
+            lines.append("    " + ", ".join(shown))
         lines += [*self.without_best, self.statement]
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
@@ -177,18 +178,19 @@ def _sum_hours(study: Study) -> float:
 
 def _differing(winners: Sequence[Winner]) -> list[str]:
     names = dict.fromkeys(name for w in winners for name in w.params)
-    return [n for n in names if len({_format(w.params.get(n, "(none)")) for w in winners}) > 1]
+    return [n for n in names if len({show_parameter(w.params, n) for w in winners}) > 1]
 
 
-def _format(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def show_parameter(params: Mapping[str, Any], name: str) -> str:
+    """Return the value of a parameter; a float with six digits."""
+    return format_parameter(params[name], 6) if name in params else "(none)"
 
 
 def _warnings(studies: Sequence[Study]) -> list[str]:
     """Return a warning for everything known that should be equal, but differs."""
     warnings = []
     for label, read in (
-        ("metrics", lambda s: [m.get("name") for m in s.definition.get("metrics", [])]),
+        ("metrics", lambda s: s.recorded_metrics),
         (
             "aggregations of a metric",
             lambda s: [m.get("counts") for m in s.definition.get("metrics", [])],

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, layout, short, thin
+from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, layout, name_positions, short, thin
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import draw_parallel, importance_info
+from tune_jobs.dashboard.parameters import draw_parallel
 from tune_jobs.dashboard.races import X_AXES, list_axes, quantile, race_figure
 from tune_jobs.dashboard.study_groups import Entry, list_entries, place_legend
 
@@ -166,17 +167,25 @@ def _draw_bars(
         {
             "type": "bar",
             "name": entry.name,
-            "x": [short(name) for name in names],
+            "x": list(range(len(names))),
             "y": [each.get(name) for name in names],
+            "text": [short(name) for name in names],
+            "textposition": "none",
             "marker": {"color": entry.color},
-            "hovertemplate": "%{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
+            "hovertemplate": "%{text}: %{y:.3f}<extra>%{fullData.name}</extra>",
         }
         for entry, each in zip(entries, found, strict=True)
         if each
     ]
     return {
         "data": data,
-        "layout": layout("", "importance", barmode="group", **place_legend(len(entries))),
+        "layout": layout(
+            "",
+            "importance",
+            xaxis=name_positions(names),
+            barmode="group",
+            **place_legend(len(entries)),
+        ),
     }
 
 
@@ -186,18 +195,20 @@ def _draw_colors(
     """Return a figure with a row for each study, in the order of the comparison."""
     heat: Figure = {
         "type": "heatmap",
-        "x": [short(name) for name in names],
-        "y": [entry.name for entry in entries],
+        "x": list(range(len(names))),
+        "y": list(range(len(entries))),
         "z": [[each.get(name) for name in names] for each in found],
         "colorscale": "Viridis",
         "zmin": 0.0,
         "zmax": 1.0,
         "colorbar": {"thickness": 12},
-        "hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>",
+        "text": [[f"{entry.name}, {short(name)}" for name in names] for entry in entries],
+        "hovertemplate": "%{text}: %{z:.3f}<extra></extra>",
     }
     height = max(320, 110 + ROW * len(entries))
-    axis = {"autorange": "reversed", "dtick": 1}
-    return {"data": [heat], "layout": layout("", "", yaxis=axis, height=height)}
+    rows = {**name_positions([entry.name for entry in entries]), "autorange": "reversed"}
+    columns = name_positions(names)
+    return {"data": [heat], "layout": layout("", "", xaxis=columns, yaxis=rows, height=height)}
 
 
 FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Entry]], Figure]]] = {

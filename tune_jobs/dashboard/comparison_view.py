@@ -10,7 +10,7 @@ from typing import Any
 from werkzeug.exceptions import NotFound
 
 from tune_jobs.dashboard.comparable import Comparable, choose_comparable
-from tune_jobs.dashboard.comparing import Comparison, Winner, compare
+from tune_jobs.dashboard.comparing import Comparison, Winner, compare, show_parameter
 from tune_jobs.dashboard.comparison_figures import (
     FIGURES,
     Importances,
@@ -186,7 +186,7 @@ def _winner(winner: Winner, result: Comparison, entry: Entry) -> dict[str, Any]:
         "money": winner.money,
         "hours": winner.hours,
         "live": entry.study.owner is not None,
-        "params": [bounded(winner.params.get(n, "(none)")) for n in result.differing],
+        "params": [bounded(show_parameter(winner.params, n)) for n in result.differing],
     }
 
 

@@ -15,6 +15,11 @@ Figure = dict[str, Any]
 MANY_POINTS = 2000
 """Points above which WebGL draws a figure; also the most lines of parallel coordinates."""
 
+LARGEST = 1e300
+SMALLEST = 1e-300
+"""Numbers beyond these limits are drawn at them, or as 0: the span of an axis, and the number of
+its ticks, must be numbers, too."""
+
 MANY_CURVES = 300
 MANY_RUNS = 3000
 LONG = 60
@@ -123,21 +128,40 @@ def scatter_type(points: Sequence[Any]) -> str:
     return "scattergl" if len(points) > MANY_POINTS else "scatter"
 
 
-def bars(pairs: Sequence[tuple[str, float]], label: str) -> Figure:
+def bound(value: float) -> float:
+    """Return a number as it is drawn: within the limits, or not finite."""
+    if abs(value) < SMALLEST:
+        return 0.0
+    return float(max(-LARGEST, min(LARGEST, value)) if abs(value) < math.inf else value)
+
+
+def name_positions(names: Sequence[str]) -> Figure:
+    """Return an axis on which the names are at 0, 1, 2...
+
+    Plotly's own axes of categories merge those of the same name, and lose some, as ``__proto__``.
+    """
+    positions = list(range(len(names)))
+    return {"type": "linear", "tickvals": positions, "ticktext": [short(name) for name in names]}
+
+
+def bars(pairs: Sequence[tuple[str, float | None]], label: str) -> Figure:
     """Return a figure of horizontal bars; the first pair is on top."""
-    upwards = list(reversed(pairs))
+    names = [short(name) for name, _ in pairs]
+    axis = {**name_positions(names), "range": [len(names) - 0.4, -0.6], "zeroline": False}
     return {
         "data": [
             {
                 "type": "bar",
                 "orientation": "h",
-                "x": [value for _, value in upwards],
-                "y": [short(name) for name, _ in upwards],
+                "x": [value for _, value in pairs],
+                "y": list(range(len(pairs))),
+                "text": names,
+                "textposition": "none",
                 "marker": {"color": COLORS["COMPLETE"]},
-                "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+                "hovertemplate": "%{text}: %{x:.3f}<extra></extra>",
             }
         ],
-        "layout": layout(label, ""),
+        "layout": layout(label, "", yaxis=axis),
     }
 
 

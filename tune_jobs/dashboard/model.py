@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from tune_jobs.core.trial_attributes import (
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
 )
+from tune_jobs.dashboard.drawing import bound
 from tune_jobs.storage.notes import Note
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
@@ -97,6 +98,16 @@ class Trial:
         """Cost of its attempts; 0 without prices."""
         return self._cost("money")
 
+    @cached_property
+    def drawn(self) -> Trial:
+        """The trial with numbers that can be drawn, see `bound`; itself if all can be."""
+        values = tuple(map(bound, self.values))
+        steps = {step: bound(value) for step, value in self.steps.items()}
+        constraints = {name: bound(amount) for name, amount in self.constraints.items()}
+        if (values, steps, constraints) == (self.values, self.steps, self.constraints):
+            return self
+        return replace(self, values=values, steps=steps, constraints=constraints)
+
     def _cost(self, key: str) -> float:
         cost = self.attributes.get(COST_ATTRIBUTE)
         return float(cost.get(key, 0.0)) if isinstance(cost, dict) else 0.0
@@ -118,6 +129,7 @@ class Study:
         controllers: Its detached controllers, oldest first.
         note: The note on the study.
         notes: Those on trials that have one, by number.
+        metric_names: Names that Optuna's ``set_metric_names`` gave to the objectives.
     """
 
     key: str
@@ -132,6 +144,7 @@ class Study:
     controllers: Sequence[ControllerRecord] = ()
     note: Note = field(default_factory=Note)
     notes: Mapping[int, Note] = field(default_factory=dict)
+    metric_names: tuple[str, ...] = ()
 
     @cached_property
     def identity(self) -> tuple[str, str | None, str, float | None]:
@@ -145,18 +158,31 @@ class Study:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the objectives."""
-        names = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
-        if len(names) == len(self.maximize):
-            return names
+        """Names of the objectives; "value" where none is recorded."""
+        if self.recorded_metrics:
+            return self.recorded_metrics
         if self.single:
             return ["value"]
         return [f"value {i + 1}" for i in range(len(self.maximize))]
 
     @property
+    def recorded_metrics(self) -> list[str]:
+        """Names of the objectives that tune_jobs, or else Optuna, recorded; empty without any."""
+        names = [str(m.get("name", "")) for m in self.definition.get("metrics", [])]
+        recorded = (names, list(self.metric_names))
+        return next((known for known in recorded if len(known) == len(self.maximize)), [])
+
+    @property
     def single(self) -> bool:
         """Whether it has a single objective."""
         return len(self.maximize) == 1
+
+    @cached_property
+    def drawn(self) -> Study:
+        """The study with numbers that can be drawn, see `bound`; itself if all can be."""
+        trials = [t.drawn for t in self.trials]
+        is_same = all(new is old for new, old in zip(trials, self.trials, strict=True))
+        return self if is_same else replace(self, trials=trials)
 
     def complete(self) -> list[Trial]:
         """Return the complete trials, by number."""
@@ -243,6 +269,7 @@ class Study:
             [(t.number, t.state, len(t.steps)) for t in unfinished],
             [(r.name, r.state, r.started) for r in live],
             self.owner,
+            self.metric_names,
             sorted((number, note.version) for number, note in self.notes.items()),
         )
         return f"{hash(repr(facts)) & 0xFFFFFFFFFFFF:x}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.trial_attributes import REACHED_ATTRIBUTE
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.figures.rungs import has_rungs, ladder_info
 from tune_jobs.dashboard.model import FINISHED, Study, Trial
+from tune_jobs.dashboard.parameter_axes import is_number
 
 MAX_TEXT = 300
 """Characters that the page shows of a string from a study."""
@@ -88,6 +89,4 @@ def _front_row(trial: Trial, names: list[str]) -> dict[str, Any]:
 
 
 def _param(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return clean(value, MAX_TEXT)
-    return value if math.isfinite(value) else None
+    return value if is_number(value) else clean(format_parameter(value), MAX_TEXT)

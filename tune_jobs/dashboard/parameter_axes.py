@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tune_jobs.dashboard.drawing import Figure, short
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from tune_jobs.core.formatting import format_parameter
+from tune_jobs.dashboard.drawing import Figure, bound, short
 from tune_jobs.dashboard.model import Trial
 
 MAX_PARAMETERS = 12
 MANY_TICKS = 6
 MANY_CATEGORIES = 30
+MANY_DECADES = 3
+"""Decades from which numbers are on a log axis if the search space does not say their scale, and
+from which only powers of ten have ticks."""
+
 TICK = 14
 """Characters of a category at an axis."""
 
@@ -37,40 +44,49 @@ class Axis:
 
 
 def axis_info(name: str, trials: Sequence[Trial]) -> Axis:
-    """Return a parameter of these trials; on a log axis if it is sampled so and spans a decade.
-
-    One whose distribution is not known has a log axis if it spans three decades.
-    """
+    """Return a parameter of these trials on an axis of the scale that it was suggested with."""
     present = [t.params[name] for t in trials if name in t.params]
-    if present and all(is_number(v) for v in present):
-        values = [float(t.params[name]) if name in t.params else None for t in trials]
-        low, high = float(min(present)), float(max(present))
-        if low > 0 and high / low >= _find_log_span(name, trials):
-            logs = [None if v is None else math.log10(v) for v in values]
+    if not present:
+        return Axis(name, [None] * len(trials))
+    if all(is_number(v) for v in present):
+        low, high = min(present), max(present)
+        if low > 0 and _is_log(name, trials, low, high):
+            logs = [math.log10(t.params[name]) if name in t.params else None for t in trials]
             return Axis(name, logs, log_ticks(low, high), log=True)
-        return Axis(name, values)
-    labels = sorted({str(t.params[name]) for t in trials if name in t.params})
+        return Axis(name, [bound(t.params[name]) if name in t.params else None for t in trials])
+    known = [format_parameter(t.params[name]) if name in t.params else None for t in trials]
+    labels = sorted({label for label in known if label is not None})
     position = {label: float(i) for i, label in enumerate(labels)}
-    positions = [position[str(t.params[name])] if name in t.params else None for t in trials]
+    positions = [None if label is None else position[label] for label in known]
     every = math.ceil(len(labels) / MANY_CATEGORIES)
     ticks = [(p, short(label, TICK)) for label, p in position.items()][::every]
     return Axis(name, positions, ticks, categories=len(labels))
 
 
-def _find_log_span(name: str, trials: Sequence[Trial]) -> float:
-    """Return the least ratio of the ends of a log axis."""
-    known = next((t.distributions[name] for t in reversed(trials) if name in t.distributions), None)
-    if known is None:
-        return 1000.0
-    return 10.0 if getattr(known, "log", False) else math.inf
+def _is_log(name: str, trials: Sequence[Trial], low: float, high: float) -> bool:
+    """Return whether positive numbers are on a log axis: their distributions decide.
+
+    Without distributions of numbers, or with some of either scale, the range decides.
+    """
+    found = [t.distributions.get(name) for t in trials if name in t.params]
+    scales = {d.log if isinstance(d, FloatDistribution | IntDistribution) else None for d in found}
+    if len(scales) == 1 and (log := scales.pop()) is not None:
+        return log
+    return spans_decades(low, high)
+
+
+def spans_decades(low: float, high: float) -> bool:
+    """Return whether a range is so wide that a log scale is likely."""
+    return low > 0 and math.log10(high) - math.log10(low) >= MANY_DECADES
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a parameter's value is a number, which a boolean is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a parameter's value has a place among numbers, which a boolean has not."""
+    is_numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_numeric and abs(value) < math.inf
 
 
-def parameter_names(trials: Sequence[Trial]) -> list[str]:
+def parameter_names(trials: Sequence[Trial], most: int = MAX_PARAMETERS) -> list[str]:
     """Return the parameters that vary, the most frequent first."""
     values: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
@@ -78,14 +94,21 @@ def parameter_names(trials: Sequence[Trial]) -> list[str]:
         for name, value in trial.params.items():
             distinct = values.setdefault(name, set())
             if len(distinct) < 2:
-                distinct.add(str(value))
+                distinct.add(format_parameter(value))
             counts[name] = counts.get(name, 0) + 1
     names = [name for name, distinct in values.items() if len(distinct) > 1]
-    return sorted(names, key=lambda name: -counts[name])[:MAX_PARAMETERS]
+    return sorted(names, key=lambda name: -counts[name])[:most]
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return ticks at powers of ten, as logarithms and labels."""
+    """Return ticks as logarithms and labels: at powers of ten, and between a few of them."""
+    decades = math.log10(high) - math.log10(low)
+    if decades < 1:
+        return [(math.log10(float(label)), label) for _, label in linear_ticks(low, high)]
+    if decades < MANY_DECADES:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+        marks = [m * 10.0**power for power in powers for m in (1, 2, 5)]
+        return [(math.log10(m), f"{m:g}") for m in marks if low <= m <= high]
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = math.ceil((last - first) / MANY_TICKS)
     return [(float(d), _format_power(d)) for d in range(first, last + 1, every)]

@@ -1,4 +1,4 @@
-"""Figures of parameters: parallel coordinates, slices and importance."""
+"""Figures of parameters: parallel coordinates and slices."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from tune_jobs.core.no_best import describe_standing
-from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bars, layout, short, thin
-from tune_jobs.dashboard.importance import measure_importance
+from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, layout, short, thin
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameter_axes import (
     Axis,
     axis_info,
-    is_number,
     linear_ticks,
     parameter_names,
     tick_attributes,
@@ -23,8 +21,6 @@ from tune_jobs.dashboard.parameter_axes import (
 __all__ = [
     "axis_info",
     "draw_parallel",
-    "importance_figure",
-    "importance_info",
     "parallel_figure",
     "parameter_names",
     "slice_figure",
@@ -171,33 +167,3 @@ def _slice_axis(name: str, axis: Axis, count: int) -> Figure:
         "nticks": 5,
         **tick_attributes(axis),
     }
-
-
-# -- importance ---------------------------------------------------------------------------------
-
-
-def importance_info(study: Study, objective: int = 0) -> list[tuple[str, float]]:
-    """Return the importance of each parameter, the most important first.
-
-    By PED-ANOVA, of the trials that can be the best. Empty with fewer than four of them, or without
-    a parameter that all of them have.
-    """
-    trials = thin(study.candidates(), MANY_POINTS)
-    names = [n for n in parameter_names(trials) if all(n in t.params for t in trials)]
-    if len(trials) < 4 or not names:
-        return []
-    columns = [_column([t.params[n] for t in trials]) for n in names]
-    values = [t.values[objective] for t in trials]
-    found = measure_importance(columns, values, study.maximize[objective])
-    return sorted(zip(names, found, strict=True), key=lambda pair: -pair[1])
-
-
-def _column(values: Sequence[Any]) -> list[float] | list[str]:
-    if all(is_number(v) for v in values):
-        return [float(v) for v in values]
-    return [str(v) for v in values]
-
-
-def importance_figure(study: Study, objective: int = 0) -> Figure:
-    """Return a figure of the importances."""
-    return bars(importance_info(study, objective), "importance")

@@ -58,6 +58,7 @@ from tune_jobs.storage.study_reader import (
     StoredStudy,
     TrialStamp,
     count_trials,
+    read_metric_names,
     read_results,
     read_stamps,
     read_studies,
@@ -205,11 +206,13 @@ class RelationalSource:
             known = self._known.get((study_id, uid), _Known)
             trials = _read_trials(connection, study_id, known)
             noted = read_note_attributes(connection, study_id)
+            names = read_metric_names(connection, study_id)
         ledger = LedgerContent()
         if uid is not None and has_ledger(self._engine):
             known.ledger = known.ledger or LedgerReader(self._engine, uid)
             ledger = known.ledger.read()
         built = _build_study(key, study.name, study.maximize, list(trials.values()), uid, ledger)
+        built = replace(built, metric_names=names)
         return _add_notes(built, noted, {i: trial.number for i, trial in trials.items()})
 
 
@@ -314,6 +317,7 @@ def _read_with_ledger(opened: optuna.Study, key: str) -> Study:
         uid,
         ledger,
     )
+    built = replace(built, metric_names=tuple(opened.metric_names or ()))
     return _add_notes(built, find_note_attributes(opened), number_trials(trials))
 
 

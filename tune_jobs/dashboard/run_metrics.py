@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tune_jobs.dashboard.drawing import COLORS, Figure, clean, layout, short, thin
+from tune_jobs.dashboard.drawing import COLORS, Figure, bound, clean, layout, short, thin
 from tune_jobs.dashboard.model import Trial
 from tune_jobs.dashboard.trial_history import find_pruning_step
 from tune_jobs.metric_store.store import MetricStore
@@ -173,7 +173,7 @@ def _figure(
                 "mode": "markers",
                 "name": "pruned here",
                 "x": [pruned[0]],
-                "y": [pruned[1]],
+                "y": [bound(pruned[1])],
                 "marker": {"color": COLORS["PRUNED"], "symbol": "x", "size": 10},
                 "hovertemplate": "pruned at step %{x}: %{y:.6g}<extra></extra>",
             }
@@ -192,7 +192,7 @@ def _trace(name: str, curve: Curve, points: int) -> Figure:
         "mode": "lines+markers" if len(kept) <= _FEW else "lines",
         "name": name,
         "x": [_whole(curve.steps[i]) for i in kept],
-        "y": [curve.values[i] if math.isfinite(curve.values[i]) else None for i in kept],
+        "y": [bound(curve.values[i]) if math.isfinite(curve.values[i]) else None for i in kept],
         "hovertemplate": "%{x}: %{y:.6g}<extra></extra>",
     }
 

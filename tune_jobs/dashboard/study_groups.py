@@ -26,7 +26,7 @@ class Entry:
     """A study in a comparison, with what is the same for it in every figure.
 
     Args:
-        study: The study.
+        study: The study with numbers that can be drawn.
         name: Its name, distinct from all others; short enough for figures.
         group: Name of its group; empty if it is in none.
         color, dash: How it is drawn: studies of a group have one color.
@@ -85,7 +85,7 @@ def list_entries(studies: Sequence[Study], groups: Sequence[str] = ()) -> list[E
     entries = []
     for study, name, group, own in zip(studies, names, groups, of_its_own, strict=True):
         color, dash = choose_style(order[own])
-        entries.append(Entry(study, name, group, color, dash))
+        entries.append(Entry(study.drawn, name, group, color, dash))
     return entries
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.core.attempts import Attempt
-from tune_jobs.core.formatting import duration
+from tune_jobs.core.formatting import duration, format_parameter
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.core.trial_attributes import ARGUMENTS_ATTRIBUTE, CAUSE_ATTRIBUTE
-from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, clean, layout, thin
+from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, bound, clean, layout, thin
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.parameter_axes import is_number
 from tune_jobs.dashboard.study_groups import choose_style, place_legend, shorten
 from tune_jobs.dashboard.trial_view import Subject, count_nodes
 from tune_jobs.runtime.records import Record
@@ -154,7 +155,9 @@ def _read_result(trial: Compared) -> dict[str, Any]:
 
 
 def _read_params(trial: Compared) -> dict[str, Any]:
-    return dict(trial.subject.trial.params)
+    """Return the parameters: numbers as they are, so that 1 and 1.0 do not differ."""
+    params = trial.subject.trial.params
+    return {n: v if is_number(v) else format_parameter(v) for n, v in params.items()}
 
 
 def _read_arguments(trial: Compared) -> dict[str, Any]:
@@ -231,7 +234,7 @@ def draw_curves(
             points = [(float(x), y) for x, y in trial.subject.trial.steps.items()]
         else:
             points = list(_against_seconds(trial, records.get(position, ())))
-        points = [point for point in points if math.isfinite(point[1])]
+        points = [(x, bound(y)) for x, y in points if math.isfinite(y)]
         kept = [*points[:1], *thin(points[1:-1], most - 2), *points[1:][-1:]]
         color, dash = choose_style(position)
         data.append(

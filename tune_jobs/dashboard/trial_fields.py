@@ -9,11 +9,13 @@ from typing import Any
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.best_trials import Standing
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.parameter_axes import is_number
 
 MAX_NAMES = 100
 """Parameters, user attributes and constraints that have columns, of each kind."""
@@ -180,6 +182,14 @@ def _named_field(identifier: str, name: str, group: str, scope: str) -> Field:
     }
     names = (name, f"{scope}.{name}")
     return Field(identifier, clean(name, MAX_TEXT), "number", group, names, readers[group])
+
+
+def draw_cell(field: Field, trial: Trial, run: Attempt | None) -> Any:
+    """Return what a table shows of a trial, for JSON; see `cell`."""
+    value = field.read(trial, run)
+    if field.group == "param" and field.names[0] in trial.params and not is_number(value):
+        return clean(format_parameter(value), MAX_TEXT)
+    return cell(value)
 
 
 def cell(value: Any) -> Any:

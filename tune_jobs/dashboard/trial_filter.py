@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from tune_jobs.core.attempts import RUNNING, Attempt, AttemptState
 from tune_jobs.core.best_trials import Standing
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.dashboard import best_fields
 from tune_jobs.dashboard.model import STATES, Study, Trial
 from tune_jobs.dashboard.trial_fields import (
@@ -107,7 +108,7 @@ def _contains(trial: Trial, run: Attempt | None, text: str) -> bool:
     if not text:
         return True
     cause = read_cause(trial, run) or ""
-    params = " ".join(f"{k}={v}" for k, v in trial.params.items())
+    params = " ".join(f"{k}={format_parameter(v)}" for k, v in trial.params.items())
     return text in f"{trial.number} {params} {cause}".lower()
 
 

@@ -17,7 +17,7 @@ from tune_jobs.core.attempts import Attempt
 from tune_jobs.dashboard.best_fields import list_best_fields
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.recent import Recent
-from tune_jobs.dashboard.trial_fields import Field, cell, find_named_fields, list_study_fields
+from tune_jobs.dashboard.trial_fields import Field, draw_cell, find_named_fields, list_study_fields
 from tune_jobs.dashboard.trial_filter import (
     FilterError,
     TrialFilter,
@@ -179,7 +179,7 @@ def _choose_rows(history: History, given: Cursor) -> tuple[list[int], Cursor, bo
 
 def _draw_row(history: History, number: int) -> list[Any]:
     trial, run = history.rows[number]
-    cells = [cell(each.read(trial, run)) for each in history.fields]
+    cells = [draw_cell(each, trial, run) for each in history.fields]
     while cells and cells[-1] is None:
         cells.pop()
     return cells

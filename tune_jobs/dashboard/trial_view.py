@@ -8,6 +8,7 @@ from typing import Any
 
 from tune_jobs.core.attempts import Attempt
 from tune_jobs.core.costs import Prices
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.no_best import describe_constraint
 from tune_jobs.core.nodes import parse_shape
 from tune_jobs.core.trial_attributes import (
@@ -19,6 +20,7 @@ from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.trial_history import explain, find_descendants, find_origin
 from tune_jobs.errors import StudyError
 from tune_jobs.script.invocation_text import format_invocation
+from tune_jobs.space.validity import are_same
 
 MAX_VALUE = 2000
 """Characters that are shown of a parameter or a cause."""
@@ -241,16 +243,21 @@ def _params(trial: Trial, other: Trial | None) -> list[dict[str, Any]]:
     return [
         {
             "name": clean(name, MAX_VALUE),
-            "value": _value(own, name),
-            "beside": _value(others, name),
+            "value": _param(own, name),
+            "beside": _param(others, name),
             "differs": other is not None and _differs(name, own, others),
         }
         for name in dict.fromkeys([*own, *others])
     ][:MAX_NAMES]
 
 
+def _param(params: Mapping[str, Any], name: str) -> str | None:
+    """Return a parameter with all its digits; None if there is none."""
+    return clean(format_parameter(params[name]), MAX_VALUE) if name in params else None
+
+
 def _differs(name: str, own: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
-    return name not in own or name not in others or bool(own[name] != others[name])
+    return name not in own or name not in others or not are_same(own[name], others[name])
 
 
 def _arguments(trial: Trial) -> list[dict[str, Any]]:
@@ -261,7 +268,6 @@ def _arguments(trial: Trial) -> list[dict[str, Any]]:
 
 
 def _value(values: Mapping[str, Any], name: str) -> str | None:
-    """Return a parameter with all its digits; None if there is none."""
     return clean(values[name], MAX_VALUE) if name in values else None
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tune_jobs.core.best_trials import Standing
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.figure_view import figures_view
 from tune_jobs.dashboard.figures import timeline_info
@@ -23,6 +24,11 @@ _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 def bounded(value: object) -> str:
     """Return a value of a study as a string of bounded length; a float with six digits."""
     return clean(f"{value:.6g}" if isinstance(value, float) else value, MAX_TEXT)
+
+
+def bounded_parameter(value: object) -> str:
+    """Return the value of a parameter as a string of bounded length; a float with six digits."""
+    return clean(format_parameter(value, 6), MAX_TEXT)
 
 
 def json_number(value: float | None) -> float | None:
@@ -104,7 +110,7 @@ def _best(study: Study) -> dict[str, Any] | None:
     return {
         "trial": best.number,
         "value": json_number(best.values[0]),
-        "params": {bounded(k): bounded(v) for k, v in best.params.items()},
+        "params": {bounded(k): bounded_parameter(v) for k, v in best.params.items()},
     }
 
 

@@ -17,7 +17,7 @@ from tune_jobs.core.formatting import duration
 from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.views import bounded, study_view
+from tune_jobs.dashboard.views import bounded, bounded_parameter, study_view
 from tune_jobs.notebook.state import CURVE_HEIGHT, CURVE_WIDTH, LiveRun, Shower, StudyState
 
 SHOWN_RUNS = 8
@@ -95,7 +95,8 @@ def describe_values(trial: Trial) -> str:
 def _list_params(study: Study) -> tuple[tuple[str, str], ...]:
     front = study.front()
     params = list(front[0].params.items()) if front else []
-    return tuple((clean(name, 80), clean(bounded(v), 80)) for name, v in params[:SHOWN_PARAMS])
+    shown = params[:SHOWN_PARAMS]
+    return tuple((clean(name, 80), clean(bounded_parameter(value), 80)) for name, value in shown)
 
 
 def _list_facts(study: Study, view: Mapping[str, Any], live: int) -> list[tuple[str, str]]:

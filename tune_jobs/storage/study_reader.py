@@ -27,6 +27,9 @@ from tune_jobs.core.best_trials import Result
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 from tune_jobs.storage import optuna_tables as tables
 
+_METRIC_NAMES = "study:metric_names"
+"""System attribute of a study that Optuna's ``Study.set_metric_names`` writes."""
+
 _MAX_IDS = 500
 """Trials that are selected by their ids; more are selected by a range of ids."""
 
@@ -68,6 +71,14 @@ def read_user_attr(connection: Connection, key: str, study_id: int | None = None
     if study_id is not None:
         query = query.where(attrs.study_id == study_id)
     return {number: json.loads(value) for number, value in connection.execute(query)}
+
+
+def read_metric_names(connection: Connection, study_id: int) -> tuple[str, ...]:
+    """Return the names that Optuna knows of a study's objectives; empty without any."""
+    attrs = tables.study_system_attrs.c
+    query = select(attrs.value_json).where(attrs.study_id == study_id, attrs.key == _METRIC_NAMES)
+    found = connection.execute(query).scalar()
+    return tuple(map(str, json.loads(found))) if found is not None else ()
 
 
 def count_trials(connection: Connection) -> dict[int, dict[str, int]]:

@@ -40,9 +40,10 @@ from tune_jobs.dashboard.figures.pairs import contour_figure, rank_figure
 from tune_jobs.dashboard.figures.provisioning import has_provisioning, provisioning_figure
 from tune_jobs.dashboard.figures.rungs import has_rungs, rungs_figure
 from tune_jobs.dashboard.figures.slots import timeline_figure, timeline_info
+from tune_jobs.dashboard.importance import importance_figure
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameter_axes import parameter_names
-from tune_jobs.dashboard.parameters import importance_figure, parallel_figure, slice_figure
+from tune_jobs.dashboard.parameters import parallel_figure, slice_figure
 
 __all__ = [
     "FIGURES",
@@ -99,19 +100,19 @@ class FigureKind(NamedTuple):
 
 
 def _plain(figure: Callable[[Study], Figure]) -> Draw:
-    return lambda study, now, chosen=DEFAULTS, /: figure(study)
+    return lambda study, now, chosen=DEFAULTS, /: figure(study.drawn)
 
 
 def _timed(figure: Callable[[Study, float], Figure]) -> Draw:
-    return lambda study, now, chosen=DEFAULTS, /: figure(study, now)
+    return lambda study, now, chosen=DEFAULTS, /: figure(study.drawn, now)
 
 
 def _by_objective(figure: Callable[[Study, int], Figure]) -> Draw:
-    return lambda study, now, chosen=DEFAULTS, /: figure(study, read_objective(study, chosen))
+    return lambda study, now, chosen=DEFAULTS, /: figure(study.drawn, read_objective(study, chosen))
 
 
 def _by_choice(figure: Callable[[Study, Chosen], Figure]) -> Draw:
-    return lambda study, now, chosen=DEFAULTS, /: figure(study, chosen)
+    return lambda study, now, chosen=DEFAULTS, /: figure(study.drawn, chosen)
 
 
 def _varies(trials: Sequence[Trial]) -> bool:

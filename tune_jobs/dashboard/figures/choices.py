@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tune_jobs.dashboard.drawing import LONG, MANY_POINTS, clean, short, thin
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.parameter_axes import parameter_names
-from tune_jobs.dashboard.parameters import importance_info
 
 Chosen = Mapping[str, str]
 """Chosen values by the names of the choices; what is missing has its default."""
@@ -113,9 +113,13 @@ def pair_names(study: Study) -> list[str]:
 
 
 def _most_important(study: Study, objective: int) -> tuple[str, str]:
-    names = [name for name, _ in importance_info(study, objective)]
-    names += [name for name in pair_names(study) if name not in names]
-    return names[0], names[1]
+    """Return the most important parameter, and the next one that trials have together with it."""
+    offered = pair_names(study)
+    names = [name for name, _ in importance_info(study, objective) if name in offered]
+    names += [name for name in offered if name not in names]
+    first, *others = names
+    together = {name for t in study.with_value(objective) if first in t.params for name in t.params}
+    return first, next((name for name in others if name in together), others[0])
 
 
 def choose_constraint(study: Study, chosen: Chosen) -> list[Choice]:

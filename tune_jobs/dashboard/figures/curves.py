@@ -16,6 +16,9 @@ ON_RUNG = "RUNG"
 """States of complete trials that violate a constraint, and of those that reached their rung: Optuna
 calls the latter pruned, although their runs succeeded."""
 
+LONE_SIZE = 5
+"""Size of the marker of a point that no line leads to."""
+
 _NAMES = {ON_RUNG: "up to a rung"}
 
 
@@ -76,11 +79,22 @@ def _curve_state(trial: Trial) -> str:
     return ON_RUNG if is_on_rung else trial.state
 
 
+def _find_lone(values: Sequence[float | None]) -> list[bool]:
+    """Return which values are between gaps, so that no line shows them."""
+    around = [None, *values, None]
+    return [
+        value is not None and before is None and after is None
+        for before, value, after in zip(around, values, around[2:], strict=False)
+    ]
+
+
 def curves_figure(study: Study) -> Figure:
     """Return a figure of the learning curves; a cross marks where a trial was pruned."""
     data: list[Figure] = []
     for curves in curves_info(study):
         color = COLORS.get(curves.state, COLORS["excluded"])
+        sizes = [LONE_SIZE if is_lone else 0 for is_lone in _find_lone(curves.values)]
+        markers: Figure = {"mode": "lines+markers", "marker": {"size": sizes, "color": color}}
         data.append(
             {
                 "type": "scattergl" if len(curves.steps) > MANY_POINTS else "scatter",
@@ -90,6 +104,7 @@ def curves_figure(study: Study) -> Figure:
                 "y": list(curves.values),
                 "customdata": list(curves.numbers),
                 "line": {"color": color, "width": 1},
+                **(markers if any(sizes) else {}),
                 "opacity": 0.55,
                 "hovertemplate": "trial %{customdata}, step %{x}: %{y:.6g}<extra></extra>",
             }

@@ -103,7 +103,7 @@ def _grid(axis: Axis) -> list[float]:
     if axis.categories:
         return [float(i) for i in range(axis.categories)]
     present = [p for p in axis.positions if p is not None]
-    low, high = min(present), max(present)
+    low, high = min(present, default=0.0), max(present, default=1.0)
     return [low + (high - low) * i / (GRID - 1) for i in range(GRID)]
 
 
@@ -128,12 +128,14 @@ def _interpolate_plane(
     from scipy.spatial import QhullError
 
     corner = np.array([xs[0], ys[0]])
-    extent = np.array([xs[-1] - xs[0], ys[-1] - ys[0]])
+    extent = np.array([xs[-1] - xs[0] or 1.0, ys[-1] - ys[0] or 1.0])
+    if len(best) < 3:
+        return [[None] * len(xs) for _ in ys]
     points = (np.array(list(best)) - corner) / extent
     unit = np.linspace(0.0, 1.0, GRID)
     try:
         interpolate = LinearNDInterpolator(points, np.array(list(best.values())))
-    except QhullError:  # all on one line, or fewer than three
+    except QhullError:  # all on one line
         return [[None] * len(xs) for _ in ys]
     return [_to_list(row) for row in interpolate(*np.meshgrid(unit, unit))]
 
@@ -192,9 +194,12 @@ def _points(pair: Pair, members: Sequence[bool], name: str, marker: Figure) -> F
 
 
 def _pair_layout(pair: Pair) -> Figure:
+    note = {"text": "no trial has both parameters", "showarrow": False}
+    center = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5}
     return layout(
         pair.x.name,
         pair.y.name,
+        annotations=[] if pair.trials else [{**note, **center}],
         xaxis={"zeroline": False, **tick_attributes(pair.x)},
         yaxis={"zeroline": False, **tick_attributes(pair.y)},
     )

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tune_jobs.core.formatting import format_parameter
 from tune_jobs.dashboard.drawing import clean
 
 NAME_LENGTH = 60
 """Characters of a name, or of a parameter's value."""
 
 SENTENCE_LENGTH = 400
+DIGITS = 6
+"""Significant digits of a float."""
 
 
 def name(value: object) -> str:
@@ -27,7 +30,7 @@ def sentence(value: object) -> str:
 
 def value(value: object) -> str:
     """Return a value of a parameter or an objective; a float with six digits."""
-    return f"{value:.6g}" if isinstance(value, float) else name(value)
+    return name(format_parameter(value, DIGITS))
 
 
 def gap(difference: float) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tune_jobs.core.best_trials import Standing
 from tune_jobs.core.failures import summarize_cause
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import importance_info
 from tune_jobs.dashboard.report import phrases
 from tune_jobs.dashboard.report.findings import find_replicates, rank
 from tune_jobs.dashboard.report.progress import Progress, find_failures, measure_progress
@@ -149,7 +149,14 @@ def _fix_unimportant(view: _View) -> list[str]:
         return []
     importances = importance_info(view.study)
     total = sum(value for _, value in importances)
-    names = [phrases.name(key) for key, v in importances if total and v < UNIMPORTANT * total]
+    names = [
+        phrases.name(key)
+        for key, v in importances
+        if total
+        and v < UNIMPORTANT * total
+        # Little is known of one that few trials have.
+        and sum(key in trial.params for trial in view.ranked) >= ENOUGH
+    ]
     if not names or len(names) == len(importances):
         return []
     each = " each" if len(names) > 1 else ""

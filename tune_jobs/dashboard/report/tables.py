@@ -12,8 +12,8 @@ from tune_jobs.core.failures import summarize_cause
 from tune_jobs.core.formatting import duration
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.dashboard.comparing import Comparison
+from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameters import importance_info
 from tune_jobs.dashboard.report import phrases
 from tune_jobs.dashboard.report.content import Table
 from tune_jobs.dashboard.report.findings import describe_objectives, rank
@@ -69,7 +69,7 @@ def make_best_table(study: Study) -> Table | None:
             numeric.add(len(head))
         head.append(phrases.name(key))
         for row, trial in zip(rows, best, strict=True):
-            row.append(_cell(trial.params[key]) if key in trial.params else "–")
+            row.append(_cell_of(trial, key))
     title = "Pareto front" if not study.single else "Best trials"
     return Table(
         title if ranked else "Trials nearest to feasible",
@@ -85,11 +85,11 @@ def _choose_columns(study: Study, trials: Sequence[Trial], width: int) -> tuple[
     names = list(dict.fromkeys(name for t in trials for name in t.params))
     few = len(names) <= FEW_PARAMETERS
     order = [name for name, _ in importance_info(study)] if study.single and not few else []
-    varies = {n for n in names if len({str(t.params.get(n)) for t in trials}) > 1}
+    varies = {n for n in names if len({_cell_of(t, n) for t in trials}) > 1}
     names.sort(key=lambda n: (n not in varies, order.index(n) if n in order else len(order)))
     chosen: list[str] = []
     for key in names:
-        cells = [len(_cell(t.params[key])) for t in trials if key in t.params]
+        cells = [len(_cell_of(t, key)) for t in trials]
         width -= 4 + max([min(len(phrases.name(key)), _CELL), *cells])
         if chosen and width < 0:
             break
@@ -106,8 +106,15 @@ def _note_rows(shown: int, found: int, left: int) -> str:
     return " ".join(parts)
 
 
+def _cell_of(trial: Trial, name: str) -> str:
+    return _cell(trial.params[name]) if name in trial.params else "–"
+
+
 def _cell(value: object) -> str:
-    text = phrases.value(value)
+    return _shorten(phrases.value(value))
+
+
+def _shorten(text: str) -> str:
     return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
 
 
@@ -294,7 +301,7 @@ def make_winners_table(result: Comparison) -> Table | None:
     left = len(result.winners) - len(winners)
     return Table(
         "Parameters in which the winners differ",
-        ("parameter", *(_cell(w.study) for w in winners)),
+        ("parameter", *(_shorten(phrases.name(w.study)) for w in winners)),
         tuple(rows),
         note=f"{left} further studies not shown." if left > 0 else "",
     )

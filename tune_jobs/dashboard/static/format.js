@@ -3,13 +3,19 @@
 const MISSING = "–";
 
 /**
- * Format a number with at most `digits` significant digits.
+ * Format a number with at most `digits` significant digits, or an integer with all of its digits.
+ *
+ * Integers that JavaScript does not have exactly are rounded: 123456789012345678 is "1.23457e17".
  *
  * @param {number | null | undefined} value
  */
 export function formatNumber(value, digits = 5) {
   if (value === null || value === undefined) return MISSING;
-  return Number(Number(value).toPrecision(digits)).toString();
+  const number = Number(value);
+  if (Number.isSafeInteger(number)) return String(number);
+  const rounded = Number(number.toPrecision(digits));
+  const isLong = Math.abs(rounded) >= 10 ** Math.max(digits, 15);
+  return (isLong ? rounded.toExponential() : String(rounded)).replace("e+", "e");
 }
 
 /**

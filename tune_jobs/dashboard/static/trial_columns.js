@@ -15,8 +15,10 @@ export const NUMBER = "number";
 const DEFAULT_COLUMNS = ["state", "value", "latest", "run_state", "seconds", "cost"];
 const DEFAULT_PARAMETERS = 20;
 const CHARACTER_WIDTH = 8.4;
+/** Digits are wider than most letters. */
+const DIGIT_WIDTH = 9.2;
 const PADDING = 22;
-const WIDEST = { text: 48, state: 44, number: 26, seconds: 16, link: 10 };
+const WIDEST = { text: 48, state: 44, number: 34, seconds: 16, link: 10 };
 /** Rows whose cells decide how wide a column is. */
 const MEASURED_ROWS = 400;
 
@@ -55,10 +57,11 @@ export function chooseColumns(fields, chosen) {
 function cellText(field, read) {
   const value = read(field.id);
   if (value === null || value === undefined) return field.kind === "number" ? "–" : "";
-  if (field.id === "latest") return `${formatNumber(Number(value))} @ ${read("step")}`;
+  if (field.id === "latest")
+    return `${formatNumber(Number(value))} @ ${formatNumber(Number(read("step")))}`;
   if (field.kind === "seconds") return formatDuration(Number(value));
   if (typeof value === "number") {
-    return formatNumber(value, field.id.startsWith("value") ? 6 : Number.isInteger(value) ? 15 : 5);
+    return formatNumber(value, field.id.startsWith("value") ? 6 : 5);
   }
   return value;
 }
@@ -134,7 +137,8 @@ export function measureColumn(field, rows) {
     }
     if (length > longest) longest = length;
   }
-  return Math.round(Math.min(longest, WIDEST[field.kind]) * CHARACTER_WIDTH + PADDING);
+  const width = field.kind === "number" ? DIGIT_WIDTH : CHARACTER_WIDTH;
+  return Math.round(Math.min(longest, WIDEST[field.kind]) * width + PADDING);
 }
 
 /**
