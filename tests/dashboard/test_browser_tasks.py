@@ -132,7 +132,7 @@ def test_find_why_trial_37_failed(make_tuner: MakeTuner, tmp_path: Path) -> None
         page.get_by_role("button", name="Save note").click()
         page.locator(".plain-text", has_text="wrong batch").wait_for()
         assert page.get_by_role("button", name="Cancel trial 37").count() == 0
-        page.locator("#figure-metric-1 .main-svg").first.wait_for()
+        wait_for_figures(here, 1)
         show(here, "task-why-trial")
         page.go_back()
         page.get_by_text("1 of 39 trials match").wait_for()
@@ -313,11 +313,10 @@ def test_nothing_is_stopped_without_control(make_tuner: MakeTuner, tmp_path: Pat
 
 
 def drag_heading(here: Browser, name: str, target: str) -> None:
-    def find(text: str) -> Any:
-        headings = here.page.locator("#trials thead th")
-        return headings.filter(has=here.page.get_by_text(text, exact=True))
-
-    find(name).drag_to(find(target))
+    """Drag the heading of a column to another one."""
+    headings, texts = here.page.locator("#trials thead th"), here.page.get_by_text
+    dragged = headings.filter(has=texts(name, exact=True))
+    dragged.drag_to(headings.filter(has=texts(target, exact=True)))
 
 
 def test_columns_are_put_in_order_and_saved(priced: str, tmp_path: Path) -> None:
