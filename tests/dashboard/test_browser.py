@@ -56,7 +56,7 @@ def test_live_study(make_tuner: MakeTuner, tmp_path: Path, served: Callable[...,
             check_accessible(here)
 
             page.get_by_role("button", name="Log of trial-000000-1").click()
-            page.locator("#log-text", has_text="hello from").wait_for()
+            page.get_by_role("dialog").get_by_text("hello from").wait_for()
             here.screenshot("log")
             check_accessible(here)
             page.keyboard.press("Escape")
