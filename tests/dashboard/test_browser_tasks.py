@@ -166,7 +166,8 @@ def describe_view(here: Browser) -> dict[str, Any]:
     """Return what a person sees of a study's page."""
     page = here.page
     page.get_by_role("status").get_by_text("2 selected").wait_for()
-    page.get_by_label("x of Contour").wait_for()
+    for figure in ("Contour", "Rank"):
+        page.get_by_label(f"x of {figure}").wait_for()
     return {
         "rows": page.locator("#trials tbody tr[data-trial]").all_inner_texts(),
         "headings": page.locator("#trials thead th").all_inner_texts(),
