@@ -111,6 +111,7 @@ class Study:
         controllers: Its detached controllers, oldest first.
         note: The note on the study.
         notes: Those on trials that have one, by number.
+        attributes: User attributes, without those of tune_jobs.
     """
 
     key: str
@@ -125,6 +126,7 @@ class Study:
     controllers: Sequence[ControllerRecord] = ()
     note: Note = field(default_factory=Note)
     notes: Mapping[int, Note] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> tuple[str, str | None, str, float | None]:
@@ -232,5 +234,6 @@ class Study:
             [(r.name, r.state, r.started) for r in live],
             self.owner,
             sorted((number, note.version) for number, note in self.notes.items()),
+            sorted((name, repr(value)) for name, value in self.attributes.items()),
         )
         return f"{hash(repr(facts)) & 0xFFFFFFFFFFFF:x}"
