@@ -137,7 +137,7 @@ def compare_by(
         ComparisonError: If there is no such objective or grouping; without an objective, if a study
             has several, or if directions differ.
     """
-    kept, notes = studies, ()
+    kept, notes = studies, tuple[str, ...]()
     if objective is None:
         check_comparable(studies)
         keys = {own.key for study in studies for own in list_objectives(study)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.dashboard.drawing import Figure, short
@@ -93,6 +93,29 @@ def linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
     step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= MANY_TICKS)
     first, last = math.ceil(low / step), math.floor(high / step)
     return [(n * step, f"{n * step:.6g}") for n in range(first, last + 1)]
+
+
+def fill_absent(axis: Axis) -> Axis:
+    """Return an axis on which a trial without the parameter is below all that have it.
+
+    Lines across parallel axes have no gaps.
+    """
+    present = [p for p in axis.positions if p is not None]
+    if len(present) == len(axis.positions):
+        return axis
+    low, high = min(present, default=0.0), max(present, default=1.0)
+    absent = min([low, *(p for p, _ in axis.ticks)]) - 0.15 * ((high - low) or 1.0)
+    ticks = [(absent, "(none)"), *(axis.ticks or linear_ticks(low, high))]
+    return replace(
+        axis, positions=[absent if p is None else p for p in axis.positions], ticks=ticks
+    )
+
+
+def find_range(axis: Axis) -> tuple[float, float]:
+    """Return the positions at the ends of a parallel axis."""
+    present = [p for p in axis.positions if p is not None]
+    low, high = min(present, default=0.0), max(present, default=1.0)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def tick_attributes(axis: Axis) -> Figure:
