@@ -29,6 +29,7 @@ from tune_jobs.dashboard.figures.slots import timeline_figure, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.objective_view import front_view, objective_view
 from tune_jobs.dashboard.parallel_lines import MANY_LINES
+from tune_jobs.dashboard.parameter_axes import axis_info, find_ticks
 from tune_jobs.dashboard.parameters import parallel_figure
 from tune_jobs.dashboard.reading import read_study
 
@@ -282,6 +283,12 @@ def test_parallel_lines_have_the_axes_of_parallel_coordinates() -> None:
     labels = {a["text"]: (a["x"], a["y"]) for a in printed.figure["layout"]["annotations"]}
     assert labels["(none)"] == (2, 0.0)
     assert labels["0.01"] == (1, 0.5)
+    assert [label for _, label in find_ticks(axis_info("n", [trial(0, n=1), trial(1, n=4)]))] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     many = replace(seen, trials=[trial(i, float(i % 900), lr=i + 1.0) for i in range(1000)])
     (printed,) = draw_printed(many, "parallel", 0.0)
     assert sum(t["x"].count(0.0) for t in printed.figure["data"]) == MANY_LINES + 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tune_jobs.dashboard.drawing import COLORS, Figure, thin
 from tune_jobs.dashboard.model import Study, Trial
-from tune_jobs.dashboard.parameter_axes import Axis, find_range, linear_ticks
+from tune_jobs.dashboard.parameter_axes import Axis, find_range, find_ticks
 from tune_jobs.dashboard.parameters import parallel_axes, shorten_middle
 
 VIRIDIS = (
@@ -154,8 +154,7 @@ def _layout(axes: Sequence[Axis]) -> Figure:
 
 def _ticks(axis: Axis) -> list[tuple[float, str]]:
     low, high = find_range(axis)
-    ticks = axis.ticks or linear_ticks(low, high)
-    return [(position, label) for position, label in ticks if low <= position <= high]
+    return [(position, label) for position, label in find_ticks(axis) if low <= position <= high]
 
 
 def _annotate(i: int, axis: Axis, position: float, label: str) -> Figure:
