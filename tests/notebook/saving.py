@@ -6,7 +6,6 @@ What is saved needs neither scripts nor a kernel, and says nothing about the mac
 from __future__ import annotations
 
 import argparse
-import getpass
 import hashlib
 import os
 import re
@@ -58,7 +57,6 @@ def list_names(folder: Path) -> dict[str, str]:
         str(ROOT): "/home/me/tune_jobs",
         str(Path.home()): "/home/me",
         socket.gethostname(): "laptop",
-        f"{getpass.getuser()}@": "me@",
     }
     return dict(sorted(names.items(), key=lambda pair: -len(pair[0])))
 
@@ -88,8 +86,8 @@ def _join_streams(outputs: Iterator[Any], names: Mapping[str, str]) -> Iterator[
                 last.text += output.text
                 continue
         elif "data" in output:
-            if not output.data:
-                continue
+            if not any(output.data.values()):
+                continue  # the place of a display that has gone
             output.data = {
                 kind: content if kind == "image/png" else _replace(content, names)
                 for kind, content in output.data.items()
@@ -100,7 +98,8 @@ def _join_streams(outputs: Iterator[Any], names: Mapping[str, str]) -> Iterator[
 
 def _replace(text: str, names: Mapping[str, str]) -> str:
     for name, shown in names.items():
-        text = text.replace(name, shown)
+        # A host may be called "vm", and a model "svm".
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", shown, text)
     return re.sub(r"\bpid \d+", "pid 4711", text)
 
 

@@ -50,9 +50,13 @@ def _figure_class() -> Any:
     def bundle(figure: Any, include: object = None, exclude: object = None) -> dict[str, Any]:
         return build_bundle(figure)
 
-    methods = {"_ipython_display_": show, "_repr_mimebundle_": bundle, "printed": None}
-    methods["__module__"] = __name__
-    return type("Figure", (graph.Figure,), methods)
+    members: dict[str, Any] = {
+        "_ipython_display_": show,
+        "_repr_mimebundle_": bundle,
+        "__module__": __name__,
+        "printed": None,
+    }
+    return type("Figure", (graph.Figure,), members)
 
 
 def build_bundle(figure: Any) -> dict[str, Any]:
