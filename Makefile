@@ -1,12 +1,13 @@
 # The two commands of the README (demo, test), and what a developer needs. Everything runs in .venv.
 PYTHON ?= python3
 PYTEST_OPTIONS ?=
+NAMES ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := node_modules/.package-lock.json
 
-.PHONY: help demo test slow mutants lint lint-js types docs check benchmark clean
+.PHONY: help demo test slow mutants lint lint-js types docs notebooks check benchmark clean
 
 help:               ## List the targets.
 	@sed -n 's/^\([a-z-]*\):[^#]*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +51,9 @@ docs: $(READY)      ## Build the documentation into docs/_build/html; warnings a
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html
 
 check: lint types docs test slow  ## Run everything that CI runs on the sources.
+
+notebooks: $(READY) ## Execute the notebooks and save them with outputs; NAMES chooses some.
+	$(BIN)/python -m tests.notebook.saving $(NAMES)
 
 benchmark: $(READY) ## Measure the overhead of a tuner per trial.
 	$(BIN)/python -m tests.benchmarks.overhead

@@ -35,7 +35,7 @@ napoleon_use_rtype = False
 maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 
-# The test suite executes the notebooks; the site shows them as they are.
+# The notebooks are saved with outputs; the site shows them as they are.
 nb_execution_mode = "off"
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

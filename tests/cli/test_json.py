@@ -84,6 +84,8 @@ def test_every_command_and_file_and_row_is_strict(printed: Printed, tmp_path: Pa
     printed("ps")
     database = f"sqlite:///{tmp_path}/wild.db"
     printed("compare", study=database)
+    chosen = printed("compare", "--objective=value", "--group=name", study=database)
+    assert (chosen["objective"], chosen["winners"][0]["group"]) == ("max:value", "")
     printed("report", study=database)
     for page in ("", "/s0-1", "/s0-1/trials"):
         answer = sign_in([database]).get(f"/api/studies{page}", base_url="http://localhost")

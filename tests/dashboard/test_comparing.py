@@ -6,9 +6,11 @@ import json
 import random
 from pathlib import Path
 
+import optuna
 import pytest
 from scipy.stats import ttest_ind
 
+import tune_jobs
 from tests.dashboard.conftest import MakeStudy
 from tests.simulation import simulated
 from tune_jobs.cli.main import main
@@ -150,3 +152,48 @@ def test_the_compare_command(
     assert "'a' and 'b' have the same best value" in capsys.readouterr().out
     assert main(["compare", f"{tmp_path}/studies.db::c"]) == 3
     assert "it has: 'a', 'b'" in capsys.readouterr().err
+
+
+def test_a_group_by_a_user_attribute_and_an_objective_of_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studies = []
+    for name, kind, center in (("a", "old", 0.5), ("b", "old", 0.52), ("c", "new", 0.9)):
+        study = optuna.create_study(
+            study_name=name, storage=f"sqlite:///{tmp_path}/s.db", directions=["maximize"] * 2
+        )
+        study.add_trial(optuna.trial.create_trial(values=[center, -center]))
+        study.set_user_attr("kind", kind)
+        studies.append(study)
+    found = tune_jobs.compare(studies, objective="max:value 1", group="attribute:kind")
+    assert [(w.study, w.group) for w in found.winners] == [("c", "new"), ("b", "old"), ("a", "old")]
+    assert "'new' is ahead of 'old' by 0.39" in found.statement
+    assert found.objective == "max:value 1"
+    assert found.notes[0] == ("'a' has several objectives; not compared: value 2 (maximize)")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = main(["compare", f"{tmp_path}/s.db", *words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    by_attribute = ("--objective", "value 1", "--group", "attribute:kind", "--json")
+    code, out, _ = call(*by_attribute)
+    assert code == 0
+    assert json.loads(out)["statement"] == found.statement
+    code, out, _ = call("--objective=value 2", "--label=a=x", "--label=b=x")
+    assert code == 0
+    assert "'x' is ahead of 'c'" in out
+    assert out.splitlines()[0].endswith("group")
+    for words, problem in {
+        (): "study 'a' has several objectives: choose one of max:value 1, max:value 2",
+        ("--objective=f1",): "no study has the objective 'f1'; there are: value 1 (maximize), ",
+        (
+            "--objective=value 1",
+            "--group=attribute:size",
+        ): "no study has the user attribute 'size'; there are: kind",
+        ("--objective=value 1", "--group=size"): "unknown grouping 'size': use name, or attribute:",
+        ("--label=z=x",): "--label z=x: use STUDY=GROUP with one of 'a', 'b', 'c'",
+        ("--label=a=x", "--group=name"): "--label names groups by hand: leave --group out",
+    }.items():
+        code, _, err = call(*words)
+        assert (code, problem in err) == (2, True), err

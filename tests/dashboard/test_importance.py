@@ -98,5 +98,7 @@ def test_it_does_not_load_scikit_learn() -> None:
         "measure_importance([column], [1.0, 2.0, 3.0, 4.0], True)\n"
         "print([m for m in ('sklearn', 'scipy', 'pandas') if m in sys.modules])"
     )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (ran.stdout.strip(), ran.returncode) == ("[]", 0), ran.stderr

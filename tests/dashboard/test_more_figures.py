@@ -12,9 +12,9 @@ from tests.dashboard.conftest import MakeStudy
 from tests.dashboard.test_figures import run
 from tune_jobs.core.attempts import AttemptState
 from tune_jobs.core.promotion import Promotion
-from tune_jobs.dashboard.drawing import to_milliseconds
+from tune_jobs.dashboard.drawing import Clock
 from tune_jobs.dashboard.figure_view import DrawnFigures, figure_view
-from tune_jobs.dashboard.figures import KINDS, figure_names
+from tune_jobs.dashboard.figures import FIGURES, KINDS, draw_printed, figure_names
 from tune_jobs.dashboard.figures.choices import read_pair
 from tune_jobs.dashboard.figures.constraints import violations_info
 from tune_jobs.dashboard.figures.costs import cost_info
@@ -28,6 +28,8 @@ from tune_jobs.dashboard.figures.rungs import ladder_info
 from tune_jobs.dashboard.figures.slots import timeline_figure, timeline_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.objective_view import front_view, objective_view
+from tune_jobs.dashboard.parallel_lines import MANY_LINES
+from tune_jobs.dashboard.parameter_axes import axis_info, find_ticks
 from tune_jobs.dashboard.parameters import parallel_figure
 from tune_jobs.dashboard.reading import read_study
 
@@ -161,7 +163,7 @@ def test_timeline_has_states_and_a_clock() -> None:
     assert set(traces) == {"provisioning", *states}
     assert len({trace["marker"]["color"] for trace in traces.values()}) == len(traces)
     assert figure["layout"]["xaxis"]["type"] == "date"
-    assert traces["complete"]["base"] == [to_milliseconds(1e9 + 10)]
+    assert traces["complete"]["base"] == [Clock().place(1e9 + 10)]
     assert traces["complete"]["x"] == [50_000]
     assert traces["running"]["x"] == [50_000], "until the last event, as no process watches it"
 
@@ -236,3 +238,58 @@ def test_figures_say_something_or_are_not_offered() -> None:
     for name in figure_names(study):
         assert figure_view(study, name, {}, 0.0)["data"], name
     assert not {"contour", "rank", "distribution", "cost", "hypervolume"} & {*figure_names(study)}
+
+
+def test_a_live_simulation_ends_with_its_last_event_and_not_now() -> None:
+    live = replace(run(1, 0.0, 60.0, None), backend="simulated", state=AttemptState.SUBMITTED)
+    ended = replace(run(0, 0.0, 60.0, 7200.0), backend="simulated")
+    seen = Study("k", "s", (True,), [trial(0, 1.0), trial(1)], [ended, live], owner="me")
+    timeline = FIGURES["timeline"][1](seen, 1.7e9)
+    assert timeline["layout"]["xaxis"]["title"]["text"] == "hours of virtual time"
+    bars = timeline["data"]
+    assert max(b + x for t in bars for b, x in zip(t["base"], t["x"], strict=True)) == 2.0
+    assert max(FIGURES["cost"][1](seen, 1.7e9)["data"][0]["x"]) == 2.0
+
+
+def test_a_run_that_ended_at_the_begin_of_a_virtual_clock_has_ended() -> None:
+    (bar,) = timeline_info([run(0, 0.0, 0.0, 0.0)], 1.7e9).bars
+    assert bar.ended == 0.0
+
+
+def test_printed_figures_show_every_objective_without_webgl() -> None:
+    trials = [trial(i, i / 10, -i / 10, lr=10.0**-i, c="ab"[i % 2]) for i in range(6)]
+    trials.append(trial(6, 2.0, 0.0, lr=1e-3))
+    seen = Study("k", "s", (True, False), trials)
+    for name in ("history", "parallel", "slice", "importance", "distribution"):
+        titles = [printed.title for printed in draw_printed(seen, name, 0.0)]
+        assert [title.rpartition(": ")[2] for title in titles] == ["value 1", "value 2"], name
+    three = replace(seen, maximize=(True,) * 3, trials=[trial(i, i, -i, 0.0) for i in range(3)])
+    fronts = draw_printed(three, "front", 0.0)
+    assert [f.key for f in fronts] == ["front-1", "front-2", "front-3"]
+    assert fronts[1].title == "Pareto front: value 1 and value 3"
+
+
+def test_parallel_lines_have_the_axes_of_parallel_coordinates() -> None:
+    trials = [trial(i, float(i), lr=10.0**-i, c="ab"[i % 2]) for i in range(5)]
+    trials.append(trial(5, 9.0, lr=1e-2))
+    seen = Study("k", "s", (True,), trials)
+    (printed,) = draw_printed(seen, "parallel", 0.0)
+    page = FIGURES["parallel"][1](seen, 0.0)["data"][0]["dimensions"]
+    assert printed.figure["layout"]["xaxis"]["ticktext"] == [d["label"] for d in page]
+    best = next(t for t in printed.figure["data"] if t.get("name") == "trial 5")
+    for y, dimension in zip(best["y"], page, strict=True):
+        low, high = dimension["range"]
+        assert low + y * (high - low) == pytest.approx(dimension["values"][5], abs=1e-3)
+    labels = {a["text"]: (a["x"], a["y"]) for a in printed.figure["layout"]["annotations"]}
+    assert labels["(none)"] == (2, 0.0)
+    assert labels["0.01"] == (1, 0.5)
+    assert [label for _, label in find_ticks(axis_info("n", [trial(0, n=1), trial(1, n=4)]))] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
+    many = replace(seen, trials=[trial(i, float(i % 900), lr=i + 1.0) for i in range(1000)])
+    (printed,) = draw_printed(many, "parallel", 0.0)
+    assert sum(t["x"].count(0.0) for t in printed.figure["data"]) == MANY_LINES + 1
+    assert any(t.get("name") == "trial 899" for t in printed.figure["data"])

@@ -369,3 +369,36 @@ def test_waiting_trials_without_a_process() -> None:
     assert report(read_study(plain)).status.startswith("Interim: 0 trials finished, 1 running or")
     seen = study(trial(0, 0.5), replace(trial(1), state="WAITING"))
     assert "1 trial is waiting to be run" in steps(seen)
+
+
+def test_each_objective_has_its_figures_and_parallel_coordinates_are_lines() -> None:
+    trials = [trial(i, i / 10, float(i % 4), lr=10.0 ** -(i + 1)) for i in range(8)]
+    both = study(*trials, maximize=(True, False), definition={})
+    titles = [drawing.title for drawing in report(both).drawings]
+    for title in ("Optimization history", "Parallel coordinates", "Value by parameter"):
+        assert f"{title}: value 1" in titles
+        assert f"{title}: value 2" in titles
+    lines = next(d for d in report(both).drawings if d.key == "study0-parallel-1")
+    assert {trace["type"] for trace in lines.figure["data"]} == {"scatter"}
+    many = study(*(trial(i, float(i), lr=i + 1.0) for i in range(2500)))
+    notes = {drawing.key: drawing.note for drawing in report(many).drawings}
+    assert notes["study0-slice"].endswith("A sample of 2,000 of 2,500 trials.")
+    assert notes["study0-parallel"].endswith("A sample of 500 of 2,500 trials.")
+
+
+def test_an_empty_study_and_a_front_without_infeasible_trials() -> None:
+    assert "Tune the study: it has no trials yet." in steps(study(definition={}))
+    assert report(study(definition={})).drawings == ()
+    bad = replace(trial(2, 9.0, 9.0), constraints={"memory": 1.0})
+    both = study(trial(0, 1.0, 2.0), trial(1, 2.0, 1.0), bad, maximize=(True, True), definition={})
+    assert {row[0] for row in table(both, "Pareto front").rows} == {"0", "1"}
+
+
+def test_a_simulated_study_has_no_dates_of_1970() -> None:
+    tuner, _ = simulated()
+    tuner.optimize(n_trials=4)
+    seen = read_study(tuner.study)
+    assert "of virtual time" in answers(seen)["What it cost"]
+    rows = {row[0]: row[1] for row in report(seen).provenance.rows}
+    assert rows["job runs"] == "simulated, in virtual time"
+    assert not any("1970" in row for row in rows.values())

@@ -65,6 +65,25 @@ def add_dashboard_commands(commands: Commands) -> None:
     )
     compare = commands.add("compare", _compare, "compare the best trials of studies")
     compare.add_argument("studies", nargs="+", metavar="STUDY", help=_STUDY_HELP)
+    compare.add_argument(
+        "--objective",
+        metavar="NAME",
+        help="what is compared: the name of a metric, or max:NAME or min:NAME; studies without it "
+        "are left out (default: the only one of all studies)",
+    )
+    compare.add_argument(
+        "--group",
+        metavar="HOW",
+        help="compare studies that repeat each other together: name, if names are the same up to a "
+        "number, or attribute:NAME, by the value of a user attribute of the studies",
+    )
+    compare.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="STUDY=GROUP",
+        help="put a study into a group by hand, instead of --group; repeatable",
+    )
     _add_report(commands)
 
 
@@ -133,11 +152,37 @@ def _read_store_options(file: Path) -> Mapping[str, object]:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from tune_jobs.dashboard.comparing import compare
+    from tune_jobs.dashboard.comparing import compare_by
+    from tune_jobs.dashboard.study_groups import BY_HAND
 
-    result = compare(open_studies(options.studies))
+    if options.label and options.group:
+        raise ConfigError("--label names groups by hand: leave --group out")
+    studies = open_studies(options.studies)
+    result = compare_by(
+        studies,
+        objective=options.objective,
+        grouping=BY_HAND if options.label else options.group or "",
+        labels=_find_labels(studies, options.label),
+    )
     print_result(options, dataclasses.asdict(result), str(result))
     return 0
+
+
+def _find_labels(studies: Sequence[Study], labels: Sequence[str]) -> dict[str, str]:
+    """Return names of groups by the keys of studies.
+
+    Raises:
+        ConfigError: If a label does not name a study and a group.
+    """
+    found: dict[str, str] = {}
+    for label in labels:
+        name, separator, group = label.rpartition("=")
+        keys = [study.key for study in studies if separator and study.name == name]
+        if not keys or not group:
+            known = ", ".join(repr(study.name[:60]) for study in studies[:10])
+            raise ConfigError(f"--label {label}: use STUDY=GROUP with one of {known}")
+        found.update(dict.fromkeys(keys, group))
+    return found
 
 
 def _report(options: argparse.Namespace) -> int:

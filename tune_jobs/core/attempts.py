@@ -20,6 +20,9 @@ from tune_jobs.core.resource_usage import ResourceUsage, usage_columns
 from tune_jobs.core.strict_json import encode_json
 from tune_jobs.errors import StudyError
 
+SIMULATED = "simulated"
+"""Name of the backend whose job runs are simulated, with a clock that begins at 0."""
+
 
 class AttemptState(StrEnum):
     """State of an attempt; the life cycle is drawn at the top of this module."""
@@ -116,6 +119,11 @@ class Attempt:
         """Its state as people see it: a submitted run whose script has started is running."""
         is_running = self.state == AttemptState.SUBMITTED and self.started is not None
         return RUNNING if is_running else self.state.value
+
+    @property
+    def ended(self) -> float | None:
+        """When it ended, or when its end was told; None before."""
+        return self.told if self.finished is None else self.finished
 
     @property
     def seconds(self) -> float | None:

@@ -11,6 +11,9 @@ from typing import Any
 from optuna import Trial
 from optuna.trial import FrozenTrial, TrialState
 
+OWN_PREFIX = "tune_jobs:"
+"""What the names of all attributes of tune_jobs begin with."""
+
 RUN_ATTRIBUTE = "tune_jobs:run"
 """Name of the trial's last attempt."""
 

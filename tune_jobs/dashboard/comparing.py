@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
+from tune_jobs.dashboard.comparable import choose_comparable, list_objectives
+from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.study_groups import NO_LABELS, assign_groups
 from tune_jobs.dashboard.verdicts import Contender, Outcome, judge
 from tune_jobs.errors import ComparisonError
 
 HOUR = 3600.0
+MAX_LISTED = 10
+"""Objectives that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,9 @@ class Comparison:
         warnings: Differences that make the studies hard to compare.
         without_best: Of each study without a best trial, its name and the reason.
         outcome: What the statement says: ``better``, ``not shown``, ``unknown`` or ``nothing``.
+        objective: What is compared: ``max:accuracy``, see `Objective.key`; empty if the studies
+            have different metrics.
+        notes: What is left out or assumed, in sentences.
     """
 
     winners: Sequence[Winner]
@@ -65,15 +73,20 @@ class Comparison:
     warnings: Sequence[str]
     without_best: Sequence[str] = ()
     outcome: str = Outcome.NOTHING.value
+    objective: str = ""
+    notes: Sequence[str] = ()
 
     def __str__(self) -> str:
-        lines = [f"{'study':<24} {'trial':>6} {'value':>12} {'trials':>7} {'run hours':>10}"]
+        has_groups = any(w.group for w in self.winners)
+        head = f"{'study':<24} {'trial':>6} {'value':>12} {'trials':>7} {'run hours':>10}"
+        lines = [head + ("  group" if has_groups else "")]
         for w in self.winners:
             numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>7} {w.run_hours:>10.3g}"
-            lines.append(f"{w.study[:24]:<24} {numbers}")
+            group = f"  {clean(w.group, 24)}" if w.group else ""
+            lines.append(f"{clean(w.study, 24):<24} {numbers}{group}")
             shown = [f"{name}={show_parameter(w.params, name)}" for name in self.differing]
             lines.append("    " + ", ".join(shown))
-        lines += [*self.without_best, self.statement]
+        lines += [*self.without_best, *self.notes, self.statement]
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
 
@@ -106,6 +119,37 @@ def compare(studies: Sequence[Study], groups: Sequence[str] = ()) -> Comparison:
     )
 
 
+def compare_by(
+    studies: Sequence[Study],
+    *,
+    objective: str | None = None,
+    grouping: str = "",
+    labels: Mapping[str, str] = NO_LABELS,
+) -> Comparison:
+    """Compare the studies that have an objective, in groups.
+
+    Args:
+        studies: The studies.
+        objective: Key of the objective or name of its metric, see `choose_comparable`; None if the
+            studies have a single one.
+        grouping, labels: How groups are recognized, see `assign_groups`.
+
+    Raises:
+        ComparisonError: If there is no such objective or grouping; without an objective, if a study
+            has several, or if directions differ.
+    """
+    kept, notes = studies, tuple[str, ...]()
+    if objective is None:
+        check_comparable(studies)
+        keys = {own.key for study in studies for own in list_objectives(study)}
+        key = keys.pop() if len(keys) == 1 else ""
+    else:
+        comparable = choose_comparable(studies, objective)
+        kept, key, notes = comparable.studies, comparable.objective.key, tuple(comparable.notes)
+    found = compare(kept, assign_groups(kept, grouping, labels))
+    return replace(found, objective=key, notes=notes)
+
+
 def check_comparable(studies: Sequence[Study]) -> None:
     """Check that studies have one objective each, with the same direction.
 
@@ -115,12 +159,19 @@ def check_comparable(studies: Sequence[Study]) -> None:
     for study in studies:
         if not study.single:
             raise ComparisonError(
-                f"study {study.name!r} has several objectives: compare studies with one"
+                f"study {study.name[:60]!r} has several objectives: choose one of "
+                f"{_list_objectives(studies)}"
             )
     if len({s.maximize for s in studies}) > 1:
         raise ComparisonError(
-            "some studies maximize and others minimize: compare studies with the same direction"
+            "some studies maximize and others minimize: compare studies of the same direction, or "
+            f"choose one of {_list_objectives(studies)}"
         )
+
+
+def _list_objectives(studies: Sequence[Study]) -> str:
+    keys = dict.fromkeys(own.key[:60] for study in studies for own in list_objectives(study))
+    return ", ".join([*keys][:MAX_LISTED])
 
 
 def _list_contenders(winners: Sequence[Winner]) -> list[Contender]:

@@ -22,7 +22,7 @@ from tune_jobs.dashboard.drawing import MANY_POINTS, Figure, clean
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.races import X_AXES, list_axes, race_figure
 from tune_jobs.dashboard.recent import Recent
-from tune_jobs.dashboard.study_groups import Entry, assign_groups, list_entries
+from tune_jobs.dashboard.study_groups import Entry, assign_groups, list_entries, list_groupings
 from tune_jobs.dashboard.views import bounded, json_number
 
 MAX_COMPARED = 100
@@ -127,6 +127,9 @@ def comparison_view(studies: Sequence[Study], query: ComparisonQuery) -> dict[st
         "outcome": result.outcome,
         "objective": _describe(comparable, comparable.objective),
         "objectives": [_describe(comparable, each) for each in comparable.offered],
+        "groupings": [
+            {"value": value, "label": label} for value, label in list_groupings(comparable.studies)
+        ],
         "axes": [{"name": name, "label": X_AXES[name][0]} for name in axes],
         "axis": query.axis if query.axis in axes else axes[0],
         "without_best": [bounded(line) for line in result.without_best],

@@ -6,6 +6,7 @@ import heapq
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tune_jobs.runtime.lines import remove_terminal_codes
@@ -91,17 +92,28 @@ def layout(x: str, y: str, **more: Any) -> Figure:
     }
 
 
-def time_axis() -> Figure:
-    """Return an axis whose positions are milliseconds since the epoch.
+@dataclass(frozen=True)
+class Clock:
+    """The clock of a study, and where its times are on an axis.
 
-    The page shows them in the time zone of its reader; what is drawn elsewhere shows UTC.
+    Times are milliseconds since the epoch, which the page shows in the time zone of its reader, and
+    what is drawn elsewhere in UTC. Those of a virtual clock, which begins at 0, are hours.
+
+    Args:
+        is_virtual: Whether it is that of a simulation.
     """
-    return {"type": "date", "title": {"text": "time (UTC)"}}
 
+    is_virtual: bool = False
 
-def to_milliseconds(seconds: float) -> float:
-    """Return a time on a `time_axis`."""
-    return round(seconds * 1000.0)
+    def place(self, seconds: float) -> float:
+        """Return the position of a time or of a length, in seconds."""
+        return round(seconds / 3600.0, 6) if self.is_virtual else round(seconds * 1000.0)
+
+    def axis(self) -> Figure:
+        """Return the axis."""
+        if self.is_virtual:
+            return {"title": {"text": "hours of virtual time"}}
+        return {"type": "date", "title": {"text": "time (UTC)"}}
 
 
 def level(value: float, name: str, color: str, dash: str) -> Figure:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.drawing import Figure, finite, short
-from tune_jobs.dashboard.figures import FIGURES, figure_names
+from tune_jobs.dashboard.figures import draw_printed, figure_names
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.report.printing import find_browser
 from tune_jobs.errors import ConfigError, require_package
@@ -86,8 +86,8 @@ def _figures(studies: Sequence[Study]) -> dict[str, Figure]:
         stem = re.sub(r"[^\w-]+", "-", short(study.name)).strip("-") or "study"
         label = stem if len(studies) == 1 else f"{number + 1}-{stem}"
         for name in figure_names(study):
-            title, draw = FIGURES[name]
-            named[f"{label}-{name}"] = _titled(draw(study, now), title)
+            for printed in draw_printed(study, name, now):
+                named[f"{label}-{printed.key}"] = _titled(printed.figure, printed.title)
     comparable = len({s.maximize for s in studies}) == 1 and all(s.single for s in studies)
     if len(studies) > 1 and comparable:
         for name, (title, figure) in comparison_figures(studies).items():

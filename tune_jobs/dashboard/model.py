@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
-from tune_jobs.core.attempts import Attempt, find_last_event
+from tune_jobs.core.attempts import SIMULATED, Attempt, find_last_event
 from tune_jobs.core.best_trials import Result, Standing, find_best
 from tune_jobs.core.controllers import ControllerRecord, measure_controllers
 from tune_jobs.core.costs import Prices
@@ -130,6 +130,7 @@ class Study:
         note: The note on the study.
         notes: Those on trials that have one, by number.
         metric_names: Names that Optuna's ``set_metric_names`` gave to the objectives.
+        attributes: User attributes, without those of tune_jobs.
     """
 
     key: str
@@ -145,6 +146,7 @@ class Study:
     note: Note = field(default_factory=Note)
     notes: Mapping[int, Note] = field(default_factory=dict)
     metric_names: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def identity(self) -> tuple[str, str | None, str, float | None]:
@@ -247,9 +249,14 @@ class Study:
         """Runs that no process watches any more: the study has no owner."""
         return [] if self.owner else [run for run in self.runs if run.told is None]
 
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the times of its runs are those of a simulation, whose clock begins at 0."""
+        return bool(self.runs) and all(run.backend == SIMULATED for run in self.runs)
+
     def known_until(self, now: float) -> float:
         """Return the time up to which live runs are known: now, or the last event before it."""
-        if not self.left_behind:
+        if not self.left_behind and not self.is_virtual:
             return now
         return min(now, find_last_event(self.runs))
 
@@ -271,5 +278,6 @@ class Study:
             self.owner,
             self.metric_names,
             sorted((number, note.version) for number, note in self.notes.items()),
+            sorted((name, repr(value)) for name, value in self.attributes.items()),
         )
         return f"{hash(repr(facts)) & 0xFFFFFFFFFFFF:x}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -118,15 +118,51 @@ def _format_power(exponent: int) -> str:
     return f"{10.0**exponent:g}" if -3 <= exponent <= 4 else f"1e{exponent}"
 
 
-def linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return about five round numbers from ``low`` to ``high`` with their labels."""
+def linear_ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, str]]:
+    """Return about five round numbers from ``low`` to ``high`` with their labels.
+
+    Args:
+        low, high: Ends of the axis.
+        whole: Whether its positions are integers, and so are the numbers.
+    """
     span = high - low
     if not span > 0:
         return [(low, f"{low:.4g}")]
     power = 10.0 ** math.floor(math.log10(span / 5))
     step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= MANY_TICKS)
+    step = max(1.0, step) if whole else step
     first, last = math.ceil(low / step), math.floor(high / step)
     return [(n * step, f"{n * step:.6g}") for n in range(first, last + 1)]
+
+
+def fill_absent(axis: Axis) -> Axis:
+    """Return an axis on which a trial without the parameter is below all that have it.
+
+    Lines across parallel axes have no gaps.
+    """
+    present = [p for p in axis.positions if p is not None]
+    if len(present) == len(axis.positions):
+        return axis
+    low, high = min(present, default=0.0), max(present, default=1.0)
+    absent = min([low, *(p for p, _ in axis.ticks)]) - 0.15 * ((high - low) or 1.0)
+    ticks = [(absent, "(none)"), *find_ticks(axis)]
+    return replace(
+        axis, positions=[absent if p is None else p for p in axis.positions], ticks=ticks
+    )
+
+
+def find_range(axis: Axis) -> tuple[float, float]:
+    """Return the positions at the ends of a parallel axis."""
+    present = [p for p in axis.positions if p is not None]
+    low, high = min(present, default=0.0), max(present, default=1.0)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def find_ticks(axis: Axis) -> Sequence[tuple[float, str]]:
+    """Return the ticks of an axis; round numbers of one whose positions are their own labels."""
+    present = [p for p in axis.positions if p is not None]
+    whole = all(float(p).is_integer() for p in present)
+    return axis.ticks or linear_ticks(*find_range(axis), whole=whole)
 
 
 def tick_attributes(axis: Axis) -> Figure:

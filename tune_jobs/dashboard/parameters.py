@@ -13,7 +13,8 @@ from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameter_axes import (
     Axis,
     axis_info,
-    linear_ticks,
+    fill_absent,
+    find_range,
     parameter_names,
     tick_attributes,
 )
@@ -21,6 +22,7 @@ from tune_jobs.dashboard.parameter_axes import (
 __all__ = [
     "axis_info",
     "draw_parallel",
+    "parallel_axes",
     "parallel_figure",
     "parameter_names",
     "slice_figure",
@@ -37,10 +39,9 @@ def parallel_figure(study: Study, objective: int = 0) -> Figure:
     """Return parallel coordinates of the trials that can be the best, colored by value."""
     trials = thin(study.candidates(), MANY_POINTS)
     values = [t.values[objective] for t in trials]
-    figure = draw_parallel(
+    return draw_parallel(
         trials, values, study.metrics[objective], study.maximize[objective], objective=objective
     )
-    return figure
 
 
 def draw_parallel(
@@ -62,10 +63,7 @@ def draw_parallel(
         scale: Plotly's color scale; None for the default, with a legend.
         objective: Position of the objective.
     """
-    axes = [
-        Axis(label, [t.values[objective] for t in trials]),
-        *(axis_info(name, trials) for name in parameter_names(trials)),
-    ]
+    axes = parallel_axes(trials, label, objective)
     line: Figure = {"color": list(colors), "colorscale": scale or "Viridis", "showscale": True}
     if scale is None:
         line["reversescale"] = not maximize
@@ -86,21 +84,21 @@ def draw_parallel(
     }
 
 
+def parallel_axes(trials: Sequence[Trial], label: str, objective: int) -> list[Axis]:
+    """Return the axes of parallel coordinates: an objective, and the parameters that vary."""
+    return [
+        Axis(label, [t.values[objective] for t in trials]),
+        *(fill_absent(axis_info(name, trials)) for name in parameter_names(trials)),
+    ]
+
+
 def _dimension(axis: Axis) -> Figure:
-    """Return an axis; a trial without the parameter is below all that have it, and marked so."""
-    present = [p for p in axis.positions if p is not None]
-    low, high = min(present, default=0.0), max(present, default=1.0)
-    label = shorten_middle(axis.name, LABEL)
-    if len(present) == len(axis.positions):
-        values: list[float | None] = list(axis.positions)
-        return {"label": label, "values": values, "tickformat": "~g", **tick_attributes(axis)}
-    # Plotly has no gaps here.
-    absent = min([low, *(p for p, _ in axis.ticks)]) - 0.15 * ((high - low) or 1.0)
-    ticks = [(absent, "(none)"), *(axis.ticks or linear_ticks(low, high))]
     return {
-        "label": label,
-        "values": [absent if p is None else p for p in axis.positions],
-        **tick_attributes(Axis(axis.name, (), ticks)),
+        "label": shorten_middle(axis.name, LABEL),
+        "values": list(axis.positions),
+        "range": list(find_range(axis)),
+        "tickformat": "~g",
+        **tick_attributes(axis),
     }
 
 

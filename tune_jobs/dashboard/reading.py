@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, make_url
 from tune_jobs.core.best_trials import Result, find_best
 from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.core.requests import FIXED_PARAMS, read_configuration
+from tune_jobs.core.trial_attributes import OWN_PREFIX
 from tune_jobs.dashboard.file_source import FileSource
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.recent import Recent
@@ -64,6 +65,7 @@ from tune_jobs.storage.study_reader import (
     read_studies,
     read_trials,
     read_user_attr,
+    read_user_attrs,
 )
 
 MAX_STUDIES = 20
@@ -202,7 +204,8 @@ class RelationalSource:
         with self._engine.connect() as connection:
             (study,) = self._find(connection, key)
             study_id = study.study_id
-            uid = read_user_attr(connection, UID_ATTRIBUTE, study_id).get(study_id)
+            attributes = read_user_attrs(connection, study_id)
+            uid = attributes.get(UID_ATTRIBUTE)
             known = self._known.get((study_id, uid), _Known)
             trials = _read_trials(connection, study_id, known)
             noted = read_note_attributes(connection, study_id)
@@ -211,7 +214,9 @@ class RelationalSource:
         if uid is not None and has_ledger(self._engine):
             known.ledger = known.ledger or LedgerReader(self._engine, uid)
             ledger = known.ledger.read()
-        built = _build_study(key, study.name, study.maximize, list(trials.values()), uid, ledger)
+        built = _build_study(
+            key, study.name, study.maximize, list(trials.values()), attributes, ledger
+        )
         built = replace(built, metric_names=names)
         return _add_notes(built, noted, {i: trial.number for i, trial in trials.items()})
 
@@ -314,7 +319,7 @@ def _read_with_ledger(opened: optuna.Study, key: str) -> Study:
         opened.study_name,
         tuple(direction == StudyDirection.MAXIMIZE for direction in opened.directions),
         [_convert_trial(trial) for trial in trials],
-        uid,
+        opened.user_attrs,
         ledger,
     )
     built = replace(built, metric_names=tuple(opened.metric_names or ()))
@@ -344,7 +349,7 @@ def _build_study(
     name: str,
     maximize: tuple[bool, ...],
     trials: list[Trial],
-    uid: str | None,
+    attributes: Mapping[str, Any],
     ledger: LedgerContent,
 ) -> Study:
     return Study(
@@ -353,11 +358,12 @@ def _build_study(
         maximize=maximize,
         trials=trials,
         runs=ledger.runs,
-        uid=uid,
+        uid=attributes.get(UID_ATTRIBUTE),
         store=ledger.store,
         owner=ledger.owner,
         definition=ledger.definition,
         controllers=ledger.controllers,
+        attributes={k: v for k, v in attributes.items() if not k.startswith(OWN_PREFIX)},
     )
 
 

@@ -6,16 +6,32 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tune_jobs.dashboard.drawing import SERIES, clean
 from tune_jobs.dashboard.model import Study
+from tune_jobs.errors import ComparisonError
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """Lines beyond the number of colors are told apart by their dashes."""
 
 NAME_LENGTH = 28
 """Characters that figures show of the name of a study."""
+
+BY_NAME, BY_HAND, BY_ATTRIBUTE = "name", "hand", "attribute:"
+_GROUPINGS = (
+    ("", "each study by itself"),
+    (BY_NAME, "same name up to a number"),
+    (BY_HAND, "by hand"),
+)
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+MAX_GROUP = 60
+"""Characters of the name of a group."""
+
+MAX_ATTRIBUTES = 20
+"""User attributes that a page offers for grouping."""
 
 _SEPARATORS = " -_.=#:"
 _WORDS = ("seed", "replicate", "rep", "run")
@@ -56,19 +72,51 @@ def strip_seed(name: str) -> str:
     return stem or name
 
 
-def assign_groups(studies: Sequence[Study], how: str, labels: Mapping[str, str]) -> list[str]:
+def assign_groups(
+    studies: Sequence[Study], how: str, labels: Mapping[str, str] = NO_LABELS
+) -> list[str]:
     """Return the name of each study's group; empty for a study that is in none.
 
     Args:
         studies: The studies.
-        how: ``name`` groups by `strip_seed`, ``hand`` by the labels, anything else not at all.
+        how: ``name`` groups by `strip_seed`, ``attribute:NAME`` by the value of a user attribute of
+            the studies, ``hand`` by the labels, and nothing not at all.
         labels: Names of groups by the studies' keys.
+
+    Raises:
+        ComparisonError: If no study has the user attribute, or ``how`` is none of these.
     """
-    if how == "name":
+    if how == BY_NAME:
         stems = [strip_seed(study.name) for study in studies]
         counts = Counter(stems)
         return [stem if counts[stem] > 1 else "" for stem in stems]
-    return [labels.get(study.key, "") if how == "hand" else "" for study in studies]
+    if how.startswith(BY_ATTRIBUTE):
+        return _read_attribute(studies, how.removeprefix(BY_ATTRIBUTE))
+    if how not in ("", BY_HAND):
+        raise ComparisonError(
+            f"unknown grouping {how[:60]!r}: use {BY_NAME}, or {BY_ATTRIBUTE}NAME for the value of "
+            "a user attribute"
+        )
+    return [labels.get(study.key, "") if how == BY_HAND else "" for study in studies]
+
+
+def _read_attribute(studies: Sequence[Study], name: str) -> list[str]:
+    if not any(name in study.attributes for study in studies):
+        known = ", ".join(dict.fromkeys(key[:60] for s in studies for key in s.attributes))
+        raise ComparisonError(
+            f"no study has the user attribute {name[:60]!r}; there are: {known or 'none'}"
+        )
+    return [clean(study.attributes.get(name, ""), MAX_GROUP) for study in studies]
+
+
+def list_groupings(studies: Sequence[Study]) -> list[tuple[str, str]]:
+    """Return the ways to group studies that a page offers: value and label of each."""
+    names = dict.fromkeys(name for study in studies for name in study.attributes)
+    by_attribute = [
+        (f"{BY_ATTRIBUTE}{name}", f"attribute {clean(name, NAME_LENGTH)}")
+        for name in [*names][:MAX_ATTRIBUTES]
+    ]
+    return [*_GROUPINGS, *by_attribute]
 
 
 def list_entries(studies: Sequence[Study], groups: Sequence[str] = ()) -> list[Entry]:

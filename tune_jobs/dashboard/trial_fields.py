@@ -12,7 +12,7 @@ from tune_jobs.core.best_trials import Standing
 from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.core.strict_json import encode_json
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, CONSOLE_ATTRIBUTE, OWN_PREFIX
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.parameter_axes import is_number
@@ -23,8 +23,8 @@ MAX_NAMES = 100
 MAX_TEXT = 300
 """Characters that a page shows of a string from a study."""
 
-OUR_ATTRIBUTES = "tune_jobs:"
-NOTE_ATTRIBUTE = f"{OUR_ATTRIBUTES}user_note"
+
+NOTE_ATTRIBUTE = f"{OWN_PREFIX}user_note"
 """Has the note that a person wrote on a trial, in trials that a table or filter reads."""
 
 
@@ -164,7 +164,7 @@ def find_named_fields(trials: Iterable[Trial], known: Iterable[Field]) -> Iterat
                 identifier = clean(f"{prefix}:{name}", MAX_TEXT)
                 if identifier in seen or counts.get(prefix, 0) >= MAX_NAMES:
                     continue
-                if prefix == "attr" and name.startswith(OUR_ATTRIBUTES):
+                if prefix == "attr" and name.startswith(OWN_PREFIX):
                     continue
                 if f"{scope}.{name}" in taken:  # an objective is a value already
                     continue

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from tune_jobs.dashboard.figures import FIGURES
+from tune_jobs.dashboard.figures import KINDS
 from tune_jobs.dashboard.model import Study
 from tune_jobs.errors import ConfigError, StudyError, require_package
 from tune_jobs.notebook.plots import make_figure
@@ -128,8 +128,9 @@ def plotly_figure(study: Study, name: str) -> Any:
     Raises:
         ConfigError: If there is no such figure, or Plotly is not installed.
     """
-    if name not in FIGURES:
-        raise ConfigError(f"unknown figure {name!r}: use one of {', '.join(FIGURES)}")
+    if name not in KINDS:
+        raise ConfigError(f"unknown figure {name!r}: use one of {', '.join(KINDS)}")
     require_package("drawing figures", "plotly", extra="dashboard")
-    title, draw = FIGURES[name]
-    return make_figure(draw(study, time.time()), title)
+    kind, now = KINDS[name], time.time()
+    printed = kind.draw_printed(study, now) if kind.draw_printed else None
+    return make_figure(kind.draw(study, now), kind.title, printed)

@@ -81,6 +81,13 @@ def read_metric_names(connection: Connection, study_id: int) -> tuple[str, ...]:
     return tuple(map(str, json.loads(found))) if found is not None else ()
 
 
+def read_user_attrs(connection: Connection, study_id: int) -> dict[str, Any]:
+    """Return all user attributes of a study."""
+    attrs = tables.study_attrs.c
+    query = select(attrs.key, attrs.value_json).where(attrs.study_id == study_id)
+    return {key: json.loads(value) for key, value in connection.execute(query)}
+
+
 def count_trials(connection: Connection) -> dict[int, dict[str, int]]:
     """Return the number of trials in each state, by study id and name of the state."""
     trials = tables.trials.c

@@ -27,6 +27,7 @@ from tune_jobs.arguments.calls import strict_types
 from tune_jobs.backends.base import BackendService
 from tune_jobs.backends.simulated.courses import Curve
 from tune_jobs.backends.simulated.timeline import Behavior, Seconds, Timeline
+from tune_jobs.core.attempts import SIMULATED
 from tune_jobs.core.job_runs import MetricSources, RunPaths, RunRequest, RunUpdate
 from tune_jobs.errors import BackendError, ConfigError
 from tune_jobs.metric_store.folder import open_folder
@@ -129,7 +130,7 @@ class SimulatedBackend:
         ConfigError: If a time is negative, or a probability not below 1.
     """
 
-    name = "simulated"
+    name = SIMULATED
     tick = math.inf  # without news there is nothing to check on
 
     @strict_types

@@ -21,6 +21,7 @@ from tune_jobs.dashboard.figures.choices import (
     choose_front_axes,
     choose_objective,
     choose_pair,
+    list_variants,
     no_choices,
     pair_names,
     read_objective,
@@ -42,6 +43,7 @@ from tune_jobs.dashboard.figures.rungs import has_rungs, rungs_figure
 from tune_jobs.dashboard.figures.slots import timeline_figure, timeline_info
 from tune_jobs.dashboard.importance import importance_figure
 from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.parallel_lines import parallel_lines_figure
 from tune_jobs.dashboard.parameter_axes import parameter_names
 from tune_jobs.dashboard.parameters import parallel_figure, slice_figure
 
@@ -50,9 +52,11 @@ __all__ = [
     "KINDS",
     "Choice",
     "FigureKind",
+    "PrintedFigure",
     "best_so_far",
     "curves_figure",
     "curves_info",
+    "draw_printed",
     "figure_names",
     "front_figure",
     "history_figure",
@@ -90,6 +94,7 @@ class FigureKind(NamedTuple):
         has_content: Whether it has something to show for a study.
         find_choices: Returns the choices that it offers, with the values that are chosen.
         is_main: Whether it is among the first figures of a page.
+        draw_printed: Draws it for paper and images, if ``draw`` needs WebGL.
     """
 
     title: str
@@ -97,6 +102,7 @@ class FigureKind(NamedTuple):
     has_content: Callable[[Study], bool]
     find_choices: FindChoices = no_choices
     is_main: bool = False
+    draw_printed: Draw | None = None
 
 
 def _plain(figure: Callable[[Study], Figure]) -> Draw:
@@ -160,6 +166,7 @@ KINDS: Mapping[str, FigureKind] = {
         lambda s: _varies(s.candidates()),
         choose_objective,
         is_main=True,
+        draw_printed=_by_objective(parallel_lines_figure),
     ),
     "importance": FigureKind(
         "Parameter importance",
@@ -203,3 +210,41 @@ FIGURES: Mapping[str, tuple[str, Draw]] = {n: (k.title, k.draw) for n, k in KIND
 def figure_names(study: Study) -> list[str]:
     """Return the names of the figures that have something to show for a study."""
     return [name for name, kind in KINDS.items() if kind.has_content(study)]
+
+
+class PrintedFigure(NamedTuple):
+    """A figure for paper, where nothing can be chosen.
+
+    Args:
+        key: Distinguishes it from the others of a study.
+        title: Its title, with the objective of several.
+        figure: Data and layout, without WebGL.
+    """
+
+    key: str
+    title: str
+    figure: Figure
+
+
+def draw_printed(study: Study, name: str, now: float) -> list[PrintedFigure]:
+    """Return a figure for paper: once for each objective, or each pair of them, that it offers."""
+    kind = KINDS[name]
+    draw = kind.draw_printed or kind.draw
+    variants = list_variants(kind.find_choices(study, DEFAULTS))
+    return [
+        PrintedFigure(
+            f"{name}-{i + 1}" if len(variants) > 1 else name,
+            f"{kind.title}: {label}" if label else kind.title,
+            without_webgl(draw(study, now, chosen)),
+        )
+        for i, (label, chosen) in enumerate(variants)
+    ]
+
+
+def without_webgl(figure: Figure) -> Figure:
+    """Return a figure whose points are drawn without WebGL."""
+    data = [
+        {**trace, "type": "scatter"} if trace.get("type") == "scattergl" else trace
+        for trace in figure["data"]
+    ]
+    return {**figure, "data": data}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from types import MappingProxyType
 
 from tune_jobs.dashboard.drawing import LONG, MANY_POINTS, clean, short, thin
@@ -15,6 +16,9 @@ Chosen = Mapping[str, str]
 """Chosen values by the names of the choices; what is missing has its default."""
 
 DEFAULTS: Chosen = MappingProxyType({})
+
+MOST_VARIANTS = 6
+"""Figures of different objectives that are drawn where nothing can be chosen."""
 
 MAX_VALUE = 300
 """Characters of a parameter's name in a request."""
@@ -87,6 +91,21 @@ def choose_front_axes(study: Study, chosen: Chosen) -> list[Choice]:
         return []
     options = objective_options(study)
     return [choose("x", "x", options, "0", chosen), choose("y", "y", options, "1", chosen)]
+
+
+def list_variants(choices: Sequence[Choice]) -> list[tuple[str, Chosen]]:
+    """Return what is drawn where nothing can be chosen: a label and the chosen values of each.
+
+    These are all objectives, or all pairs of them; other choices have their defaults.
+    """
+    by_name = {choice.name: choice for choice in choices}
+    if "objective" in by_name:
+        options = by_name["objective"].options[:MOST_VARIANTS]
+        return [(label, {"objective": value}) for value, label in options]
+    if by_name.keys() == {"x", "y"}:
+        pairs = [*combinations(by_name["x"].options, 2)][:MOST_VARIANTS]
+        return [(f"{a[1]} and {b[1]}", {"x": a[0], "y": b[0]}) for a, b in pairs]
+    return [("", DEFAULTS)]
 
 
 def choose_pair(study: Study, chosen: Chosen) -> list[Choice]:

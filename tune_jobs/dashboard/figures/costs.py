@@ -13,12 +13,11 @@ from tune_jobs.core.usage import RunStatistics
 from tune_jobs.dashboard.drawing import (
     COLORS,
     MANY_POINTS,
+    Clock,
     Figure,
     layout,
     level,
     level_shape,
-    time_axis,
-    to_milliseconds,
 )
 from tune_jobs.dashboard.model import Study
 
@@ -92,7 +91,7 @@ def _find_spans(study: Study, prices: Prices, until: float) -> list[_Span]:
     for run in study.runs:
         if run.started is None:
             continue
-        end = run.finished or run.told or max(until, run.started)
+        end = run.ended if run.ended is not None else max(until, run.started)
         spans.append((run.started, end, prices.amount(end - run.started, run.shape, run.backend)))
     for record in study.controllers:
         amount = measure_controllers([record], prices, until)
@@ -124,13 +123,13 @@ def _accrue(spans: Sequence[_Span], *, has_prices: bool) -> tuple[list[float], l
 
 def cost_figure(study: Study, now: float) -> Figure:
     """Return a figure of the cost over time, with the limit and the forecast as lines."""
-    info = cost_info(study, now)
+    info, clock = cost_info(study, now), Clock(study.is_virtual)
     data: list[Figure] = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": "used",
-            "x": [to_milliseconds(at) for at in info.times],
+            "x": [clock.place(at) for at in info.times],
             "y": list(info.used),
             "line": {"color": COLORS["COMPLETE"], "width": 2},
             "fill": "tozeroy",
@@ -146,7 +145,7 @@ def cost_figure(study: Study, now: float) -> Figure:
         if value is not None:
             data.append(level(value, f"{name}: {value:.4g}", color, dash))
             shapes.append(level_shape(value, color, dash))
-    shown = layout("", info.unit, xaxis=time_axis(), yaxis={"rangemode": "tozero"}, shapes=shapes)
+    shown = layout("", info.unit, xaxis=clock.axis(), yaxis={"rangemode": "tozero"}, shapes=shapes)
     return {"data": data, "layout": shown}
 
 

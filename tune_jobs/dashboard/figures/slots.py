@@ -10,10 +10,9 @@ from tune_jobs.core.formatting import duration
 from tune_jobs.dashboard.drawing import (
     COLORS,
     MANY_RUNS,
+    Clock,
     Figure,
     layout,
-    time_axis,
-    to_milliseconds,
 )
 from tune_jobs.dashboard.model import Study
 
@@ -63,7 +62,7 @@ def timeline_info(runs: Sequence[Attempt], now: float) -> Timeline:
     free_at: list[float] = []
     bars = []
     for run in sorted((r for r in runs if not r.is_final), key=lambda r: r.intended):
-        end = run.finished or run.told or now
+        end = run.ended if run.ended is not None else now
         start = run.started if run.started is not None else end
         requested = min(run.intended, start)
         slot = next((i for i, t in enumerate(free_at) if t <= requested + 1e-6), len(free_at))
@@ -101,35 +100,37 @@ def timeline_figure(study: Study, now: float) -> Figure:
 
     Gaps are idle time. What is live in a study that is not tuned any more ends with the last event.
     """
-    info = timeline_info(study.runs, study.known_until(now))
+    info, clock = timeline_info(study.runs, study.known_until(now)), Clock(study.is_virtual)
     bars = list(info.bars)[-MANY_RUNS:]
     waiting = [(b, b.requested, b.started) for b in bars if b.started > b.requested]
     running = [(b, b.started, b.ended) for b in bars if b.ended > b.started]
-    data = [_trace("provisioning", COLORS["provisioning"], waiting)] if waiting else []
+    data = [_trace("provisioning", COLORS["provisioning"], waiting, clock)] if waiting else []
     for name, color in _STATES.items():
         parts = [part for part in running if part[0].state == name]
         if parts:
-            data.append(_trace(name, COLORS[color], parts))
+            data.append(_trace(name, COLORS[color], parts, clock))
     return {
         "data": data,
         "layout": layout(
             "",
             "slot",
             barmode="overlay",
-            xaxis=time_axis(),
+            xaxis=clock.axis(),
             yaxis={"dtick": max(1, info.slots // 8), "autorange": "reversed"},
         ),
     }
 
 
-def _trace(name: str, color: str, parts: Sequence[tuple[Bar, float, float]]) -> Figure:
+def _trace(
+    name: str, color: str, parts: Sequence[tuple[Bar, float, float]], clock: Clock
+) -> Figure:
     """Return a trace of bars, each with its start and end in seconds since the epoch."""
     return {
         "type": "bar",
         "orientation": "h",
         "name": name,
-        "base": [to_milliseconds(start) for _, start, _ in parts],
-        "x": [to_milliseconds(end - start) for _, start, end in parts],
+        "base": [clock.place(start) for _, start, _ in parts],
+        "x": [clock.place(end - start) for _, start, end in parts],
         "y": [bar.slot + 1 for bar, _, _ in parts],
         "text": [f"{b.name}, {name} for {duration(end - start)}" for b, start, end in parts],
         "textposition": "none",

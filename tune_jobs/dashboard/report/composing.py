@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from tune_jobs.core.formatting import duration
 from tune_jobs.dashboard.comparing import compare
 from tune_jobs.dashboard.comparison_figures import comparison_figures
-from tune_jobs.dashboard.drawing import Figure
-from tune_jobs.dashboard.figures import FIGURES, figure_names
+from tune_jobs.dashboard.drawing import MANY_POINTS
+from tune_jobs.dashboard.figures import draw_printed, figure_names, without_webgl
 from tune_jobs.dashboard.model import Study
+from tune_jobs.dashboard.parallel_lines import MANY_LINES
 from tune_jobs.dashboard.report import findings, phrases, tables
 from tune_jobs.dashboard.report.content import (
     Answer,
@@ -40,15 +41,20 @@ CHOSEN: Mapping[str, bool] = {
     "distribution": False,
     "cost": False,
     "slice": True,
+    "parallel": True,
     "timeline": True,
 }
 """Figures of a study that a report shows, and whether they need the whole width.
 
-None of them needs WebGL, which neither paper nor every browser has: so parallel coordinates are not
-among them.
+None of them needs WebGL, which neither paper nor every browser has.
 """
 
-BRIEF = ("history", "front", "importance", "curves", "slice")
+COLOR_NOTES: Mapping[str, str] = {
+    "slice": "Color: from the first trial (dark) to the last one (light).",
+    "parallel": "Each line is a trial that can be the best; the thick one is the best.",
+}
+
+BRIEF = ("history", "front", "importance", "curves", "slice", "parallel")
 """The ones that a report of several studies shows of each."""
 
 COMPARED: Mapping[str, bool] = {
@@ -139,23 +145,26 @@ def _list_highlights(study: Study, progress: Progress, spending: Spending) -> li
 
 
 def _draw_study(study: Study, key: str, now: float, chosen: Sequence[str]) -> list[Drawing]:
-    """Return the chosen figures that are offered and have something to show."""
+    """Return the chosen figures that are offered, of each objective, with what they show."""
     offered = figure_names(study)
-    found = []
-    for name in chosen:
-        if name in offered:
-            title, draw = FIGURES[name]
-            figure = _without_webgl(draw(study, now))
-            found.append(Drawing(f"{key}-{name}", title, figure, CHOSEN[name]))
-    return found
-
-
-def _without_webgl(figure: Figure) -> Figure:
-    data = [
-        {**trace, "type": "scatter"} if trace.get("type") == "scattergl" else trace
-        for trace in figure["data"]
+    return [
+        Drawing(
+            f"{key}-{printed.key}", printed.title, printed.figure, CHOSEN[name], _note(study, name)
+        )
+        for name in chosen
+        if name in offered
+        for printed in draw_printed(study, name, now)
     ]
-    return {**figure, "data": data}
+
+
+def _note(study: Study, name: str) -> str:
+    """Return a line below a figure: what its colors mean, and whether it shows a sample."""
+    shown = {"slice": MANY_POINTS, "parallel": MANY_LINES}.get(name)
+    found = len(study.complete() if name == "slice" else study.candidates())
+    parts = [COLOR_NOTES[name]] if name in COLOR_NOTES else []
+    if shown is not None and found > shown:
+        parts.append(f"A sample of {shown:,} of {found:,} trials.")
+    return " ".join(parts)
 
 
 def _compose_overview(studies: Sequence[Study], now: float, with_figures: bool) -> Overview:
@@ -172,7 +181,7 @@ def _compose_overview(studies: Sequence[Study], now: float, with_figures: bool) 
     winners = tables.make_winners_table(result)
     offered = comparison_figures(studies) if with_figures else {}
     drawings = (
-        Drawing(f"compare-{name}", offered[name][0], _without_webgl(offered[name][1]), wide)
+        Drawing(f"compare-{name}", offered[name][0], without_webgl(offered[name][1]), wide)
         for name, wide in COMPARED.items()
         if name in offered
     )

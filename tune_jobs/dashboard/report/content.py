@@ -61,12 +61,14 @@ class Drawing:
         title: Its heading.
         figure: Plotly's JSON.
         wide: Whether it needs the whole width.
+        note: A line below it; may be empty.
     """
 
     key: str
     title: str
     figure: Figure
     wide: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -275,9 +275,10 @@ def describe_cost(study: Study, progress: Progress, spending: Spending) -> list[
     if spending.hours is None:
         return ["Nothing was run."] if not study.trials else ["No times are recorded."]
     so_far = " so far" if progress.is_interim else ""
+    clock = " of virtual time" if study.is_virtual else ""
     what = "job runs" if spending.runs else "trials"
     sentences = [
-        f"{duration(spending.hours * HOUR)} from the first to the last event{so_far}, with "
+        f"{duration(spending.hours * HOUR)}{clock} from the first to the last event{so_far}, with "
         f"{duration(spending.run_hours * HOUR)} of run time in {what} that ended."
     ]
     if spending.final_hours:

@@ -115,12 +115,14 @@ def _study(study: StudyReport, *, alone: bool) -> str:
         for a in study.answers
     )
     steps = "".join(f"<li>{escape(step)}</li>" for step in study.next_steps)
+    evidence = f"{_drawings(study.drawings)}{''.join(map(_table, study.tables))}"
+    page = " fresh-page" if alone else ""
     return (
         f"<section class='study'><div class='summary'><h2>{heading}</h2>"
         f"<p class='{status}'>{escape(study.status)}.</p><dl class='tiles'>{tiles}</dl>{answers}"
         f"<section class='answer'><h3>What next</h3><ul>{steps}</ul></section></div>"
-        f"<div class='evidence{' fresh-page' if alone else ''}'>{_drawings(study.drawings)}"
-        f"{''.join(map(_table, study.tables))}</div></section>"
+        + (f"<div class='evidence{page}'>{evidence}</div>" if evidence else "")
+        + "</section>"
     )
 
 
@@ -207,9 +209,10 @@ def _drawings(drawings: Sequence[Drawing]) -> str:
 
 def _figure(drawing: Drawing) -> str:
     label = escape(drawing.title)
+    note = f"<p class='soft'>{escape(drawing.note)}</p>" if drawing.note else ""
     return (
         f"<figure id='{drawing.key}'>"
         f"<figcaption><h3>{label}</h3></figcaption>"
         f"<div class='figure' role='group' aria-label='{label}'></div>"
-        f"<img class='printed' alt='{label}'></figure>"
+        f"<img class='printed' alt='{label}'>{note}</figure>"
     )

@@ -142,7 +142,9 @@ def _elapsed(study: Study, now: float) -> float | None:
     """Return the hours from the first event to the last one, or until now if runs are live."""
     if study.runs:
         begins = [run.intended for run in study.runs]
-        ends = [run.finished or run.told or study.known_until(now) for run in study.runs]
+        ends = [run.ended for run in study.runs if run.ended is not None]
+        if len(ends) < len(study.runs):
+            ends.append(study.known_until(now))
     else:
         begins = [t.started for t in study.trials if t.started is not None]
         ends = [t.finished for t in study.trials if t.finished is not None]

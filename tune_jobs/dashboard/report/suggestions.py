@@ -174,9 +174,10 @@ def _continue(view: _View) -> list[str]:
     by_number = sorted(trial.number for trial in view.ranked)
     since = len(by_number) - 1 - by_number.index(view.ranked[0].number)
     if since <= 0.1 * len(by_number):
+        place = f"{since} before the last of" if since else "as the last of"
         return [
-            f"Consider more trials: the best one was found late, {since} before the last of "
-            f"{len(by_number)} with a value that counts."
+            f"Consider more trials: the best one was found late, {place} {len(by_number)} with a "
+            "value that counts."
         ]
     if since >= 0.6 * len(by_number):
         return [
@@ -198,7 +199,12 @@ def _train_best(view: _View) -> list[str]:
     return [f"Train the model with the best configuration: no final run has trained trial {best}."]
 
 
+def _begin(view: _View) -> list[str]:
+    return [] if view.study.trials else ["Tune the study: it has no trials yet."]
+
+
 _SUGGESTIONS: Sequence[Callable[[_View], list[str]]] = (
+    _begin,
     _wait,
     _resume,
     _explain_failures,

@@ -40,10 +40,12 @@ _CELL = 24
 
 
 def make_best_table(study: Study) -> Table | None:
-    """Return the best trials, followed by the nearest of the infeasible ones."""
+    """Return the best trials, followed by the nearest of the infeasible ones, or the front."""
     ranked = rank(study)
     infeasible = study.complete_by_standing()[Standing.INFEASIBLE]
     infeasible.sort(key=lambda t: (t.result.violation, t.number))
+    if ranked and not study.single:
+        infeasible = []  # they are in no front
     best = (ranked + infeasible)[:TOP]
     if not best:
         return None
@@ -203,18 +205,23 @@ def make_provenance(study: Study) -> Table:
     if isinstance(function, Mapping):
         facts = {k: v for k, v in function.items() if k != "names"}
         rows.append(("search space function", _plain(facts)))
-    begins = [r.intended for r in study.runs] or [
-        t.started for t in study.trials if t.started is not None
-    ]
-    ends = [r.finished for r in study.runs if r.finished is not None] or [
-        t.finished for t in study.trials if t.finished is not None
-    ]
-    if begins:
-        rows.append(("first event", phrases.moment(min(begins))))
-    if ends:
-        rows.append(("last end", phrases.moment(max(ends))))
+    rows += _list_times(study)
     rows.append(("report made by", _versions()))
     return Table("Provenance", (), tuple(rows[:MOST_ROWS]))
+
+
+def _list_times(study: Study) -> list[tuple[str, str]]:
+    """Return when the study began and ended; of a simulation, the trials have those of the day."""
+    runs = [] if study.is_virtual else study.runs
+    begins = [r.intended for r in runs] or [
+        t.started for t in study.trials if t.started is not None
+    ]
+    ends = [r.finished for r in runs if r.finished is not None] or [
+        t.finished for t in study.trials if t.finished is not None
+    ]
+    rows = [("job runs", "simulated, in virtual time")] if study.is_virtual else []
+    rows += [("first event", phrases.moment(min(begins)))] if begins else []
+    return rows + ([("last end", phrases.moment(max(ends)))] if ends else [])
 
 
 def _label(key: object) -> str:

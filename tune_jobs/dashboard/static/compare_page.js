@@ -19,7 +19,6 @@ import { errorNote } from "./widgets.js";
  *   labels: Map<string, string>}} Query */
 
 const LABEL = "group.";
-const GROUPINGS = { "": "each study by itself", name: "same name up to a number", hand: "by hand" };
 
 /** @returns {Query} */
 function readQuery() {
@@ -212,7 +211,7 @@ function remarks({ notes, without_best, warnings }) {
  * @param {Query} query
  * @param {(changes: Partial<Query>) => void} change
  */
-function settings({ axes, axis, objective, objectives }, query, change) {
+function settings({ axes, axis, objective, objectives, groupings }, query, change) {
   return [
     field(
       "x",
@@ -230,8 +229,12 @@ function settings({ axes, axis, objective, objectives }, query, change) {
           (value) => change({ objective: value }),
         )
       : null,
-    field("group", "Groups of seeds", query.group, Object.entries(GROUPINGS), (group) =>
-      change({ group }),
+    field(
+      "group",
+      "Groups of seeds",
+      query.group,
+      groupings.map(({ value, label }) => [value, label]),
+      (group) => change({ group }),
     ),
   ];
 }

@@ -33,6 +33,7 @@ import { request } from "./api.js";
  * @property {string} outcome "better", "not shown", "unknown" or "nothing".
  * @property {Objective} objective
  * @property {Objective[]} objectives All that could be compared.
+ * @property {{value: string, label: string}[]} groupings Ways to group the studies.
  * @property {string} axis What the race is drawn against.
  * @property {{name: string, label: string}[]} axes
  * @property {string[]} without_best Studies without a best trial, with the reason.
