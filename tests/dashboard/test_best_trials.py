@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import event
@@ -163,8 +163,7 @@ def test_the_list_of_studies_takes_as_many_statements_whatever_they_are(tmp_path
     url = f"sqlite:///{tmp_path}/s.db"
 
     def statements() -> int:
-        source = open_source(f"{tmp_path}/s.db", "")
-        assert isinstance(source, RelationalSource)
+        source = RelationalSource(RDBStorage(url), "")
         seen: list[str] = []
         event.listen(source._engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
         source.heads()
