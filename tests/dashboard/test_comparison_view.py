@@ -21,7 +21,13 @@ from tune_jobs.dashboard.comparison_figures import (
 from tune_jobs.dashboard.comparison_view import MAX_COMPARED, parse_query
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.races import Curve, band_info, race_figure
-from tune_jobs.dashboard.study_groups import NAME_LENGTH, assign_groups, list_entries, strip_seed
+from tune_jobs.dashboard.study_groups import (
+    NAME_LENGTH,
+    assign_groups,
+    list_entries,
+    list_groupings,
+    strip_seed,
+)
 from tune_jobs.dashboard.verdicts import Contender, Outcome, judge
 from tune_jobs.errors import ComparisonError
 
@@ -60,6 +66,10 @@ def test_groups_by_name_and_by_hand() -> None:
     assert assign_groups(studies, "", {}) == ["", "", ""]
     assert assign_groups(studies, "name", {}) == ["a", "a", ""]
     assert assign_groups(studies, "hand", {"a-1": "old", "b-1": "old"}) == ["old", "", "old"]
+    kinds = [dataclasses.replace(s, attributes={"kind": i // 2}) for i, s in enumerate(studies)]
+    assert assign_groups(kinds, "attribute:kind") == ["0", "0", "1"]
+    offered = [value for value, _ in list_groupings(kinds)]
+    assert offered == ["", "name", "hand", "attribute:kind"]
     entries = list_entries(studies, ["a", "a", ""])
     assert entries[0].color == entries[1].color != entries[2].color
 
