@@ -111,6 +111,7 @@ def _find_steps(column: Sequence[float], distribution: BaseDistribution) -> tupl
     positions = np.array(column, dtype=float)
     if distribution.log:
         low, high, positions = math.log(low), math.log(high), np.log(positions)
+    low, high, positions = low / 2.0, high / 2.0, positions / 2.0  # the span may be no float
     places = np.ceil((positions - low) / ((high - low) / (count - 1)) - 0.5).astype(int)
     return places.clip(0, count - 1), count
 
