@@ -185,6 +185,17 @@ def test_several_objectives() -> None:
     assert "Choose a trial of the Pareto front" in steps(seen)
 
 
+def test_infeasible_trials_are_not_on_the_front() -> None:
+    front = [trial(i, 1.0 + i, 1.0 + i) for i in range(12)]
+    infeasible = [replace(trial(20 + i, 9.0, 9.0), constraints={"c": 1.0}) for i in range(5)]
+    seen = study(*front, *infeasible, maximize=(True, False), definition={})
+    assert "12 trials of 12 are Pareto-optimal" in answers(seen)["What won"]
+    found = table(seen, "Pareto front")
+    assert found.note == "The first 10 of 12."
+    few = table(replace(seen, trials=[*front[:2], *infeasible]), "Pareto front")
+    assert len(few.rows) == 2
+
+
 # -- noise --------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from tune_jobs.core.no_best import NoBest
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, displayed_state
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, displayed_state, is_withdrawn
 
 SHOWN_GROUPS = 3
 SHOWN_LINES = 12
@@ -51,8 +51,12 @@ class FailureGroup:
 
 
 def group_failures(trials: Iterable[FrozenTrial]) -> list[FailureGroup]:
-    """Return the causes of the failed trials, the most frequent one first."""
-    return group_causes((t.number, t.user_attrs) for t in trials if t.state == TrialState.FAIL)
+    """Return the causes of the failed trials, the most frequent one first.
+
+    A trial that a person withdrew has not failed.
+    """
+    failed = (t for t in trials if t.state == TrialState.FAIL and not is_withdrawn(t.user_attrs))
+    return group_causes((t.number, t.user_attrs) for t in failed)
 
 
 def group_causes(failed: Iterable[tuple[int, Mapping[str, Any]]]) -> list[FailureGroup]:

@@ -71,7 +71,7 @@ class Trial:
 
     @property
     def without_run(self) -> bool:
-        """Whether it had no run: refused by a constraint, or the same as an earlier trial."""
+        """Whether it had no run: refused, withdrawn, or the same as an earlier trial."""
         return REFUSED_ATTRIBUTE in self.attributes or SAME_ATTRIBUTE in self.attributes
 
     @property

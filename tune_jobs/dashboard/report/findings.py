@@ -19,7 +19,7 @@ from tune_jobs.dashboard.report.progress import (
     HOUR,
     Progress,
     Spending,
-    count_refused,
+    count_not_started,
     find_failures,
 )
 from tune_jobs.dashboard.report.search_space import Range, describe_constraints, read_ranges
@@ -109,12 +109,23 @@ def _describe_trials(study: Study, progress: Progress, spending: Spending) -> li
     if spending.runs:
         retries = f", {spending.retries} of them repeated attempts" if spending.retries else ""
         sentences.append(f"They took {phrases.count(spending.trial_runs, 'job run')}{retries}.")
-    if refused := count_refused(study):
-        sentences.append(
-            f"{phrases.count(refused, 'configuration')} had no run: a constraint refused it."
-            if refused == 1
-            else f"{refused:,} configurations had no run: a constraint refused them."
-        )
+    return sentences + _describe_not_started(study)
+
+
+def _describe_not_started(study: Study) -> list[str]:
+    found = count_not_started(study)
+    sentences = []
+    if found.forbidden:
+        them = "it" if found.forbidden == 1 else "them"
+        what = phrases.count(found.forbidden, "configuration")
+        sentences.append(f"{what} had no run: a constraint refused {them}.")
+    for number, noun, what in (
+        (found.refused, "configuration", "refused and had no run"),
+        (found.withdrawn, "trial", "withdrawn before a run started"),
+    ):
+        if number:
+            were = "was" if number == 1 else "were"
+            sentences.append(f"{phrases.count(number, noun)} {were} {what}.")
     return sentences
 
 

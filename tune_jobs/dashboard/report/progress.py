@@ -6,7 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tune_jobs.core.failures import FailureGroup, group_causes
-from tune_jobs.core.trial_attributes import REFUSED_ATTRIBUTE, RUNG_ATTRIBUTE, is_extra
+from tune_jobs.core.trial_attributes import (
+    REFUSED_ATTRIBUTE,
+    RUNG_ATTRIBUTE,
+    is_extra,
+    is_withdrawn,
+)
 from tune_jobs.core.usage import RunStatistics
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.report import phrases
@@ -170,6 +175,24 @@ def find_failures(study: Study) -> list[FailureGroup]:
     return group_causes((t.number, t.attributes) for t in failed)
 
 
-def count_refused(study: Study) -> int:
-    """Return how many configurations constraints of the space refused."""
-    return sum(REFUSED_ATTRIBUTE in t.attributes for t in study.trials)
+@dataclass(frozen=True)
+class NotStarted:
+    """How many trials ended before a run of theirs started.
+
+    Args:
+        forbidden: Suggested configurations that a constraint of the space refused.
+        refused: Other configurations that were refused: they do not fit the space or the backend.
+        withdrawn: Trials that a person withdrew.
+    """
+
+    forbidden: int
+    refused: int
+    withdrawn: int
+
+
+def count_not_started(study: Study) -> NotStarted:
+    """Return how many trials ended before a run of theirs started, by reason."""
+    refused = [t for t in study.trials if REFUSED_ATTRIBUTE in t.attributes]
+    withdrawn = sum(is_withdrawn(t.attributes) for t in refused)
+    forbidden = sum(t.state == "PRUNED" for t in refused)
+    return NotStarted(forbidden, len(refused) - forbidden - withdrawn, withdrawn)

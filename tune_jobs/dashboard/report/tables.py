@@ -78,7 +78,7 @@ def make_best_table(study: Study) -> Table | None:
         tuple(head),
         tuple(map(tuple, rows)),
         frozenset(numeric),
-        _note_rows(len(best), len(ranked) + len(infeasible), left),
+        _note_rows(len(best), len(ranked) or len(infeasible), left),
     )
 
 
