@@ -21,6 +21,7 @@ from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,
 )
+from tune_jobs.dashboard.comparing import compare
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.dashboard.report.composing import compose_report
@@ -279,6 +280,19 @@ def test_costs() -> None:
     assert text.startswith("1h01m from the first to the last event, with 4h15m of run time in job")
     assert "The trials cost 8" in text
     assert "Stopping runs early saved about 45m00s of run time and 1.41 of cost" in text
+
+
+def test_times_of_a_study_without_job_runs() -> None:
+    seen = study(trial(0, 0.5), trial(1, 0.6), uid=None, definition={})
+    text = answers(seen)["What it cost"]
+    assert text.startswith("1s from the first to the last event, with 2s of run time in trials")
+    best = table(seen, "Best trials")
+    assert [best.columns[2], best.rows[0][2]] == ["duration", "1s"]
+    other = replace(seen, key="t", name="t")
+    assert "'s' took 2s of trials, 't' 2s of trials" in compare([seen, other]).statement
+    begun = Trial(0, "RUNNING", (), {}, -60.0, None)
+    text = answers(replace(seen, trials=[begun]))["What it cost"]
+    assert text.startswith("1m00s from the first to the last event so far")
 
 
 def test_promotion_counts_configurations() -> None:

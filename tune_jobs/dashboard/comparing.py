@@ -29,10 +29,11 @@ class Winner:
         trial, value, params: Number, value and parameters of the trial.
         replicates: Values of runs of the same configuration with other seeds.
         trials: Number of complete trials of the study.
-        run_hours: Run hours of all its job runs.
+        run_hours: Run hours of all its job runs; without job runs, those of its trials.
         money: Cost of all its trials.
-        hours: Hours from the start of its first job run to the end of its last one.
+        hours: Hours from the start of its first job run, or trial, to the end of its last one.
         key: Key of the study.
+        has_runs: Whether it has job runs.
         group: The group of studies that it is in; empty if it is in none.
     """
 
@@ -46,6 +47,7 @@ class Winner:
     money: float
     hours: float
     key: str = ""
+    has_runs: bool = True
     group: str = ""
 
 
@@ -190,6 +192,7 @@ def _make_contender(group: str, members: Sequence[Winner]) -> Contender:
         is_group=bool(group),
         run_hours=sum(w.run_hours for w in members),
         money=sum(w.money for w in members),
+        has_runs=any(w.has_runs for w in members),
     )
 
 
@@ -202,8 +205,8 @@ def _winner(study: Study, group: str) -> Winner | None:
         for t in study.complete()
         if t.attributes.get(REPLICATE_ATTRIBUTE) == best.number and math.isfinite(t.values[0])
     ]
-    spans = [(r.intended, r.finished) for r in study.runs if r.finished is not None]
-    hours = (max(f for _, f in spans if f) - min(i for i, _ in spans)) / HOUR if spans else 0.0
+    begins, ends = study.list_times()
+    hours = max(0.0, max(ends) - min(begins)) / HOUR if begins and ends else 0.0
     return Winner(
         study=study.name,
         trial=best.number,
@@ -211,19 +214,13 @@ def _winner(study: Study, group: str) -> Winner | None:
         params=dict(best.params),
         replicates=tuple(replicates),
         trials=len(study.complete()),
-        run_hours=_sum_hours(study),
+        run_hours=study.run_hours,
         money=sum(t.cost for t in study.trials),
         hours=hours,
         key=study.key,
+        has_runs=study.has_runs,
         group=group,
     )
-
-
-def _sum_hours(study: Study) -> float:
-    """Return the run hours of all job runs; of a study without a ledger, those of its trials."""
-    if study.runs:
-        return sum(r.seconds or 0.0 for r in study.runs) / HOUR
-    return sum(t.run_hours for t in study.trials)
 
 
 def _differing(winners: Sequence[Winner]) -> list[str]:

@@ -18,6 +18,7 @@ from tune_jobs.core.no_best import NoBest, explain_no_best
 from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
+    RUN_ATTRIBUTE,
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
 )
@@ -25,6 +26,14 @@ from tune_jobs.storage.notes import Note
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+HOUR = 3600.0
+
+
+def measure_span(started: float | None, finished: float | None) -> float | None:
+    """Return the seconds from a start to an end; None if one is unknown."""
+    if started is None or finished is None:
+        return None
+    return max(0.0, finished - started)  # two clocks may differ
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,16 @@ class Trial:
         return rung.get("after") if isinstance(rung, dict) else None
 
     @property
+    def seconds(self) -> float | None:
+        """From its start to its end, if it had no job run; None if it had one, or is unknown."""
+        if self.without_run or RUN_ATTRIBUTE in self.attributes:
+            return None
+        return measure_span(self.started, self.finished)
+
+    @property
     def run_hours(self) -> float:
-        """Run hours of its attempts."""
-        return self._cost("run_hours")
+        """Run hours of its attempts; of a trial without job runs, from its start to its end."""
+        return self._cost("run_hours") or (self.seconds or 0.0) / HOUR
 
     @property
     def cost(self) -> float:
@@ -205,6 +221,27 @@ class Study:
             if not trial.without_run:
                 counts[trial.state] += 1
         return counts
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether its trials had job runs; their ledger may be elsewhere."""
+        return bool(self.runs) or any(COST_ATTRIBUTE in t.attributes for t in self.trials)
+
+    @property
+    def run_hours(self) -> float:
+        """Run hours of its job runs that ended; without job runs, those of its trials."""
+        if self.runs:
+            return sum(run.seconds or 0.0 for run in self.runs) / HOUR
+        return sum(trial.run_hours for trial in self.trials)
+
+    def list_times(self) -> tuple[list[float], list[float]]:
+        """Return when its job runs began and ended; without job runs, its trials."""
+        begins = [run.intended for run in self.runs]
+        ends = [run.finished for run in self.runs]
+        if not self.runs:
+            begins = [t.started for t in self.trials if t.started is not None]
+            ends = [t.finished for t in self.trials]
+        return begins, [end for end in ends if end is not None]
 
     @property
     def left_behind(self) -> list[Attempt]:

@@ -172,6 +172,7 @@ def trial_view(
         "run": None if run is None else run.name,
         "command": None if run is None else _command(study, run),
         "run_hours": sum(r.seconds or 0.0 for r in subject.runs) / 3600.0,
+        "seconds": None if subject.final else trial.seconds,
         "cost": None if subject.final else trial.cost or None,
         "console": _console(trial) if not subject.final else None,
         "origin": find_origin(study, trial, is_final=bool(subject.final)),

@@ -32,6 +32,7 @@ class Contender:
             the studies of a group.
         is_group: Whether the samples are studies.
         run_hours, money: What it used.
+        has_runs: Whether it had job runs; otherwise, the hours are those of its trials.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Contender:
     is_group: bool = False
     run_hours: float = 0.0
     money: float = 0.0
+    has_runs: bool = True
 
     @property
     def mean(self) -> float:
@@ -125,7 +127,10 @@ def _describe_gap(first: float, second: float) -> str:
 def _describe_cost(first: Contender, second: Contender) -> str:
     if not (first.run_hours or second.run_hours):
         return ""
-    costs = [f"{duration(c.run_hours * 3600)} of runs" for c in (first, second)]
+    costs = [
+        f"{duration(c.run_hours * 3600)} of {'runs' if c.has_runs else 'trials'}"
+        for c in (first, second)
+    ]
     if first.money or second.money:
         costs = [
             f"{text} costing {c.money:.4g}" for text, c in zip(costs, (first, second), strict=True)

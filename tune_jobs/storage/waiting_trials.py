@@ -32,7 +32,6 @@ from tune_jobs.storage.database import find_storage_refusal, unwrap_storage
 from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 from tune_jobs.storage.retry import write_beside_owner
 
-
 _enqueueing = threading.Lock()  # one request must not be found missing by two threads
 
 

@@ -76,7 +76,7 @@ export function studyTiles(study) {
     trialsTile(study),
     bestTile(study),
     tile(
-      "Run time",
+      study.has_runs || study.owner ? "Run time" : "Time of trials",
       formatHours(study.run_hours),
       [
         study.cost ? `cost ${formatNumber(study.cost)}` : "",
