@@ -67,7 +67,7 @@ def add_dashboard_commands(commands: Commands) -> None:
         "--objective",
         metavar="NAME",
         help="what is compared: the name of a metric, or max:NAME or min:NAME; studies without it "
-        "are left out (default: the only one of all studies)",
+        "are left out (default: the one that most studies have)",
     )
     compare.add_argument(
         "--group",
@@ -231,7 +231,9 @@ def open_studies(references: Sequence[str]) -> list[Study]:
         all_heads = source.heads()
         heads = [head for head in all_heads if name is None or head.name == name]
         if not heads:
-            known = ", ".join(repr(head.name[:60]) for head in all_heads[:10]) or "no studies"
+            if not all_heads:
+                raise StudyError(f"{storage} has no studies: run one, or give another storage")
+            known = ", ".join(repr(head.name[:60]) for head in all_heads[:10])
             raise StudyError(f"{storage} has no study {name!r}; it has: {known}")
         found += [source.study(head.key) for head in heads]
     return found

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
-from tune_jobs.dashboard.comparable import choose_comparable, list_objectives
+from tune_jobs.dashboard.comparable import (
+    MAX_LISTED,
+    choose_comparable,
+    choose_shared,
+    list_objectives,
+)
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.study_groups import NO_LABELS, assign_groups
@@ -16,8 +21,6 @@ from tune_jobs.dashboard.verdicts import Contender, Outcome, judge
 from tune_jobs.errors import ComparisonError
 
 HOUR = 3600.0
-MAX_LISTED = 10
-"""Objectives that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,7 @@ class Comparison:
         warnings: Differences that make the studies hard to compare.
         without_best: Of each study without a best trial, its name and the reason.
         outcome: What the statement says: ``better``, ``not shown``, ``unknown`` or ``nothing``.
-        objective: What is compared: ``max:accuracy``, see `Objective.key`; empty if the studies
-            have different metrics.
+        objective: What is compared: ``max:accuracy``, see `Objective.key`.
         notes: What is left out or assumed, in sentences.
     """
 
@@ -79,14 +81,15 @@ class Comparison:
 
     def __str__(self) -> str:
         has_groups = any(w.group for w in self.winners)
-        head = f"{'study':<24} {'trial':>6} {'value':>12} {'trials':>7} {'run hours':>10}"
+        head = f"{'study':<24} {'trial':>6} {'value':>12} {'complete':>8} {'run hours':>10}"
         lines = [head + ("  group" if has_groups else "")]
         for w in self.winners:
-            numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>7} {w.run_hours:>10.3g}"
+            numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>8} {w.run_hours:>10.3g}"
             group = f"  {clean(w.group, 24)}" if w.group else ""
             lines.append(f"{clean(w.study, 24):<24} {numbers}{group}")
             params = {name: w.params.get(name, "(none)") for name in self.differing}
-            lines.append("    " + ", ".join(f"{k}={_format(v)}" for k, v in params.items()))
+            if params:
+                lines.append("    " + ", ".join(f"{k}={_format(v)}" for k, v in params.items()))
         lines += [*self.without_best, *self.notes, self.statement]
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
@@ -131,24 +134,21 @@ def compare_by(
 
     Args:
         studies: The studies.
-        objective: Key of the objective or name of its metric, see `choose_comparable`; None if the
-            studies have a single one.
+        objective: Key of the objective or name of its metric, see `choose_comparable`; None for the
+            one that more studies have than any other.
         grouping, labels: How groups are recognized, see `assign_groups`.
 
     Raises:
-        ComparisonError: If there is no such objective or grouping; without an objective, if a study
-            has several, or if directions differ.
+        ComparisonError: If there is no such objective or grouping; without an objective, if none is
+            more frequent than the others.
     """
-    kept, notes = studies, tuple[str, ...]()
-    if objective is None:
-        check_comparable(studies)
-        keys = {own.key for study in studies for own in list_objectives(study)}
-        key = keys.pop() if len(keys) == 1 else ""
-    else:
-        comparable = choose_comparable(studies, objective)
-        kept, key, notes = comparable.studies, comparable.objective.key, tuple(comparable.notes)
-    found = compare(kept, assign_groups(kept, grouping, labels))
-    return replace(found, objective=key, notes=notes)
+    if not studies:
+        return compare(studies)
+    comparable = (
+        choose_shared(studies) if objective is None else choose_comparable(studies, objective)
+    )
+    found = compare(comparable.studies, assign_groups(comparable.studies, grouping, labels))
+    return replace(found, objective=comparable.objective.key, notes=tuple(comparable.notes))
 
 
 def check_comparable(studies: Sequence[Study]) -> None:

@@ -30,11 +30,6 @@ def value(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else name(value)
 
 
-def gap(difference: float) -> str:
-    """Return the size of a difference, with three digits."""
-    return f"{abs(difference):.3g}"
-
-
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: "1 trial", "2 trials"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
