@@ -192,16 +192,22 @@ def _report(options: argparse.Namespace) -> int:
     else:
         path = options.output or Path(f"report.{options.format or 'html'}")
         write_report(studies, path, options.format, options.paper)
-        written: list[str] = []
+        drawn = images.Images([], {})
         if options.images is not None:
-            written = [str(i) for i in images.write_images(studies, options.images, options.kind)]
+            drawn = images.write_images(studies, options.images, options.kind)
+        written = [str(image) for image in drawn.paths]
         facts = {
             "report": str(path),
             "bytes": path.stat().st_size,
             "images": written,
+            "not_drawn": {str(image): problem for image, problem in drawn.problems.items()},
             "without_best": without_best,
         }
         print_result(options, facts, "\n".join([str(path), *written]))
+        for image, problem in drawn.problems.items():
+            print(f"{image} could not be drawn: {problem}", file=sys.stderr)
+        if drawn.problems:
+            return FAILED
     return FAILED if options.require_best and without_best else SUCCESS
 
 

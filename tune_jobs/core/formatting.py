@@ -18,6 +18,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 trial", "2 trials"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def byte_size(size: int) -> str:
     """Format a number of bytes: 1234567 becomes ``1.2 MB``."""
     number, unit = float(size), "B"

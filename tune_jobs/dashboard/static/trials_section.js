@@ -3,6 +3,7 @@
 import { ColumnsMenu } from "./columns_menu.js";
 import { formatCsv, saveCsv } from "./csv.js";
 import { el } from "./dom.js";
+import { formatCount } from "./format.js";
 import { redraw } from "./screen.js";
 import { isShareable, readSettings, writeSettings } from "./study_settings.js";
 import { trialActions } from "./trial_actions.js";
@@ -218,8 +219,8 @@ function describeRows(store, { selected }) {
   if (!store.isLoaded) return "";
   const parts = [
     store.matching
-      ? `${store.matching.size} of ${store.total} trials match`
-      : `${store.total} trials`,
+      ? `${store.matching.size} of ${formatCount(store.total, "trial")} match`
+      : formatCount(store.total, "trial"),
   ];
   if (!store.matching && store.total > store.window) {
     parts.push(`the newest ${store.window} are listed: a filter searches all`);
