@@ -89,7 +89,9 @@ class Comparison:
             lines.append(f"{clean(w.study, 24):<24} {numbers}{group}")
             params = {name: w.params.get(name, "(none)") for name in self.differing}
             if params:
-                lines.append("    " + ", ".join(f"{k}={_format(v)}" for k, v in params.items()))
+                lines.append(
+                    "    " + ", ".join(f"{clean(k, 60)}={_format(v)}" for k, v in params.items())
+                )
         lines += [*self.without_best, *self.notes, self.statement]
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
@@ -118,7 +120,9 @@ def compare(studies: Sequence[Study], groups: Sequence[str] = ()) -> Comparison:
         differing=_differing(winners),
         statement=verdict.sentence,
         warnings=_warnings(studies),
-        without_best=[f"{s.name[:60]}: {why}" for s in studies if (why := s.no_best())],
+        without_best=[
+            f"{s.name[:60].strip() or repr(s.name)}: {why}" for s in studies if (why := s.no_best())
+        ],
         outcome=verdict.outcome.value,
     )
 
@@ -229,7 +233,7 @@ def _differing(winners: Sequence[Winner]) -> list[str]:
 
 
 def _format(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else clean(value, 60)
 
 
 def _warnings(studies: Sequence[Study]) -> list[str]:

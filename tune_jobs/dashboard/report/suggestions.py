@@ -86,8 +86,6 @@ def _explain_no_values(view: _View) -> list[str]:
     """Return what to change if nothing has a value that counts; failures are explained before."""
     if view.ranked or view.progress.is_interim or view.progress.unspent:
         return []
-    if not view.study.trials:
-        return ["Run the study: it has no trials yet."]
     counts = view.study.counts()
     if view.study.complete_by_standing()[Standing.NOT_FINITE]:
         return [
