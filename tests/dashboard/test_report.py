@@ -129,7 +129,7 @@ def test_images_that_plotly_cannot_draw(tmp_path: Path, capsys: pytest.CaptureFi
     report, *paths = printed.out.splitlines()
     assert report == "r.md"
     assert {Path(path) for path in paths} == set(folder.iterdir())
-    assert f"{folder}/far-parallel.png could not be drawn: " in printed.err
+    assert f"{folder}/far-distribution.png could not be drawn: " in printed.err
 
 
 def test_report_command(
