@@ -84,7 +84,8 @@ def _place(position: float, axis: Axis) -> float:
 
 def _share(value: float, low: float, high: float) -> float:
     """Return where a value lies between two others; halves, as a difference may overflow."""
-    return (value / 2 - low / 2) / (high / 2 - low / 2)
+    span = high / 2 - low / 2
+    return (value / 2 - low / 2) / span if span else 0.0
 
 
 def _choose_colors(values: Sequence[float]) -> list[int]:
