@@ -376,6 +376,14 @@ def _check_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert code != 0
         assert problem in error
     assert call("withdraw", "3")[1] == {"withdrawn": 3}
+    assert call("status")[1]["trials"] == {"COMPLETE": 2, "WAITING": 1, "WITHDRAWN": 1}
+    assert call("status")[1]["failures"] == []
+    assert call("show", "3")[1]["explanation"] == "Trial 3 was withdrawn before it started"
+    assert main(["report", "study.yaml", "-o", "report.md"]) == 0
+    report = Path("report.md").read_text()
+    assert "1 trial was withdrawn before a run started." in report
+    assert "refused" not in report
+    capsys.readouterr()
     assert call("withdraw", "0")[0] != 0
     assert call("note", "--trial", "1", "--text", "overfit")[1]["version"] == 1
     assert call("note", "--trial", "1")[1]["text"] == "overfit"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 
+from tests.dashboard.comparing import add_trials
 from tests.dashboard.conftest import HOSTILE, MakeStudy, Serve
 from tests.dashboard_browser import CHROMIUM, Browser, browser
 
@@ -177,3 +179,32 @@ def test_a_study_is_printed_whole_and_in_light_colors(storage: str, start_server
         assert page.evaluate("document.documentElement.dataset.theme") == "dark"
         page.emulate_media(media="screen")
         page.pdf(path="build/screenshots/looks-print.pdf")
+
+
+def test_a_study_of_optuna_without_a_visible_name(
+    tmp_path: Path, served: Callable[..., str]
+) -> None:
+    where = f"sqlite:///{tmp_path}/s.db"
+    blank = optuna.create_study(study_name=" ", storage=where)
+    blank.ask()
+    blank.enqueue_trial({"x": 0.5})
+    add_trials(where, "dated", center=0.5, seed=1, n_trials=1)  # it took six minutes
+    address = served(f"{tmp_path}/s.db", allow_control=True)
+    with browser() as here:
+        page = here.page
+        page.goto(address)
+        page.get_by_role("row", name=re.compile("dated.* 6 min 0 s")).wait_for()
+        here.screenshot("list-blank-name")
+        page.get_by_role("link", name="(no name)").click()
+        page.get_by_role("heading", name="(no name)").wait_for()
+        page.get_by_text("1 running, 1 waiting, 0 pruned").wait_for()
+        page.get_by_text("0 finished").wait_for()
+        assert page.title() == "(no name) · tune_jobs"
+        page.goto(f"{address}#/study/s0-1/enqueue")
+        page.get_by_role("link", name="Back to the study").wait_for()
+        here.screenshot("enqueue-blank-name")
+        page.goto(f"{address}#/study/s0-2")
+        page.get_by_text("Time of trials").wait_for()
+        page.get_by_role("cell", name="6 min 0 s").wait_for()
+        page.get_by_text("1 trial", exact=True).wait_for()
+        here.screenshot("study-of-optuna")

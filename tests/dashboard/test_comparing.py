@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,7 +15,7 @@ import tune_jobs
 from tests.dashboard.conftest import MakeStudy
 from tests.simulation import simulated
 from tune_jobs.cli.main import main
-from tune_jobs.dashboard.comparing import compare
+from tune_jobs.dashboard.comparing import compare, compare_by
 from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.races import race_figure
@@ -44,8 +45,39 @@ def test_winners_and_the_parameters_in_which_they_differ() -> None:
     result = compare([study("a", [0.1, 0.5, 0.3]), study("b", [0.9, 0.2])])
     assert [(w.study, w.trial, w.value) for w in result.winners] == [("b", 0, 0.9), ("a", 1, 0.5)]
     assert result.differing == ["x"]
-    assert "tuner.replicate" in result.statement
+    assert "further runs of each study's best trial with other seeds do" in result.statement
     assert "x=0" in str(result)
+    assert "complete" in str(result).splitlines()[0]
+    same = compare([study("a", [0.1]), study("b", [0.1])])
+    assert all(str(same).splitlines()), "no empty line without differing parameters"
+
+
+def test_a_percentage_is_given_where_it_says_something() -> None:
+    for first, second, gap in (
+        (0.9, 0.5, "by 0.4 (80 %),"),
+        (1e300, 1e-300, "by 1e+300, 1e+300 against 1e-300"),
+        (1.7e308, -1.7e308, "by more than 1.8e+308, 1.7e+308 against -1.7e+308"),
+        (1.0, 0.0, "by 1, 1 against 0"),
+        (123.0, 1.0, "by 122, 123 against 1"),
+    ):
+        assert gap in compare([study("a", [first]), study("b", [second])]).statement
+
+
+def test_without_an_objective_the_most_frequent_one_is_compared() -> None:
+    named = replace(study("n", [9.0]), definition={"metrics": [{"name": "acc"}]})
+    several = Study("m", "m", (True, True), [])
+    found = compare_by([study("a", [0.1]), named, several, study("b", [0.2])])
+    assert [w.study for w in found.winners] == ["b", "a"]
+    assert found.objective == "max:"
+    assert list(found.notes) == [
+        "'n' is left out, as it does not have value (maximize): it has acc (maximize)",
+        "'m' is left out, as it does not have value (maximize): it has value 1 (maximize), "
+        "value 2 (maximize)",
+    ]
+    with pytest.raises(ConfigError, match="different objectives: choose one of max:, max:acc"):
+        compare_by([study("a", [0.1]), named])
+    joined = compare_by([study("a", [0.1]), named], objective="acc")
+    assert len(joined.winners) == 2, "who names the objective says that they are the same"
 
 
 def test_significance_of_a_difference() -> None:
@@ -152,6 +184,9 @@ def test_the_compare_command(
     assert "'a' and 'b' have the same best value" in capsys.readouterr().out
     assert main(["compare", f"{tmp_path}/studies.db::c"]) == 3
     assert "it has: 'a', 'b'" in capsys.readouterr().err
+    (tmp_path / "empty.db").touch()
+    assert main(["compare", f"{tmp_path}/empty.db"]) == 3
+    assert "empty.db has no studies: run one" in capsys.readouterr().err
 
 
 def test_a_group_by_a_user_attribute_and_an_objective_of_several(

@@ -101,7 +101,9 @@ def test_studies_of_other_metrics_directions_and_several_objectives() -> None:
     both = study("both", [(0.5, 9.0), (0.9, math.nan), (0.7, 1.0)], ("acc", "time"))
     loss = study("loss", [0.1], ("loss",), up=False)
     plain = study("plain", [0.6])
-    found = choose_comparable([study("acc", [0.8], ("acc",)), both, loss, plain])
+    every = [study("acc", [0.8], ("acc",)), both, loss, plain]
+    assert [s.name for s in choose_comparable(every).studies] == ["acc", "both"]
+    found = choose_comparable(every, "acc")
     assert [s.name for s in found.studies] == ["acc", "both", "plain"]
     assert found.positions == [0, 1, 3]
     assert found.objective.key == "max:acc"

@@ -20,6 +20,7 @@ from tune_jobs.dashboard.figures import (
     FIGURES,
     best_so_far,
     curves_info,
+    draw_printed,
     figure_names,
     history_info,
     pareto,
@@ -238,3 +239,10 @@ def test_samples_are_nearly_the_same_when_items_are_added() -> None:
         assert now == sorted(now)
         assert len(set(before) - set(now)) <= 1
         before = now
+
+
+@pytest.mark.parametrize("values", [(-1e308, 1e308), (0.0, 5e-324)])
+def test_parallel_coordinates_of_extreme_values(values: tuple[float, float]) -> None:
+    seen = Study("k", "s", (True,), [trial(i, v, x=v) for i, v in enumerate(values)])
+    for name in figure_names(seen):
+        assert draw_printed(seen, name, 0.0), name

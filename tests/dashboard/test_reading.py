@@ -10,6 +10,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import create_engine, event, update
 
+from tests.dashboard.comparing import add_trials
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.simulation import EPOCHS
 from tune_jobs.dashboard.reading import open_source, read_study
@@ -53,6 +54,28 @@ def test_heads(storage: str, tuned: MakeStudy, tmp_path: Path) -> None:
     assert head.live == 0
     seen = read_study(study)
     assert head.run_hours == pytest.approx(sum(r.seconds or 0 for r in seen.runs) / 3600)
+
+
+@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+def test_trials_that_optuna_alone_ran_have_a_duration(storage: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    add_trials(url, "dated", center=0.5, seed=1, n_trials=3)  # six minutes each
+    where = url
+    if storage == "journal":
+        journal = JournalStorage(JournalFileBackend(f"{tmp_path}/journal.log"))
+        optuna.copy_study(
+            from_study_name="dated", from_storage=url, to_storage=journal, to_study_name="dated"
+        )
+        where = f"{tmp_path}/journal.log"
+    source = open_source(where, "")
+    (head,) = source.heads()
+    seen = source.study(head.key)
+    assert [t.seconds for t in seen.trials] == [360.0] * 3
+    assert [seen.run_hours, head.run_hours] == pytest.approx([0.3, 0.3])
+    again = source.open(head.key)
+    again.add_trial(again.trials[0])
+    (head,) = source.heads()
+    assert head.run_hours == pytest.approx(0.4), "what has finished since is read, too"
 
 
 def test_finished_trials_are_read_once(tuned: MakeStudy, tmp_path: Path) -> None:

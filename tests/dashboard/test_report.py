@@ -11,7 +11,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import create_trial
 
 from tests.dashboard.conftest import HOSTILE, MakeStudy
 from tests.dashboard.test_figures import run, trial
@@ -95,7 +98,9 @@ def test_infinite_and_nan_values_are_valid_json() -> None:
 @pytest.mark.filterwarnings("ignore")  # of Kaleido and its browser
 def test_images(tuned: MakeStudy, tmp_path: Path) -> None:
     studies = [read_study(tuned(HOSTILE)), read_study(tuned("b"))]
-    paths = write_images(studies, tmp_path / "images")
+    drawn = write_images(studies, tmp_path / "images")
+    paths = drawn.paths
+    assert not drawn.problems
     assert {p.parent for p in paths} == {tmp_path / "images"}
     assert {"2-b-curves.svg", "compare-race-hours.svg"} <= {p.name for p in paths}
     for path in paths:
@@ -103,6 +108,28 @@ def test_images(tuned: MakeStudy, tmp_path: Path) -> None:
         assert "<script" not in path.read_text()
     with pytest.raises(ConfigError, match="invalid image format 'gif'"):
         write_images(studies, tmp_path / "images", "gif")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.filterwarnings("ignore")  # of Kaleido and its browser
+def test_images_that_plotly_cannot_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = f"sqlite:///{tmp_path}/s.db"
+    study = optuna.create_study(study_name="far", storage=where)
+    for i, value in enumerate((1.0, 2.0, 1e308, -1e308, 5e-324, 0.0)):
+        study.add_trial(
+            create_trial(
+                params={"x": i / 9}, distributions={"x": FloatDistribution(0, 1)}, value=value
+            )
+        )
+    folder = tmp_path / "images"
+    words = ["report", f"{where}::far", "-o", "r.md", "--images", str(folder), "--kind", "png"]
+    assert main(words) == 1
+    printed = capsys.readouterr()
+    report, *paths = printed.out.splitlines()
+    assert report == "r.md"
+    assert {Path(path) for path in paths} == set(folder.iterdir())
+    assert f"{folder}/far-distribution.png could not be drawn: " in printed.err
 
 
 def test_report_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     REPLICATE_ATTRIBUTE,
 )
+from tune_jobs.dashboard.comparing import compare
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.reading import read_study
 from tune_jobs.dashboard.report.composing import compose_report
@@ -124,7 +126,8 @@ def test_ranges_of_a_study_that_only_optuna_tuned() -> None:
         "kind (a, b)",
     ]
     assert "no record of job runs, costs or code" in answers(seen)["What was tuned"]
-    assert "tuner.replicate" in steps(seen)
+    assert "Run the configurations of trial 0 and trial 1 again with other seeds" in steps(seen)
+    assert "tuner." not in steps(seen)
     assert "Resume" not in steps(seen)
     assert "final run" not in steps(seen)
 
@@ -153,6 +156,10 @@ def test_a_single_value_and_equal_values() -> None:
     assert "nothing to compare it with" in answers(study(trial(0, 0.5)))["What won"]
     equal = answers(study(trial(0, 0.5), trial(1, 0.5)))["What won"]
     assert "Trial 1 has the same value." in equal
+    six = study(*(trial(i, 0.5) for i in range(6)))
+    assert answers(six)["What won"].endswith("5 other trials have the same value.")
+    assert "Is the lead more than noise?" not in answers(six), "no trial leads"
+    assert "replicate" not in steps(six)
     assert "nan" not in answers(study(trial(0, 0.0), trial(1, 0.1)))["What won"]
 
 
@@ -183,6 +190,17 @@ def test_several_objectives() -> None:
     assert len(table(seen, "Pareto front").rows) == 2
     assert "Is the lead more than noise?" not in answers(seen)
     assert "Choose a trial of the Pareto front" in steps(seen)
+
+
+def test_infeasible_trials_are_not_on_the_front() -> None:
+    front = [trial(i, 1.0 + i, 1.0 + i) for i in range(12)]
+    infeasible = [replace(trial(20 + i, 9.0, 9.0), constraints={"c": 1.0}) for i in range(5)]
+    seen = study(*front, *infeasible, maximize=(True, False), definition={})
+    assert "12 trials of 12 are Pareto-optimal" in answers(seen)["What won"]
+    found = table(seen, "Pareto front")
+    assert found.note == "The first 10 of 12."
+    few = table(replace(seen, trials=[*front[:2], *infeasible]), "Pareto front")
+    assert len(few.rows) == 2
 
 
 # -- noise --------------------------------------------------------------------------------------
@@ -268,6 +286,19 @@ def test_costs() -> None:
     assert text.startswith("1h01m from the first to the last event, with 4h15m of run time in job")
     assert "The trials cost 8" in text
     assert "Stopping runs early saved about 45m00s of run time and 1.41 of cost" in text
+
+
+def test_times_of_a_study_without_job_runs() -> None:
+    seen = study(trial(0, 0.5), trial(1, 0.6), uid=None, definition={})
+    text = answers(seen)["What it cost"]
+    assert text.startswith("1s from the first to the last event, with 2s of run time in trials")
+    best = table(seen, "Best trials")
+    assert [best.columns[2], best.rows[0][2]] == ["duration", "1s"]
+    other = replace(seen, key="t", name="t")
+    assert "'s' took 2s of trials, 't' 2s of trials" in compare([seen, other]).statement
+    begun = Trial(0, "RUNNING", (), {}, -60.0, None)
+    text = answers(replace(seen, trials=[begun]))["What it cost"]
+    assert text.startswith("1m00s from the first to the last event so far")
 
 
 def test_promotion_counts_configurations() -> None:
@@ -356,6 +387,30 @@ def test_studies_that_cannot_be_compared(maximize: tuple[bool, ...]) -> None:
     assert "no winner among them is named" in made.overview.sentences[0]
     assert len(made.overview.tables) == 1
     assert made.overview.drawings == ()
+
+
+def test_what_can_be_compared_is_compared() -> None:
+    studies = [
+        study(trial(0, value), name=name, definition={}) for name, value in (("a", 0.5), ("b", 0.7))
+    ]
+    other = study(trial(0, 9.0), name="c")
+    made = compose_report([*studies, other], now=0.0)
+    assert made.overview is not None
+    assert made.overview.sentences[0] == (
+        "Of the 2 studies that maximize value, the best is b with value = 0.7 (trial 0)."
+    )
+    assert any(line.startswith("'c' is left out") for line in made.overview.warnings)
+
+
+def test_advice_if_nothing_has_a_value() -> None:
+    def advise(*trials: Trial) -> str:
+        return steps(study(*trials, uid=None, definition={}))
+
+    pruned = [replace(trial(i), state="PRUNED") for i in range(3)]
+    assert advise(*pruned).startswith("Prune later")
+    assert "all 3 trials that did not fail were pruned" in advise(*pruned)
+    assert "the only trial that did not fail was pruned" in advise(pruned[0])
+    assert advise(trial(0, math.inf)).startswith("Find out why values are not finite")
 
 
 def test_nothing_changes_between_two_reports(tuned: MakeStudy) -> None:

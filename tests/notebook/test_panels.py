@@ -70,7 +70,7 @@ def test_snapshots_are_made_only_when_shown() -> None:
 
 
 def test_durations() -> None:
-    assert [duration(s) for s in (0.4, 59, 61, 3661)] == ["0s", "59s", "1m01s", "1h01m"]
+    assert [duration(s) for s in (0, 0.42, 59, 61, 3661)] == ["0s", "0.4s", "59s", "1m01s", "1h01m"]
 
 
 def test_display_suits_the_environment() -> None:

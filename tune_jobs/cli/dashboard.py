@@ -69,7 +69,7 @@ def add_dashboard_commands(commands: Commands) -> None:
         "--objective",
         metavar="NAME",
         help="what is compared: the name of a metric, or max:NAME or min:NAME; studies without it "
-        "are left out (default: the only one of all studies)",
+        "are left out (default: the one that most studies have)",
     )
     compare.add_argument(
         "--group",
@@ -201,16 +201,22 @@ def _report(options: argparse.Namespace) -> int:
     else:
         path = options.output or Path(f"report.{options.format or 'html'}")
         write_report(studies, path, options.format, options.paper)
-        written: list[str] = []
+        drawn = images.Images([], {})
         if options.images is not None:
-            written = [str(i) for i in images.write_images(studies, options.images, options.kind)]
+            drawn = images.write_images(studies, options.images, options.kind)
+        written = [str(image) for image in drawn.paths]
         facts = {
             "report": str(path),
             "bytes": path.stat().st_size,
             "images": written,
+            "not_drawn": {str(image): problem for image, problem in drawn.problems.items()},
             "without_best": without_best,
         }
         print_result(options, facts, "\n".join([str(path), *written]))
+        for image, problem in drawn.problems.items():
+            print(f"{image} could not be drawn: {problem}", file=sys.stderr)
+        if drawn.problems:
+            return FAILED
     return FAILED if options.require_best and without_best else SUCCESS
 
 
@@ -240,7 +246,9 @@ def open_studies(references: Sequence[str]) -> list[Study]:
         all_heads = source.heads()
         heads = [head for head in all_heads if name is None or head.name == name]
         if not heads:
-            known = ", ".join(repr(head.name[:60]) for head in all_heads[:10]) or "no studies"
+            if not all_heads:
+                raise StudyError(f"{storage} has no studies: run one, or give another storage")
+            known = ", ".join(repr(head.name[:60]) for head in all_heads[:10])
             raise StudyError(f"{storage} has no study {name!r}; it has: {known}")
         found += [source.study(head.key) for head in heads]
     return found

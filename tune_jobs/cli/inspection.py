@@ -18,7 +18,7 @@ from tune_jobs.config.study_config import StudyConfig
 from tune_jobs.core.attempts import Attempt, select_attempt
 from tune_jobs.core.best_trials import read_result
 from tune_jobs.core.controllers import is_controller
-from tune_jobs.core.formatting import duration
+from tune_jobs.core.formatting import count, duration
 from tune_jobs.core.no_best import describe_standing
 from tune_jobs.core.resource_usage import describe_usage
 from tune_jobs.core.trial_lines import format_params
@@ -121,7 +121,7 @@ def _list_matching(options: argparse.Namespace, study: Study) -> int:
         f"trial {t.number}: {t.state} {format_values(t.values)}  {format_params(t.params)}".rstrip()
         for t in trials
     ]
-    lines.append(f"{len(trials)} of {len(study.trials)} trials match")
+    lines.append(f"{len(trials)} of {count(len(study.trials), 'trial')} match")
     print_result(options, {"where": options.where, "trials": facts}, "\n".join(lines))
     return 0 if trials else 1
 

@@ -25,7 +25,7 @@ from tune_jobs.cli.output import print_result
 from tune_jobs.config.backend import make_backend
 from tune_jobs.config.study_config import load_study
 from tune_jobs.config.study_file import resolve_storage
-from tune_jobs.core.formatting import duration
+from tune_jobs.core.formatting import count, duration
 from tune_jobs.dashboard.reading import open_source
 from tune_jobs.detached.local_process import CONTROLLER_MODULE
 from tune_jobs.detached.recipe import read_facts
@@ -202,11 +202,11 @@ def _list_activity(engine: Engine, study: str, label: str) -> Iterator[Running]:
         yield Running(record.name, study, where, record.user, since, state, label)
     if activity.owner is not None:
         by = ", ".join(each.name for each in activity.controllers if each.has_begun)
-        live = f"{activity.live} live runs"
+        live = count(activity.live, "live run")
         yield Running("tuner", study, activity.owner, by, activity.since, live, label)
     elif activity.live:
         state = "left behind: `tune-jobs run` adopts or repeats them"
-        yield Running(f"{activity.live} runs", study, "", "", None, state, label)
+        yield Running(count(activity.live, "run"), study, "", "", None, state, label)
 
 
 # -- OCI ----------------------------------------------------------------------------------------

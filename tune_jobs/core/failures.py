@@ -10,8 +10,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from tune_jobs.core.formatting import count
 from tune_jobs.core.no_best import NoBest
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, displayed_state
+from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, displayed_state, is_withdrawn
 
 SHOWN_GROUPS = 3
 SHOWN_LINES = 12
@@ -38,21 +39,26 @@ class FailureGroup:
     @property
     def summary(self) -> str:
         """The failures in a line."""
-        return f"{_count(self.count)} failed, such as trial {self.trial}: " + summarize_cause(
-            self.cause
+        return (
+            f"{count(self.count, 'trial')} failed, such as trial {self.trial}: "
+            + summarize_cause(self.cause)
         )
 
     def __str__(self) -> str:
         lines = self.cause.splitlines()
         if len(lines) > SHOWN_LINES:
             lines = [lines[0], "...", *lines[-SHOWN_LINES + 2 :]]
-        first = f"{_count(self.count)}, such as trial {self.trial}: {lines[0]}"
+        first = f"{count(self.count, 'trial')}, such as trial {self.trial}: {lines[0]}"
         return "\n    ".join([first, *lines[1:]])
 
 
 def group_failures(trials: Iterable[FrozenTrial]) -> list[FailureGroup]:
-    """Return the causes of the failed trials, the most frequent one first."""
-    return group_causes((t.number, t.user_attrs) for t in trials if t.state == TrialState.FAIL)
+    """Return the causes of the failed trials, the most frequent one first.
+
+    A trial that a person withdrew has not failed.
+    """
+    failed = (t for t in trials if t.state == TrialState.FAIL and not is_withdrawn(t.user_attrs))
+    return group_causes((t.number, t.user_attrs) for t in failed)
 
 
 def group_causes(failed: Iterable[tuple[int, Mapping[str, Any]]]) -> list[FailureGroup]:
@@ -87,10 +93,6 @@ def summarize_cause(cause: str) -> str:
     """Return a cause in a line: what happened, and the last line of the log."""
     lines = [line.strip() for line in cause.splitlines() if line.strip()]
     return ": ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))
-
-
-def _count(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
 
 
 def _cause(attributes: Mapping[str, Any]) -> str:

@@ -7,13 +7,20 @@ from collections.abc import Iterable
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: 95 becomes ``1m35s``."""
+    """Format seconds: 95 becomes ``1m35s``, 0.2 becomes ``0.2s``."""
     whole = round(seconds)
+    if whole == 0 and seconds >= 0.001:
+        return f"{seconds:.1g}s"
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 trial", "2 trials"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def byte_size(size: int) -> str:

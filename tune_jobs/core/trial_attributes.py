@@ -35,6 +35,9 @@ samplers learn, and FAIL for everything else. Refused trials count neither towar
 towards the limits on failures.
 """
 
+WITHDRAWN = "withdrawn before it started"
+"""The value of `REFUSED_ATTRIBUTE` of a trial that a person took out of the queue."""
+
 SAME_ATTRIBUTE = "tune_jobs:same_as"
 """The earlier trial with the same parameters whose values it was given: it had no run."""
 
@@ -88,16 +91,21 @@ def is_extra(attributes: Mapping[str, Any]) -> bool:
     return _is_continued(attributes) or any(name in attributes for name in others)
 
 
+def is_withdrawn(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a trial with these user attributes was withdrawn before it started."""
+    return attributes.get(REFUSED_ATTRIBUTE) == WITHDRAWN
+
+
 def displayed_state(trial: FrozenTrial, *, is_tuned: bool = True) -> str:
     """Return a trial's state as people see it.
 
-    It is REFUSED or REUSED if the trial had no run, and LEFT_BEHIND if no process tunes the study
-    any more and the next one has to finish the trial.
+    It is WITHDRAWN, REFUSED or REUSED if the trial had no run, and LEFT_BEHIND if no process tunes
+    the study any more and the next one has to finish the trial.
     """
     if trial.state == TrialState.RUNNING and RUN_ATTRIBUTE in trial.user_attrs and not is_tuned:
         return "LEFT_BEHIND"
     if REFUSED_ATTRIBUTE in trial.user_attrs:
-        return "REFUSED"
+        return "WITHDRAWN" if is_withdrawn(trial.user_attrs) else "REFUSED"
     return "REUSED" if SAME_ATTRIBUTE in trial.user_attrs else trial.state.name
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.errors import ComparisonError
 
+MAX_LISTED = 10
+"""Objectives that a message lists."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -61,8 +64,8 @@ def list_objectives(study: Study) -> list[Objective]:
 def choose_comparable(studies: Sequence[Study], wanted: str = "") -> Comparable:
     """Choose an objective, and the studies that have it.
 
-    A study with one objective whose metric is not recorded is taken to have any metric of the same
-    direction.
+    If an objective is wanted, a study with one objective whose metric is not recorded is taken to
+    have it if the direction is the same.
 
     Args:
         studies: Any studies.
@@ -72,8 +75,7 @@ def choose_comparable(studies: Sequence[Study], wanted: str = "") -> Comparable:
         ComparisonError: If no study has the wanted objective.
     """
     counts = Counter(each for study in studies for each in list_objectives(study))
-    # A recorded name comes before none, as studies without one can join.
-    offered = sorted(counts, key=lambda o: (not o.metric, -counts[o]))
+    offered = sorted(counts, key=lambda o: (-counts[o], not o.metric))
     chosen = [o for o in offered if wanted in ("", o.key, o.metric)]
     if not chosen:
         known = ", ".join(str(o)[:60] for o in offered[:10]) or "none"
@@ -83,7 +85,7 @@ def choose_comparable(studies: Sequence[Study], wanted: str = "") -> Comparable:
     positions: list[int] = []
     notes: list[str] = []
     for position, study in enumerate(studies):
-        index, note = _find_objective(study, objective)
+        index, note = _find_objective(study, objective, may_join=bool(wanted))
         if note:
             notes.append(f"{study.name[:60]!r} {note}")
         if index is not None:
@@ -92,14 +94,35 @@ def choose_comparable(studies: Sequence[Study], wanted: str = "") -> Comparable:
     return Comparable(objective, kept, positions, offered, notes)
 
 
-def _find_objective(study: Study, objective: Objective) -> tuple[int | None, str]:
+def choose_shared(studies: Sequence[Study]) -> Comparable:
+    """Choose the objective that more studies have than any other, and the studies that have it.
+
+    Raises:
+        ComparisonError: If there is no such objective.
+    """
+    counts = Counter(each for study in studies for each in list_objectives(study)).most_common()
+    most = [objective for objective, count in counts if count == counts[0][1]]
+    if len(most) > 1 or (len(counts) > 1 and counts[0][1] == 1):
+        keys = ", ".join([each.key[:60] for each, _ in counts][:MAX_LISTED])
+        problem = (
+            "the studies have different objectives"
+            if any(study.single for study in studies)
+            else f"study {studies[0].name[:60]!r} has several objectives"
+        )
+        raise ComparisonError(f"{problem}: choose one of {keys}")
+    return choose_comparable(studies)
+
+
+def _find_objective(
+    study: Study, objective: Objective, *, may_join: bool
+) -> tuple[int | None, str]:
     """Return the position of an objective in a study, None if it has none, and what to say."""
     own = list_objectives(study)
     if objective in own:
         others = [str(o) for o in own if o != objective]
         note = f"has several objectives; not compared: {', '.join(others)}" if others else ""
         return own.index(objective), note
-    if study.single and not own[0].metric and own[0].maximize == objective.maximize:
+    if may_join and study.single and not own[0].metric and own[0].maximize == objective.maximize:
         return 0, f"does not record the name of its metric; it is taken for {objective.metric}"
     names = ", ".join(map(str, own))
     return None, f"is left out, as it does not have {objective}: it has {names}"

@@ -9,7 +9,12 @@ from typing import Any
 
 from tune_jobs.core.formatting import format_parameter
 from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
-from tune_jobs.dashboard.comparable import choose_comparable, list_objectives
+from tune_jobs.dashboard.comparable import (
+    MAX_LISTED,
+    choose_comparable,
+    choose_shared,
+    list_objectives,
+)
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.study_groups import NO_LABELS, assign_groups
@@ -17,8 +22,6 @@ from tune_jobs.dashboard.verdicts import Contender, Outcome, judge
 from tune_jobs.errors import ComparisonError
 
 HOUR = 3600.0
-MAX_LISTED = 10
-"""Objectives that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Winner:
         trial, value, params: Number, value and parameters of the trial.
         replicates: Values of runs of the same configuration with other seeds.
         trials: Number of complete trials of the study.
-        run_hours: Run hours of all its job runs.
+        run_hours: Run hours of all its job runs; without job runs, those of its trials.
         money: Cost of all its trials.
-        hours: Hours from the start of its first job run to the end of its last one.
+        hours: Hours from the start of its first job run, or trial, to the end of its last one.
         key: Key of the study.
+        has_runs: Whether it has job runs.
         group: The group of studies that it is in; empty if it is in none.
     """
 
@@ -47,6 +51,7 @@ class Winner:
     money: float
     hours: float
     key: str = ""
+    has_runs: bool = True
     group: str = ""
 
 
@@ -62,8 +67,7 @@ class Comparison:
         warnings: Differences that make the studies hard to compare.
         without_best: Of each study without a best trial, its name and the reason.
         outcome: What the statement says: ``better``, ``not shown``, ``unknown`` or ``nothing``.
-        objective: What is compared: ``max:accuracy``, see `Objective.key`; empty if the studies
-            have different metrics.
+        objective: What is compared: ``max:accuracy``, see `Objective.key`.
         notes: What is left out or assumed, in sentences.
     """
 
@@ -78,14 +82,17 @@ class Comparison:
 
     def __str__(self) -> str:
         has_groups = any(w.group for w in self.winners)
-        head = f"{'study':<24} {'trial':>6} {'value':>12} {'trials':>7} {'run hours':>10}"
+        head = f"{'study':<24} {'trial':>6} {'value':>12} {'complete':>8} {'run hours':>10}"
         lines = [head + ("  group" if has_groups else "")]
         for w in self.winners:
-            numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>7} {w.run_hours:>10.3g}"
+            numbers = f"{w.trial:>6} {w.value:>12.6g} {w.trials:>8} {w.run_hours:>10.3g}"
             group = f"  {clean(w.group, 24)}" if w.group else ""
             lines.append(f"{clean(w.study, 24):<24} {numbers}{group}")
-            shown = [f"{name}={show_parameter(w.params, name)}" for name in self.differing]
-            lines.append("    " + ", ".join(shown))
+            shown = [
+                f"{clean(name, 60)}={show_parameter(w.params, name)}" for name in self.differing
+            ]
+            if shown:
+                lines.append("    " + ", ".join(shown))
         lines += [*self.without_best, *self.notes, self.statement]
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
@@ -114,7 +121,9 @@ def compare(studies: Sequence[Study], groups: Sequence[str] = ()) -> Comparison:
         differing=_differing(winners),
         statement=verdict.sentence,
         warnings=_warnings(studies),
-        without_best=[f"{s.name[:60]}: {why}" for s in studies if (why := s.no_best())],
+        without_best=[
+            f"{s.name[:60].strip() or repr(s.name)}: {why}" for s in studies if (why := s.no_best())
+        ],
         outcome=verdict.outcome.value,
     )
 
@@ -130,24 +139,21 @@ def compare_by(
 
     Args:
         studies: The studies.
-        objective: Key of the objective or name of its metric, see `choose_comparable`; None if the
-            studies have a single one.
+        objective: Key of the objective or name of its metric, see `choose_comparable`; None for the
+            one that more studies have than any other.
         grouping, labels: How groups are recognized, see `assign_groups`.
 
     Raises:
-        ComparisonError: If there is no such objective or grouping; without an objective, if a study
-            has several, or if directions differ.
+        ComparisonError: If there is no such objective or grouping; without an objective, if none is
+            more frequent than the others.
     """
-    kept, notes = studies, tuple[str, ...]()
-    if objective is None:
-        check_comparable(studies)
-        keys = {own.key for study in studies for own in list_objectives(study)}
-        key = keys.pop() if len(keys) == 1 else ""
-    else:
-        comparable = choose_comparable(studies, objective)
-        kept, key, notes = comparable.studies, comparable.objective.key, tuple(comparable.notes)
-    found = compare(kept, assign_groups(kept, grouping, labels))
-    return replace(found, objective=key, notes=notes)
+    if not studies:
+        return compare(studies)
+    comparable = (
+        choose_shared(studies) if objective is None else choose_comparable(studies, objective)
+    )
+    found = compare(comparable.studies, assign_groups(comparable.studies, grouping, labels))
+    return replace(found, objective=comparable.objective.key, notes=tuple(comparable.notes))
 
 
 def check_comparable(studies: Sequence[Study]) -> None:
@@ -191,6 +197,7 @@ def _make_contender(group: str, members: Sequence[Winner]) -> Contender:
         is_group=bool(group),
         run_hours=sum(w.run_hours for w in members),
         money=sum(w.money for w in members),
+        has_runs=any(w.has_runs for w in members),
     )
 
 
@@ -203,8 +210,8 @@ def _winner(study: Study, group: str) -> Winner | None:
         for t in study.complete()
         if t.attributes.get(REPLICATE_ATTRIBUTE) == best.number and math.isfinite(t.values[0])
     ]
-    spans = [(r.intended, r.finished) for r in study.runs if r.finished is not None]
-    hours = (max(f for _, f in spans if f) - min(i for i, _ in spans)) / HOUR if spans else 0.0
+    begins, ends = study.list_times()
+    hours = max(0.0, max(ends) - min(begins)) / HOUR if begins and ends else 0.0
     return Winner(
         study=study.name,
         trial=best.number,
@@ -212,19 +219,13 @@ def _winner(study: Study, group: str) -> Winner | None:
         params=dict(best.params),
         replicates=tuple(replicates),
         trials=len(study.complete()),
-        run_hours=_sum_hours(study),
+        run_hours=study.run_hours,
         money=sum(t.cost for t in study.trials),
         hours=hours,
         key=study.key,
+        has_runs=study.has_runs,
         group=group,
     )
-
-
-def _sum_hours(study: Study) -> float:
-    """Return the run hours of all job runs; of a study without a ledger, those of its trials."""
-    if study.runs:
-        return sum(r.seconds or 0.0 for r in study.runs) / HOUR
-    return sum(t.run_hours for t in study.trials)
 
 
 def _differing(winners: Sequence[Winner]) -> list[str]:
@@ -234,7 +235,7 @@ def _differing(winners: Sequence[Winner]) -> list[str]:
 
 def show_parameter(params: Mapping[str, Any], name: str) -> str:
     """Return the value of a parameter; a float with six digits."""
-    return format_parameter(params[name], 6) if name in params else "(none)"
+    return clean(format_parameter(params[name], 6), 60) if name in params else "(none)"
 
 
 def _warnings(studies: Sequence[Study]) -> list[str]:

@@ -19,6 +19,7 @@ from tune_jobs.core.trial_attributes import (
     COST_ATTRIBUTE,
     METRICS_ATTRIBUTE,
     REFUSED_ATTRIBUTE,
+    RUN_ATTRIBUTE,
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
 )
@@ -27,6 +28,14 @@ from tune_jobs.storage.notes import Note
 
 FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING")
+HOUR = 3600.0
+
+
+def measure_span(started: float | None, finished: float | None) -> float | None:
+    """Return the seconds from a start to an end; None if one is unknown."""
+    if started is None or finished is None:
+        return None
+    return max(0.0, finished - started)  # two clocks may differ
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ class Trial:
 
     @property
     def without_run(self) -> bool:
-        """Whether it had no run: refused by a constraint, or the same as an earlier trial."""
+        """Whether it had no run: refused, withdrawn, or the same as an earlier trial."""
         return REFUSED_ATTRIBUTE in self.attributes or SAME_ATTRIBUTE in self.attributes
 
     @property
@@ -89,9 +98,16 @@ class Trial:
         return rung.get("after") if isinstance(rung, dict) else None
 
     @property
+    def seconds(self) -> float | None:
+        """From its start to its end, if it had no job run; None if it had one, or is unknown."""
+        if self.without_run or RUN_ATTRIBUTE in self.attributes:
+            return None
+        return measure_span(self.started, self.finished)
+
+    @property
     def run_hours(self) -> float:
-        """Run hours of its attempts."""
-        return self._cost("run_hours")
+        """Run hours of its attempts; of a trial without job runs, from its start to its end."""
+        return self._cost("run_hours") or (self.seconds or 0.0) / HOUR
 
     @property
     def cost(self) -> float:
@@ -243,6 +259,27 @@ class Study:
     def prices(self) -> Mapping[str, float]:
         """Money per run hour by shape, as its last call had them; empty without prices."""
         return self.definition.get("prices") or {}
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether its trials had job runs; their ledger may be elsewhere."""
+        return bool(self.runs) or any(COST_ATTRIBUTE in t.attributes for t in self.trials)
+
+    @property
+    def run_hours(self) -> float:
+        """Run hours of its job runs that ended; without job runs, those of its trials."""
+        if self.runs:
+            return sum(run.seconds or 0.0 for run in self.runs) / HOUR
+        return sum(trial.run_hours for trial in self.trials)
+
+    def list_times(self) -> tuple[list[float], list[float]]:
+        """Return when its job runs began and ended; without job runs, its trials."""
+        begins = [run.intended for run in self.runs]
+        ends = [run.finished for run in self.runs]
+        if not self.runs:
+            begins = [t.started for t in self.trials if t.started is not None]
+            ends = [t.finished for t in self.trials]
+        return begins, [end for end in ends if end is not None]
 
     @property
     def left_behind(self) -> list[Attempt]:

@@ -79,14 +79,21 @@ def _scale(axis: Axis) -> list[float]:
 
 def _place(position: float, axis: Axis) -> float:
     low, high = find_range(axis)
-    return round((position - low) / (high - low), 4)
+    return round(_share(position, low, high), 4)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Return where a value lies between two others; halves, as a difference may overflow."""
+    span = high / 2 - low / 2
+    return (value / 2 - low / 2) / span if span else 0.0
 
 
 def _choose_colors(values: Sequence[float]) -> list[int]:
     """Return positions in `VIRIDIS`, by the share of the range of values."""
     low, high = min(values, default=0.0), max(values, default=1.0)
-    span = (high - low) or 1.0
-    return [min(len(VIRIDIS) - 1, int((v - low) / span * len(VIRIDIS))) for v in values]
+    if low == high:
+        return [0] * len(values)
+    return [min(len(VIRIDIS) - 1, int(_share(v, low, high) * len(VIRIDIS))) for v in values]
 
 
 def _draw_lines(lines: Sequence[Sequence[float]], color: str, width: float) -> Figure:

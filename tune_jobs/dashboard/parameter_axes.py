@@ -118,6 +118,10 @@ def _format_power(exponent: int) -> str:
     return f"{10.0**exponent:g}" if -3 <= exponent <= 4 else f"1e{exponent}"
 
 
+MIN_SPAN = 1e-300
+"""Length of an axis below which only its ends have ticks."""
+
+
 def linear_ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[float, str]]:
     """Return about five round numbers from ``low`` to ``high`` with their labels.
 
@@ -128,6 +132,8 @@ def linear_ticks(low: float, high: float, *, whole: bool = False) -> list[tuple[
     span = high - low
     if not span > 0:
         return [(low, f"{low:.4g}")]
+    if span == math.inf or span < MIN_SPAN:  # no float is a fifth of it
+        return [(low, f"{low:.4g}"), (high, f"{high:.4g}")]
     power = 10.0 ** math.floor(math.log10(span / 5))
     step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= MANY_TICKS)
     step = max(1.0, step) if whole else step

@@ -77,12 +77,11 @@ X_AXES: dict[str, tuple[str, Callable[[Study], Points]]] = {
 
 def list_axes(studies: Sequence[Study]) -> list[str]:
     """Return the names of the axes on which these studies have something to show."""
-    needs = {"hours": lambda t: t.run_hours, "money": lambda t: t.cost}
-    return [
-        axis
-        for axis in X_AXES
-        if axis not in needs or any(needs[axis](t) for s in studies for t in s.trials)
-    ]
+    shown = {
+        "hours": any(s.has_runs for s in studies),
+        "money": any(t.cost for s in studies for t in s.trials),
+    }
+    return [axis for axis in X_AXES if shown.get(axis, True)]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from tune_jobs.core.no_best import explain_no_best
 from tune_jobs.core.requests import FIXED_PARAMS, read_configuration
 from tune_jobs.core.trial_attributes import OWN_PREFIX
 from tune_jobs.dashboard.file_source import FileSource
-from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.model import HOUR, Study, Trial, measure_span
 from tune_jobs.dashboard.recent import Recent
 from tune_jobs.dashboard.source import Head, Source
 from tune_jobs.errors import StudyError, TuneJobsError
@@ -59,10 +59,12 @@ from tune_jobs.storage.study_reader import (
     StoredStudy,
     TrialStamp,
     count_trials,
+    read_end_stamps,
     read_metric_names,
     read_results,
     read_stamps,
     read_studies,
+    read_trial_times,
     read_trials,
     read_user_attr,
     read_user_attrs,
@@ -161,6 +163,7 @@ class RelationalSource:
         self.label = self._engine.url.render_as_string(hide_password=True)
         self.fresh = find_intervals(self._engine).progress
         self._known: Recent[tuple[int, str | None], _Known] = Recent(MAX_STUDIES)
+        self._trial_hours: dict[int, tuple[tuple[Any, ...], float]] = {}
 
     def engine(self, key: str) -> Engine | None:
         """See `Source.engine`."""
@@ -186,7 +189,10 @@ class RelationalSource:
             counts = count_trials(connection)
             results = read_results(connection)
             uids = read_user_attr(connection, UID_ATTRIBUTE)
-        summaries = read_summaries(self._engine) if has_ledger(self._engine) else {}
+            summaries = read_summaries(self._engine) if has_ledger(self._engine) else {}
+            stamps = read_end_stamps(connection)
+            plain = {n: s for n, s in stamps.items() if uids.get(n, "") not in summaries}
+            hours = self._sum_trial_hours(connection, plain)
         return [
             Head(
                 key=f"{self._prefix}{study.study_id}",
@@ -194,10 +200,32 @@ class RelationalSource:
                 maximize=study.maximize,
                 counts=counts.get(study.study_id, {}),
                 **_find_best(study, results.get(study.study_id, ())),
-                **asdict(summaries.get(uids.get(study.study_id, ""), LedgerSummary())),
+                **asdict(
+                    summaries.get(uids.get(study.study_id, ""))
+                    or LedgerSummary(run_hours=hours.get(study.study_id, 0.0))
+                ),
             )
             for study in studies
         ]
+
+    def _sum_trial_hours(
+        self, connection: Connection, stamps: Mapping[int, tuple[Any, ...]]
+    ) -> dict[int, float]:
+        """Return the hours of the trials of studies without job runs.
+
+        Args:
+            connection: Connection to the storage.
+            stamps: See `read_end_stamps`. Times are read again if more trials have finished.
+        """
+        known = self._trial_hours
+        changed = [i for i, stamp in stamps.items() if known.get(i, ((), 0.0))[0] != stamp]
+        times = read_trial_times(connection, changed)
+        for study_id in changed:
+            spans = (
+                measure_span(_to_timestamp(a), _to_timestamp(b)) for a, b in times.get(study_id, ())
+            )
+            known[study_id] = stamps[study_id], sum(s or 0.0 for s in spans) / HOUR
+        return {study_id: known[study_id][1] for study_id in stamps}
 
     def study(self, key: str) -> Study:
         """See `Source.study`."""
@@ -264,7 +292,6 @@ class OptunaSource:
         for name in optuna.get_all_study_names(self._storage):
             study = self.study(f"{self._prefix}{self._storage.get_study_id_from_name(name)}")
             best, no_best = study.best(), study.no_best()
-            seconds = [r.seconds for r in study.runs if r.seconds is not None]
             heads.append(
                 Head(
                     key=study.key,
@@ -272,7 +299,7 @@ class OptunaSource:
                     maximize=study.maximize,
                     counts=study.counts(),
                     best=best.values[0] if best else None,
-                    run_hours=sum(seconds) / 3600.0,
+                    run_hours=study.run_hours,
                     live=sum(r.told is None for r in study.runs),
                     owner=study.owner,
                     first=min((r.intended for r in study.runs), default=None),

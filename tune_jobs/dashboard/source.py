@@ -21,7 +21,8 @@ class Head:
         counts: Number of trials by state.
         best: Best value; None if there is none, or several objectives.
         no_best: Why there is no best trial, in a few words; empty if there is one.
-        run_hours, live, owner, first, last: See `LedgerSummary`.
+        run_hours: See `Study.run_hours`.
+        live, owner, first, last: See `LedgerSummary`.
     """
 
     key: str

@@ -167,8 +167,10 @@ def _read_arguments(trial: Compared) -> dict[str, Any]:
 
 def _read_run(trial: Compared) -> dict[str, Any]:
     own, run = trial.subject.trial, trial.run
+    has_run = own.seconds is None
     facts: dict[str, Any] = {
-        "run hours": f"{own.run_hours:.4g}" if own.run_hours else None,
+        "run hours": f"{own.run_hours:.4g}" if has_run and own.run_hours else None,
+        "duration": None if own.seconds is None else duration(own.seconds),
         "cost": f"{own.cost:.4g}" if own.cost else None,
         "attempts": len(trial.subject.runs) or None,
     }

@@ -96,7 +96,7 @@ def list_study_fields(study: Study) -> list[Field]:
         _field("latest", "Latest", lambda t, run: _latest(t)),
         _field("step", "Step", lambda t, run: max(t.steps, default=None)),
         _field("run_state", "Run", lambda t, run: State(run.stage) if run else None, "state"),
-        _field("seconds", "Duration", lambda t, run: run.seconds if run else None, "seconds"),
+        _field("seconds", "Duration", lambda t, run: run.seconds if run else t.seconds, "seconds"),
         _field("cost", "Cost", lambda t, run: t.cost or None),
         _field("run", "Name of run", lambda t, run: run.name if run else None, "text"),
         _field("attempt", "Attempt", lambda t, run: run.attempt if run else None),

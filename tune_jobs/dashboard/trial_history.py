@@ -17,6 +17,7 @@ from tune_jobs.core.trial_attributes import (
     REPLICATE_ATTRIBUTE,
     RUNG_ATTRIBUTE,
     SAME_ATTRIBUTE,
+    is_withdrawn,
 )
 from tune_jobs.dashboard.drawing import clean
 from tune_jobs.dashboard.model import Study, Trial
@@ -60,6 +61,8 @@ _Explained = tuple[str, str, float | None]
 def _explain_trial(study: Study, trial: Trial, runs: Sequence[Attempt]) -> _Explained:
     name = f"Trial {trial.number}"
     last = runs[-1] if runs else None
+    if is_withdrawn(trial.attributes):
+        return "plain", f"{name} was withdrawn before it started", None
     if refusal := _attribute(trial, REFUSED_ATTRIBUTE):
         return "bad", f"{name} was not run, because its parameters were refused: {refusal}", None
     if SAME_ATTRIBUTE in trial.attributes:

@@ -174,6 +174,7 @@ def trial_view(
         "run": None if run is None else run.name,
         "command": None if run is None else _command(study, run),
         "run_hours": sum(r.seconds or 0.0 for r in subject.runs) / 3600.0,
+        "seconds": None if subject.final else trial.seconds,
         "cost": _sum_costs(study, subject.runs) if subject.final else trial.cost or None,
         "user_note": _note(subject),
         "owner": study.owner,

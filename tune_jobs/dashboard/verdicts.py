@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,8 @@ from enum import StrEnum
 from tune_jobs.core.formatting import duration
 
 SIGNIFICANCE_LEVEL = 0.05
+MAX_SHARE = 10.0
+"""Share of a value up to which a difference is also given as a percentage."""
 
 
 class Outcome(StrEnum):
@@ -32,6 +35,7 @@ class Contender:
             the studies of a group.
         is_group: Whether the samples are studies.
         run_hours, money: What it used.
+        has_runs: Whether it had job runs; otherwise, the hours are those of its trials.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Contender:
     is_group: bool = False
     run_hours: float = 0.0
     money: float = 0.0
+    has_runs: bool = True
 
     @property
     def mean(self) -> float:
@@ -105,9 +110,14 @@ def _compare_single(first: Contender, second: Contender) -> str:
             f"{lead}, {values}; {counts} do not show whether the difference is significant: "
             "two studies of each, with other seeds, do"
         )
+    fix = (
+        "tuner.replicate(trial, 5) runs the best trial of a study again with other seeds"
+        if first.has_runs or second.has_runs
+        else "further runs of each study's best trial with other seeds do"
+    )
     return (
         f"{lead}, {values}; one run of each does not show whether the difference is significant: "
-        "tuner.replicate(trial, 5) runs the best trial of a study again with other seeds"
+        f"{fix}"
     )
 
 
@@ -117,15 +127,33 @@ def _count_studies(contender: Contender) -> str:
 
 
 def _describe_gap(first: float, second: float) -> str:
-    gap = abs(first - second)
-    share = f" ({100.0 * gap / abs(second):.2g} %)" if second else ""
-    return f"{gap:.4g}{share}"
+    gap, share = abs(first - second), measure_share(first, second)
+    percent = "" if share is None else f" ({100.0 * share:.2g} %)"
+    return f"{format_gap(gap, 4)}{percent}"
+
+
+def measure_share(first: float, second: float) -> float | None:
+    """Return the difference of two values as a share of the second one.
+
+    None if it says nothing: the second one is much smaller than the difference.
+    """
+    gap, base = abs(first - second), abs(second)
+    return gap / base if base and gap < MAX_SHARE * base else None
+
+
+def format_gap(gap: float, digits: int) -> str:
+    """Return the size of a difference, which may be larger than any float."""
+    largest = f"more than {sys.float_info.max:.2g}"
+    return f"{abs(gap):.{digits}g}" if math.isfinite(gap) else largest
 
 
 def _describe_cost(first: Contender, second: Contender) -> str:
     if not (first.run_hours or second.run_hours):
         return ""
-    costs = [f"{duration(c.run_hours * 3600)} of runs" for c in (first, second)]
+    costs = [
+        f"{duration(c.run_hours * 3600)} of {'runs' if c.has_runs else 'trials'}"
+        for c in (first, second)
+    ]
     if first.money or second.money:
         costs = [
             f"{text} costing {c.money:.4g}" for text, c in zip(costs, (first, second), strict=True)

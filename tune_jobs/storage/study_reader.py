@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from operator import itemgetter
 from sys import intern
 from typing import Any
@@ -206,6 +207,30 @@ def read_stamps(connection: Connection, study_id: int) -> dict[int, TrialStamp]:
     query = select(trials.trial_id, trials.state, *times).where(trials.study_id == study_id)
     rows = connection.execute(query.order_by(trials.trial_id))
     return {trial_id: TrialStamp(*stamp) for trial_id, *stamp in rows}
+
+
+def read_end_stamps(connection: Connection) -> dict[int, tuple[Any, ...]]:
+    """Return, by study id, what changes whenever a trial of the study has finished."""
+    trials = tables.trials.c
+    last = func.max(type_coerce(trials.datetime_complete, String))
+    query = select(trials.study_id, func.count(trials.datetime_complete), last)
+    rows = connection.execute(query.group_by(trials.study_id))
+    return {study_id: tuple(stamp) for study_id, *stamp in rows}
+
+
+def read_trial_times(
+    connection: Connection, study_ids: Collection[int]
+) -> dict[int, list[tuple[datetime | None, datetime | None]]]:
+    """Return start and end of the finished trials of studies, by study id."""
+    trials = tables.trials.c
+    query = select(trials.study_id, trials.datetime_start, trials.datetime_complete).where(
+        trials.study_id.in_(study_ids),
+        trials.state.in_([state for state in TrialState if state.is_finished()]),
+    )
+    times: dict[int, list[tuple[datetime | None, datetime | None]]] = defaultdict(list)
+    for study_id, start, end in connection.execute(query) if study_ids else ():
+        times[study_id].append((tables.decode_time(start), tables.decode_time(end)))
+    return times
 
 
 def read_trials(

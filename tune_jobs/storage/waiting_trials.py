@@ -17,7 +17,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, insert, update
 
 from tune_jobs.core.requests import find_same
-from tune_jobs.core.trial_attributes import CAUSE_ATTRIBUTE, REFUSED_ATTRIBUTE, REQUEST_ATTRIBUTE
+from tune_jobs.core.trial_attributes import (
+    CAUSE_ATTRIBUTE,
+    REFUSED_ATTRIBUTE,
+    REQUEST_ATTRIBUTE,
+    WITHDRAWN,
+    is_withdrawn,
+)
 from tune_jobs.errors import StudyError
 from tune_jobs.space.requests import check_request
 from tune_jobs.space.search_space import Space
@@ -25,8 +31,6 @@ from tune_jobs.storage import optuna_tables as tables
 from tune_jobs.storage.database import find_storage_refusal, unwrap_storage
 from tune_jobs.storage.database_errors import explain_database_error, is_database_error
 from tune_jobs.storage.retry import write_beside_owner
-
-WITHDRAWN = "withdrawn before it started"
 
 _enqueueing = threading.Lock()  # one request must not be found missing by two threads
 
@@ -137,7 +141,7 @@ def withdraw_trial(study: optuna.Study, number: int, *, is_tuned: bool) -> None:
     trial = next((t for t in trials if t.number == number), None)
     if trial is None:
         raise StudyError(f"there is no trial {number} to withdraw")
-    if trial.user_attrs.get(REFUSED_ATTRIBUTE) == WITHDRAWN:
+    if is_withdrawn(trial.user_attrs):
         return  # by an earlier request, or by another page
     if trial.state != TrialState.WAITING:
         raise _started(number, trial.state)

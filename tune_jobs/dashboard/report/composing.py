@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from tune_jobs.core.formatting import duration
+from tune_jobs.dashboard.comparable import choose_shared
 from tune_jobs.dashboard.comparing import compare
 from tune_jobs.dashboard.comparison_figures import comparison_figures
 from tune_jobs.dashboard.drawing import MANY_POINTS
@@ -29,6 +30,7 @@ from tune_jobs.dashboard.report.progress import (
     measure_spending,
 )
 from tune_jobs.dashboard.report.suggestions import suggest_next_steps
+from tune_jobs.errors import ComparisonError
 
 CHOSEN: Mapping[str, bool] = {
     "history": False,
@@ -169,31 +171,37 @@ def _note(study: Study, name: str) -> str:
 
 def _compose_overview(studies: Sequence[Study], now: float, with_figures: bool) -> Overview:
     all_studies = tables.make_studies_table(studies, now)
-    objectives = {study.maximize for study in studies}
-    if len(objectives) > 1 or not studies[0].single:
-        reason = (
-            "The studies have several objectives: no winner among them is named."
-            if any(not study.single for study in studies)
-            else "Some studies maximize and others minimize: no winner among them is named."
-        )
+    try:
+        comparable = choose_shared(studies)
+    except ComparisonError:
+        each = "different" if any(study.single for study in studies) else "several"
+        reason = f"The studies have {each} objectives: no winner among them is named."
         return Overview((reason,), (), (all_studies,), ())
-    result = compare(studies)
+    kept = comparable.studies
+    result = compare(kept)
     winners = tables.make_winners_table(result)
-    offered = comparison_figures(studies) if with_figures else {}
+    offered = comparison_figures(kept) if with_figures else {}
     drawings = (
         Drawing(f"compare-{name}", offered[name][0], without_webgl(offered[name][1]), wide)
         for name, wide in COMPARED.items()
         if name in offered
     )
+    among = (
+        f"Of the {len(kept)} studies that {findings.describe_objectives(kept[0])}, the"
+        if len(kept) < len(studies)
+        else "The"
+    )
     sentences = [
-        f"The best is {phrases.name(w.study)} with {phrases.name(studies[0].metrics[0])} = "
+        f"{among} best is {phrases.name(w.study)} with {phrases.name(kept[0].metrics[0])} = "
         f"{phrases.value(w.value)} (trial {w.trial})."
         for w in result.winners[:1]
     ]
     statement = phrases.sentence(result.statement)
     return Overview(
         sentences=(*sentences, f"{statement[:1].upper()}{statement[1:]}."),
-        warnings=tuple(map(phrases.sentence, [*result.without_best, *result.warnings])),
+        warnings=tuple(
+            map(phrases.sentence, [*result.without_best, *result.warnings, *comparable.notes])
+        ),
         tables=(all_studies, *([winners] if winners else [])),
         drawings=tuple(drawings),
     )

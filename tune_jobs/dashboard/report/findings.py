@@ -19,11 +19,16 @@ from tune_jobs.dashboard.report.progress import (
     HOUR,
     Progress,
     Spending,
-    count_refused,
+    count_not_started,
     find_failures,
 )
 from tune_jobs.dashboard.report.search_space import Range, describe_constraints, read_ranges
-from tune_jobs.dashboard.verdicts import SIGNIFICANCE_LEVEL, welch_p_value
+from tune_jobs.dashboard.verdicts import (
+    SIGNIFICANCE_LEVEL,
+    format_gap,
+    measure_share,
+    welch_p_value,
+)
 
 _SCRIPT = re.compile(r"\.(py|sh|bash|ipynb|jar|zip)$")
 
@@ -109,12 +114,23 @@ def _describe_trials(study: Study, progress: Progress, spending: Spending) -> li
     if spending.runs:
         retries = f", {spending.retries} of them repeated attempts" if spending.retries else ""
         sentences.append(f"They took {phrases.count(spending.trial_runs, 'job run')}{retries}.")
-    if refused := count_refused(study):
-        sentences.append(
-            f"{phrases.count(refused, 'configuration')} had no run: a constraint refused it."
-            if refused == 1
-            else f"{refused:,} configurations had no run: a constraint refused them."
-        )
+    return sentences + _describe_not_started(study)
+
+
+def _describe_not_started(study: Study) -> list[str]:
+    found = count_not_started(study)
+    sentences = []
+    if found.forbidden:
+        them = "it" if found.forbidden == 1 else "them"
+        what = phrases.count(found.forbidden, "configuration")
+        sentences.append(f"{what} had no run: a constraint refused {them}.")
+    for number, noun, what in (
+        (found.refused, "configuration", "refused and had no run"),
+        (found.withdrawn, "trial", "withdrawn before a run started"),
+    ):
+        if number:
+            were = "was" if number == 1 else "were"
+            sentences.append(f"{phrases.count(number, noun)} {were} {what}.")
     return sentences
 
 
@@ -153,12 +169,16 @@ def _describe_lead(ranked: Sequence[Trial]) -> list[str]:
             f"is better by {_difference(best, first.values[0])}."
         )
     median = statistics.median(t.values[0] for t in ranked)
-    sentences.append(
-        f"It is better than the median ({phrases.value(median)}) by {_difference(best, median)}."
-    )
-    second = ranked[1]
-    if second.values[0] == best:
+    if median != best:
+        sentences.append(
+            f"It is better than the median ({phrases.value(median)}) by "
+            f"{_difference(best, median)}."
+        )
+    second, equal = ranked[1], count_equal(ranked)
+    if equal == 1:
         sentences.append(f"Trial {second.number} has the same value.")
+    elif equal:
+        sentences.append(f"{equal:,} other trials have the same value.")
     else:
         sentences.append(
             f"The second best, trial {second.number} ({phrases.value(second.values[0])}), is "
@@ -167,10 +187,15 @@ def _describe_lead(ranked: Sequence[Trial]) -> list[str]:
     return sentences
 
 
+def count_equal(ranked: Sequence[Trial]) -> int:
+    """Return how many other trials of a single objective have the value of the best one."""
+    return sum(t.values[0] == ranked[0].values[0] for t in ranked[1:])
+
+
 def _difference(a: float, b: float) -> str:
     """Return the size of a difference, and what share of ``b`` it is."""
-    share = abs(a - b) / abs(b) if b else math.inf
-    return f"{phrases.gap(a - b)} ({phrases.percent(share)})" if share < 10 else phrases.gap(a - b)
+    share, gap = measure_share(a, b), format_gap(a - b, 3)
+    return gap if share is None else f"{gap} ({phrases.percent(share)})"
 
 
 def _describe_front(study: Study) -> list[str]:
@@ -229,6 +254,8 @@ def describe_noise(study: Study) -> list[str]:
     """Return sentences on whether the winner is better by more than noise; empty without one."""
     if not study.single or len(ranked := rank(study)) < 2:
         return []
+    if count_equal(ranked):
+        return []  # no trial leads
     replicates = find_replicates(study)
     best = ranked[0]
     own = replicates.get(best.number, [])
@@ -262,7 +289,7 @@ def _compare_with(
     order = "better" if is_ahead else "worse"
     return (
         f"On average it is {order} than trial {rival.number} ({len(others)} runs, mean "
-        f"{phrases.value(statistics.fmean(others))}) by {phrases.gap(lead)}: {verdict} "
+        f"{phrases.value(statistics.fmean(others))}) by {format_gap(lead, 3)}: {verdict} "
         f"(Welch's t-test, p = {p:.2g})."
     )
 

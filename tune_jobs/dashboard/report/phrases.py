@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tune_jobs.core.formatting import count as count
 from tune_jobs.core.formatting import format_parameter
 from tune_jobs.dashboard.drawing import clean
 
@@ -31,16 +32,6 @@ def sentence(value: object) -> str:
 def value(value: object) -> str:
     """Return a value of a parameter or an objective; a float with six digits."""
     return name(format_parameter(value, DIGITS))
-
-
-def gap(difference: float) -> str:
-    """Return the size of a difference, with three digits."""
-    return f"{abs(difference):.3g}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 trial", "2 trials"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def percent(share: float) -> str:

@@ -6,9 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tune_jobs.core.failures import FailureGroup, group_causes
-from tune_jobs.core.trial_attributes import REFUSED_ATTRIBUTE, RUNG_ATTRIBUTE, is_extra
+from tune_jobs.core.trial_attributes import (
+    REFUSED_ATTRIBUTE,
+    RUNG_ATTRIBUTE,
+    is_extra,
+    is_withdrawn,
+)
 from tune_jobs.core.usage import RunStatistics
-from tune_jobs.dashboard.model import Study, Trial
+from tune_jobs.dashboard.model import Study
 from tune_jobs.dashboard.report import phrases
 
 _FINISHED = ("COMPLETE", "PRUNED", "FAIL")
@@ -118,10 +123,9 @@ def measure_spending(study: Study, now: float) -> Spending:
     runs = study.runs
     statistics = RunStatistics({}, [run for run in runs if run.finished is not None])
     trial_runs = [run for run in runs if not run.is_final]
-    seconds = sum(run.seconds or 0.0 for run in runs) if runs else sum(map(_span, study.trials))
     return Spending(
         hours=_elapsed(study, now),
-        run_hours=seconds / HOUR,
+        run_hours=study.run_hours,
         final_hours=sum(run.seconds or 0.0 for run in runs if run.is_final) / HOUR,
         money=sum(trial.cost for trial in study.trials),
         saved_hours=statistics.costs({}, now, None).saved.hours,
@@ -132,22 +136,15 @@ def measure_spending(study: Study, now: float) -> Spending:
     )
 
 
-def _span(trial: Trial) -> float:
-    if trial.started is None or trial.finished is None:
-        return 0.0
-    return max(0.0, trial.finished - trial.started)
-
-
 def _elapsed(study: Study, now: float) -> float | None:
     """Return the hours from the first event to the last one, or until now if runs are live."""
+    begins, ends = study.list_times()
     if study.runs:
-        begins = [run.intended for run in study.runs]
         ends = [run.ended for run in study.runs if run.ended is not None]
         if len(ends) < len(study.runs):
             ends.append(study.known_until(now))
-    else:
-        begins = [t.started for t in study.trials if t.started is not None]
-        ends = [t.finished for t in study.trials if t.finished is not None]
+    elif any(t.state == "RUNNING" for t in study.trials):
+        ends = [now]
     if not begins or not ends:
         return None
     return max(0.0, max(ends) - min(begins)) / HOUR
@@ -170,6 +167,24 @@ def find_failures(study: Study) -> list[FailureGroup]:
     return group_causes((t.number, t.attributes) for t in failed)
 
 
-def count_refused(study: Study) -> int:
-    """Return how many configurations constraints of the space refused."""
-    return sum(REFUSED_ATTRIBUTE in t.attributes for t in study.trials)
+@dataclass(frozen=True)
+class NotStarted:
+    """How many trials ended before a run of theirs started.
+
+    Args:
+        forbidden: Suggested configurations that a constraint of the space refused.
+        refused: Other configurations that were refused: they do not fit the space or the backend.
+        withdrawn: Trials that a person withdrew.
+    """
+
+    forbidden: int
+    refused: int
+    withdrawn: int
+
+
+def count_not_started(study: Study) -> NotStarted:
+    """Return how many trials ended before a run of theirs started, by reason."""
+    refused = [t for t in study.trials if REFUSED_ATTRIBUTE in t.attributes]
+    withdrawn = sum(is_withdrawn(t.attributes) for t in refused)
+    forbidden = sum(t.state == "PRUNED" for t in refused)
+    return NotStarted(forbidden, len(refused) - forbidden - withdrawn, withdrawn)

@@ -11,7 +11,7 @@ from tune_jobs.core.trial_attributes import REPLICATE_ATTRIBUTE
 from tune_jobs.dashboard.importance import importance_info
 from tune_jobs.dashboard.model import Study, Trial
 from tune_jobs.dashboard.report import phrases
-from tune_jobs.dashboard.report.findings import find_replicates, rank
+from tune_jobs.dashboard.report.findings import count_equal, find_replicates, rank
 from tune_jobs.dashboard.report.progress import Progress, find_failures, measure_progress
 from tune_jobs.dashboard.report.search_space import Range, read_ranges
 
@@ -82,6 +82,27 @@ def _explain_failures(view: _View) -> list[str]:
     ]
 
 
+def _explain_no_values(view: _View) -> list[str]:
+    """Return what to change if nothing has a value that counts; failures are explained before."""
+    if view.ranked or view.progress.is_interim or view.progress.unspent:
+        return []
+    counts = view.study.counts()
+    if view.study.complete_by_standing()[Standing.NOT_FINITE]:
+        return [
+            "Find out why values are not finite, such as by a division by zero or training that "
+            "diverges: no complete trial has a finite value."
+        ]
+    if counts["PRUNED"] and not counts["COMPLETE"]:
+        return [
+            "Prune later, such as after more warm-up steps or startup trials: all "
+            f"{phrases.count(counts['PRUNED'], 'trial')} that did not fail were pruned."
+            if counts["PRUNED"] > 1
+            else "Prune later, such as after more warm-up steps or startup trials: the only trial "
+            "that did not fail was pruned."
+        ]
+    return []
+
+
 def _reduce_infeasible(view: _View) -> list[str]:
     complete = view.study.complete()
     infeasible = view.study.complete_by_standing()[Standing.INFEASIBLE]
@@ -97,10 +118,17 @@ def _reduce_infeasible(view: _View) -> list[str]:
 def _replicate(view: _View) -> list[str]:
     if not view.study.single or len(view.ranked) < 2 or view.progress.is_interim:
         return []
+    if count_equal(view.ranked):
+        return []  # no trial leads
     replicates = find_replicates(view.study)
     best, second = view.ranked[:2]
     if any(REPLICATE_ATTRIBUTE in t.attributes and not t.values for t in view.study.trials):
         return []  # they were asked for
+    if not view.progress.has_ledger:
+        return [
+            f"Run the configurations of trial {best.number} and trial {second.number} again with "
+            "other seeds, five times each: that shows whether the lead is more than noise."
+        ]
     if len(replicates.get(best.number, [])) < 2:
         return [
             f"Run the best configuration again with other seeds: tuner.replicate({best.number}, 5)"
@@ -208,6 +236,7 @@ _SUGGESTIONS: Sequence[Callable[[_View], list[str]]] = (
     _wait,
     _resume,
     _explain_failures,
+    _explain_no_values,
     _reduce_infeasible,
     _replicate,
     _widen_ranges,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -51,7 +52,8 @@ def make_best_table(study: Study) -> Table | None:
         return None
     notes = [phrases.sentence(describe_standing(t.result)) for t in best]
     costs = any(t.cost for t in best)
-    head = ["trial", *map(phrases.name, study.metrics), "run time", *(["cost"] if costs else [])]
+    took = "run time" if study.has_runs else "duration"
+    head = ["trial", *map(phrases.name, study.metrics), took, *(["cost"] if costs else [])]
     rows = [
         [
             str(t.number),
@@ -78,7 +80,7 @@ def make_best_table(study: Study) -> Table | None:
         tuple(head),
         tuple(map(tuple, rows)),
         frozenset(numeric),
-        _note_rows(len(best), len(ranked) + len(infeasible), left),
+        _note_rows(len(best), len(ranked) or len(infeasible), left),
     )
 
 
@@ -212,13 +214,7 @@ def make_provenance(study: Study) -> Table:
 
 def _list_times(study: Study) -> list[tuple[str, str]]:
     """Return when the study began and ended; of a simulation, the trials have those of the day."""
-    runs = [] if study.is_virtual else study.runs
-    begins = [r.intended for r in runs] or [
-        t.started for t in study.trials if t.started is not None
-    ]
-    ends = [r.finished for r in runs if r.finished is not None] or [
-        t.finished for t in study.trials if t.finished is not None
-    ]
+    begins, ends = replace(study, runs=()).list_times() if study.is_virtual else study.list_times()
     rows = [("job runs", "simulated, in virtual time")] if study.is_virtual else []
     rows += [("first event", phrases.moment(min(begins)))] if begins else []
     return rows + ([("last end", phrases.moment(max(ends)))] if ends else [])

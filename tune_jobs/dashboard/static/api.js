@@ -68,7 +68,8 @@ import { RequestError } from "./problems.js";
  * @property {Counts} not_best Number of complete trials that cannot be the best, by reason.
  * @property {string | null} owner
  * @property {number} left_behind Job runs that no process watches any more.
- * @property {number} run_hours
+ * @property {number} run_hours Of its job runs; without job runs, the time of its trials.
+ * @property {boolean} has_runs
  * @property {number} cost
  * @property {number} controller_hours Of detached controllers that are job runs.
  * @property {number} slots

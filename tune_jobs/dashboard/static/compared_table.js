@@ -1,12 +1,12 @@
 // The best trials of compared studies, which is also the legend of all figures.
 
 import { el, headingRow, numberCell } from "./dom.js";
-import { formatHours, formatNumber } from "./format.js";
+import { formatHours, formatName, formatNumber } from "./format.js";
 
 /** @typedef {import("./comparison_api.js").Comparison} Comparison */
 /** @typedef {import("./comparison_api.js").Winner} Winner */
 
-const NUMBERS = ["Trial", "Value", "Seeds", "Trials", "Run time", "Elapsed", "Cost"];
+const NUMBERS = ["Trial", "Value", "Seeds", "Complete", "Run time", "Elapsed", "Cost"];
 
 /** Trials that the page of trials compares at once. */
 const MAX_TRIALS = 50;
@@ -91,7 +91,7 @@ function compareLink(winners) {
  */
 function winnerRow(winner, { hasGroups, hasSeeds, hasCost }) {
   const name = { href: `#/study/${winner.key}`, class: "name", title: winner.study };
-  const link = el("a", name, winner.study || "(no name)");
+  const link = el("a", name, formatName(winner.study));
   return el(
     "tr",
     { key: winner.key },

@@ -2,9 +2,10 @@
 
 import { fetchEnqueueForm, fetchStudy, post, Refusal } from "./api.js";
 import { el } from "./dom.js";
+import { formatName } from "./format.js";
 import { ask } from "./question_dialog.js";
 import { redraw } from "./screen.js";
-import { errorMessage, errorNote } from "./widgets.js";
+import { errorMessage, errorNote, studyLink } from "./widgets.js";
 
 /** @typedef {import("./api.js").EnqueueForm} EnqueueForm */
 /** @typedef {import("./api.js").SpaceField} SpaceField */
@@ -36,7 +37,7 @@ export function openEnqueue(key, query) {
       const [loaded, study] = await Promise.all([fetchEnqueueForm(key, from), fetchStudy(key)]);
       form = loaded;
       isAllowed = study.control;
-      document.title = `Enqueue · ${loaded.name} · tune_jobs`;
+      document.title = `Enqueue · ${formatName(loaded.name)} · tune_jobs`;
       values.clear();
       for (const { name, type, value } of loaded.parameters) {
         if (type !== "constant" && value !== null) values.set(name, String(value));
@@ -101,10 +102,10 @@ export function openEnqueue(key, query) {
   }
 
   function draw() {
-    const back = el("a", { href: `#/study/${key}` }, form?.name ?? "the study");
+    const back = studyLink(key, form?.name ?? null);
     return [
       el("h1", { key: "title" }, "Enqueue a configuration"),
-      el("p", { key: "back", class: "sub" }, "Study ", back),
+      el("p", { key: "back", class: "sub" }, back),
       problem ? el("div", { key: "problem" }, errorNote(problem)) : null,
       form ? introduction(form, isAllowed) : problem ? null : el("p", { class: "sub" }, "Loading…"),
       form ? formCard(form, { values, change, submit, isAllowed, load }) : null,

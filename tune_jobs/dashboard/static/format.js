@@ -19,6 +19,21 @@ export function formatNumber(value, digits = 5) {
 }
 
 /**
+ * Return a number with its noun: "1 trial", "2 trials".
+ *
+ * @param {number} count
+ * @param {string} noun
+ */
+export const formatCount = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/**
+ * Return a study's name; a placeholder if there is nothing to see of it.
+ *
+ * @param {string} name
+ */
+export const formatName = (name) => (name.trim() ? name : "(no name)");
+
+/**
  * Format a duration, as in "4.2 s", "3 min 20 s" or "2 h 5 min".
  *
  * @param {number | null | undefined} seconds

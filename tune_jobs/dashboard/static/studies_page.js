@@ -3,7 +3,7 @@
 import { writeAddress } from "./address.js";
 import { fetchStudies } from "./api.js";
 import { el, numberCell } from "./dom.js";
-import { formatAgo, formatHours, formatNumber } from "./format.js";
+import { formatAgo, formatHours, formatName, formatNumber } from "./format.js";
 import { startPolling } from "./polling.js";
 import { redraw } from "./screen.js";
 import { arrange, changedSettings, readListQuery } from "./study_list.js";
@@ -236,7 +236,7 @@ function noMatch(wanted, change) {
  */
 function studyRow(study, selected, toggle) {
   const { key } = study;
-  const name = study.name || "(no name)";
+  const name = formatName(study.name);
   const [activity, meaning] = ACTIVITIES[study.activity] ?? [study.activity, ""];
   return el(
     "tr",

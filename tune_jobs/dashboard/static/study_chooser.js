@@ -1,7 +1,7 @@
 // A list of studies that can be searched and sorted, in which some are chosen.
 
 import { el, numberCell } from "./dom.js";
-import { formatHours, formatNumber } from "./format.js";
+import { formatHours, formatName, formatNumber } from "./format.js";
 import { redraw } from "./screen.js";
 import { countTrials } from "./widgets.js";
 
@@ -171,7 +171,7 @@ function studyRow(study, choice) {
         "label",
         {},
         el("input", { type: "checkbox", value: key, checked: isChosen, onChange: toggle }),
-        el("span", {}, name || "(no name)", hasStorages ? el("small", {}, storage) : null),
+        el("span", {}, formatName(name), hasStorages ? el("small", {}, storage) : null),
       ),
     ),
     numberCell(countTrials(study.counts)),

@@ -4,7 +4,7 @@ import { trialAddress } from "./address.js";
 import { fetchStudy } from "./api.js";
 import { studyControls } from "./controls.js";
 import { el } from "./dom.js";
-import { formatDuration } from "./format.js";
+import { formatDuration, formatName } from "./format.js";
 import { logButton } from "./log_dialog.js";
 import { noteEditor } from "./note_editor.js";
 import { startPolling } from "./polling.js";
@@ -39,7 +39,7 @@ export function openStudy(key, query) {
   async function update() {
     const latest = await fetchStudy(key);
     study = latest;
-    document.title = `${latest.name} · tune_jobs`;
+    document.title = `${formatName(latest.name)} · tune_jobs`;
     redraw();
     if (latest.version === version) return;
     await trials.load();
@@ -77,7 +77,7 @@ function studyHead(key, study) {
   const best = study.best?.trial;
   const train = el("a", { href: `#/study/${key}/train/${best}` }, "train the best");
   return [
-    el("h1", {}, study.name),
+    el("h1", {}, formatName(study.name)),
     el(
       "p",
       { class: "sub" },

@@ -1,6 +1,6 @@
 // The tiles in the head of a study's page.
 
-import { formatDuration, formatHours, formatNumber, formatPercent } from "./format.js";
+import { formatCount, formatDuration, formatHours, formatNumber, formatPercent } from "./format.js";
 import { tile } from "./widgets.js";
 
 /** @typedef {import("./api.js").StudyView} StudyView */
@@ -29,6 +29,7 @@ function bestDetails({ best, best_by_objective: bests, directions }) {
 function trialsTile(study) {
   const { counts, promotion, feasibility } = study;
   const live = `${counts.RUNNING} ${study.left_behind ? "left behind" : "running"}`;
+  const waiting = counts.WAITING ? [`${counts.WAITING} waiting`] : [];
   const excluded = Object.entries(study.not_best)
     .filter(([reason]) => reason !== "infeasible" || !feasibility)
     .map(([reason, count]) => `${count} ${reason}`);
@@ -42,14 +43,16 @@ function trialsTile(study) {
     return tile(
       "Configurations",
       study.n_trials ? `${finished} of ${study.n_trials}` : configurations,
-      [...reached, live, ...ended, `${promotion.failed} failed`, ...excluded].join(", "),
+      [...reached, live, ...waiting, ...ended, `${promotion.failed} failed`, ...excluded].join(
+        ", ",
+      ),
     );
   }
   const finished = counts.COMPLETE + counts.PRUNED + counts.FAIL;
   return tile(
     "Trials",
-    study.n_trials ? `${finished} of ${study.n_trials}` : finished,
-    [live, `${counts.PRUNED} pruned`, `${counts.FAIL} failed`, ...excluded].join(", "),
+    study.n_trials ? `${finished} of ${study.n_trials}` : `${finished} finished`,
+    [live, ...waiting, `${counts.PRUNED} pruned`, `${counts.FAIL} failed`, ...excluded].join(", "),
   );
 }
 
@@ -57,7 +60,7 @@ function trialsTile(study) {
 function bestTile(study) {
   const { best, metrics, front_size: size } = study;
   if (metrics.length > 1) {
-    return tile("Pareto front", size ? `${size} trials` : "none", bestDetails(study));
+    return tile("Pareto front", size ? formatCount(size, "trial") : "none", bestDetails(study));
   }
   return tile(
     `Best ${metrics[0]}`,
@@ -76,7 +79,7 @@ export function studyTiles(study) {
     trialsTile(study),
     bestTile(study),
     tile(
-      "Run time",
+      study.has_runs || study.owner ? "Run time" : "Time of trials",
       formatHours(study.run_hours),
       [
         study.cost ? `cost ${formatNumber(study.cost)}` : "",

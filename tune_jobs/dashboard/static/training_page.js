@@ -2,11 +2,11 @@
 
 import { fetchStudy, fetchTraining, post } from "./api.js";
 import { el } from "./dom.js";
-import { formatDuration, formatNumber } from "./format.js";
+import { formatDuration, formatName, formatNumber } from "./format.js";
 import { startPolling } from "./polling.js";
 import { ask } from "./question_dialog.js";
 import { redraw } from "./screen.js";
-import { errorNote, stateBadge } from "./widgets.js";
+import { errorNote, stateBadge, studyLink } from "./widgets.js";
 
 /** @typedef {import("./api.js").Training} Training */
 
@@ -20,7 +20,8 @@ import { errorNote, stateBadge } from "./widgets.js";
 export function openTraining(key, trial) {
   /** @type {Training | null} */
   let training = null;
-  let name = "";
+  /** @type {string | null} */
+  let name = null;
   /** @type {unknown} */
   let problem = null;
 
@@ -29,7 +30,7 @@ export function openTraining(key, trial) {
       const [latest, study] = await Promise.all([fetchTraining(key, trial), fetchStudy(key)]);
       training = latest;
       name = study.name;
-      document.title = `Train trial ${trial} · ${name} · tune_jobs`;
+      document.title = `Train trial ${trial} · ${formatName(study.name)} · tune_jobs`;
     } catch (error) {
       problem = error;
     }
@@ -48,10 +49,10 @@ export function openTraining(key, trial) {
   }
 
   function draw() {
-    const back = el("a", { href: `#/study/${key}` }, name || "the study");
+    const back = studyLink(key, name);
     return [
       el("h1", { key: "title" }, `Train the configuration of trial ${trial}`),
-      el("p", { key: "back", class: "sub" }, "Study ", back),
+      el("p", { key: "back", class: "sub" }, back),
       problem ? el("div", { key: "problem" }, errorNote(problem)) : null,
       training ? trainingCard(training, start) : null,
       training?.output ? outputCard(training) : null,

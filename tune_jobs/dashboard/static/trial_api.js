@@ -63,6 +63,7 @@ import { request } from "./api.js";
  * @property {string | null} run Name of the chosen attempt.
  * @property {CommandView | null} command
  * @property {number} run_hours
+ * @property {number | null} seconds From start to end, of a trial without job runs.
  * @property {number | null} cost
  * @property {string} user_note
  * @property {string | null} owner The process that tunes the study.

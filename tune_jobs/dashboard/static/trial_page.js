@@ -3,6 +3,7 @@
 import { writeAddress } from "./address.js";
 import { fetchUsage } from "./api.js";
 import { el } from "./dom.js";
+import { formatName } from "./format.js";
 import { LogPanel } from "./log_panel.js";
 import { noteEditor } from "./note_editor.js";
 import { startPolling } from "./polling.js";
@@ -58,7 +59,8 @@ export function openTrial(key, kind, id, search) {
     try {
       const changed = await trial.fetch(path);
       problem = null;
-      if (changed && trial.view) document.title = `${trial.view.title} · ${trial.view.study}`;
+      if (changed && trial.view)
+        document.title = `${trial.view.title} · ${formatName(trial.view.study)}`;
       redraw();
       await updateRun(changed);
     } catch (error) {

@@ -122,7 +122,7 @@ function headTiles(view) {
     ...shown,
     tile(
       "Run time",
-      formatDuration(last?.seconds),
+      formatDuration(last ? last.seconds : view.seconds),
       provisioning === null || provisioning === undefined
         ? null
         : `after ${formatDuration(provisioning)} of provisioning`,

@@ -4,6 +4,7 @@ import { columnsMenu } from "./columns_menu.js";
 import { formatCsv, saveCsv } from "./csv.js";
 import { el } from "./dom.js";
 import { filterExamples } from "./filter_examples.js";
+import { formatCount } from "./format.js";
 import { Menu } from "./menu.js";
 import { redraw } from "./screen.js";
 import { isShareable, readSettings, writeSettings } from "./study_settings.js";
@@ -259,8 +260,8 @@ function describeRows(store, { selected }) {
   if (!store.isLoaded) return "";
   const parts = [
     store.matching
-      ? `${store.matching.size} of ${store.total} trials match`
-      : `${store.total} trials`,
+      ? `${store.matching.size} of ${formatCount(store.total, "trial")} match`
+      : formatCount(store.total, "trial"),
   ];
   if (!store.matching && store.total > store.window) {
     parts.push(`the newest ${store.window} are listed: a filter searches all`);

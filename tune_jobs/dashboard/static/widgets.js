@@ -1,6 +1,7 @@
 // Small pieces that several pages show.
 
 import { el } from "./dom.js";
+import { formatName } from "./format.js";
 import { errorMessage } from "./problems.js";
 
 export { errorMessage };
@@ -90,4 +91,16 @@ export function sortableHeading(title, { key, order, isNumber, onClick }) {
     { key, scope: "col", class: style, "aria-sort": sorted },
     el("button", { type: "button", onClick }, title, el("span", { "aria-hidden": true }, mark)),
   );
+}
+
+/**
+ * Return the way back to a study.
+ *
+ * @param {string} key
+ * @param {string | null} name Null while it is unknown.
+ */
+export function studyLink(key, name) {
+  const href = `#/study/${key}`;
+  if (name === null) return el("a", { href }, "Back to the study");
+  return el("span", {}, "Study ", el("a", { href }, formatName(name)));
 }
