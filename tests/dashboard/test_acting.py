@@ -376,7 +376,7 @@ def _check_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert code != 0
         assert problem in error
     assert call("withdraw", "3")[1] == {"withdrawn": 3}
-    assert call("status")[1]["trials"] == {"COMPLETE": 2, "WAITING": 1, "WITHDRAWN": 1}
+    assert call("status")[1]["trials"] == {"COMPLETE": 2, "WAITING": 2, "WITHDRAWN": 1}
     assert call("status")[1]["failures"] == []
     assert call("show", "3")[1]["explanation"] == "Trial 3 was withdrawn before it started"
     assert main(["report", "study.yaml", "-o", "report.md"]) == 0
