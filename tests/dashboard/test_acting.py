@@ -241,6 +241,7 @@ def test_the_form_has_the_space(page: Page, tuner: Tuner) -> None:
     best = page.get(f"{page.study}/enqueue?from=best")
     assert best["from"] == best["best"] == tuner.best_trials[0].number
     assert page.get(f"{page.study}/enqueue")["from"] is None
+    assert page.get(f"{page.study}/enqueue?from=99")["unknown"] == "99"
 
 
 def test_a_described_space_is_read_again() -> None:

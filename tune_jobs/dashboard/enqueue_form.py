@@ -68,6 +68,7 @@ def form_view(study: Study, space: Space, wanted: str) -> dict[str, Any]:
         "owner": study.owner,
         "best": best.number if best else None,
         "from": trial.number if trial else None,
+        "unknown": bounded(wanted) if wanted not in ("", "best") and trial is None else "",
         "limits": "" if is_complete(described) else _PARTIAL,
         "constraints": [bounded(constraint.source) for constraint in space.constraints],
         "parameters": [_field(parameter, params) for parameter in space.parameters],

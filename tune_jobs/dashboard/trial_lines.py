@@ -21,7 +21,8 @@ def describe_trial(view: Mapping[str, Any]) -> list[str]:
     for each in view["constraints"]:
         state = f"violated by {each['by']}" if each["violated"] else "satisfied"
         lines.append(f"  {each['text']}: {state}")
-    lines += [f"  last {each['name']}: {each['value']}" for each in view["metrics"]]
+    known = [each for each in view["metrics"] if each["value"] is not None]
+    lines += [f"  last {each['name']}: {each['value']}" for each in known]
     if view["cost"]:
         hours = duration(3600.0 * view["run_hours"])
         lines.append(f"  cost {view['cost']:.4g} for {hours} of run time")

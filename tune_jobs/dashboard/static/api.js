@@ -325,6 +325,7 @@ export const fetchNote = (key, trial) =>
  * @property {string | null} owner
  * @property {number | null} best
  * @property {number | null} from
+ * @property {string} unknown The trial that was asked for, and that there is not; empty otherwise.
  * @property {string} limits What the form does not know of the space; empty if it knows all.
  * @property {string[]} constraints
  * @property {SpaceField[]} parameters

@@ -121,6 +121,12 @@ export function openEnqueue(key, query) {
   return { draw, close: () => {}, follow: (address) => load(address.get("from") ?? "") };
 }
 
+/** @param {{from: number | null, unknown: string}} form */
+function describeOrigin({ from, unknown }) {
+  if (unknown) return `There is no trial ${unknown} whose values could be taken`;
+  return from === null ? "" : `Values of trial ${from}`;
+}
+
 const newRequest = () => Array.from(crypto.getRandomValues(new Uint32Array(3))).join("-");
 
 /**
@@ -178,7 +184,7 @@ function formCard(form, { values, change, submit, isAllowed, load }) {
     el(
       "div",
       { class: "tools" },
-      el("span", { class: "from" }, form.from === null ? "" : `Values of trial ${form.from}`),
+      el("span", { class: "from" }, describeOrigin(form)),
       form.best === null ? null : start(`Start from the best (trial ${form.best})`, "best"),
       start("Clear", ""),
     ),
