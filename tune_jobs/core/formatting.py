@@ -9,8 +9,8 @@ from collections.abc import Iterable
 def duration(seconds: float) -> str:
     """Format seconds: 95 becomes ``1m35s``, 0.2 becomes ``0.2s``."""
     whole = round(seconds)
-    if whole == 0 and seconds >= 0.001:
-        return f"{seconds:.1g}s"
+    if whole == 0 and seconds >= 0.05:
+        return f"{seconds:.1f}s"
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
