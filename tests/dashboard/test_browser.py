@@ -169,6 +169,9 @@ def test_the_address_is_the_view(
         assert page.get_by_label("State").input_value() == "COMPLETE"
         assert page.get_by_label("Search").input_value() == "x"
         page.go_back()
+        page.wait_for_function("document.getElementById('text').value === ''")
+        assert page.get_by_label("State").input_value() == "COMPLETE"
+        page.go_back()
         page.wait_for_function("document.getElementById('state').value === ''")
         page.get_by_role("link", name="compare", exact=True).click()
         page.locator("#statement").wait_for()
