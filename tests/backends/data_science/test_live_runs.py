@@ -226,3 +226,12 @@ def test_run_is_found_by_its_ocid() -> None:
     found = bench.live.find_by_id({"a": "id-a", "b": "id-b"})
     assert {name: update.state for name, update in found.items()} == {"a": RunState.IN_PROGRESS}
     assert "a" in bench.live
+
+
+def test_run_that_was_canceled_before_it_is_watched_is_canceled_without_a_poll() -> None:
+    bench = Bench()
+    bench.live.cancel("a")
+    bench.service.runs["id-a"] = service_run("a")
+    bench.live.watch("a", "id-a", "job", "first")
+    bench.live.close()
+    assert bench.service.canceled == ["id-a"]
