@@ -43,6 +43,6 @@ def test_a_password_in_the_uri_is_refused(make_tuner: MakeTuner) -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_a_protocol_that_nobody_knows(make_tuner: MakeTuner) -> None:
+def test_an_unknown_protocol(make_tuner: MakeTuner) -> None:
     with pytest.raises(StoreError, match="nowhere"):
         make_tuner(store="nowhere://runs").optimize(n_trials=1)

@@ -1,4 +1,4 @@
-"""Time of day that nobody sets."""
+"""Time of day that changes of the system clock do not affect."""
 
 from __future__ import annotations
 

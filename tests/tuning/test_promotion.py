@@ -174,7 +174,7 @@ def test_a_study_with_rungs_that_is_continued(tmp_path: Path) -> None:
     assert budgets[1] == 27
     assert budgets[3] >= 9
     after = [rung_of(t).after for t in tuner.study.trials if rung_of(t).after is not None]
-    assert len(after) == len(set(after)), "nobody went on twice"
+    assert len(after) == len(set(after)), "no configuration was continued twice"
 
 
 def test_brackets_in_a_study() -> None:

@@ -64,7 +64,7 @@ class LocalPlace:
             os.close(writing)
             try:
                 answer = _read_all(reading)
-            except BaseException:  # such as Ctrl-C: nobody knows of it yet
+            except BaseException:  # such as Ctrl-C: the process is not recorded yet
                 process.send_signal(signal.SIGTERM)
                 raise
         threading.Thread(target=process.wait, daemon=True).start()  # reaps it when it ends

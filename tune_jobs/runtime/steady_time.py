@@ -1,4 +1,4 @@
-"""Time of day that nobody sets while a process lives. Python 3.8 on.
+"""Time of day that changes of the system clock do not affect. Python 3.8 and newer.
 
 Durations, time limits and delays must not depend on a system clock that is corrected, or set,
 in the middle of a study.

@@ -411,7 +411,7 @@ def find_owner(
     """Describe the owner of a study.
 
     An owner on another machine counts as gone once this process has seen no heartbeat of it for
-    `Intervals.ttl`: whoever looks once takes it for alive, and `Lease.await_owner` finds out.
+    `Intervals.ttl`: a reader that looks once takes it for alive, and `Lease.await_owner` finds out.
 
     Returns:
         None if the study has no owner, or one that is dead or gone.

@@ -94,7 +94,7 @@ def check_password(name: str, url: URL) -> None:
     if url.password or "password" in url.query:
         raise StudyError(
             f"the URL of the storage of study {name!r} has a password, which would travel in the "
-            "controller's job, where whoever may read the job can read it: use a bucket, "
+            "controller's job, where anyone who may read the job can read it: use a bucket, "
             "`storage: oci://bucket@namespace/prefix`, or a server that needs no password in the "
             "URL, such as by a password file in the controller's image"
         )

@@ -98,7 +98,7 @@ class StorageWriter:
         if self._storage.get_trial(trial_id).state != TrialState.WAITING:
             return False
         with contextlib.suppress(UpdateFinishedTrialError):  # another process was faster
-            # First the attribute: a running trial without it would belong to nobody.
+            # First the attribute: a running trial without it would have no owner.
             self._storage.set_trial_user_attr(trial_id, RUN_ATTRIBUTE, attempt)
             if self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
                 return True

@@ -164,7 +164,7 @@ def test_what_is_rolled_back_is_not_in_the_log(open_copy: OpenCopy, folder: Path
     with first.begin() as connection, pytest.raises(IntegrityError):
         connection.exec_driver_sql(INSERT, ("a",))
     with first.begin() as connection:
-        connection.execute(text("DELETE FROM studies WHERE study_name = 'nobody'"))
+        connection.execute(text("DELETE FROM studies WHERE study_name = 'missing'"))
     assert os.listdir(folder / "log") == before
     with first.begin() as connection:
         connection.exec_driver_sql(INSERT, ("c",))

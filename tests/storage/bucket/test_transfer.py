@@ -62,7 +62,7 @@ def test_there_and_back(
             ["pull", "sqlite:///study.db", "new.db"],
             "'sqlite:///study.db' is not in a bucket: write",
         ),
-        (["push", "nope.db", "{url}"], "there is no file nope.db"),
+        (["push", "nope.db", "{url}"], "file nope.db does not exist"),
         (["push", "text.db", "{url}"], "text.db cannot be written to bucket+file:///"),
         (["push", "study.db", "{full}"], "there is a study in bucket+file:///"),
         (["push", "study.db", "study2.db"], "'study2.db' is not in a bucket: write oci://"),

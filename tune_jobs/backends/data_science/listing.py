@@ -1,4 +1,4 @@
-"""All job runs of tune_jobs in a compartment, whoever started them."""
+"""All job runs of tune_jobs in a compartment, started by any user."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class HostConnection:
         return f"the local host (process {pid}) is gone: {reason}"
 
     def close(self) -> None:
-        """Close the connection. A host that nobody is connected to leaves once nothing runs."""
+        """Close the connection. A host without connections exits once nothing runs."""
         if self._starting is not None:
             with contextlib.suppress(BackendError):  # it could not be started
                 self._connect()  # a host that never saw a connection would wait for one

@@ -69,7 +69,7 @@ def push(file: Path, url: str) -> None:
     """
     _check_bucket(url)
     if not file.is_file():
-        raise StudyError(f"there is no file {file}")
+        raise StudyError(f"file {file} does not exist: check the path")
     if _has_log(url):
         raise StudyError(f"there is a study in {url} already: choose another prefix")
     with tempfile.TemporaryDirectory() as folder:
