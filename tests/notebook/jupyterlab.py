@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 from tests.dashboard_browser import Browser
 
 TOKEN = "token-of-the-tests"
+TRIES = 5
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
@@ -126,9 +128,21 @@ class Lab:
         self.page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
     def run(self, cell: int) -> None:
-        """Execute a cell; does not wait for its end."""
-        self.page.locator(f".jp-CodeCell[data-windowed-list-index='{cell}'] .cm-content").click()
-        self.page.keyboard.press("Control+Enter")
+        """Execute a cell; does not wait for its end.
+
+        JupyterLab ignores keys for a moment after it has said that the kernel is idle.
+        """
+        place = f".jp-CodeCell[data-windowed-list-index='{cell}']"
+        prompt = f'document.querySelector("{place} .jp-InputPrompt").textContent'
+        before = self.page.evaluate(prompt)
+        for _ in range(TRIES):
+            self.page.locator(f"{place} .cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+            with contextlib.suppress(TimeoutError):
+                # The star of a cell that runs is set before the kernel answers.
+                self.page.wait_for_function(f"{prompt} !== {json.dumps(before)}", timeout=3000)
+                return
+        raise AssertionError(f"cell {cell} is not executed")
 
     def output(self, cell: int) -> Any:
         """Return the locator of a cell's output."""
