@@ -61,9 +61,6 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.xfail(
-    strict=False, reason="JupyterLab is too slow beside another browser on two cores"
-)
 def test_a_study_is_followed_and_controlled(folder: Path, tmp_path: Path) -> None:
     with jupyterlab(folder, tmp_path / "settings") as address, browser() as here:
         lab = Lab(here, address, "s.ipynb")
